@@ -1,0 +1,1 @@
+//! Files and time: the real ones and seeded simulated ones.

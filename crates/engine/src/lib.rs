@@ -1,0 +1,1 @@
+//! Append, flush, query and verify over the storage crates.

@@ -1,0 +1,1 @@
+//! Splits, queries and search; the only crate that names tantivy.

@@ -1,0 +1,1 @@
+//! The key hierarchy: root, key pages, sealing.

@@ -1,0 +1,1 @@
+//! What an audit record is: events, bytes, groups, commitments, limits, mappings.

@@ -1,0 +1,1 @@
+//! The sealed container and the files in it.

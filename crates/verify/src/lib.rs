@@ -1,0 +1,1 @@
+//! Checks receipts, proofs and logs.

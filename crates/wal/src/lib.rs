@@ -1,0 +1,1 @@
+//! The shared encrypted group-commit log.

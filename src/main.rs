@@ -1,0 +1,2 @@
+//! The `attestore` binary.
+fn main() {}
