@@ -1,0 +1,3 @@
+//! JSON text: reading, minifying, pointers. Strict (RFC 8259), bounded, never building a tree.
+
+pub(crate) mod pointer;
