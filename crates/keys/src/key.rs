@@ -1,0 +1,93 @@
+//! A 32-byte secret, how further ones are derived from it, and how the right one is recognised.
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::Entropy;
+
+/// A 256-bit secret, zeroised when dropped.
+///
+/// It has no `Debug`, `Clone` or `PartialEq`: copies are made by name ([`Key::duplicate`]) and compared in constant
+/// time ([`Key::ct_eq`]).
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Key([u8; Key::LEN]);
+
+impl Key {
+    /// Bytes in a key.
+    pub const LEN: usize = 32;
+
+    /// Draws a fresh key.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        let mut key = Self([0; Self::LEN]);
+        entropy.fill(&mut key.0);
+        key
+    }
+
+    /// Takes `bytes` as a key. The caller's copy of the bytes stays the caller's to zeroise.
+    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// Shows the secret bytes.
+    pub fn expose(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// Makes a second copy of the secret.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0)
+    }
+
+    /// Compares two keys in constant time.
+    pub fn ct_eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+
+    /// The value that recognises this key without giving it away.
+    pub fn check(&self) -> KeyCheck {
+        KeyCheck::of(self)
+    }
+}
+
+/// Derives a key from `parts` under `context` with BLAKE3's `derive_key` mode.
+///
+/// Each part is preceded by its length as u64 LE, so that no two lists of parts give the same message. `context`
+/// is a hard-coded, globally unique string (BLAKE3 specification, section 2.3). Does not allocate.
+pub fn derive(context: &'static str, parts: &[&[u8]]) -> Key {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut key = Key([0; Key::LEN]);
+    let mut output = hasher.finalize_xof();
+    output.fill(&mut key.0);
+    output.zeroize();
+    hasher.zeroize();
+    key
+}
+
+/// A key-check value: tells the right key from a wrong one before anything is opened with it.
+///
+/// It is a one-way function of the key and safe to store in the clear. It detects mistakes; it authenticates nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyCheck(pub [u8; KeyCheck::LEN]);
+
+impl KeyCheck {
+    /// Bytes in a key-check value.
+    pub const LEN: usize = 8;
+
+    /// Computes the value of `key`.
+    pub fn of(key: &Key) -> Self {
+        let derived = derive("attestore 2026 key check v1", &[key.expose()]);
+        let mut check = [0; Self::LEN];
+        check.copy_from_slice(&derived.expose()[..Self::LEN]);
+        Self(check)
+    }
+
+    /// Says whether `key` is the one this value was computed of.
+    pub fn matches(&self, key: &Key) -> bool {
+        Self::of(key).0.ct_eq(&self.0).into()
+    }
+}

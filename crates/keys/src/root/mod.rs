@@ -1,0 +1,49 @@
+//! Who holds the root key, and how it is replaced and destroyed.
+
+mod file;
+mod format;
+
+pub use file::FileRoot;
+
+use crate::{Key, Result};
+
+/// The holder of the root: a file, or a module that never lets it out.
+///
+/// Roots come in generations. A new one is created beside the old ones, everything that hangs from the root directly
+/// is wrapped again, and then the old generation is destroyed; a crash in between leaves both readable, never none.
+pub trait RootProvider: Send + Sync {
+    /// The generation that [`RootProvider::wrap`] uses: the newest.
+    fn generation(&self) -> u64;
+
+    /// Every generation that can be unwrapped now, ascending.
+    fn generations(&self) -> Vec<u64>;
+
+    /// Wraps `key` under the current generation, bound to `aad`.
+    ///
+    /// # Errors
+    /// The root is out of reach.
+    fn wrap(&self, aad: &[u8], key: &Key) -> Result<Vec<u8>>;
+
+    /// Unwraps what [`RootProvider::wrap`] returned under `generation` with the same `aad`.
+    ///
+    /// # Errors
+    /// [`crate::Error::MissingKey`] when that generation is not there, [`crate::Error::WrongKey`] when it is another
+    /// root, [`crate::Error::Damaged`] when the root is the right one and `wrapped` or `aad` is not what it was.
+    fn unwrap(&self, generation: u64, aad: &[u8], wrapped: &[u8]) -> Result<Key>;
+
+    /// Creates a new root beside the old ones, persists it and makes it the current generation.
+    ///
+    /// # Errors
+    /// The new root could not be made durable; the current generation is then unchanged.
+    fn next_generation(&self) -> Result<u64>;
+
+    /// Destroys an old generation for good. Destroying one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`crate::Error::InUse`] for the current generation; any failure of the medium, after which the generation
+    /// may or may not be gone, and this has to be called again.
+    fn destroy(&self, generation: u64) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests;
