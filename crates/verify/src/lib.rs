@@ -1,1 +1,28 @@
-//! Checks receipts, proofs and logs.
+//! Checks what Attestore hands out, without trusting it: opened records, `.tlog-proof` files, whole logs.
+//!
+//! Small and synchronous: no server code, no network, no files, no keys but the log's public one. Bytes come in through
+//! arguments and [`LogSource`]. Absence is failure: what a check needs and does not get is a finding, never a pass.
+//!
+//! - [`verify_opening`] recomputes the commitments of a record and compares them with its entry.
+//! - [`verify_tlog_proof`] does so for a `.tlog-proof`, and proves that a signed tree holds the entry.
+//! - [`LogVerifier`] recomputes the root of a whole log from its entries, and holds tiles, checkpoint and an earlier
+//!   checkpoint against it.
+
+mod log;
+mod opening;
+mod proof;
+
+pub use log::{
+    FINDINGS_MAX, Finding, Head, LogReport, LogSource, LogVerifier, Resource, SourceError, TimesReport,
+};
+pub use opening::{
+    CodecError, GROUPS_MAX, GroupOpening, OPENING_VERSION, Opened, OpenedRecord, OpeningError, verify_opening,
+};
+pub use proof::{ProofFailure, Verified, verify_tlog_proof};
+
+use serde::Serializer;
+
+/// Serialises through `Display`.
+fn as_text<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}

@@ -1,0 +1,200 @@
+//! Recomputes a record's commitments and reads just enough of its bytes to tell what they are.
+
+use std::borrow::Cow;
+
+use attestore_record::{
+    Entry, Handle, Kind, RecordId, TenantId, commitment::record_commitment, entry::EntryError,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{GroupOpening, OpenedRecord};
+use crate::as_text;
+
+/// Tells what a verified opening holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Opened {
+    /// Id of the record, from its public group.
+    #[serde(serialize_with = "as_text")]
+    pub id: RecordId,
+    /// Tenant, from its public group.
+    #[serde(serialize_with = "as_text")]
+    pub tenant: TenantId,
+    /// Name of the entry's kind.
+    pub kind: &'static str,
+    /// Retention class of the entry.
+    pub class: u16,
+    /// Time of receipt, Unix milliseconds.
+    pub time_ms: u64,
+    /// Number of personal groups that are open.
+    pub groups_opened: usize,
+    /// Number of personal groups that are withheld.
+    pub groups_withheld: usize,
+}
+
+/// Says why an opening does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum OpeningError {
+    /// The entry is of unknown version or kind.
+    #[error("{error}")]
+    Entry {
+        /// What is wrong with it.
+        #[serde(serialize_with = "as_text")]
+        error: EntryError,
+    },
+    /// A group does not come after the one before it.
+    #[error("group {group} is out of order")]
+    GroupOrder {
+        /// Position of the group.
+        group: usize,
+    },
+    /// The bytes and salts are not what the entry commits to.
+    #[error("record is not what its entry commits to")]
+    Commitment,
+    /// The public group is committed to, but is no public group of a version known here.
+    #[error("public group is invalid: {message}")]
+    Public {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A personal group is committed to, but is no personal group of a version known here.
+    #[error("personal group {group} is invalid: {message}")]
+    Personal {
+        /// Position of the group.
+        group: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// Verifies that the entry commits to exactly these bytes, and that they are groups as Attestore writes them.
+///
+/// Says nothing about whether a log holds the entry.
+///
+/// # Errors
+/// [`OpeningError`] for the first rule it breaks; commitments are checked before any byte is interpreted.
+pub fn verify_opening(record: &OpenedRecord) -> Result<Opened, OpeningError> {
+    let entry = Entry::from_bytes(&record.entry).map_err(|error| OpeningError::Entry { error })?;
+    let mut commitments: Vec<_> = record
+        .groups
+        .iter()
+        .map(|group| group.commitment(&entry))
+        .collect();
+    if let Some(before) = commitments
+        .iter()
+        .zip(commitments.iter().skip(1))
+        .position(|(a, b)| a >= b)
+    {
+        return Err(OpeningError::GroupOrder { group: before + 1 });
+    }
+    let commitment = record_commitment(entry.version, &record.salt0, &record.public, &mut commitments);
+    if commitment != entry.commitment {
+        return Err(OpeningError::Commitment);
+    }
+
+    let (id, tenant) = check_public(&record.public, entry.kind, record.groups.len())
+        .map_err(|message| OpeningError::Public { message })?;
+    let mut groups_opened = 0;
+    for (group, opening) in record.groups.iter().enumerate() {
+        if let GroupOpening::Opened { bytes, .. } = opening {
+            check_personal(bytes).map_err(|message| OpeningError::Personal { group, message })?;
+            groups_opened += 1;
+        }
+    }
+    Ok(Opened {
+        id,
+        tenant,
+        kind: entry.kind.name(),
+        class: entry.class,
+        time_ms: entry.time_ms,
+        groups_opened,
+        groups_withheld: record.groups.len() - groups_opened,
+    })
+}
+
+fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<(RecordId, TenantId), String> {
+    let public: Public<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    check_version(public.v)?;
+    let id: RecordId = public.id.parse().map_err(|error| format!("{error}"))?;
+    let [_, _, _, _, _, _, version, _, variant, ..] = id.as_bytes();
+    if version >> 4 != UUID_VERSION || variant >> 6 != UUID_VARIANT {
+        return Err("id is not a UUID of version 7".into());
+    }
+    let tenant: TenantId = public.tenant.parse().map_err(|error| format!("{error}"))?;
+    match (kind, public.event, public.control) {
+        (Kind::Event, Some(event), None) => check_object(event, "event")?,
+        (Kind::Event, ..) => return Err("an entry of kind event takes an `event` and no `control`".into()),
+        (_, None, Some(control)) => check_object(control, "control")?,
+        _ => return Err("a control entry takes a `control` and no `event`".into()),
+    }
+    if kind != Kind::Event && groups > 0 {
+        return Err("a control record has no personal groups".into());
+    }
+    Ok((id, tenant))
+}
+
+fn check_personal(bytes: &[u8]) -> Result<(), String> {
+    let personal: Personal<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    check_version(personal.v)?;
+    let handles = personal.subjects.iter().map(|handle| handle.parse::<Handle>());
+    let handles: Vec<Handle> = handles
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())?;
+    if handles.is_empty() || !handles.is_sorted_by(|a, b| a < b) {
+        return Err("subjects are not a sorted set of handles".into());
+    }
+    check_object(personal.fields, "fields")
+}
+
+fn check_version(v: u32) -> Result<(), String> {
+    if v == GROUP_VERSION {
+        Ok(())
+    } else {
+        Err(format!("version {v} is unknown"))
+    }
+}
+
+fn check_object(value: &RawValue, field: &str) -> Result<(), String> {
+    if value.get().starts_with('{') {
+        Ok(())
+    } else {
+        Err(format!("`{field}` is no object"))
+    }
+}
+
+/// The envelope of a public group. Unknown and repeated fields are refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Public<'a> {
+    v: u32,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    tenant: Cow<'a, str>,
+    #[serde(borrow, rename = "protocol")]
+    _protocol: Cow<'a, str>,
+    #[serde(borrow, rename = "credential")]
+    _credential: Cow<'a, str>,
+    #[serde(rename = "privacy")]
+    _privacy: u32,
+    #[serde(borrow, default)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    control: Option<&'a RawValue>,
+}
+
+/// A personal group.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Personal<'a> {
+    v: u32,
+    #[serde(borrow)]
+    subjects: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    fields: &'a RawValue,
+}
+
+const GROUP_VERSION: u32 = 1;
+const UUID_VERSION: u8 = 7;
+const UUID_VARIANT: u8 = 0b10;
