@@ -1,0 +1,112 @@
+//! Query strings: parsed, checked, and turned into what a split can answer.
+
+mod ast;
+mod names;
+mod plan;
+mod prescan;
+mod resolve;
+mod value;
+
+pub(crate) use ast::{Clause, Node};
+pub(crate) use resolve::resolve;
+
+use crate::schema::Side;
+
+/// Bounds on what a query may cost before it meets any data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseLimits {
+    /// Length of the query string (bytes).
+    pub bytes_max: usize,
+    /// Number of clauses, values of `IN [...]` not counted.
+    pub clauses_max: usize,
+    /// Nesting of parentheses and of `NOT`.
+    pub depth_max: usize,
+    /// Different terms that a prefix or range may stand for in one split.
+    pub terms_max: usize,
+}
+
+impl Default for ParseLimits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 4096,
+            clauses_max: 64,
+            depth_max: 16,
+            terms_max: 16_384,
+        }
+    }
+}
+
+/// How a query string is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ParseOptions {
+    /// The reader may see personal fields. Without it the query knows nothing of them.
+    pub personal: bool,
+    /// Bounds.
+    pub limits: ParseLimits,
+}
+
+/// A mistake in a query string, for the user's eyes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct QueryError {
+    /// What is wrong.
+    pub message: String,
+    /// Where: characters before it.
+    pub column: Option<usize>,
+    /// What was perhaps meant.
+    pub suggestion: Option<String>,
+}
+
+/// A checked query. Cheap to clone, good for every split.
+#[derive(Clone, Debug)]
+pub struct Query {
+    node: Node,
+    personal: bool,
+    terms_max: usize,
+}
+
+impl Query {
+    /// Parses a query string; an empty one matches everything.
+    ///
+    /// # Errors
+    /// [`QueryError`] for syntax, unknown fields, values that do not fit their field, and exceeded limits.
+    pub fn parse(text: &str, options: &ParseOptions) -> Result<Self, QueryError> {
+        let node = plan::plan(text, &options.limits)?;
+        Ok(Self {
+            node,
+            personal: options.personal,
+            terms_max: options.limits.terms_max,
+        })
+    }
+
+    /// The query that matches every record.
+    pub fn all() -> Self {
+        Self {
+            node: Node::All,
+            personal: false,
+            terms_max: ParseLimits::default().terms_max,
+        }
+    }
+
+    /// Tells whether the query matches every record.
+    pub fn is_all(&self) -> bool {
+        matches!(self.node, Node::All)
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(crate) fn terms_max(&self) -> usize {
+        self.terms_max
+    }
+
+    /// The sides that this query may look at.
+    pub(crate) fn sides(&self) -> &'static [Side] {
+        if self.personal {
+            &[Side::Public, Side::Personal]
+        } else {
+            &[Side::Public]
+        }
+    }
+}
