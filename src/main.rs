@@ -1,2 +1,41 @@
-//! The `attestore` binary.
-fn main() {}
+//! The `attestore` binary: command line, settings, and assembling the parts. All work is done by the crates below it.
+
+mod cli;
+mod client;
+mod commands;
+mod failure;
+mod files;
+mod output;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Serve(args) => commands::serve::run(args),
+        Command::Append(args) => commands::append::run(&args),
+        Command::Search(args) => commands::search::run(&args),
+        Command::Get(args) => commands::get::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::Checkpoint(args) => commands::checkpoint::run(&args),
+        Command::Tenant(args) => commands::tenant::run(&args),
+        Command::Credential(args) => commands::credential::run(&args),
+        Command::Fsck(args) => commands::fsck::run(&args),
+        Command::Bench(args) => commands::bench::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            ExitCode::from(failure.code)
+        }
+    }
+}

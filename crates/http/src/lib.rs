@@ -1,1 +1,22 @@
-//! Routes, wire types, credentials and problem documents.
+//! Routes, wire types, credentials and problem documents: the HTTP side of Attestore.
+//!
+//! This crate turns requests into calls of `attestore-engine` and results into JSON. It stores nothing, decides nothing
+//! about events, and is the only crate that names axum. Every error leaves as an RFC 9457 problem document.
+
+mod auth;
+mod body;
+mod items;
+mod problem;
+mod routes;
+mod server;
+mod wire;
+
+pub use body::Limits;
+pub use problem::{FieldError, Problem};
+pub use server::{App, Settings, nop_router, openapi_json, router, serve};
+
+/// Installs the recorder behind `GET /metrics`; `None` when the process already has one.
+#[must_use]
+pub fn install_metrics() -> Option<metrics_exporter_prometheus::PrometheusHandle> {
+    metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok()
+}

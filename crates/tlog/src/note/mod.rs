@@ -12,7 +12,7 @@
 mod key;
 mod line;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use alloc::{string::String, vec::Vec};
 

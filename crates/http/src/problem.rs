@@ -1,0 +1,108 @@
+//! Errors on the wire: RFC 9457 problem documents with a stable `code`.
+//!
+//! Every refusal of the API is made here or converted into a [`Problem`]. A problem never repeats values that the
+//! client sent (they may be personal data), only paths and limits.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A problem document (RFC 9457 section 3). `code` is stable across releases; `detail` is for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// URN of the problem type: `urn:attestore:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short text of the HTTP status.
+    pub title: String,
+    /// HTTP status code.
+    pub status: u16,
+    /// Stable machine-readable code, snake_case.
+    pub code: &'static str,
+    /// What went wrong with this request.
+    pub detail: String,
+    /// What is wrong where, for events: JSON pointers into the event.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+}
+
+/// One fault of one event.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Position of the event in the request, from 0.
+    pub index: usize,
+    /// JSON pointer of the field (RFC 6901); empty for the event as a whole.
+    pub path: String,
+    /// Stable code of the fault.
+    pub code: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Problem {
+    /// Makes a problem with the given status, stable code and explanation.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:attestore:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_s: None,
+        }
+    }
+
+    /// 400 with the given code.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The one answer for tenants that do not exist and for tenants that the caller may not know of.
+    pub fn tenant_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "tenant_not_found", "no such tenant")
+    }
+
+    /// 403: the tenant is the caller's, the act is not.
+    pub fn permission_denied(needs: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "permission_denied", format!("this needs the role {needs}"))
+    }
+
+    /// Adds the faults of single events.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Adds a `Retry-After` header, in whole seconds, at least one.
+    #[must_use]
+    pub fn retry_after_ms(mut self, ms: u64) -> Self {
+        self.retry_after_s = Some(ms.div_ceil(1000).max(1));
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"attestore\""));
+        }
+        if self.code == "unsupported_encoding" {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity"));
+        }
+        response
+    }
+}

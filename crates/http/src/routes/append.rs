@@ -1,0 +1,240 @@
+//! `POST /v1/tenants/{t}/events`: append.
+
+use attestore_engine::{Appended, Item, ItemError, Mode, Receipt};
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::{Caller, WRITERS};
+use crate::problem::{FieldError, Problem};
+use crate::server::App;
+use crate::wire::{self, Tree};
+use crate::{body, items};
+
+/// Query parameters of an append.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct AppendQuery {
+    /// Mapping preset that turns foreign JSON into events, e.g. `cloudtrail`.
+    mapping: Option<String>,
+}
+
+/// What an append answers for one event that was accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReceiptBody {
+    /// Record id, UUIDv7.
+    id: String,
+    /// Index of the record in its tenant's log, from 0.
+    seq: u64,
+    /// When the server accepted it, RFC 3339, UTC, milliseconds.
+    received_at: String,
+    /// The 44-byte entry that the tree holds, hex.
+    entry: String,
+    /// The same event had been accepted before under this idempotency key.
+    duplicate: bool,
+}
+
+/// Result of one event of a batch, in request order.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ItemBody {
+    /// Accepted.
+    Accepted {
+        /// Position in the request.
+        index: usize,
+        /// 201, or 200 for a duplicate.
+        status: u16,
+        #[serde(flatten)]
+        /// The receipt.
+        receipt: ReceiptBody,
+    },
+    /// Refused; nothing of it was stored.
+    Refused {
+        /// Position in the request.
+        index: usize,
+        /// HTTP status that this event alone would have got.
+        status: u16,
+        /// Why.
+        error: FieldError,
+    },
+}
+
+/// What an append answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AppendBody {
+    /// The receipt of a request that held a single event, as in `items[0]`.
+    #[serde(flatten)]
+    receipt: Option<ReceiptBody>,
+    /// One result per event, in request order.
+    items: Vec<ItemBody>,
+    /// At least one event was refused.
+    errors: bool,
+    /// Tree head that covers every record of this answer; not yet signed.
+    tree: Tree,
+    /// `durable`: every accepted event had been synced to the medium before this answer was made.
+    durability: &'static str,
+}
+
+/// Append events: one object, an array, or NDJSON; gzip and zstd bodies are welcome.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/events", tag = "events",
+    params(("tenant" = String, Path, description = "tenant name"), AppendQuery,
+        ("Attestore-Batch" = Option<String>, Header, description = "`atomic`: all events or none"),
+        ("Idempotency-Key" = Option<String>, Header, description = "used for events that carry no idempotency_key of their own")),
+    request_body(content((serde_json::Value = "application/json"), (String = "application/x-ndjson"))),
+    responses(
+        (status = 201, description = "all accepted, durable", body = AppendBody),
+        (status = 200, description = "a batch with refused events (`errors: true`), or nothing but duplicates", body = AppendBody),
+        (status = 400, description = "nothing stored", body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "idempotency key used for another event, or rollback detected", body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "an atomic batch with a refused event", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "overloaded or stopping; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "out of space for appends", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn append(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    Query(query): Query<AppendQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let principal = caller.on_tenant(&tenant, WRITERS)?;
+    let mode = mode(&headers)?;
+    let mapping = items::mapping(query.mapping.as_deref())?;
+    let request_key = items::idempotency_key(&headers)?;
+    let limits = &app.settings().body;
+    let bytes = body::read(&headers, body, limits).await?;
+    let split = items::split(&headers, &bytes, limits.events_max)?;
+
+    let many = split.items.len() > 1;
+    let mut refused = Vec::new();
+    let mut batch = Vec::with_capacity(split.items.len());
+    for (index, bytes) in split.items.into_iter().enumerate() {
+        let native = match mapping {
+            None => Ok(bytes),
+            Some(mapping) => mapping.apply(&bytes).map(Bytes::from),
+        };
+        match native {
+            Ok(bytes) => {
+                let fallback_key = request_key.as_ref().map(|k| if many { format!("{k}/{index}") } else { k.clone() });
+                batch.push(Item { bytes, fallback_key });
+            }
+            Err(error) => refused.push((
+                index,
+                ItemError { code: error.code(), path: error.path().to_owned(), message: error.to_string(), status: 400 },
+            )),
+        }
+    }
+    if mode == Mode::Atomic && !refused.is_empty() {
+        return Err(refused_batch(refused));
+    }
+    let protocol = query.mapping.as_deref().unwrap_or("native");
+    let appended = app.engine().append(&tenant, principal, protocol, batch, mode).await.map_err(wire::append_problem)?;
+    answer(appended, refused, split.single, mode)
+}
+
+fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
+    match headers.get("attestore-batch").map(HeaderValue::as_bytes) {
+        None => Ok(Mode::Each),
+        Some(value) if value.eq_ignore_ascii_case(b"atomic") => Ok(Mode::Atomic),
+        Some(_) => Err(Problem::bad_request("invalid_header", "Attestore-Batch knows only `atomic`")),
+    }
+}
+
+/// Puts the engine's results and the events that never reached it back into request order.
+fn answer(
+    appended: Appended,
+    refused: Vec<(usize, ItemError)>,
+    single: bool,
+    mode: Mode,
+) -> Result<Response, Problem> {
+    let total = appended.items.len() + refused.len();
+    let mut results: Vec<Option<Result<Receipt, ItemError>>> = (0..total).map(|_| None).collect();
+    for (index, error) in refused {
+        results[index] = Some(Err(error));
+    }
+    let mut accepted = appended.items.into_iter();
+    for place in &mut results {
+        if place.is_none() {
+            *place = accepted.next();
+        }
+    }
+    let results: Vec<_> = results.into_iter().flatten().collect();
+    let failed = results.iter().any(Result::is_err);
+    if failed && (single || mode == Mode::Atomic) {
+        let faults = results.into_iter().enumerate().filter_map(|(i, r)| Some((i, r.err()?))).collect();
+        return Err(if single { refused_single(faults) } else { refused_batch(faults) });
+    }
+    let fresh = results.iter().any(|r| matches!(r, Ok(receipt) if !receipt.duplicate));
+    let receipt = match results.first() {
+        Some(Ok(receipt)) if single => Some(receipt_body(receipt)),
+        _ => None,
+    };
+    let items = results
+        .into_iter()
+        .enumerate()
+        .map(|(index, result)| match result {
+            Ok(receipt) => ItemBody::Accepted {
+                index,
+                status: if receipt.duplicate { 200 } else { 201 },
+                receipt: receipt_body(&receipt),
+            },
+            Err(error) => ItemBody::Refused { index, status: error.status, error: field_error(index, error) },
+        })
+        .collect();
+    let body = AppendBody {
+        receipt,
+        items,
+        errors: failed,
+        tree: Tree::from(&appended.tree),
+        durability: "durable",
+    };
+    let status = if failed || !fresh { StatusCode::OK } else { StatusCode::CREATED };
+    let json = serde_json::to_vec(&body).map_err(wire::internal)?;
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((status, headers, json).into_response())
+}
+
+fn receipt_body(receipt: &Receipt) -> ReceiptBody {
+    ReceiptBody {
+        id: receipt.id.to_string(),
+        seq: receipt.seq,
+        received_at: wire::rfc3339_ms(receipt.received_at_ms),
+        entry: wire::hex(&receipt.entry),
+        duplicate: receipt.duplicate,
+    }
+}
+
+fn field_error(index: usize, error: ItemError) -> FieldError {
+    FieldError { index, path: error.path, code: error.code, message: error.message }
+}
+
+fn refused_single(mut faults: Vec<(usize, ItemError)>) -> Problem {
+    let Some((index, error)) = faults.pop() else { return wire::internal("a refusal without a fault") };
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let place = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
+    Problem::new(status, error.code, format!("{place}{}", error.message)).with_errors(vec![field_error(index, error)])
+}
+
+fn refused_batch(faults: Vec<(usize, ItemError)>) -> Problem {
+    let count = faults.len();
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "batch_refused",
+        format!("{count} of the events cannot be accepted, so none was stored"),
+    )
+    .with_errors(faults.into_iter().map(|(i, e)| field_error(i, e)).collect())
+}

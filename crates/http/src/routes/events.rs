@@ -1,0 +1,160 @@
+//! `GET /v1/tenants/{t}/events` and below: search, one record, its proof.
+
+use attestore_engine::{Order, SearchRequest, Which};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderName, header};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::{Caller, READERS};
+use crate::problem::Problem;
+use crate::server::App;
+use crate::wire::{self, RecordBody};
+
+/// Records of a page when the request names no limit.
+const LIMIT_DEFAULT: usize = 50;
+/// Records that one page may hold.
+const LIMIT_MAX: usize = 1000;
+
+/// Query parameters of a search.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Lucene-like query, e.g. `actor.id:u_42 AND outcome:denied`; empty matches everything.
+    q: Option<String>,
+    /// Only events that occurred at or after this RFC 3339 time.
+    from: Option<String>,
+    /// Only events that occurred before this RFC 3339 time.
+    to: Option<String>,
+    /// `newest` (default) or `oldest` first, by seq.
+    order: Option<String>,
+    /// Records per page, 1 to 1000, default 50.
+    limit: Option<usize>,
+    /// Where the previous page ended; pages are pinned to the tree that the first one saw.
+    cursor: Option<String>,
+    /// `true`: also count all matches.
+    count: Option<bool>,
+}
+
+/// A page of records.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventsBody {
+    /// The records.
+    items: Vec<RecordBody>,
+    /// Pass it on for the next page; null after the last one.
+    cursor: Option<String>,
+    /// All matches in the tree, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    /// The tree that the pages are taken from.
+    tree: wire::Tree,
+}
+
+/// Search records, newest first.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/events", tag = "events",
+    params(("tenant" = String, Path), EventsQuery),
+    responses(
+        (status = 200, body = EventsBody),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn search(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    Query(query): Query<EventsQuery>,
+) -> Result<impl IntoResponse, Problem> {
+    let principal = caller.on_tenant(&tenant, READERS)?.clone();
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Problem::bad_request("invalid_limit", format!("limit must be 1 to {LIMIT_MAX}")));
+    }
+    let order = match query.order.as_deref() {
+        None | Some("newest" | "desc") => Order::Newest,
+        Some("oldest" | "asc") => Order::Oldest,
+        Some(_) => return Err(Problem::bad_request("invalid_order", "order must be newest or oldest")),
+    };
+    let request = SearchRequest {
+        q: query.q.unwrap_or_default(),
+        from_ns: query.from.as_deref().map(|t| wire::parse_time("from", t)).transpose()?,
+        to_ns: query.to.as_deref().map(|t| wire::parse_time("to", t)).transpose()?,
+        order,
+        limit,
+        cursor: query.cursor,
+        want_count: query.count.unwrap_or(false),
+    };
+    let engine = app.engine().clone();
+    let page = wire::blocking(move || engine.search(&tenant, &principal, request)).await?;
+    let items = page.items.into_iter().map(wire::record).collect::<Result<_, _>>()?;
+    let tree = wire::Tree { origin: page.origin, size: page.size, root: String::new() };
+    Ok((NO_STORE, Json(EventsBody { items, cursor: page.cursor, count: page.count, tree })))
+}
+
+/// Get one record by seq or id.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/events/{record}", tag = "events",
+    params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id")),
+    responses(
+        (status = 200, body = RecordBody),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, record)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Problem> {
+    let principal = caller.on_tenant(&tenant, READERS)?.clone();
+    let which = which(&record)?;
+    let engine = app.engine().clone();
+    let view = wire::blocking(move || engine.get(&tenant, &principal, which)).await?;
+    Ok((NO_STORE, Json(wire::record(view)?)))
+}
+
+/// Get the proof of one record: a C2SP `.tlog-proof` whose `extra` opens the commitment.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/events/{record}/proof", tag = "proofs",
+    params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id")),
+    responses(
+        (status = 200, description = "c2sp.org/tlog-proof@v1", body = String, content_type = "text/plain"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn proof(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, record)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Problem> {
+    let principal = caller.on_tenant(&tenant, READERS)?.clone();
+    let which = which(&record)?;
+    let engine = app.engine().clone();
+    let text = wire::blocking(move || engine.proof(&tenant, &principal, which)).await?;
+    Ok((NO_STORE, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}
+
+/// A path segment of digits is a seq, everything else must be a record id.
+fn which(record: &str) -> Result<Which, Problem> {
+    let bad = || Problem::bad_request("invalid_record", "name a record by its seq or its id");
+    if record.bytes().all(|b| b.is_ascii_digit()) {
+        return record.parse().map(Which::Seq).map_err(|_| bad());
+    }
+    record.parse().map(Which::Id).map_err(|_| bad())
+}
+
+const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];

@@ -1,0 +1,140 @@
+//! `/v1/tenants/{t}/log/…`: the tenant's log as C2SP tlog-tiles, and consistency proofs.
+
+use attestore_tlog::Tile;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::{Caller, READERS};
+use crate::problem::Problem;
+use crate::server::App;
+use crate::wire;
+
+const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
+const OCTETS: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/octet-stream");
+
+/// Get the newest signed tree head (C2SP tlog-checkpoint).
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/log/checkpoint", tag = "proofs",
+    params(("tenant" = String, Path)),
+    responses(
+        (status = 200, description = "a signed note", body = String, content_type = "text/plain"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "rollback detected: nothing is signed", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn checkpoint(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    caller.on_tenant(&tenant, READERS)?;
+    let engine = app.engine().clone();
+    let text = wire::blocking(move || engine.checkpoint(&tenant)).await?;
+    Ok(([TEXT, (header::CACHE_CONTROL, "no-store")], text))
+}
+
+/// Get the key that verifies the log's checkpoints (C2SP signed-note verifier key).
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/log/vkey", tag = "proofs",
+    params(("tenant" = String, Path)),
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn vkey(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    caller.on_tenant(&tenant, READERS)?;
+    let engine = app.engine().clone();
+    let text = wire::blocking(move || engine.vkey(&tenant)).await?;
+    Ok(([TEXT], format!("{text}\n")))
+}
+
+/// Get a tile or an entry bundle (C2SP tlog-tiles): `tile/<L>/<N>[.p/<W>]` or `tile/entries/<N>[.p/<W>]`.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/log/tile/{tile}", tag = "proofs",
+    params(("tenant" = String, Path), ("tile" = String, Path, description = "e.g. `0/x001/234.p/5` or `entries/000`; slashes are part of it")),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "the log is not that large", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn tile(
+    State(app): State<App>,
+    caller: Caller,
+    Path((tenant, path)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    caller.on_tenant(&tenant, READERS)?;
+    let tile = Tile::parse(&format!("tile/{path}"))
+        .map_err(|_| Problem::bad_request("invalid_tile", "not a tile path of C2SP tlog-tiles"))?;
+    let engine = app.engine().clone();
+    let full = tile.is_full();
+    let bytes = wire::blocking(move || engine.tile(&tenant, &tile)).await?;
+    // What a full tile holds never changes; it still belongs to one caller.
+    let cache = if full { "private, max-age=31536000, immutable" } else { "no-store" };
+    Ok(([OCTETS, (header::CACHE_CONTROL, cache)], bytes).into_response())
+}
+
+/// Query parameters of a consistency proof.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ConsistencyQuery {
+    /// Smaller tree size.
+    from: u64,
+    /// Larger tree size; default: the current size.
+    to: Option<u64>,
+}
+
+/// A consistency proof.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConsistencyBody {
+    /// Smaller tree size.
+    from: u64,
+    /// Larger tree size.
+    to: u64,
+    /// Hashes of RFC 6962 section 2.1.2, hex, in order.
+    proof: Vec<String>,
+}
+
+/// Prove that the tree of size `to` extends the tree of size `from`.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/log/consistency", tag = "proofs",
+    params(("tenant" = String, Path), ConsistencyQuery),
+    responses(
+        (status = 200, body = ConsistencyBody),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn consistency(
+    State(app): State<App>,
+    caller: Caller,
+    Path(tenant): Path<String>,
+    Query(query): Query<ConsistencyQuery>,
+) -> Result<Json<ConsistencyBody>, Problem> {
+    caller.on_tenant(&tenant, READERS)?;
+    let engine = app.engine().clone();
+    let proof = wire::blocking(move || engine.consistency(&tenant, query.from, query.to)).await?;
+    let hashes = proof.hashes.iter().map(|h| wire::hex(h.as_ref())).collect();
+    Ok(Json(ConsistencyBody { from: proof.from, to: proof.to, proof: hashes }))
+}

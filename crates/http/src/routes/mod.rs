@@ -1,0 +1,8 @@
+//! One file for each group of routes; [`crate::server`] lists them.
+
+pub mod append;
+pub mod credentials;
+pub mod events;
+pub mod log;
+pub mod operations;
+pub mod tenants;

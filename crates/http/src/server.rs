@@ -1,0 +1,234 @@
+//! The router and the loop that serves connections.
+//!
+//! Limits that hold for every connection live here: how many at once, how long a client may take over its headers,
+//! and that a panic in one request neither ends the process nor answers with its message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestore_engine::Engine;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::body;
+use crate::problem::Problem;
+use crate::routes::{append, credentials, events, log, operations, tenants};
+
+/// Settings of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Limits of request bodies.
+    pub body: body::Limits,
+    /// Connections served at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// Time that a client has for the head of a request.
+    pub header_timeout: Duration,
+    /// Time that requests under way get once the server is told to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body: body::Limits::default(),
+            connections_max: 4096,
+            header_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What every route can reach.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    settings: Settings,
+    metrics: Option<PrometheusHandle>,
+    openapi: Bytes,
+}
+
+impl App {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
+        self.0.metrics.as_ref()
+    }
+
+    pub(crate) fn openapi(&self) -> Bytes {
+        self.0.openapi.clone()
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Attestore",
+        description = "Append-only audit log with search, encryption, erasure and proofs. Errors are RFC 9457 problem documents with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&BearerScheme)
+)]
+struct Api;
+
+struct BearerScheme;
+
+impl utoipa::Modify for BearerScheme {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("a credential")).build();
+        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(append::append, events::search))
+        .routes(routes!(events::get))
+        .routes(routes!(events::proof))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::vkey))
+        .routes(routes!(log::consistency))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::put, tenants::get))
+        .routes(routes!(credentials::create, credentials::list))
+        .routes(routes!(credentials::revoke))
+        .routes(routes!(operations::livez))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::openapi))
+}
+
+/// The served OpenAPI 3.1 document, as JSON.
+#[must_use]
+pub fn openapi_json() -> String {
+    let mut api = described().into_openapi();
+    // A tile's path has slashes in it, which the description cannot say and the router does with a wildcard.
+    api.merge(TileApi::openapi());
+    api.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    api.to_pretty_json().unwrap_or_default()
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(log::tile))]
+struct TileApi;
+
+/// Makes the router over an engine.
+#[must_use]
+pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
+    let app = App(Arc::new(Inner { engine, settings, metrics, openapi: Bytes::from(openapi_json()) }));
+    let (router, _) = described().split_for_parts();
+    router
+        .route("/v1/tenants/{tenant}/log/tile/{*tile}", axum::routing::get(log::tile))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(problems_only))
+        .with_state(app)
+}
+
+/// A router with one route, `POST /nop`, which reads its body and answers nothing: the floor for load measurements.
+#[must_use]
+pub fn nop_router() -> Router {
+    Router::new().route("/nop", axum::routing::post(|_body: Bytes| async { StatusCode::CREATED }))
+}
+
+async fn unknown_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "route_not_found", "there is no such route; GET /openapi.json lists them")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the route knows other methods")
+}
+
+/// Turns refusals of the framework's own extractors into problem documents.
+async fn problems_only(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_ours = response.headers().contains_key(axum::http::header::CONTENT_TYPE)
+        && response
+            .headers()
+            .get(axum::http::header::CONTENT_TYPE)
+            .is_some_and(|v| v.as_bytes().starts_with(b"application/"));
+    if !(status.is_client_error() || status.is_server_error()) || is_ours {
+        return response;
+    }
+    let code = if status == StatusCode::BAD_REQUEST { "invalid_request" } else { "refused" };
+    let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    let detail = String::from_utf8_lossy(&body).into_owned();
+    Problem::new(status, code, detail).into_response()
+}
+
+/// Serves until `stop` resolves, then drains the requests under way.
+///
+/// # Errors
+/// Only when the listener cannot tell its address; a failing `accept` is retried.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &Settings,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).max_headers(64).pipeline_flush(true);
+    let places = Arc::new(Semaphore::new(settings.connections_max));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place.map_err(std::io::Error::other)?,
+            () = &mut stop => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, or the client went away: wait a moment instead of spinning.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(settings.drain_timeout) => {
+            tracing::warn!("requests were still under way when the time to drain was over");
+        }
+    }
+    Ok(())
+}

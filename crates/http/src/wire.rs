@@ -1,0 +1,137 @@
+//! Shapes and conversions that several routes share.
+
+use attestore_engine::{AppendError, Error, RecordView, Tree as EngineTree};
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// A tree head on the wire.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Tree {
+    /// Name of the log in checkpoints.
+    pub origin: String,
+    /// Number of records.
+    pub size: u64,
+    /// RFC 6962 root over the first `size` entries, hex.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub root: String,
+}
+
+impl From<&EngineTree> for Tree {
+    fn from(tree: &EngineTree) -> Self {
+        Self { origin: tree.origin.clone(), size: tree.size, root: hex(&tree.root) }
+    }
+}
+
+/// A record on the wire: what the server added, and the event as it was accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecordBody {
+    /// Record id, UUIDv7.
+    pub id: String,
+    /// Index in the tenant's log, from 0.
+    pub seq: u64,
+    /// When the server accepted it, RFC 3339, UTC, milliseconds.
+    pub received_at: String,
+    /// What kind of record it is; clients append `event` only.
+    pub kind: &'static str,
+    /// The 44-byte entry that the tree holds, hex.
+    pub entry: String,
+    /// The event. Fields about people show as `[personal]` to callers that may not see them.
+    #[schema(value_type = Object)]
+    pub event: Box<RawValue>,
+}
+
+/// Turns an engine record into its wire form.
+///
+/// # Errors
+/// 500 when the stored event is not JSON, which verification would report as damage.
+pub fn record(view: RecordView) -> Result<RecordBody, Problem> {
+    Ok(RecordBody {
+        id: view.id.to_string(),
+        seq: view.seq,
+        received_at: rfc3339_ms(view.received_at_ms),
+        kind: view.kind.as_str(),
+        entry: hex(&view.entry),
+        event: RawValue::from_string(view.event).map_err(internal)?,
+    })
+}
+
+/// Converts an engine error.
+#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
+pub fn problem(error: Error) -> Problem {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status == StatusCode::NOT_FOUND && error.code() == "tenant_not_found" {
+        return Problem::tenant_not_found();
+    }
+    if status.is_server_error() {
+        tracing::error!(code = error.code(), "request failed");
+    }
+    let problem = Problem::new(status, error.code(), error.to_string());
+    match error.retry_after_ms() {
+        Some(ms) => problem.retry_after_ms(ms),
+        None => problem,
+    }
+}
+
+/// Converts an append error.
+#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
+pub fn append_problem(error: AppendError) -> Problem {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status == StatusCode::NOT_FOUND {
+        return Problem::tenant_not_found();
+    }
+    let problem = Problem::new(status, error.code(), error.to_string());
+    match error.retry_after_ms() {
+        Some(ms) => problem.retry_after_ms(ms),
+        None => problem,
+    }
+}
+
+/// 500 for what should not happen; the cause goes to the server's own log.
+pub fn internal(error: impl std::fmt::Display) -> Problem {
+    tracing::error!(%error, "internal error");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says more")
+}
+
+/// Runs blocking engine work away from the connection threads.
+///
+/// # Errors
+/// Whatever the work answers; 500 when it panicked.
+pub async fn blocking<T, F>(work: F) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Error> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(internal)?.map_err(problem)
+}
+
+/// Milliseconds since the Unix epoch as RFC 3339, UTC.
+pub fn rfc3339_ms(ms: u64) -> String {
+    let timestamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(|| ms.to_string(), |t| format!("{t:.3}"))
+}
+
+/// An RFC 3339 time, or a date alone (midnight UTC), as nanoseconds since the Unix epoch.
+///
+/// # Errors
+/// 400 `invalid_time`.
+pub fn parse_time(name: &str, text: &str) -> Result<i64, Problem> {
+    let bad = || Problem::bad_request("invalid_time", format!("{name} must be an RFC 3339 time or a date"));
+    let timestamp = match text.parse::<jiff::Timestamp>() {
+        Ok(timestamp) => timestamp,
+        Err(_) => {
+            let date: jiff::civil::Date = text.parse().map_err(|_| bad())?;
+            date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?.timestamp()
+        }
+    };
+    i64::try_from(timestamp.as_nanosecond()).map_err(|_| bad())
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+}

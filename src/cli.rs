@@ -1,0 +1,361 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Append-only audit log database with search, encryption, erasure and proofs.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 tampering or damage found, 4 keys missing or wrong, 5 directory in use.\n\
+Client commands read ATTESTORE_URL and ATTESTORE_CREDENTIAL.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// Append events from a file or standard input
+    Append(AppendArgs),
+    /// Search records, newest first
+    Search(SearchArgs),
+    /// Show one record, or its proof
+    Get(GetArgs),
+    /// Re-hash every record and check it against the signed tree head
+    Verify(VerifyArgs),
+    /// Fetch the newest signed tree head, and check that it extends an older one
+    Checkpoint(CheckpointArgs),
+    /// Make, show and list tenants
+    Tenant(TenantArgs),
+    /// Make, list and revoke credentials
+    Credential(CredentialArgs),
+    /// Check every byte of a data directory that no server uses
+    Fsck(FsckArgs),
+    /// Measure, and make test data
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON document per line
+    Ndjson,
+}
+
+/// Where the server is and who is asking.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// Base URL of the server
+    #[arg(long, env = "ATTESTORE_URL", default_value = "http://127.0.0.1:7117", global = true)]
+    pub url: String,
+    /// Credential (bearer token)
+    #[arg(long, env = "ATTESTORE_CREDENTIAL", hide_env_values = true, global = true)]
+    pub credential: Option<String>,
+}
+
+/// A tenant on a server.
+#[derive(Debug, Args)]
+pub struct OnTenant {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Tenant
+    #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
+    pub tenant: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Data directory; made on first start [default: ./attestore-data]
+    #[arg(long, env = "ATTESTORE_DATA")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:7117]
+    #[arg(long, env = "ATTESTORE_LISTEN")]
+    pub listen: Option<String>,
+    /// Settings file (TOML); `--print-settings` shows every key
+    #[arg(long, env = "ATTESTORE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Write the first admin credential to this new file (mode 0600) instead of the terminal
+    #[arg(long, env = "ATTESTORE_BOOTSTRAP_CREDENTIAL_FILE")]
+    pub bootstrap_credential_file: Option<PathBuf>,
+    /// File that remembers signed tree heads, on another disk than the data directory, so that a rollback is noticed
+    #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
+    pub head_register: Option<PathBuf>,
+    /// Print the settings in force as TOML and stop
+    #[arg(long)]
+    pub print_settings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AppendArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    /// File of events, one JSON object a line; `-` for standard input
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+    /// Mapping preset that turns foreign JSON into events
+    #[arg(long)]
+    pub mapping: Option<String>,
+    /// Events per request
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub batch: u64,
+    /// Append events without an idempotency key again even if this file was appended before
+    #[arg(long)]
+    pub repeat: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    /// Query, e.g. `actor.id:u_42 AND outcome:denied`; nothing matches everything
+    #[arg(default_value = "")]
+    pub query: String,
+    /// Only events that occurred at or after this time (RFC 3339 or a date)
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Only events that occurred before this time
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Oldest first
+    #[arg(long)]
+    pub oldest: bool,
+    /// Records to print; 0 for all
+    #[arg(long, short = 'n', default_value_t = 50)]
+    pub limit: usize,
+    /// Print only how many match
+    #[arg(long)]
+    pub count: bool,
+    /// How to print the records
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    /// Seq or id
+    pub record: String,
+    /// Print the `.tlog-proof` instead of the record
+    #[arg(long)]
+    pub proof: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    /// Verify this data directory, which no server uses, instead of a running server
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Verify a `.tlog-proof` file, offline
+    #[arg(long, requires = "vkey", conflicts_with = "data")]
+    pub proof: Option<PathBuf>,
+    /// Key that checkpoints must be signed with; default: the one that the server tells
+    #[arg(long)]
+    pub vkey: Option<String>,
+    /// A checkpoint saved earlier, which the log must extend
+    #[arg(long)]
+    pub checkpoint: Option<PathBuf>,
+    /// Records to open and check against their commitments when a server is verified; 0 for all
+    #[arg(long, default_value_t = 100)]
+    pub sample: u64,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    /// Write the checkpoint to this file
+    #[arg(long)]
+    pub save: Option<PathBuf>,
+    /// Check that the checkpoint extends the one in this file
+    #[arg(long)]
+    pub since: Option<PathBuf>,
+    /// Key that it must be signed with; default: the one that the server tells
+    #[arg(long)]
+    pub vkey: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TenantArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    #[command(subcommand)]
+    pub action: TenantAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TenantAction {
+    /// Make a tenant
+    Create {
+        /// Name: lower-case letters, digits, `_` and `-`, at most 63
+        name: String,
+    },
+    /// Show a tenant
+    Show {
+        /// Name
+        name: String,
+    },
+    /// List tenants
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CredentialArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    #[command(subcommand)]
+    pub action: CredentialAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CredentialAction {
+    /// Make a credential for a tenant; its secret is shown once
+    Create {
+        /// Tenant
+        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
+        tenant: String,
+        /// admin, ingest, reader or investigator; may be given several times
+        #[arg(long = "role", required = true)]
+        roles: Vec<String>,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        name: String,
+        /// RFC 3339 time after which it is refused
+        #[arg(long)]
+        expires_at: Option<String>,
+        /// Write the secret to this new file (mode 0600) instead of the terminal
+        #[arg(long)]
+        secret_file: Option<PathBuf>,
+    },
+    /// List the credentials of a tenant
+    List {
+        /// Tenant
+        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
+        tenant: String,
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Revoke a credential of a tenant
+    Revoke {
+        /// Tenant
+        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
+        tenant: String,
+        /// Its id
+        id: String,
+    },
+    /// Make a new admin credential with access to the data directory and its root key; the server must be stopped
+    Bootstrap {
+        /// Data directory
+        #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
+        data: PathBuf,
+        /// File of the head register, if the server uses one
+        #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
+        head_register: Option<PathBuf>,
+        /// Write the secret to this new file (mode 0600) instead of the terminal
+        #[arg(long)]
+        secret_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct FsckArgs {
+    /// Data directory
+    #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
+    pub data: PathBuf,
+    /// File of the head register, if the server uses one
+    #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
+    pub head_register: Option<PathBuf>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub action: BenchAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchAction {
+    /// Durable appends beside the bare writes of the same sizes in the same folder
+    Append(BenchAppendArgs),
+    /// Write seeded, CloudTrail-shaped events, one JSON object a line
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Args, Clone)]
+pub struct BenchAppendArgs {
+    /// Folder to measure in; a temporary directory is made in it and removed
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// How many appenders at once; may be a list
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 64])]
+    pub clients: Vec<usize>,
+    /// Events per append; may be a list
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
+    pub batch: Vec<usize>,
+    /// in-process, http, or both
+    #[arg(long, value_delimiter = ',', default_values = ["in-process", "http"])]
+    pub mode: Vec<String>,
+    /// Seconds for each row
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u64,
+    /// Leave indexing off, to see what durability alone costs
+    #[arg(long)]
+    pub no_index: bool,
+    /// Seed of the events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the rows
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args, Clone)]
+pub struct GenerateArgs {
+    /// Number of events
+    #[arg(long, short = 'n', default_value_t = 1000)]
+    pub count: u64,
+    /// Same seed, same events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// cloudtrail (foreign records for `--mapping cloudtrail`) or native
+    #[arg(long, default_value = "cloudtrail")]
+    pub shape: String,
+    /// Different actors, drawn by a Zipf law
+    #[arg(long, default_value_t = 5000)]
+    pub actors: u64,
+    /// Different source addresses
+    #[arg(long, default_value_t = 20_000)]
+    pub addresses: u64,
+    /// Time of the first event (RFC 3339)
+    #[arg(long, default_value = "2026-01-01T00:00:00Z")]
+    pub start: String,
+    /// Milliseconds between events
+    #[arg(long, default_value_t = 200)]
+    pub step_ms: u64,
+    /// File to write; standard output if absent
+    #[arg(long, short = 'o')]
+    pub out: Option<PathBuf>,
+}

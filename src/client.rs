@@ -1,0 +1,202 @@
+//! The client commands' side of the HTTP API: one agent, clear errors, retries where the server asks for them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::Response;
+
+use crate::cli::Remote;
+use crate::failure::Failure;
+
+/// How often a request is tried again when the server is busy or away.
+const RETRIES_MAX: u32 = 8;
+/// The longest wait between two tries.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// A connection to one server under one credential.
+pub struct Client {
+    agent: Agent,
+    base: String,
+    authorization: String,
+}
+
+/// What a request answered: status and body.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Usage when there is no credential or the URL is not http.
+    pub fn new(remote: &Remote) -> Result<Self, Failure> {
+        let credential = remote
+            .credential
+            .as_deref()
+            .ok_or_else(|| Failure::usage("no credential: set ATTESTORE_CREDENTIAL or pass --credential"))?;
+        if !remote.url.starts_with("http://") {
+            return Err(Failure::usage("--url must start with http://"));
+        }
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .timeout_global(Some(Duration::from_secs(120)))
+            .build()
+            .into();
+        let base = remote.url.trim_end_matches('/').to_owned();
+        Ok(Self { agent, base, authorization: format!("Bearer {}", credential.trim()) })
+    }
+
+    /// GET, expecting success.
+    ///
+    /// # Errors
+    /// The server's own words when it refuses.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let answer = self.with_retries(|| {
+            self.agent.get(self.url(path)).header("authorization", &self.authorization).call()
+        })?;
+        answer.success()
+    }
+
+    /// GET of a JSON document.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_json(&self, path: &str) -> Result<Value, Failure> {
+        Ok(serde_json::from_slice(&self.get(path)?)?)
+    }
+
+    /// GET of a text.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn get_text(&self, path: &str) -> Result<String, Failure> {
+        String::from_utf8(self.get(path)?).map_err(|_| Failure::failed("the server answered with bytes, not text"))
+    }
+
+    /// POST with extra headers; the caller judges the status. Safe to call for requests that carry idempotency keys.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or stays busy.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Failure> {
+        self.with_retries(|| {
+            let mut request = self.agent.post(self.url(path)).header("authorization", &self.authorization);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            request.send(body)
+        })
+    }
+
+    /// PUT of a JSON document, expecting success.
+    ///
+    /// # Errors
+    /// The server's own words when it refuses.
+    pub fn put_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body)?;
+        let answer = self.with_retries(|| {
+            self.agent
+                .put(self.url(path))
+                .header("authorization", &self.authorization)
+                .header("content-type", "application/json")
+                .send(&body[..])
+        })?;
+        Ok(serde_json::from_slice(&answer.success()?)?)
+    }
+
+    /// DELETE, expecting success.
+    ///
+    /// # Errors
+    /// The server's own words when it refuses.
+    pub fn delete(&self, path: &str) -> Result<(), Failure> {
+        let answer = self.with_retries(|| {
+            self.agent.delete(self.url(path)).header("authorization", &self.authorization).call()
+        })?;
+        answer.success().map(drop)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn with_retries(
+        &self,
+        send: impl Fn() -> Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Answer, Failure> {
+        let mut wait = Duration::from_millis(100);
+        for attempt in 0.. {
+            let busy = match send() {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    if !matches!(status, 429 | 503) || attempt == RETRIES_MAX {
+                        return Answer::read(response);
+                    }
+                    let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+                    after.map(Duration::from_secs)
+                }
+                Err(error) if attempt == RETRIES_MAX || !passing(&error) => {
+                    return Err(Failure::failed(format!("{}: {error}", self.base)));
+                }
+                Err(_) => None,
+            };
+            std::thread::sleep(busy.unwrap_or(wait).min(WAIT_MAX));
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+        unreachable!("the last attempt returns")
+    }
+}
+
+fn passing(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_))
+}
+
+impl Answer {
+    fn read(mut response: Response<ureq::Body>) -> Result<Self, Failure> {
+        let status = response.status().as_u16();
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 30)
+            .read_to_vec()
+            .map_err(|e| Failure::failed(format!("the answer broke off: {e}")))?;
+        Ok(Self { status, body })
+    }
+
+    /// The body of a 2xx answer.
+    ///
+    /// # Errors
+    /// Title, code and detail of the problem document otherwise.
+    pub fn success(self) -> Result<Vec<u8>, Failure> {
+        if (200..300).contains(&self.status) {
+            return Ok(self.body);
+        }
+        Err(Failure::failed(self.problem()))
+    }
+
+    /// A refusal in one line.
+    pub fn problem(&self) -> String {
+        let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+        match (text("code"), text("detail")) {
+            (code, _) if code.is_empty() => format!("the server answered {}", self.status),
+            (code, detail) => format!("{detail} ({code}, {})", self.status),
+        }
+    }
+}
+
+/// Percent-encodes a query value or path segment (RFC 3986 section 2.3 unreserved characters stay).
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}

@@ -1,0 +1,313 @@
+//! `attestore bench append`: durable appends beside their floor, measured in the same run and folder.
+//!
+//! The floor of a row is the bare `O_DIRECT|O_DSYNC` write of as many bytes as the row's frames had on average, taken
+//! before and after the row. Over HTTP there is a second floor: the same requests to a handler that does nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use attestore_disk::{AlignedBuf, BLOCK, Disk, Mode as FileMode, RealDisk};
+use attestore_engine::{Engine, Item, Mode, Principal};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::generate::Generator;
+use super::load::{self, Target};
+use crate::cli::{BenchAppendArgs, GenerateArgs, Output};
+use crate::commands::parts;
+use crate::failure::Failure;
+use crate::{files, output};
+
+/// Different events that the appenders draw from.
+const POOL: usize = 4096;
+/// Bare writes per floor measurement.
+const FLOOR_WRITES: u64 = 2000;
+/// Bytes of the file that the floor writes to, over and over, as the log does with its recycled files.
+const FLOOR_FILE_BYTES: u64 = 64 << 20;
+
+/// One line of the result. Times in microseconds.
+#[derive(Debug, Serialize)]
+struct Row {
+    mode: String,
+    clients: usize,
+    batch: usize,
+    p50_us: f64,
+    p99_us: f64,
+    p999_us: f64,
+    floor_bytes: u64,
+    floor_p50_us: f64,
+    floor_p99_us: f64,
+    ratio_p50: f64,
+    ratio_p99: f64,
+    events_per_s: f64,
+    /// HTTP only: requests per second of a handler that does nothing, and our share of it.
+    nop_requests_per_s: Option<f64>,
+    ratio_nop: Option<f64>,
+    /// CPU of the whole process, clients included.
+    cpu_us_per_event: f64,
+    bytes_per_event: f64,
+}
+
+/// Measures every combination and prints the rows.
+pub fn run(args: &BenchAppendArgs) -> Result<(), Failure> {
+    if args.clients.contains(&0) || args.batch.contains(&0) || args.seconds == 0 {
+        return Err(Failure::usage("clients, batch and seconds must be at least 1"));
+    }
+    let dir = files::temporary_dir(&args.dir)?;
+    let result = measure(args, dir.path());
+    dir.remove()?;
+    let rows = result?;
+    match args.output {
+        Output::Json => output::json(&rows),
+        Output::Ndjson => rows.iter().try_for_each(output::ndjson),
+        Output::Table => print(&rows),
+    }
+}
+
+fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
+    let pool = Arc::new(pool(args.seed)?);
+    let mut settings = attestore_engine::Settings { indexing: !args.no_index, ..Default::default() };
+    // Without an index nothing but durability is measured; with it, back-pressure is part of the answer.
+    settings.wal_budget_bytes = settings.wal_budget_bytes.max(512 << 20);
+    let (engine, _) = Engine::create_or_open(parts(&dir.join("data"), None, true)?, settings)?;
+    let by = Principal::internal();
+    engine.create_tenant("bench", &by)?;
+    let floor = Floor::new(&dir.join("floor"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut rows = Vec::new();
+    for mode in &args.mode {
+        for &batch in &args.batch {
+            for &clients in &args.clients {
+                let case = Case { clients, batch, duration: Duration::from_secs(args.seconds) };
+                output::note(format!("{mode}: {clients} clients, {batch} events per append"));
+                rows.push(match mode.as_str() {
+                    "in-process" => in_process(&engine, &by, &floor, &pool, &case)?,
+                    "http" => runtime.block_on(http(&engine, &floor, &pool, &case))?,
+                    _ => return Err(Failure::usage("--mode is in-process or http")),
+                });
+            }
+        }
+    }
+    drop(runtime);
+    engine.close()?;
+    Ok(rows)
+}
+
+struct Case {
+    clients: usize,
+    batch: usize,
+    duration: Duration,
+}
+
+fn pool(seed: u64) -> Result<Vec<Bytes>, Failure> {
+    let mut generator = Generator::new(&GenerateArgs {
+        count: 0, seed, shape: "native".into(), actors: 5000, addresses: 20_000,
+        start: "2026-01-01T00:00:00Z".into(), step_ms: 200, out: None,
+    })?;
+    Ok((0..POOL).map(|_| Bytes::from(generator.next_event())).collect())
+}
+
+/// What the process used between two looks.
+struct Usage {
+    at: Instant,
+    cpu_us: u64,
+    wal_bytes: u64,
+    commits: u64,
+}
+
+impl Usage {
+    fn look(engine: &Engine) -> Self {
+        let wal = engine.status().wal;
+        Self { at: Instant::now(), cpu_us: files::process_cpu_us(), wal_bytes: wal.written_bytes, commits: wal.commits }
+    }
+}
+
+fn in_process(engine: &Engine, by: &Principal, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let before = Usage::look(engine);
+    let results: Vec<Result<Histogram<u64>, String>> = std::thread::scope(|scope| {
+        let appenders: Vec<_> = (0..case.clients)
+            .map(|client| {
+                let (stop, pool) = (Arc::clone(&stop), Arc::clone(pool));
+                scope.spawn(move || appender(engine, by, &pool, case.batch, client, &stop))
+            })
+            .collect();
+        std::thread::sleep(case.duration);
+        stop.store(true, Ordering::Relaxed);
+        appenders.into_iter().map(|a| a.join().unwrap_or_else(|_| Err("an appender panicked".into()))).collect()
+    });
+    let after = Usage::look(engine);
+    let mut times = histogram();
+    for result in results {
+        times.add(result.map_err(Failure::failed)?).map_err(|e| Failure::failed(e.to_string()))?;
+    }
+    row("in-process", case, &times, &before, &after, floor, None)
+}
+
+/// One closed loop: the next append starts when the last was acknowledged.
+fn appender(engine: &Engine, by: &Principal, pool: &[Bytes], batch: usize, client: usize, stop: &AtomicBool) -> Result<Histogram<u64>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+    let mut times = histogram();
+    let mut at = client * 61;
+    runtime.block_on(async {
+        while !stop.load(Ordering::Relaxed) {
+            let items = (0..batch).map(|i| Item { bytes: pool[(at + i) % pool.len()].clone(), fallback_key: None }).collect();
+            at += batch;
+            let started = Instant::now();
+            match engine.append("bench", by, "native", items, Mode::Each).await {
+                Ok(appended) if appended.items.iter().all(Result::is_ok) => record(&mut times, started.elapsed()),
+                Ok(_) => return Err("an event of the bench was refused".to_owned()),
+                Err(error) => match error.retry_after_ms() {
+                    Some(ms) => std::thread::sleep(Duration::from_millis(ms.min(50))),
+                    None => return Err(error.to_string()),
+                },
+            }
+        }
+        Ok(())
+    })?;
+    Ok(times)
+}
+
+async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
+    let (_, secret) = engine.create_credential(
+        attestore_engine::CredentialSpec {
+            name: "bench".into(), roles: vec![attestore_engine::Role::Ingest], tenant: Some("bench".into()), expires_at_ms: None,
+        },
+        &Principal::internal(),
+    )?;
+    let settings = attestore_http::Settings::default();
+    let router = attestore_http::router(engine.clone(), settings.clone(), None).merge(attestore_http::nop_router());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        attestore_http::serve(listener, router, &settings, async { stopped.await.unwrap_or(()) }).await
+    });
+    let target = |path: &str| Target::new(address, path, secret.expose(), pool, case.batch);
+    let nop = load::run(&target("/nop"), case.clients, case.duration / 2).await?;
+    let before = Usage::look(engine);
+    let load = load::run(&target("/v1/tenants/bench/events"), case.clients, case.duration).await?;
+    let after = Usage::look(engine);
+    let _ = stop.send(());
+    server.await.map_err(|e| Failure::failed(e.to_string()))??;
+    row("http", case, &load.times, &before, &after, floor, Some(per_second(nop.times.len(), nop.elapsed)))
+}
+
+fn row(mode: &str, case: &Case, times: &Histogram<u64>, before: &Usage, after: &Usage, floor: &Floor, nop: Option<f64>) -> Result<Row, Failure> {
+    if times.is_empty() {
+        return Err(Failure::failed("no append was acknowledged in the time given"));
+    }
+    let elapsed = after.at - before.at;
+    let events = times.len() * case.batch as u64;
+    let commits = (after.commits - before.commits).max(1);
+    let written = after.wal_bytes - before.wal_bytes;
+    let floor_bytes = (written / commits).next_multiple_of(BLOCK as u64);
+    let bare = floor.measure(floor_bytes)?;
+    let requests = per_second(times.len(), elapsed);
+    Ok(Row {
+        mode: mode.to_owned(),
+        clients: case.clients,
+        batch: case.batch,
+        p50_us: us(times, 0.5),
+        p99_us: us(times, 0.99),
+        p999_us: us(times, 0.999),
+        floor_bytes,
+        floor_p50_us: us(&bare, 0.5),
+        floor_p99_us: us(&bare, 0.99),
+        ratio_p50: us(times, 0.5) / us(&bare, 0.5),
+        ratio_p99: us(times, 0.99) / us(&bare, 0.99),
+        events_per_s: per_second(events, elapsed),
+        nop_requests_per_s: nop,
+        ratio_nop: nop.map(|nop| requests / nop),
+        cpu_us_per_event: ratio(after.cpu_us - before.cpu_us, events),
+        bytes_per_event: ratio(written, events),
+    })
+}
+
+/// Bare durable writes into a zero-filled file.
+struct Floor {
+    file: Arc<dyn attestore_disk::File>,
+}
+
+impl Floor {
+    fn new(dir: &Path) -> Result<Self, Failure> {
+        let disk = RealDisk::new(dir)?;
+        let name = Path::new("bare");
+        let file = disk.open(name, FileMode::Create)?;
+        let zeros = vec![0u8; 1 << 20];
+        for offset in (0..FLOOR_FILE_BYTES).step_by(zeros.len()) {
+            file.write_all_at(&zeros, offset)?;
+        }
+        file.sync_data()?;
+        drop(file);
+        Ok(Self { file: disk.open(name, FileMode::DirectSync)? })
+    }
+
+    fn measure(&self, bytes: u64) -> Result<Histogram<u64>, Failure> {
+        let length = usize::try_from(bytes.min(FLOOR_FILE_BYTES)).map_err(|e| Failure::failed(e.to_string()))?;
+        let mut buffer = AlignedBuf::new();
+        buffer.resize(length, 0x5a);
+        let mut times = histogram();
+        let mut offset = 0;
+        for _ in 0..FLOOR_WRITES.min((4 << 30) / bytes.max(1)) {
+            if offset + bytes > FLOOR_FILE_BYTES {
+                offset = 0;
+            }
+            let started = Instant::now();
+            self.file.write_all_at(&buffer, offset)?;
+            record(&mut times, started.elapsed());
+            offset += bytes;
+        }
+        Ok(times)
+    }
+}
+
+/// Nanoseconds up to a minute, three digits.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are fixed"))
+}
+
+/// Notes one time.
+pub fn record(times: &mut Histogram<u64>, elapsed: Duration) {
+    times.saturating_record(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn us(times: &Histogram<u64>, quantile: f64) -> f64 {
+    times.value_at_quantile(quantile) as f64 / 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn per_second(count: u64, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn ratio(a: u64, b: u64) -> f64 {
+    a as f64 / b.max(1) as f64
+}
+
+fn print(rows: &[Row]) -> Result<(), Failure> {
+    output::table(
+        ["MODE", "CLIENTS", "BATCH", "P50 us", "P99 us", "P99.9 us", "FLOOR p50/p99", "RATIO p50/p99", "EVENTS/s", "OF NOP", "CPU us/ev", "BYTES/ev"],
+        rows.iter().map(|r| {
+            [
+                r.mode.clone(),
+                r.clients.to_string(),
+                r.batch.to_string(),
+                format!("{:.0}", r.p50_us),
+                format!("{:.0}", r.p99_us),
+                format!("{:.0}", r.p999_us),
+                format!("{:.0}/{:.0} ({} B)", r.floor_p50_us, r.floor_p99_us, r.floor_bytes),
+                format!("{:.2}/{:.2}", r.ratio_p50, r.ratio_p99),
+                format!("{:.0}", r.events_per_s),
+                r.ratio_nop.map_or_else(String::new, |n| format!("{n:.2}")),
+                format!("{:.1}", r.cpu_us_per_event),
+                format!("{:.0}", r.bytes_per_event),
+            ]
+        }),
+    )
+}

@@ -1,0 +1,16 @@
+//! `attestore bench`.
+
+mod append;
+mod load;
+pub mod generate;
+
+use crate::cli::{BenchAction, BenchArgs};
+use crate::failure::Failure;
+
+/// Measures, or makes test data.
+pub fn run(args: BenchArgs) -> Result<(), Failure> {
+    match args.action {
+        BenchAction::Append(args) => append::run(&args),
+        BenchAction::Generate(args) => generate::run(&args),
+    }
+}

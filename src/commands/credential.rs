@@ -1,0 +1,81 @@
+//! `attestore credential`.
+
+use std::path::Path;
+
+use attestore_engine::Engine;
+use serde_json::{Value, json};
+
+use super::parts;
+use crate::cli::{CredentialAction, CredentialArgs, Output};
+use crate::client::{Client, escape};
+use crate::failure::Failure;
+use crate::{files, output};
+
+/// Makes, lists or revokes credentials.
+pub fn run(args: &CredentialArgs) -> Result<(), Failure> {
+    match &args.action {
+        CredentialAction::Create { tenant, roles, name, expires_at, secret_file } => {
+            let mut body = json!({"name": name, "roles": roles});
+            if let Some(time) = expires_at {
+                body["expires_at"] = json!(time);
+            }
+            let path = format!("/v1/tenants/{}/credentials", escape(tenant));
+            let headers = [("content-type", "application/json")];
+            let answer = Client::new(&args.remote)?.post(&path, &headers, &serde_json::to_vec(&body)?)?;
+            let made: Value = serde_json::from_slice(&answer.success()?)?;
+            hand_out(made, secret_file.as_deref())
+        }
+        CredentialAction::List { tenant, output } => {
+            let path = format!("/v1/tenants/{}/credentials", escape(tenant));
+            list(&Client::new(&args.remote)?.get_json(&path)?["items"], *output)
+        }
+        CredentialAction::Revoke { tenant, id } => {
+            let path = format!("/v1/tenants/{}/credentials/{}", escape(tenant), escape(id));
+            Client::new(&args.remote)?.delete(&path)?;
+            output::line(format!("revoked {}", output::visible(id)))
+        }
+        CredentialAction::Bootstrap { data, head_register, secret_file } => {
+            bootstrap(data, head_register.as_deref(), secret_file.as_deref())
+        }
+    }
+}
+
+/// Replaces a lost admin credential: whoever can read the root key may. It is recorded in `_system`.
+fn bootstrap(data: &Path, head_register: Option<&Path>, secret_file: Option<&Path>) -> Result<(), Failure> {
+    let parts = parts(data, head_register, false)?;
+    let (engine, _) = Engine::create_or_open(parts, attestore_engine::Settings::default())?;
+    let made = engine.bootstrap_credential().map(|(info, secret)| {
+        json!({"id": info.id, "name": info.name, "roles": info.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+            "tenant": info.tenant, "secret": secret.expose()})
+    });
+    let closed = engine.close();
+    hand_out(made?, secret_file)?;
+    Ok(closed?)
+}
+
+fn hand_out(mut made: Value, secret_file: Option<&Path>) -> Result<(), Failure> {
+    if let (Some(path), Some(secret)) = (secret_file, made["secret"].as_str()) {
+        files::write_secret(path, &format!("{secret}\n"))?;
+        if let Some(fields) = made.as_object_mut() {
+            fields.remove("secret");
+        }
+        output::note(format!("wrote the secret to {}", path.display()));
+    }
+    output::json(&made)
+}
+
+fn list(items: &Value, output: Output) -> Result<(), Failure> {
+    let items = items.as_array().cloned().unwrap_or_default();
+    match output {
+        Output::Json => output::json(&items),
+        Output::Ndjson => items.iter().try_for_each(output::ndjson),
+        Output::Table => output::table(
+            ["ID", "NAME", "ROLES", "CREATED", "EXPIRES", "REVOKED"],
+            items.iter().map(|c| {
+                let text = |key: &str| c[key].as_str().unwrap_or("").to_owned();
+                let roles: Vec<_> = c["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                [text("id"), text("name"), roles.join(","), text("created_at"), text("expires_at"), text("revoked_at")]
+            }),
+        ),
+    }
+}

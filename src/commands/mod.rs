@@ -1,0 +1,51 @@
+//! One file for each command.
+
+pub mod append;
+pub mod bench;
+pub mod checkpoint;
+pub mod credential;
+pub mod fsck;
+pub mod get;
+pub mod search;
+pub mod serve;
+pub mod tenant;
+pub mod verify;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use attestore_disk::{Disk, RealDisk, SystemClock};
+use attestore_engine::{Parts, RegisterAt};
+use attestore_keys::{Entropy, FileRoot, SystemEntropy};
+
+use crate::failure::Failure;
+
+/// Assembles the real parts of an engine over a data directory. With `create`, a directory that does not exist yet is
+/// made, with a root key; without, both must be there.
+pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<Parts, Failure> {
+    if !create && !data.join("catalog").exists() {
+        return Err(Failure::failed(format!("{} is not a data directory", data.display())));
+    }
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(data).map_err(|e| Failure::failed(format!("{}: {e}", data.display())))?);
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let fresh = !data.join("catalog").exists();
+    let root = if create && fresh {
+        FileRoot::open_or_create(disk.clone(), Path::new("keys"), entropy.clone())
+    } else {
+        FileRoot::open(disk.clone(), Path::new("keys"), entropy.clone())
+    }
+    .map_err(|e| Failure::from(attestore_engine::OpenError::from(e)))?;
+    let register = head_register.map(register_at).transpose()?;
+    Ok(Parts { disk, clock: Arc::new(SystemClock), entropy, root: Arc::new(root), register })
+}
+
+fn register_at(path: &Path) -> Result<RegisterAt, Failure> {
+    let usage = || Failure::usage(format!("--head-register {}: not a file path", path.display()));
+    let name = path.file_name().ok_or_else(usage)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let disk = RealDisk::new(folder).map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
+    Ok(RegisterAt { disk: Arc::new(disk), path: name.into() })
+}

@@ -1,0 +1,123 @@
+//! `attestore serve`.
+
+use std::path::Path;
+
+use attestore_engine::{Engine, Opened};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::parts;
+use crate::cli::ServeArgs;
+use crate::failure::Failure;
+use crate::settings::{Log, Settings};
+use crate::{files, output};
+
+/// Tenant that the first start makes.
+const FIRST_TENANT: &str = "default";
+
+/// Runs the server until SIGTERM or SIGINT.
+pub fn run(args: ServeArgs) -> Result<(), Failure> {
+    let settings = Settings::load(&args)?;
+    if args.print_settings {
+        return output::line(settings.to_toml()?.trim_end());
+    }
+    start_log(&settings.log)?;
+    let metrics = attestore_http::install_metrics();
+    let parts = parts(&settings.data, settings.head_register.as_deref(), true)?;
+    let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
+    report(&settings, &opened);
+    let secret = first_credential(&engine, args.bootstrap_credential_file.as_deref())?;
+
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if settings.threads > 0 {
+        runtime.worker_threads(settings.threads);
+    }
+    let runtime = runtime.thread_name("attestore-http").enable_all().build()?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(&settings.listen)
+            .await
+            .map_err(|e| Failure::failed(format!("cannot listen on {}: {e}", settings.listen)))?;
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "listening beyond loopback without TLS: put a TLS proxy in front");
+        }
+        welcome(&address.to_string(), secret)?;
+        tracing::info!(%address, data = %settings.data.display(), "serving");
+        // A missing notification socket is normal outside of systemd.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let http = settings.http.settings();
+        let router = attestore_http::router(engine.clone(), http.clone(), metrics);
+        attestore_http::serve(listener, router, &http, stop_signal()?).await.map_err(Failure::from)
+    });
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("stopping");
+    runtime.shutdown_background();
+    let closed = engine.close();
+    served?;
+    closed?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_log(log: &Log) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&log.level).map_err(|e| Failure::usage(format!("settings: log.level: {e}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if log.format == "json" { builder.json().try_init() } else { builder.try_init() };
+    started.map_err(|e| Failure::failed(e.to_string()))
+}
+
+fn report(settings: &Settings, opened: &Opened) {
+    if opened.created {
+        tracing::info!(data = %settings.data.display(), "made a new data directory with a root key in keys/");
+    } else {
+        tracing::info!(recovered = %opened.recovered, "opened");
+    }
+    for warning in &opened.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Makes the first tenant and admin credential where there is no credential yet.
+fn first_credential(engine: &Engine, file: Option<&Path>) -> Result<Option<String>, Failure> {
+    if !engine.list_credentials(None)?.is_empty() {
+        return Ok(None);
+    }
+    let (info, secret) = engine.bootstrap_credential()?;
+    let principal = info.principal();
+    engine.create_tenant(FIRST_TENANT, &principal)?;
+    match file {
+        Some(path) => {
+            files::write_secret(path, &format!("{}\n", secret.expose()))?;
+            tracing::info!(file = %path.display(), "wrote the first admin credential");
+            Ok(None)
+        }
+        None => Ok(Some(secret.expose().to_owned())),
+    }
+}
+
+/// Prints what a newcomer needs, once.
+fn welcome(address: &str, secret: Option<String>) -> Result<(), Failure> {
+    let Some(secret) = secret else { return Ok(()) };
+    let base = format!("http://{address}/v1/tenants/{FIRST_TENANT}");
+    output::line(format!(
+        "\nAdmin credential (shown this once):\n\n  export ATTESTORE_CREDENTIAL={secret}\n\n\
+         Append an event, find it, and fetch its proof:\n\n\
+         curl -s -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' -d '{EXAMPLE}' {base}/events\n\n\
+         curl -s -H 'Authorization: Bearer {secret}' '{base}/events?q=actor.id:u_42'\n\n\
+         curl -s -H 'Authorization: Bearer {secret}' {base}/events/0/proof\n"
+    ))
+}
+
+const EXAMPLE: &str = r#"{"action":"invoice.export","actor":{"type":"user","id":"u_42","name":"Ann"},"targets":[{"type":"invoice","id":"inv_1"}],"outcome":"success","context":{"ip":"203.0.113.9"}}"#;
+
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

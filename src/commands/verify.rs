@@ -1,0 +1,161 @@
+//! `attestore verify`: a running server, a data directory, or one proof file.
+
+use std::path::Path;
+use std::time::Instant;
+
+use attestore_engine::Engine;
+use attestore_tlog::{Bundle, Tile, open_checkpoint, parse_entry_bundle};
+use attestore_verify::{LogReport, LogSource, LogVerifier, SourceError, verify_tlog_proof};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::checkpoint::{key, prefix};
+use super::parts;
+use crate::cli::{OnTenant, Output, VerifyArgs};
+use crate::client::{Client, escape};
+use crate::failure::Failure;
+use crate::{files, output};
+
+/// Verifies what the arguments name.
+pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    match (&args.proof, &args.data) {
+        (Some(path), _) => proof(path, args.vkey.as_deref().unwrap_or(""), args.output),
+        (None, Some(data)) => directory(data, args),
+        (None, None) => server(args),
+    }
+}
+
+fn proof(path: &Path, vkey: &str, output: Output) -> Result<(), Failure> {
+    let text = files::read_text(path)?;
+    let verified = verify_tlog_proof(&text, vkey.trim())
+        .map_err(|e| Failure::damage(format!("{}: does not verify: {e}", path.display())))?;
+    match output {
+        Output::Table => output::line(format!(
+            "record {} of {} is in the signed tree of {} records, and its bytes open its commitment",
+            verified.index, verified.origin, verified.size
+        )),
+        Output::Json | Output::Ndjson => output::ndjson(&json!({
+            "origin": verified.origin, "seq": verified.index, "size": verified.size, "root": verified.root.to_string(),
+        })),
+    }
+}
+
+/// Re-hashes every record of a tenant from the disk.
+fn directory(data: &Path, args: &VerifyArgs) -> Result<(), Failure> {
+    let (engine, _) = Engine::create_or_open(parts(data, None, false)?, attestore_engine::Settings::default())?;
+    let bar = bar();
+    let started = Instant::now();
+    let result = engine.verify(&args.on.tenant, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let closed = engine.close();
+    let report = result?;
+    closed?;
+    let seconds = started.elapsed().as_secs_f64();
+    match args.output {
+        Output::Table => output::line(format!("{report}\n{:.0} records per second", rate(report.records, seconds)))?,
+        Output::Json | Output::Ndjson => output::ndjson(&json!({"report": report, "seconds": seconds}))?,
+    }
+    if report.is_sound() { Ok(()) } else { Err(Failure::damage("the log does not verify")) }
+}
+
+/// Recomputes the tree from what a server hands out, and opens a sample of its records.
+fn server(args: &VerifyArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.on.remote)?;
+    let key = key(&client, &args.on, args.vkey.as_deref())?;
+    let vkey = key.to_string();
+    let mut verifier = LogVerifier::new(key.clone());
+    if let Some(path) = &args.checkpoint {
+        let saved = open_checkpoint(&files::read_text(path)?, &key)
+            .map_err(|e| Failure::damage(format!("{}: does not verify: {e}", path.display())))?;
+        verifier = verifier.saved(saved);
+    }
+    let bar = bar();
+    let started = Instant::now();
+    let source = Remote { client: &client, prefix: prefix(&args.on) };
+    let report = verifier.verify_with(&source, |done| bar.set_position(done));
+    let (opened, unreadable) = sample(&client, &args.on, &vkey, report.entries, args.sample, &bar)?;
+    bar.finish_and_clear();
+    print(&report, opened, &unreadable, started.elapsed().as_secs_f64(), args.output)?;
+    if report.is_sound() && unreadable.is_empty() { Ok(()) } else { Err(Failure::damage("the log does not verify")) }
+}
+
+/// Opens records spread evenly over the log; each must verify by itself.
+fn sample(client: &Client, on: &OnTenant, vkey: &str, size: u64, wanted: u64, bar: &ProgressBar) -> Result<(u64, Vec<String>), Failure> {
+    let count = if wanted == 0 { size } else { wanted.min(size) };
+    bar.set_length(size + count);
+    let mut wrong = Vec::new();
+    for i in 0..count {
+        let seq = i * size / count;
+        let text = client.get_text(&format!("/v1/tenants/{}/events/{seq}/proof", escape(&on.tenant)))?;
+        match verify_tlog_proof(&text, vkey) {
+            Ok(verified) if verified.index == seq => {}
+            Ok(verified) => wrong.push(format!("record {seq}: the proof is about record {}", verified.index)),
+            Err(error) => wrong.push(format!("record {seq}: {error}")),
+        }
+        bar.inc(1);
+    }
+    Ok((count, wrong))
+}
+
+fn print(report: &LogReport, opened: u64, wrong: &[String], seconds: f64, output: Output) -> Result<(), Failure> {
+    if output != Output::Table {
+        return output::ndjson(&json!({"report": report, "opened": opened, "wrong": wrong, "seconds": seconds}));
+    }
+    for finding in &report.findings {
+        output::line(format!("WRONG: {finding}"))?;
+    }
+    for text in wrong {
+        output::line(format!("WRONG: {text}"))?;
+    }
+    if let Some(head) = &report.head {
+        output::line(format!("origin  {}\nsize    {}\nroot    {}", head.origin, head.size, head.root))?;
+    }
+    output::line(format!(
+        "entries {} hashed into the signed root, tiles {} compared, records {opened} opened, {:.0} entries per second",
+        report.entries, report.tiles, rate(report.entries, seconds)
+    ))
+}
+
+struct Remote<'a> {
+    client: &'a Client,
+    prefix: String,
+}
+
+impl Remote<'_> {
+    fn fetch(&self, path: &str) -> Result<Vec<u8>, SourceError> {
+        self.client.get(&format!("{}/{path}", self.prefix)).map_err(|e| SourceError::Failed(e.message))
+    }
+}
+
+impl LogSource for Remote<'_> {
+    fn checkpoint(&self) -> Result<String, SourceError> {
+        String::from_utf8(self.fetch("checkpoint")?).map_err(|_| SourceError::Failed("not text".into()))
+    }
+
+    fn tile(&self, level: u8, index: u64, width: u16) -> Result<Vec<u8>, SourceError> {
+        let tile = Tile::new(level, index, width).map_err(|e| SourceError::Failed(e.to_string()))?;
+        self.fetch(&tile.to_string())
+    }
+
+    fn entries(&self, index: u64, width: u16) -> Result<Vec<[u8; 44]>, SourceError> {
+        let bundle = Bundle::new(index, width).map_err(|e| SourceError::Failed(e.to_string()))?;
+        let bytes = self.fetch(&bundle.to_string())?;
+        parse_entry_bundle(&bytes, width).map_err(|e| SourceError::Failed(e.to_string()))
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn rate(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds.max(1e-9)
+}

@@ -1,0 +1,77 @@
+//! Files that the user names on the command line. Data directories are not opened here but by `attestore-disk`.
+#![expect(clippy::disallowed_methods, reason = "files of the user, not of a data directory")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// Opens a file, or standard input for `-`; the length is known for files.
+pub fn open_lines(path: &Path) -> Result<(Box<dyn BufRead>, Option<u64>), Failure> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(BufReader::new(io::stdin())), None));
+    }
+    let file = File::open(path).map_err(|e| named(path, &e))?;
+    let length = file.metadata().ok().map(|m| m.len());
+    Ok((Box::new(BufReader::with_capacity(1 << 20, file)), length))
+}
+
+/// Reads a small text file.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| named(path, &e))
+}
+
+/// Writes a file that must not exist yet, readable by its owner only.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.write(true).create_new(true).mode(0o600).open(path).map_err(|e| named(path, &e))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| named(path, &e))
+}
+
+/// Writes or replaces a file that holds nothing secret.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| named(path, &e))
+}
+
+/// Creates or replaces a file for writing.
+pub fn create(path: &Path) -> Result<File, Failure> {
+    File::create(path).map_err(|e| named(path, &e))
+}
+
+/// A directory that is there while something is measured in it.
+pub struct TemporaryDir(std::path::PathBuf);
+
+impl TemporaryDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes it with everything in it.
+    pub fn remove(self) -> Result<(), Failure> {
+        std::fs::remove_dir_all(&self.0).map_err(|e| named(&self.0, &e))
+    }
+}
+
+/// Makes a directory of our own in `parent`.
+pub fn temporary_dir(parent: &Path) -> Result<TemporaryDir, Failure> {
+    let path = parent.join(format!("attestore-bench-{}", std::process::id()));
+    std::fs::create_dir(&path).map_err(|e| named(&path, &e))?;
+    Ok(TemporaryDir(path))
+}
+
+/// CPU time that this process has used so far, user and system, in microseconds (10 ms steps).
+pub fn process_cpu_us() -> u64 {
+    // Fields 14 and 15 of proc(5) stat, counted behind the command name, in ticks of 1/100 s.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    (ticks(11) + ticks(12)) * 10_000
+}
+
+fn named(path: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("{}: {error}", path.display()))
+}
