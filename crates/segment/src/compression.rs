@@ -1,0 +1,69 @@
+//! zstd frames of bounded size, by zstd's one-shot functions: a frame never allocates more than its caller said.
+
+use std::io;
+
+use crate::{Error, Malformed, Result};
+
+/// The most bytes that a block may hold once decompressed. Bounds what a reader allocates for bytes it has not yet
+/// understood; a single record may make a block longer than asked for, never longer than this.
+pub const BLOCK_RAW_MAX: usize = 32 * 1024 * 1024;
+
+/// How records are packed into blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockOptions {
+    /// zstd level. Default 1; compaction uses 3.
+    pub level: i32,
+    /// Bytes of records in a block before it is closed, at most [`BLOCK_RAW_MAX`]. Default 64 KiB; compaction uses 256 KiB.
+    pub block_bytes: usize,
+}
+
+impl Default for BlockOptions {
+    fn default() -> Self {
+        Self {
+            level: 1,
+            block_bytes: 64 * 1024,
+        }
+    }
+}
+
+impl BlockOptions {
+    /// What compaction uses: denser, slower to read a single record from.
+    pub const COMPACT: Self = Self {
+        level: 3,
+        block_bytes: 256 * 1024,
+    };
+}
+
+/// A compressor whose working memory is kept between frames.
+pub(crate) struct Compressor(zstd::bulk::Compressor<'static>);
+
+impl Compressor {
+    pub(crate) fn new(level: i32) -> Result<Self> {
+        let inner =
+            zstd::bulk::Compressor::new(level).map_err(|_| Error::Refused("zstd has no such level"))?;
+        Ok(Self(inner))
+    }
+
+    pub(crate) fn compress(&mut self, raw: &[u8]) -> Result<Vec<u8>> {
+        if raw.len() > BLOCK_RAW_MAX {
+            return Err(Error::Refused("a block is larger than the format allows"));
+        }
+        self.0.compress(raw).map_err(|_| Error::Refused("zstd failed"))
+    }
+}
+
+/// Decompresses one frame that must hold exactly `raw` bytes.
+pub(crate) fn decompress(frame: &[u8], raw: usize) -> Result<Vec<u8>, Malformed> {
+    if raw > BLOCK_RAW_MAX {
+        return Err(Malformed::at(
+            0,
+            "a block claims more bytes than the format allows",
+        ));
+    }
+    let result: io::Result<Vec<u8>> = zstd::bulk::decompress(frame, raw);
+    let bytes = result.map_err(|_| Malformed::at(0, "not a zstd frame of the stated size"))?;
+    if bytes.len() != raw {
+        return Err(Malformed::at(0, "a block has another size than stated"));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,96 @@
+//! Seals a plaintext into a container.
+
+use attestore_keys::aead::{NONCE, Sealer, TAG};
+use attestore_keys::{Key, derive};
+
+use super::header::{ContainerMeta, FileId, HEADER_BYTES, Header};
+use super::{CHUNK_BYTES, SEALED_CHUNK_BYTES};
+
+/// Seals `plaintext` under `key`, a fresh random key of this container only, and returns the whole container.
+///
+/// `meta.id` must be fresh and random too: neither a retry nor a cloned machine may seal twice under one pair of key
+/// and id, since nonces are chunk numbers.
+pub fn seal(meta: &ContainerMeta, key: &Key, plaintext: &[u8]) -> Vec<u8> {
+    let plaintext_len = plaintext.len() as u64;
+    let header = Header::new(meta, key, plaintext_len).to_bytes();
+    let cipher = ChunkCipher::new(key, &meta.id, &header);
+
+    let chunks = plaintext.len().div_ceil(CHUNK_BYTES).max(1);
+    let mut sealed = Vec::with_capacity(HEADER_BYTES + plaintext.len() + chunks * TAG);
+    sealed.extend_from_slice(&header);
+    for number in 0..chunks {
+        let from = number * CHUNK_BYTES;
+        let to = plaintext.len().min(from + CHUNK_BYTES);
+        let start = sealed.len();
+        sealed.extend_from_slice(&plaintext[from..to]);
+        let tag = cipher.seal(number as u64, number + 1 == chunks, &mut sealed[start..]);
+        sealed.extend_from_slice(&tag);
+    }
+    debug_assert_eq!(sealed_len(plaintext_len), Some(sealed.len() as u64));
+    sealed
+}
+
+/// Returns the bytes that a container of so many bytes of plaintext takes, header included; `None` when it overflows.
+pub const fn sealed_len(plaintext_len: u64) -> Option<u64> {
+    let chunks = chunk_count(plaintext_len);
+    let Some(tags) = chunks.checked_mul(TAG as u64) else {
+        return None;
+    };
+    let Some(body) = plaintext_len.checked_add(tags) else {
+        return None;
+    };
+    body.checked_add(HEADER_BYTES as u64)
+}
+
+/// Chunks of a plaintext; an empty one has one empty chunk.
+pub(crate) const fn chunk_count(plaintext_len: u64) -> u64 {
+    let chunks = plaintext_len.div_ceil(CHUNK_BYTES as u64);
+    if chunks == 0 { 1 } else { chunks }
+}
+
+/// Seals and opens the chunks of one container.
+pub(crate) struct ChunkCipher {
+    sealer: Sealer,
+    header_hash: [u8; 32],
+}
+
+impl ChunkCipher {
+    pub(crate) fn new(key: &Key, id: &FileId, header: &[u8; HEADER_BYTES]) -> Self {
+        let chunk_key = derive("attestore 2026 sealed file v1", &[key.expose(), id]);
+        Self {
+            sealer: Sealer::new(&chunk_key),
+            header_hash: *blake3::hash(header).as_bytes(),
+        }
+    }
+
+    fn seal(&self, number: u64, last: bool, buf: &mut [u8]) -> [u8; TAG] {
+        self.sealer
+            .seal_in_place(nonce(number), &self.aad(number, last), buf)
+    }
+
+    /// Opens ciphertext ‖ tag in place and returns the plaintext; `None` when it is not authentic.
+    pub(crate) fn open<'a>(&self, number: u64, last: bool, sealed: &'a mut [u8]) -> Option<&'a [u8]> {
+        let (buf, tag) = sealed.split_last_chunk_mut::<TAG>()?;
+        self.sealer
+            .open_in_place(nonce(number), &self.aad(number, last), buf, tag)
+            .ok()?;
+        Some(buf)
+    }
+
+    fn aad(&self, number: u64, last: bool) -> [u8; AAD_BYTES] {
+        let mut aad = [0; AAD_BYTES];
+        aad[..32].copy_from_slice(&self.header_hash);
+        aad[32..40].copy_from_slice(&number.to_le_bytes());
+        aad[40] = u8::from(last);
+        aad
+    }
+}
+
+fn nonce(number: u64) -> [u8; NONCE] {
+    let mut nonce = [0; NONCE];
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
+    nonce
+}
+
+const AAD_BYTES: usize = 32 + 8 + 1;
+const _: () = assert!(SEALED_CHUNK_BYTES == CHUNK_BYTES + TAG);
