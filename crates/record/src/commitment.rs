@@ -75,9 +75,15 @@ pub fn record_commitment(
     groups: &mut [[u8; 32]],
 ) -> [u8; 32] {
     groups.sort_unstable();
-    let count = u32::try_from(groups.len()).expect("a record has far fewer than 2^32 groups").to_be_bytes();
+    let count = u32::try_from(groups.len())
+        .expect("a record has far fewer than 2^32 groups")
+        .to_be_bytes();
     let length = length_of(public);
-    hash(version, Domain::Record, &[salt, &length, public, &count, groups.as_flattened()])
+    hash(
+        version,
+        Domain::Record,
+        &[salt, &length, public, &count, groups.as_flattened()],
+    )
 }
 
 /// Derives the salt of one group of one record. See [`SaltKey`] for many salts under one key.
@@ -109,7 +115,12 @@ pub struct SaltKey([u8; 32]);
 impl SaltKey {
     /// Prepares a salt key (a generation's salt key, or a set key).
     pub fn new(key: &[u8; 32]) -> Self {
-        Self(blake3::Hasher::new_from_context_key(&SALT_KEY).update(key).finalize().into())
+        Self(
+            blake3::Hasher::new_from_context_key(&SALT_KEY)
+                .update(key)
+                .finalize()
+                .into(),
+        )
     }
 
     /// Derives the salt of one group of one record.
@@ -159,5 +170,7 @@ fn context_key(context: &str) -> [u8; 32] {
 }
 
 fn length_of(bytes: &[u8]) -> [u8; 8] {
-    u64::try_from(bytes.len()).expect("a length fits 64 bits").to_be_bytes()
+    u64::try_from(bytes.len())
+        .expect("a length fits 64 bits")
+        .to_be_bytes()
 }

@@ -95,7 +95,9 @@ impl Entry {
             version: HashVersion::from_byte(head[0]).ok_or(EntryError::Version(head[0]))?,
             kind: Kind::from_byte(head[1]).ok_or(EntryError::Kind(head[1]))?,
             class: u16::from_be_bytes([head[2], head[3]]),
-            time_ms: head[4..].iter().fold(0, |time, byte| time << 8 | u64::from(*byte)),
+            time_ms: head[4..]
+                .iter()
+                .fold(0, |time, byte| time << 8 | u64::from(*byte)),
             commitment: commitment.try_into().expect("44 - 12 = 32 bytes"),
         })
     }

@@ -1,8 +1,31 @@
-//! From an event to the bytes that are stored and hashed.
+//! From an event to the bytes that are stored and hashed: groups.
+//!
+//! # Format
+//! UTF-8 JSON without insignificant white space, names in this order. The public group:
+//!
+//! ```text
+//! {"v":1,"id":"<uuid>","tenant":"<32 hex>","protocol":"native","credential":"<id>","privacy":1,
+//!  "withheld":["/actor/id",…],"event":{…}}
+//! ```
+//!
+//! `withheld` lists the pointers of the personal fields in schema order and is absent when there are none. In
+//! `event`, personal fields are absent; inside free-form values a personal value is replaced with `null`, so that
+//! its place is kept. A personal group:
+//!
+//! ```text
+//! {"v":1,"subjects":["<32 hex handle>",…],"fields":{"/actor/id":"u_42",…}}
+//! ```
+//!
+//! Handles ascend; fields are in schema order. There is one personal group for each distinct set of subjects.
 
-use crate::event::Event;
-use crate::ids::{Handle, RecordId, TenantId};
-use crate::policy::PrivacyPolicy;
+use crate::event::leaf::Leaf;
+use crate::event::write::{Divert, field, write};
+use crate::event::{Event, Raw};
+use crate::ids::{Handle, RecordId, TenantId, push_hex, push_record_id};
+use crate::json::claims::{Claims, Places};
+use crate::json::escape::push_string;
+use crate::json::splice;
+use crate::policy::{PrivacyPolicy, SubjectRule};
 
 /// What the server adds to the public group of a record.
 #[derive(Clone, Copy, Debug)]
@@ -47,13 +70,294 @@ pub struct SubjectRef {
 impl PersonalGroup {
     /// Returns the bytes of the group: `handles` are those of [`PersonalGroup::subjects`], in any order.
     pub fn bytes(&self, handles: &[Handle]) -> Vec<u8> {
-        let _ = handles;
-        todo!()
+        let mut sorted = handles.to_vec();
+        sorted.sort_unstable();
+        let mut out = Vec::with_capacity(40 + 35 * sorted.len() + self.body.len());
+        out.extend_from_slice(b"{\"v\":1,\"subjects\":[");
+        for (index, handle) in sorted.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+            push_hex(&mut out, handle.as_bytes());
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"],\"fields\":");
+        out.extend_from_slice(&self.body);
+        out.push(b'}');
+        out
     }
 }
 
 /// Encodes an event into its groups under a privacy policy.
 pub fn encode(event: &Event<'_>, envelope: &Envelope<'_>, policy: &PrivacyPolicy) -> Encoded {
-    let _ = (event, envelope, policy);
-    todo!()
+    let people = People::of(event, policy);
+    let claims = people.claims(event, policy);
+    let mut split = Split {
+        event,
+        policy,
+        people: &people,
+        claims: claims.as_ref().map(Claims::root),
+        groups: Vec::new(),
+        withheld: Vec::new(),
+    };
+    let mut body = Vec::with_capacity(event.length_hint());
+    write(&mut body, event, &mut split);
+    let Split { groups, withheld, .. } = split;
+    let mut public = Vec::with_capacity(body.len() + withheld.len() + envelope.credential_id.len() + 224);
+    push_envelope(&mut public, envelope, policy.version());
+    if !withheld.is_empty() {
+        public.extend_from_slice(b",\"withheld\":[");
+        public.extend_from_slice(&withheld);
+        public.push(b']');
+    }
+    public.extend_from_slice(b",\"event\":");
+    public.extend_from_slice(&body);
+    public.push(b'}');
+    let personal = groups.into_iter().map(|group| group.finish(&people)).collect();
+    Encoded { public, personal }
+}
+
+/// Appends the opening of a public group, up to and including the privacy policy's version.
+pub(crate) fn push_envelope(out: &mut Vec<u8>, envelope: &Envelope<'_>, privacy: u32) {
+    out.extend_from_slice(b"{\"v\":1,\"id\":\"");
+    push_record_id(out, &envelope.id);
+    out.extend_from_slice(b"\",\"tenant\":\"");
+    push_hex(out, envelope.tenant.as_bytes());
+    out.extend_from_slice(b"\",\"protocol\":");
+    push_string(out, envelope.protocol);
+    out.extend_from_slice(b",\"credential\":");
+    push_string(out, envelope.credential_id);
+    out.extend_from_slice(b",\"privacy\":");
+    out.extend_from_slice(privacy.to_string().as_bytes());
+}
+
+/// The data subjects of an event. A set of them is a mask, one bit for each in order of first occurrence.
+struct People<'e> {
+    list: Vec<(&'e str, &'e str)>,
+    /// The mask that each set of subject rules stands for.
+    masks: [u64; SubjectRule::SETS],
+}
+
+/// Actor, principal and declared subjects must fit the mask.
+const _: () = assert!(crate::event::DATA_SUBJECTS_MAX + 2 <= u64::BITS as usize);
+
+impl<'e> People<'e> {
+    fn of(event: &'e Event<'_>, policy: &PrivacyPolicy) -> Self {
+        let mut people = Self {
+            list: Vec::new(),
+            masks: [0; SubjectRule::SETS],
+        };
+        let mut declared = 0;
+        for subject in &event.data_subjects {
+            if let Some(id) = &subject.id {
+                declared |= people.add(&subject.ty, id);
+            }
+        }
+        let actor = people.principal(policy, &event.actor.ty, event.actor.id.as_deref());
+        let behalf = event.actor.on_behalf_of.as_ref();
+        let behalf = behalf.map_or(0, |who| people.principal(policy, &who.ty, who.id.as_deref()));
+        let all = declared | actor | behalf;
+        for (set, mask) in people.masks.iter_mut().enumerate() {
+            let of = |rule: SubjectRule, mask: u64| {
+                if set & usize::from(rule.bit()) != 0 {
+                    mask
+                } else {
+                    0
+                }
+            };
+            *mask = of(SubjectRule::Actor, actor)
+                | of(SubjectRule::OnBehalfOf, behalf)
+                | of(SubjectRule::Declared, declared)
+                | of(SubjectRule::All, all);
+        }
+        people
+    }
+
+    /// Returns the mask of an actor or principal: 0 unless it is a person or a declared subject.
+    fn principal(&mut self, policy: &PrivacyPolicy, ty: &'e str, id: Option<&'e str>) -> u64 {
+        let Some(id) = id else { return 0 };
+        if policy.is_human(ty) {
+            self.add(ty, id)
+        } else {
+            self.mask_of(ty, id)
+        }
+    }
+
+    fn add(&mut self, ty: &'e str, id: &'e str) -> u64 {
+        let known = self.mask_of(ty, id);
+        if known != 0 {
+            return known;
+        }
+        self.list.push((ty, id));
+        1 << (self.list.len() - 1)
+    }
+
+    fn mask_of(&self, ty: &str, id: &str) -> u64 {
+        let at = self
+            .list
+            .iter()
+            .position(|(known_ty, known_id)| *known_id == id && *known_ty == ty);
+        at.map_or(0, |at| 1 << at)
+    }
+
+    fn of_rules(&self, bits: u8) -> u64 {
+        self.masks[usize::from(bits)]
+    }
+
+    /// Returns the claims that no leaf as a whole stands for; `None` when there are none.
+    fn claims(&self, event: &Event<'_>, policy: &PrivacyPolicy) -> Option<Claims> {
+        let declares = event
+            .data_subjects
+            .iter()
+            .any(|subject| !subject.fields.is_empty());
+        if self.list.is_empty() || (!declares && policy.deep().is_empty()) {
+            return None;
+        }
+        let mut claims = Claims::default();
+        for (segments, bits) in policy.deep() {
+            let mask = self.of_rules(*bits);
+            if mask != 0 {
+                claims.insert(segments, true, mask);
+            }
+        }
+        for subject in &event.data_subjects {
+            let mask = subject.id.as_ref().map_or(0, |id| self.mask_of(&subject.ty, id));
+            for pointer in &subject.fields {
+                // Pointers were checked when the event was parsed.
+                if let Some(segments) = crate::json::pointer::segments(pointer) {
+                    claims.insert(&segments, false, mask);
+                }
+            }
+        }
+        Some(claims)
+    }
+}
+
+/// Takes personal leaves out of the public part and into groups.
+struct Split<'e, 'a> {
+    event: &'e Event<'a>,
+    policy: &'e PrivacyPolicy,
+    people: &'e People<'e>,
+    claims: Option<Places<'e>>,
+    groups: Vec<Group>,
+    /// The inside of the `withheld` array.
+    withheld: Vec<u8>,
+}
+
+/// A group while fields are added to it.
+struct Group {
+    mask: u64,
+    body: Vec<u8>,
+}
+
+impl Split<'_, '_> {
+    /// Returns the subjects of a leaf, and the claims that reach inside it.
+    #[inline]
+    fn subjects(&self, leaf: Leaf, index: usize) -> (u64, Option<Places<'_>>) {
+        if self.people.list.is_empty() {
+            return (0, None);
+        }
+        let mut mask = self.people.of_rules(self.policy.leaf_bits(leaf));
+        match leaf {
+            Leaf::SubjectId => {
+                let subject = self.event.data_subjects.get(index);
+                mask |= subject.map_or(0, |it| {
+                    self.people.mask_of(&it.ty, it.id.as_deref().unwrap_or_default())
+                });
+            }
+            Leaf::TargetId | Leaf::TargetName | Leaf::TargetAttributes => {
+                let target = self.event.targets.get(index);
+                mask |= target.map_or(0, |it| {
+                    self.people.mask_of(&it.ty, it.id.as_deref().unwrap_or_default())
+                });
+            }
+            _ => {}
+        }
+        let Some(root) = &self.claims else {
+            return (mask, None);
+        };
+        let mut places = root.clone();
+        for segment in leaf.pointer(index).split('/').skip(1) {
+            places = places.down(segment);
+        }
+        (mask | places.mask, Some(places))
+    }
+
+    /// Adds a field to the group of a set of subjects.
+    fn put(&mut self, mask: u64, pointer: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        if !self.withheld.is_empty() {
+            self.withheld.push(b',');
+        }
+        push_string(&mut self.withheld, pointer);
+        let at = self
+            .groups
+            .iter()
+            .position(|group| group.mask == mask)
+            .unwrap_or_else(|| {
+                self.groups.push(Group {
+                    mask,
+                    body: Vec::with_capacity(256),
+                });
+                self.groups.len() - 1
+            });
+        let body = &mut self.groups[at].body;
+        body.push(if body.is_empty() { b'{' } else { b',' });
+        push_string(body, pointer);
+        body.push(b':');
+        value(body);
+    }
+}
+
+impl Divert for Split<'_, '_> {
+    #[inline]
+    fn text(&mut self, leaf: Leaf, index: usize, text: &str) -> bool {
+        let (mask, _) = self.subjects(leaf, index);
+        if mask == 0 {
+            return false;
+        }
+        self.put(mask, &leaf.pointer(index), |body| push_string(body, text));
+        true
+    }
+
+    fn raw(&mut self, leaf: Leaf, index: usize, raw: &Raw<'_>, out: &mut Vec<u8>, name: &str) -> bool {
+        let (mask, places) = self.subjects(leaf, index);
+        let inside = places.filter(Places::goes_deeper);
+        if mask != 0 {
+            // Whoever else is claimed inside is a subject of the whole value: parts of it are not kept apart.
+            let beneath = inside.map(|places| splice::subjects_beneath(raw.as_str(), &places));
+            let mask = mask | beneath.and_then(Result::ok).unwrap_or(0);
+            self.put(mask, &leaf.pointer(index), |body| {
+                body.extend_from_slice(raw.as_str().as_bytes())
+            });
+            return true;
+        }
+        let Some(places) = inside else { return false };
+        let text = raw.as_str();
+        let found = splice::find(text, &leaf.pointer(index), &places).unwrap_or_default();
+        for part in &found {
+            let value = &text.as_bytes()[part.span.clone()];
+            self.put(part.mask, &part.pointer, |body| body.extend_from_slice(value));
+        }
+        field(out, name);
+        splice::replace(out, text, found.iter().map(|part| (&part.span, "null")));
+        true
+    }
+}
+
+impl Group {
+    fn finish(self, people: &People<'_>) -> PersonalGroup {
+        let mut body = self.body;
+        body.push(b'}');
+        let members = people
+            .list
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| self.mask & 1 << bit != 0);
+        let mut subjects: Vec<SubjectRef> = members
+            .map(|(_, (ty, id))| SubjectRef {
+                ty: (*ty).to_owned(),
+                id: (*id).to_owned(),
+            })
+            .collect();
+        subjects.sort_unstable();
+        PersonalGroup { subjects, body }
+    }
 }

@@ -55,7 +55,11 @@ impl Handle {
 impl RecordId {
     /// Makes a version 7 UUID from a Unix time in milliseconds (48 bits are used) and ten random bytes.
     pub fn new(unix_ms: u64, random: [u8; 10]) -> Self {
-        Self(*uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).as_uuid().as_bytes())
+        Self(
+            *uuid::Builder::from_unix_timestamp_millis(unix_ms, &random)
+                .as_uuid()
+                .as_bytes(),
+        )
     }
 
     /// Makes an id of its 16 bytes, whatever their UUID version.
@@ -90,7 +94,9 @@ impl FromStr for TenantId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        unhex(text).map(Self).ok_or(IdError { what: "tenant id (32 lower-case hex digits)" })
+        unhex(text).map(Self).ok_or(IdError {
+            what: "tenant id (32 lower-case hex digits)",
+        })
     }
 }
 
@@ -110,7 +116,9 @@ impl FromStr for Handle {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        unhex(text).map(Self).ok_or(IdError { what: "handle (32 lower-case hex digits)" })
+        unhex(text).map(Self).ok_or(IdError {
+            what: "handle (32 lower-case hex digits)",
+        })
     }
 }
 
@@ -131,7 +139,9 @@ impl FromStr for RecordId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let wrong = IdError { what: "record id (hyphenated lower-case UUID)" };
+        let wrong = IdError {
+            what: "record id (hyphenated lower-case UUID)",
+        };
         let id = Self(Uuid::try_parse(text).map_err(|_| wrong)?.into_bytes());
         let mut buffer = [0; 36];
         let canonical = Uuid::from_bytes(id.0).as_hyphenated().encode_lower(&mut buffer) == text;
@@ -142,7 +152,12 @@ impl FromStr for RecordId {
 /// Appends the hyphenated text of a record id.
 pub(crate) fn push_record_id(out: &mut Vec<u8>, id: &RecordId) {
     let mut buffer = [0; 36];
-    out.extend_from_slice(Uuid::from_bytes(id.0).as_hyphenated().encode_lower(&mut buffer).as_bytes());
+    out.extend_from_slice(
+        Uuid::from_bytes(id.0)
+            .as_hyphenated()
+            .encode_lower(&mut buffer)
+            .as_bytes(),
+    );
 }
 
 /// Appends 32 lower-case hex digits.
@@ -199,7 +214,12 @@ mod tests {
         let text = "00112233445566778899aabbccddeeff";
         assert_eq!(text.parse::<TenantId>().unwrap().to_string(), text);
         assert_eq!(text.parse::<Handle>().unwrap().to_string(), text);
-        for wrong in ["", "00", "00112233445566778899AABBCCDDEEFF", "00112233445566778899aabbccddeefg"] {
+        for wrong in [
+            "",
+            "00",
+            "00112233445566778899AABBCCDDEEFF",
+            "00112233445566778899aabbccddeefg",
+        ] {
             assert!(wrong.parse::<TenantId>().is_err(), "{wrong}");
             assert!(wrong.parse::<Handle>().is_err(), "{wrong}");
         }

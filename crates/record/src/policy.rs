@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::leaf::{LEAVES, Leaf};
+use crate::json::pointer;
+
 /// Which fields of an event are personal, and about whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Wire", into = "Wire")]
@@ -12,6 +15,10 @@ pub struct PrivacyPolicy {
     version: u32,
     human_types: Vec<String>,
     rules: Vec<Rule>,
+    /// Subject bits of each leaf that rules cover whatever its index.
+    leaves: [u8; LEAVES],
+    /// Segments and subject bits of the rules about one index or the inside of a free-form value.
+    deep: Vec<(Vec<String>, u8)>,
 }
 
 /// One rule: the fields at and beneath `path` are about `subject`.
@@ -63,7 +70,22 @@ impl PrivacyPolicy {
     /// # Errors
     /// [`PolicyError`] for version 0 and for a rule that can never match.
     pub fn new(version: u32, human_types: Vec<String>, rules: Vec<Rule>) -> Result<Self, PolicyError> {
-        Ok(Self { version, human_types, rules })
+        if version == 0 {
+            return Err(PolicyError::Version);
+        }
+        let mut leaves = [0; LEAVES];
+        let mut deep = Vec::new();
+        for rule in &rules {
+            compile(rule, &mut leaves, &mut deep).ok_or_else(|| PolicyError::Path(rule.path.clone()))?;
+        }
+        let human_types = human_types.into_iter().map(|ty| ty.to_lowercase()).collect();
+        Ok(Self {
+            version,
+            human_types,
+            rules,
+            leaves,
+            deep,
+        })
     }
 
     /// Returns the version that public groups name.
@@ -80,11 +102,126 @@ impl PrivacyPolicy {
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
+
+    /// Tells whether an actor type is a person's. Case does not matter.
+    pub fn is_human(&self, ty: &str) -> bool {
+        let same = |human: &String| {
+            human.eq_ignore_ascii_case(ty)
+                || (!ty.is_ascii() && human.chars().eq(ty.chars().flat_map(char::to_lowercase)))
+        };
+        self.human_types.iter().any(same)
+    }
+
+    /// Returns the subject bits of a leaf, whatever its index.
+    pub(crate) fn leaf_bits(&self, leaf: Leaf) -> u8 {
+        self.leaves[leaf as usize]
+    }
+
+    /// Returns the rules that no leaf as a whole stands for.
+    pub(crate) fn deep(&self) -> &[(Vec<String>, u8)] {
+        &self.deep
+    }
 }
 
+impl SubjectRule {
+    /// The number of different sets of subject rules.
+    pub(crate) const SETS: usize = 16;
+
+    pub(crate) const fn bit(self) -> u8 {
+        match self {
+            Self::Actor => 1,
+            Self::OnBehalfOf => 2,
+            Self::Declared => 4,
+            Self::All => 8,
+        }
+    }
+}
+
+/// Sorts a rule's fields into whole leaves and the rest; `None` when no field can match.
+fn compile(rule: &Rule, leaves: &mut [u8; LEAVES], deep: &mut Vec<(Vec<String>, u8)>) -> Option<()> {
+    let segments = pointer::segments(&rule.path)?;
+    let (mut whole, mut partial) = (false, false);
+    for leaf in Leaf::ALL {
+        let pattern = leaf.pattern();
+        let meets = |(part, segment): (&&str, &std::borrow::Cow<'_, str>)| {
+            segment == "*" || segment == part || (*part == "*" && pointer::index(segment).is_some())
+        };
+        if !pattern.iter().zip(&segments).all(meets) {
+            continue;
+        }
+        let every_index = pattern
+            .iter()
+            .zip(&segments)
+            .all(|(part, segment)| *part != "*" || segment == "*");
+        if segments.len() <= pattern.len() && every_index {
+            leaves[leaf as usize] |= rule.subject.bit();
+            whole = true;
+        } else if segments.len() <= pattern.len() || leaf.is_free_form() {
+            partial = true;
+        }
+    }
+    if partial {
+        deep.push((
+            segments.into_iter().map(std::borrow::Cow::into_owned).collect(),
+            rule.subject.bit(),
+        ));
+    }
+    (whole || partial).then_some(())
+}
+
+const HUMAN_TYPES: [&str; 26] = [
+    "user",
+    "human",
+    "person",
+    "employee",
+    "customer",
+    "member",
+    "admin",
+    "administrator",
+    "contractor",
+    "patient",
+    "student",
+    "root",
+    "iam_user",
+    "client",
+    "consumer",
+    "guest",
+    "individual",
+    "operator",
+    "owner",
+    "partner",
+    "staff",
+    "subscriber",
+    "support",
+    "teacher",
+    "visitor",
+    "worker",
+];
+
+const RULES: [(&str, SubjectRule); 12] = [
+    ("/actor/id", SubjectRule::Actor),
+    ("/actor/name", SubjectRule::Actor),
+    ("/actor/email", SubjectRule::Actor),
+    ("/actor/credential_id", SubjectRule::Actor),
+    ("/actor/on_behalf_of/id", SubjectRule::OnBehalfOf),
+    ("/actor/on_behalf_of/name", SubjectRule::OnBehalfOf),
+    ("/actor/on_behalf_of/email", SubjectRule::OnBehalfOf),
+    ("/context/ip", SubjectRule::Actor),
+    ("/context/host", SubjectRule::Actor),
+    ("/context/user_agent", SubjectRule::Actor),
+    ("/context/session_id", SubjectRule::Actor),
+    ("/payload", SubjectRule::All),
+];
+
 impl Default for PrivacyPolicy {
+    /// Version 1, what tenants start with.
     fn default() -> Self {
-        todo!()
+        let rules = RULES.map(|(path, subject)| Rule {
+            path: path.to_owned(),
+            subject,
+        });
+        Self::new(1, HUMAN_TYPES.map(str::to_owned).to_vec(), rules.to_vec())
+            .expect("the default rules name leaves")
     }
 }
 
@@ -98,6 +235,10 @@ impl TryFrom<Wire> for PrivacyPolicy {
 
 impl From<PrivacyPolicy> for Wire {
     fn from(policy: PrivacyPolicy) -> Self {
-        Self { version: policy.version, human_types: policy.human_types, rules: policy.rules }
+        Self {
+            version: policy.version,
+            human_types: policy.human_types,
+            rules: policy.rules,
+        }
     }
 }

@@ -96,7 +96,11 @@ pub struct EventError {
 impl EventError {
     /// Makes an error about the value at hand; callers further out add their path with [`EventError::under`].
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { code, path: String::new(), message: message.into() })
+        Box::new(Self {
+            code,
+            path: String::new(),
+            message: message.into(),
+        })
     }
 
     /// Puts one more segment in front of the path.

@@ -6,10 +6,14 @@
 //! # Errors
 //! [`EventError`]: a stable [`ErrorCode`] and the JSON pointer of the first offending place.
 
+mod declared;
 mod error;
+pub(crate) mod leaf;
 mod limits;
 mod model;
 mod parse;
+pub(crate) mod time;
+pub(crate) mod write;
 
 pub use error::{ErrorCode, EventError};
 pub use limits::{DATA_SUBJECTS_MAX, Limits};
@@ -18,3 +22,4 @@ pub use model::{
     Principal, Raw, Severity, Source, Target, Text,
 };
 pub use parse::parse;
+pub(crate) use parse::parse_stored;

@@ -312,9 +312,13 @@ impl Operation {
             "create" | "created" | "add" | "added" | "insert" | "register" | "registered" | "new" | "put" => {
                 Self::Create
             }
-            "read" | "get" | "view" | "viewed" | "show" | "fetch" | "head" | "access" | "accessed" => Self::Read,
-            "update" | "updated" | "modify" | "modified" | "change" | "changed" | "edit" | "edited" | "set"
-            | "patch" | "rename" | "renamed" | "enable" | "enabled" | "disable" | "disabled" => Self::Update,
+            "read" | "get" | "view" | "viewed" | "show" | "fetch" | "head" | "access" | "accessed" => {
+                Self::Read
+            }
+            "update" | "updated" | "modify" | "modified" | "change" | "changed" | "edit" | "edited"
+            | "set" | "patch" | "rename" | "renamed" | "enable" | "enabled" | "disable" | "disabled" => {
+                Self::Update
+            }
             "delete" | "deleted" | "remove" | "removed" | "destroy" | "destroyed" | "purge" | "purged" => {
                 Self::Delete
             }
@@ -326,9 +330,8 @@ impl Operation {
             "revoke" | "revoked" | "unassign" | "unassigned" => Self::Revoke,
             "export" | "exported" | "download" | "downloaded" => Self::Export,
             "import" | "imported" | "upload" | "uploaded" => Self::Import,
-            "execute" | "executed" | "run" | "invoke" | "invoked" | "start" | "started" | "stop" | "stopped" => {
-                Self::Execute
-            }
+            "execute" | "executed" | "run" | "invoke" | "invoked" | "start" | "started" | "stop"
+            | "stopped" => Self::Execute,
             _ => return None,
         })
     }

@@ -1,12 +1,30 @@
 //! The values of a record that an index needs, typed.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::event::{Classification, Operation, Outcome, Raw, Severity, Text};
+use super::open::{Body, each_field, open};
+use super::rebuild::string;
+use super::{ViewError, misfit};
+use crate::event::leaf::{Leaf, Located};
+use crate::event::{
+    Classification, ErrorCode, Event, EventError, Operation, Outcome, Raw, Severity, Text, parse_stored,
+};
+use crate::json::escape::push_string;
+use crate::json::pointer;
+use crate::json::reader::{Fail, Reader};
+
+/// Field values of a record, apart by whether they come from the public group or from personal ones.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Fields<'a> {
+    /// From the public group.
+    pub public: FieldValues<'a>,
+    /// From the personal groups given.
+    pub personal: FieldValues<'a>,
+}
 
 /// What an index needs of a record. Every field is optional: a value stands either in the public or in the
-/// personal half of [`super::Fields`].
+/// personal half of [`Fields`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct FieldValues<'a> {
     /// Nanoseconds since 1970; the time of receipt stands in when absent.
@@ -110,22 +128,333 @@ pub struct FieldValues<'a> {
     pub control: Option<Raw<'a>>,
 }
 
-impl FieldValues<'_> {
+/// Extracts what an index needs from a public group and the personal groups that may be read.
+///
+/// # Errors
+/// [`ViewError`] when bytes are not groups, or a personal group does not belong to the public one.
+pub fn fields<'a>(public: &'a [u8], personal: &[&'a [u8]]) -> Result<Fields<'a>, ViewError> {
+    let opened = open(public)?;
+    let mut fields = Fields::default();
+    match opened.body {
+        Body::Event(Raw(text)) => match text {
+            Text::Borrowed(text) => fields.public.take_event(parse_stored(text)?),
+            Text::Owned(_) => {
+                let message = "stored bytes hold insignificant white space";
+                return Err(EventError::new(ErrorCode::InvalidValue, message).into());
+            }
+        },
+        Body::Control(control) => {
+            fields.public.control_type = control_type(control.as_str())?;
+            fields.public.control = Some(control);
+        }
+    }
+    fields.public.protocol = Some(opened.protocol);
+    fields.public.credential_id = Some(opened.credential_id);
+    let mut inside = Inside::default();
+    for group in personal {
+        each_field(
+            group,
+            |_| (),
+            |pointer, value| {
+                if !opened.withheld.iter().any(|withheld| withheld == pointer) {
+                    return Err(misfit(pointer));
+                }
+                let located = Leaf::locate(pointer).ok_or_else(|| misfit(pointer))?;
+                fields.personal.take_personal(&located, value, &mut inside)
+            },
+        )?;
+    }
+    inside.finish(&mut fields.personal);
+    Ok(fields)
+}
+
+impl<'a> FieldValues<'a> {
     /// Calls `each` for every string of the record that free-text search should find: known text fields, and
     /// leaf strings of metadata, target attributes and changes. Not the payload: see [`leaf_strings`].
     pub fn for_each_text(&self, each: &mut dyn FnMut(&str)) {
-        let _ = each;
-        todo!()
+        let single = [
+            &self.action,
+            &self.outcome_code,
+            &self.outcome_message,
+            &self.actor_type,
+            &self.actor_id,
+            &self.actor_name,
+            &self.actor_email,
+            &self.actor_credential_id,
+            &self.on_behalf_of_id,
+            &self.on_behalf_of_name,
+            &self.on_behalf_of_email,
+            &self.host,
+            &self.user_agent,
+            &self.location,
+            &self.session_id,
+            &self.request_id,
+            &self.trace_id,
+            &self.http_path,
+            &self.source_service,
+            &self.source_instance,
+            &self.environment,
+            &self.justification,
+        ];
+        single.into_iter().flatten().for_each(|text| each(text));
+        if let Some(ip) = self.ip {
+            each(&ip.to_string());
+        }
+        let lists = [
+            &self.target_types,
+            &self.target_ids,
+            &self.target_names,
+            &self.subject_ids,
+            &self.change_paths,
+            &self.data_categories,
+        ];
+        lists.into_iter().flatten().for_each(|text| each(text));
+        let raws = self
+            .target_attributes
+            .iter()
+            .chain(&self.change_values)
+            .chain(&self.metadata);
+        raws.for_each(|raw| leaf_strings(raw.as_str(), each));
+        if let Some(control) = &self.control {
+            leaf_strings(control.as_str(), each);
+        }
     }
 
     /// Returns those strings, one a line.
     pub fn text(&self) -> String {
-        todo!()
+        let mut out = String::new();
+        self.for_each_text(&mut |text| {
+            out.push_str(text);
+            out.push('\n');
+        });
+        out
+    }
+
+    fn take_event(&mut self, event: Event<'a>) {
+        self.occurred_at_ns = event.occurred_at_ns;
+        self.action = Some(event.action);
+        self.operation = Some(event.operation);
+        self.outcome = Some(event.outcome);
+        if let Some(reason) = event.outcome_reason {
+            self.outcome_code = reason.code;
+            self.outcome_message = reason.message;
+        }
+        self.severity = event.severity;
+        self.actor_type = Some(event.actor.ty);
+        self.actor_id = event.actor.id;
+        self.actor_name = event.actor.name;
+        self.actor_email = event.actor.email;
+        self.actor_credential_id = event.actor.credential_id;
+        if let Some(principal) = event.actor.on_behalf_of {
+            self.on_behalf_of_type = Some(principal.ty);
+            self.on_behalf_of_id = principal.id;
+            self.on_behalf_of_name = principal.name;
+            self.on_behalf_of_email = principal.email;
+        }
+        for target in event.targets {
+            self.target_types.push(target.ty);
+            self.target_ids.extend(target.id);
+            self.target_names.extend(target.name);
+            self.target_attributes.extend(target.attributes);
+        }
+        for subject in event.data_subjects {
+            self.subject_types.push(subject.ty);
+            self.subject_ids.extend(subject.id);
+        }
+        let context = event.context;
+        self.ip = context.ip.and_then(|ip| ip.parse().ok());
+        self.host = context.host;
+        self.user_agent = context.user_agent;
+        self.location = context.location;
+        self.session_id = context.session_id;
+        self.request_id = context.request_id;
+        self.trace_id = context.trace_id;
+        self.span_id = context.span_id;
+        if let Some(http) = context.http {
+            self.http_method = http.method;
+            self.http_path = http.path;
+            self.http_status = http.status;
+        }
+        self.source_service = event.source.service;
+        self.source_version = event.source.version;
+        self.source_instance = event.source.instance;
+        self.environment = event.source.environment;
+        self.justification = event.justification;
+        for change in event.changes {
+            self.change_paths.push(change.path);
+            self.change_values.extend(change.old);
+            self.change_values.extend(change.new);
+        }
+        self.classification = event.classification;
+        self.data_categories = event.data_categories;
+        self.idempotency_key = event.idempotency_key;
+        self.metadata = event.metadata;
+        self.payload = event.payload;
+    }
+
+    fn take_personal(&mut self, at: &Located<'_>, value: Raw<'a>, inside: &mut Inside) -> Result<(), Fail> {
+        if !at.beneath.is_empty() {
+            inside.add(at, value.as_str());
+            return Ok(());
+        }
+        let text = match at.leaf {
+            Leaf::TargetAttributes => {
+                self.target_attributes.push(value);
+                return Ok(());
+            }
+            Leaf::ChangeOld | Leaf::ChangeNew => {
+                self.change_values.push(value);
+                return Ok(());
+            }
+            Leaf::Metadata => {
+                self.metadata = Some(value);
+                return Ok(());
+            }
+            Leaf::Payload => {
+                self.payload = Some(value);
+                return Ok(());
+            }
+            _ => match value.0 {
+                Text::Borrowed(json) => string(json)?,
+                Text::Owned(json) => Text::Owned(string(&json)?.into_owned()),
+            },
+        };
+        let place = match at.leaf {
+            Leaf::OutcomeMessage => &mut self.outcome_message,
+            Leaf::ActorId => &mut self.actor_id,
+            Leaf::ActorName => &mut self.actor_name,
+            Leaf::ActorEmail => &mut self.actor_email,
+            Leaf::ActorCredential => &mut self.actor_credential_id,
+            Leaf::BehalfId => &mut self.on_behalf_of_id,
+            Leaf::BehalfName => &mut self.on_behalf_of_name,
+            Leaf::BehalfEmail => &mut self.on_behalf_of_email,
+            Leaf::Host => &mut self.host,
+            Leaf::UserAgent => &mut self.user_agent,
+            Leaf::Location => &mut self.location,
+            Leaf::SessionId => &mut self.session_id,
+            Leaf::RequestId => &mut self.request_id,
+            Leaf::TraceId => &mut self.trace_id,
+            Leaf::SpanId => &mut self.span_id,
+            Leaf::HttpPath => &mut self.http_path,
+            Leaf::SourceInstance => &mut self.source_instance,
+            Leaf::Justification => &mut self.justification,
+            Leaf::Ip => {
+                self.ip = text.parse().ok();
+                return Ok(());
+            }
+            Leaf::TargetId => {
+                self.target_ids.push(text);
+                return Ok(());
+            }
+            Leaf::TargetName => {
+                self.target_names.push(text);
+                return Ok(());
+            }
+            Leaf::SubjectId => {
+                self.subject_ids.push(text);
+                return Ok(());
+            }
+            Leaf::TargetAttributes | Leaf::ChangeOld | Leaf::ChangeNew | Leaf::Metadata | Leaf::Payload => {
+                return Ok(());
+            }
+        };
+        *place = Some(text);
+        Ok(())
     }
 }
 
-/// Calls `each` for every string value (not name) in a JSON text.
-pub fn leaf_strings(json: &str, each: &mut dyn FnMut(Cow<'_, str>)) {
-    let _ = (json, each);
-    todo!()
+/// Personal parts of free-form values, until they stand together as objects.
+#[derive(Default)]
+struct Inside {
+    values: BTreeMap<(Leaf, usize), Node>,
+}
+
+/// A part of a free-form value. Array indices are left out: an index reads arrays as many values.
+#[derive(Default)]
+struct Node {
+    values: Vec<String>,
+    members: BTreeMap<String, Self>,
+}
+
+impl Inside {
+    fn add(&mut self, at: &Located<'_>, json: &str) {
+        let mut node = self.values.entry((at.leaf, at.index)).or_default();
+        for segment in at
+            .beneath
+            .iter()
+            .filter(|segment| pointer::index(segment).is_none())
+        {
+            node = node.members.entry(segment.clone().into_owned()).or_default();
+        }
+        node.values.push(json.to_owned());
+    }
+
+    fn finish(self, fields: &mut FieldValues<'_>) {
+        for ((leaf, _), node) in self.values {
+            let mut out = Vec::new();
+            node.write(&mut out);
+            let raw = Raw(Text::Owned(String::from_utf8(out).unwrap_or_default()));
+            match leaf {
+                Leaf::Metadata => fields.metadata = Some(raw),
+                Leaf::Payload => fields.payload = Some(raw),
+                Leaf::TargetAttributes => fields.target_attributes.push(raw),
+                _ => fields.change_values.push(raw),
+            }
+        }
+    }
+}
+
+impl Node {
+    fn write(&self, out: &mut Vec<u8>) {
+        let several = self.values.len() + usize::from(!self.members.is_empty()) > 1;
+        if several {
+            out.push(b'[');
+        }
+        out.extend_from_slice(self.values.join(",").as_bytes());
+        if !self.members.is_empty() {
+            out.extend_from_slice(if self.values.is_empty() { b"{" } else { b",{" });
+            for (index, (name, node)) in self.members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                push_string(out, name);
+                out.push(b':');
+                node.write(out);
+            }
+            out.push(b'}');
+        }
+        if several {
+            out.push(b']');
+        }
+    }
+}
+
+/// Calls `each` for every string value (not name) in a JSON text. Stops at the first place that is not JSON.
+pub fn leaf_strings(json: &str, each: &mut dyn FnMut(&str)) {
+    // What was found before a fault was text of the record all the same.
+    drop(strings(&mut Reader::of_text(json, DEPTH_MAX), each, DEPTH_MAX));
+}
+
+const DEPTH_MAX: usize = 128;
+
+fn strings(reader: &mut Reader<'_>, each: &mut dyn FnMut(&str), depth: usize) -> Result<(), Fail> {
+    match reader.peek() {
+        Some(b'"') => each(&reader.string()?),
+        Some(b'{') if depth > 0 => reader.object(|reader, _| strings(reader, each, depth - 1))?,
+        Some(b'[') if depth > 0 => reader.array(|reader, _| strings(reader, each, depth - 1))?,
+        _ => drop(reader.raw()?),
+    }
+    Ok(())
+}
+
+fn control_type<'a>(control: &str) -> Result<Option<Text<'a>>, Fail> {
+    let mut ty = None;
+    Reader::of_text(control, DEPTH_MAX).object(|reader, name| {
+        match name {
+            "type" => ty = Some(Text::Owned(reader.string()?.into_owned())),
+            _ => drop(reader.raw()?),
+        }
+        Ok(())
+    })?;
+    Ok(ty)
 }
