@@ -1,0 +1,12 @@
+//! End to end: the real binary, real files, real HTTP, and software that is not ours.
+//!
+//! Every test starts its own server on a free port with its own data directory. Counts scale with the tier: see
+//! `scripts/test`.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod harness;
+
+mod bad_input;
+mod canaries;
+mod cli;
+mod quickstart;
