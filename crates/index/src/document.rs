@@ -11,11 +11,11 @@ use tantivy::schema::Field;
 use tantivy::schema::document::{ReferenceValue, ReferenceValueLeaf, Value};
 
 use crate::json;
-use crate::schema::{Name, PATH_END, PRESENT, Side, VALUE_MAX, fields};
+use crate::schema::{Label, PATH_END, PRESENT, Side, VALUE_MAX, fields};
 use crate::split::Summary;
 use crate::words::cut;
 
-/// Value of [`Name::Kind`] of records that are events.
+/// Value of [`Label::Kind`] of records that are events.
 const KIND_EVENT: &str = "event";
 const NS_PER_MS: i64 = 1_000_000;
 
@@ -87,7 +87,7 @@ impl Document {
             .push((fields.received_ms, Stored::U64(input.received_ms)));
         document.exact(
             Side::Public,
-            Name::Kind,
+            Label::Kind,
             input.public.control_type.as_deref().unwrap_or(KIND_EVENT),
         );
         document.side(Side::Public, input.public);
@@ -115,55 +115,65 @@ impl Document {
     }
 
     fn who(&mut self, side: Side, values: &FieldValues<'_>, words: &mut String) {
-        self.text(side, Name::ActorType, values.actor_type.as_ref(), None);
-        self.text(side, Name::ActorId, values.actor_id.as_ref(), Some(words));
-        self.text(side, Name::ActorName, values.actor_name.as_ref(), Some(words));
-        self.text(side, Name::ActorEmail, values.actor_email.as_ref(), Some(words));
+        self.text(side, Label::ActorType, values.actor_type.as_ref(), None);
+        self.text(side, Label::ActorId, values.actor_id.as_ref(), Some(words));
+        self.text(side, Label::ActorName, values.actor_name.as_ref(), Some(words));
+        self.text(side, Label::ActorEmail, values.actor_email.as_ref(), Some(words));
         self.text(
             side,
-            Name::ActorCredential,
+            Label::ActorCredential,
             values.actor_credential_id.as_ref(),
             None,
         );
-        self.text(side, Name::BehalfType, values.on_behalf_of_type.as_ref(), None);
-        self.text(side, Name::BehalfId, values.on_behalf_of_id.as_ref(), Some(words));
+        self.text(side, Label::BehalfType, values.on_behalf_of_type.as_ref(), None);
         self.text(
             side,
-            Name::BehalfName,
+            Label::BehalfId,
+            values.on_behalf_of_id.as_ref(),
+            Some(words),
+        );
+        self.text(
+            side,
+            Label::BehalfName,
             values.on_behalf_of_name.as_ref(),
             Some(words),
         );
         self.text(
             side,
-            Name::BehalfEmail,
+            Label::BehalfEmail,
             values.on_behalf_of_email.as_ref(),
             Some(words),
         );
-        self.texts(side, Name::SubjectType, &values.subject_types, None);
-        self.texts(side, Name::SubjectId, &values.subject_ids, Some(words));
+        self.texts(side, Label::SubjectType, &values.subject_types, None);
+        self.texts(side, Label::SubjectId, &values.subject_ids, Some(words));
     }
 
     fn what(&mut self, side: Side, values: &FieldValues<'_>, words: &mut String) {
-        self.text(side, Name::Action, values.action.as_ref(), Some(words));
+        self.text(side, Label::Action, values.action.as_ref(), Some(words));
         if let Some(operation) = values.operation {
-            self.exact(side, Name::Operation, operation.as_str());
+            self.exact(side, Label::Operation, operation.as_str());
         }
         if let Some(outcome) = values.outcome {
-            self.exact(side, Name::Outcome, outcome.as_str());
+            self.exact(side, Label::Outcome, outcome.as_str());
         }
         if let Some(severity) = values.severity {
-            self.exact(side, Name::Severity, severity.as_str());
+            self.exact(side, Label::Severity, severity.as_str());
         }
         if let Some(classification) = values.classification {
-            self.exact(side, Name::Classification, classification.as_str());
+            self.exact(side, Label::Classification, classification.as_str());
         }
-        self.text(side, Name::OutcomeCode, values.outcome_code.as_ref(), Some(words));
+        self.text(
+            side,
+            Label::OutcomeCode,
+            values.outcome_code.as_ref(),
+            Some(words),
+        );
         push_words(words, values.outcome_message.as_deref());
-        self.texts(side, Name::TargetType, &values.target_types, Some(words));
-        self.texts(side, Name::TargetId, &values.target_ids, Some(words));
-        self.texts(side, Name::TargetName, &values.target_names, Some(words));
-        self.texts(side, Name::ChangePath, &values.change_paths, Some(words));
-        self.texts(side, Name::DataCategory, &values.data_categories, None);
+        self.texts(side, Label::TargetType, &values.target_types, Some(words));
+        self.texts(side, Label::TargetId, &values.target_ids, Some(words));
+        self.texts(side, Label::TargetName, &values.target_names, Some(words));
+        self.texts(side, Label::ChangePath, &values.change_paths, Some(words));
+        self.texts(side, Label::DataCategory, &values.data_categories, Some(words));
         push_words(words, values.justification.as_deref());
     }
 
@@ -171,31 +181,31 @@ impl Document {
         if let Some(ip) = values.ip {
             self.ip(side, ip);
         }
-        self.text(side, Name::Host, values.host.as_ref(), Some(words));
-        self.text(side, Name::UserAgent, values.user_agent.as_ref(), Some(words));
-        self.text(side, Name::Location, values.location.as_ref(), Some(words));
+        self.text(side, Label::Host, values.host.as_ref(), Some(words));
+        self.text(side, Label::UserAgent, values.user_agent.as_ref(), Some(words));
+        self.text(side, Label::Location, values.location.as_ref(), Some(words));
         // Identifiers are found by bare words too, but in their own terms: as words they would be indexed twice.
-        self.text(side, Name::SessionId, values.session_id.as_ref(), None);
-        self.text(side, Name::RequestId, values.request_id.as_ref(), None);
-        self.text(side, Name::TraceId, values.trace_id.as_ref(), None);
-        self.text(side, Name::SpanId, values.span_id.as_ref(), None);
-        self.text(side, Name::IdempotencyKey, values.idempotency_key.as_ref(), None);
-        self.text(side, Name::HttpMethod, values.http_method.as_ref(), None);
-        self.text(side, Name::HttpPath, values.http_path.as_ref(), Some(words));
+        self.text(side, Label::SessionId, values.session_id.as_ref(), None);
+        self.text(side, Label::RequestId, values.request_id.as_ref(), None);
+        self.text(side, Label::TraceId, values.trace_id.as_ref(), None);
+        self.text(side, Label::SpanId, values.span_id.as_ref(), None);
+        self.text(side, Label::IdempotencyKey, values.idempotency_key.as_ref(), None);
+        self.text(side, Label::HttpMethod, values.http_method.as_ref(), None);
+        self.text(side, Label::HttpPath, values.http_path.as_ref(), Some(words));
         if let Some(status) = values.http_status {
-            self.exact(side, Name::HttpStatus, &status.to_string());
+            self.exact(side, Label::HttpStatus, &status.to_string());
         }
-        self.text(side, Name::Service, values.source_service.as_ref(), Some(words));
-        self.text(side, Name::SourceVersion, values.source_version.as_ref(), None);
+        self.text(side, Label::Service, values.source_service.as_ref(), Some(words));
+        self.text(side, Label::SourceVersion, values.source_version.as_ref(), None);
         self.text(
             side,
-            Name::SourceInstance,
+            Label::SourceInstance,
             values.source_instance.as_ref(),
             Some(words),
         );
-        self.text(side, Name::Environment, values.environment.as_ref(), None);
-        self.text(side, Name::Credential, values.credential_id.as_ref(), None);
-        self.text(side, Name::Protocol, values.protocol.as_ref(), None);
+        self.text(side, Label::Environment, values.environment.as_ref(), Some(words));
+        self.text(side, Label::Credential, values.credential_id.as_ref(), None);
+        self.text(side, Label::Protocol, values.protocol.as_ref(), None);
     }
 
     fn free_form(&mut self, side: Side, values: &FieldValues<'_>, words: &mut String) {
@@ -216,21 +226,21 @@ impl Document {
     fn metadata(&mut self, side: Side, path: &str, leaf: &json::Leaf<'_>) {
         let path = cut(path, VALUE_MAX);
         let start = self.strings.len();
-        self.strings.push(Name::Metadata.code());
+        self.strings.push(Label::Metadata.code());
         self.strings.push_str(path);
         self.strings.push(PATH_END);
         leaf.push_to(&mut self.strings, VALUE_MAX);
         self.term(side, start);
-        self.present(side, Name::Metadata, path);
+        self.present(side, Label::Metadata, path);
     }
 
-    fn texts(&mut self, side: Side, name: Name, values: &[Text<'_>], mut words: Option<&mut String>) {
+    fn texts(&mut self, side: Side, name: Label, values: &[Text<'_>], mut words: Option<&mut String>) {
         for value in values {
             self.text(side, name, Some(value), words.as_deref_mut());
         }
     }
 
-    fn text(&mut self, side: Side, name: Name, value: Option<&Text<'_>>, words: Option<&mut String>) {
+    fn text(&mut self, side: Side, name: Label, value: Option<&Text<'_>>, words: Option<&mut String>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.exact(side, name, value);
             if let Some(words) = words {
@@ -239,7 +249,7 @@ impl Document {
         }
     }
 
-    fn exact(&mut self, side: Side, name: Name, value: &str) {
+    fn exact(&mut self, side: Side, name: Label, value: &str) {
         let start = self.strings.len();
         self.strings.push(name.code());
         self.strings.push_str(cut(value, VALUE_MAX));
@@ -261,17 +271,17 @@ impl Document {
 
     fn ip(&mut self, side: Side, ip: IpAddr) {
         let start = self.strings.len();
-        self.strings.push(Name::Ip.code());
+        self.strings.push(Label::Ip.code());
         let ip = ip.to_canonical();
         // Writing to a string does not fail.
         let _ = write!(self.strings, "{ip}");
         self.term(side, start);
-        if let Some(column) = Name::Ip.column(side) {
+        if let Some(column) = Label::Ip.column(side) {
             self.values.push((column.field, Stored::Ip(mapped(ip))));
         }
     }
 
-    fn present(&mut self, side: Side, name: Name, path: &str) {
+    fn present(&mut self, side: Side, name: Label, path: &str) {
         let start = self.strings.len();
         self.strings.push(PRESENT);
         self.strings.push(name.code());

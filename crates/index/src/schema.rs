@@ -1,6 +1,6 @@
 //! The fields of a split: one fixed list, the same for every tenant.
 //!
-//! Exact values of all names share one indexed field, [`Side`] by side: a term there is a [`Name`]'s code followed by
+//! Exact values of all names share one indexed field, [`Side`] by side: a term there is a [`Label`]'s code followed by
 //! the value. Few fields keep small splits cheap to build and to open. Names that people sort, count or range by have
 //! a column besides. Readable strings go to a field of words.
 //!
@@ -17,11 +17,11 @@ use tantivy::schema::{
 /// Number of the field list, kept in every sealed split. Raised whenever a field, a code or the cutting of words
 /// changes.
 pub(crate) const FIELD_LIST: u32 = 1;
-/// Name under which the tokeniser of words is registered.
+/// Label under which the tokeniser of words is registered.
 pub(crate) const WORDS: &str = "words";
 /// Exact values are cut here, when indexed and when queried (bytes).
 pub(crate) const VALUE_MAX: usize = 512;
-/// Separates a path from the value in terms of [`Name::Metadata`].
+/// Separates a path from the value in terms of [`Label::Metadata`].
 pub(crate) const PATH_END: char = '\0';
 /// Starts terms that say that a name, or a path, has a value.
 pub(crate) const PRESENT: char = '\u{7f}';
@@ -38,7 +38,7 @@ pub(crate) enum Side {
 /// Names with exact values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum Name {
+pub(crate) enum Label {
     Action = 1,
     Operation,
     Outcome,
@@ -83,7 +83,7 @@ pub(crate) enum Name {
     Metadata,
 }
 
-impl Name {
+impl Label {
     /// The character that starts this name's terms.
     pub(crate) const fn code(self) -> char {
         self as u8 as char
@@ -107,7 +107,7 @@ impl Name {
     }
 }
 
-const _: () = assert!((Name::Metadata as u8) < PRESENT as u8);
+const _: () = assert!((Label::Metadata as u8) < PRESENT as u8);
 
 /// A column of strings or addresses.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,7 @@ pub(crate) struct Fields {
     pub(crate) seq: Field,
     pub(crate) occurred_ns: Field,
     pub(crate) received_ms: Field,
-    columns: Vec<(Name, Side, Column)>,
+    columns: Vec<(Label, Side, Column)>,
     terms: [Field; 2],
     words: [Field; 2],
 }
@@ -132,26 +132,26 @@ pub(crate) const SEQ: &str = "seq";
 pub(crate) const OCCURRED_NS: &str = "occurred_ns";
 pub(crate) const RECEIVED_MS: &str = "received_ms";
 
-const COLUMNS: [(Name, Side, &str); 19] = [
-    (Name::Action, Side::Public, "action"),
-    (Name::Operation, Side::Public, "operation"),
-    (Name::Outcome, Side::Public, "outcome"),
-    (Name::Severity, Side::Public, "severity"),
-    (Name::ActorType, Side::Public, "actor.type"),
-    (Name::ActorId, Side::Public, "actor.id"),
-    (Name::ActorId, Side::Personal, "_p.actor.id"),
-    (Name::TargetType, Side::Public, "targets.type"),
-    (Name::TargetId, Side::Public, "targets.id"),
-    (Name::TargetId, Side::Personal, "_p.targets.id"),
-    (Name::Ip, Side::Public, "context.ip"),
-    (Name::Ip, Side::Personal, "_p.context.ip"),
-    (Name::Service, Side::Public, "source.service"),
-    (Name::Environment, Side::Public, "source.environment"),
-    (Name::Classification, Side::Public, "classification"),
-    (Name::DataCategory, Side::Public, "data_categories"),
-    (Name::Credential, Side::Public, "ingest.credential_id"),
-    (Name::Protocol, Side::Public, "ingest.protocol"),
-    (Name::Kind, Side::Public, "kind"),
+const COLUMNS: [(Label, Side, &str); 19] = [
+    (Label::Action, Side::Public, "action"),
+    (Label::Operation, Side::Public, "operation"),
+    (Label::Outcome, Side::Public, "outcome"),
+    (Label::Severity, Side::Public, "severity"),
+    (Label::ActorType, Side::Public, "actor.type"),
+    (Label::ActorId, Side::Public, "actor.id"),
+    (Label::ActorId, Side::Personal, "_p.actor.id"),
+    (Label::TargetType, Side::Public, "targets.type"),
+    (Label::TargetId, Side::Public, "targets.id"),
+    (Label::TargetId, Side::Personal, "_p.targets.id"),
+    (Label::Ip, Side::Public, "context.ip"),
+    (Label::Ip, Side::Personal, "_p.context.ip"),
+    (Label::Service, Side::Public, "source.service"),
+    (Label::Environment, Side::Public, "source.environment"),
+    (Label::Classification, Side::Public, "classification"),
+    (Label::DataCategory, Side::Public, "data_categories"),
+    (Label::Credential, Side::Public, "ingest.credential_id"),
+    (Label::Protocol, Side::Public, "ingest.protocol"),
+    (Label::Kind, Side::Public, "kind"),
 ];
 
 /// The one schema.
@@ -189,9 +189,9 @@ impl Fields {
     }
 }
 
-fn column(builder: &mut SchemaBuilder, name: Name, text: &'static str) -> Column {
+fn column(builder: &mut SchemaBuilder, name: Label, text: &'static str) -> Column {
     let field = match name {
-        Name::Ip => builder.add_ip_addr_field(text, IpAddrOptions::default().set_fast()),
+        Label::Ip => builder.add_ip_addr_field(text, IpAddrOptions::default().set_fast()),
         _ => builder.add_text_field(text, TextOptions::default().set_fast("raw")),
     };
     Column { field, name: text }

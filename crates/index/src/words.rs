@@ -34,6 +34,8 @@ impl Tokenizer for Words {
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
         self.token.reset();
+        // Positions are not indexed, but the indexer computes with them.
+        self.token.position = 0;
         WordStream {
             text,
             at: 0,

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 
-use crate::schema::Name;
+use crate::schema::Label;
 
 /// A tree of clauses.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,11 +24,11 @@ pub(crate) enum Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Clause {
     /// A name has this very value.
-    Exact { name: Name, value: String },
+    Exact { name: Label, value: String },
     /// A name has a value that starts so.
-    Prefix { name: Name, start: String },
+    Prefix { name: Label, start: String },
     /// A name has a value.
-    Present { name: Name },
+    Present { name: Label },
     /// Metadata at a path has this value; numbers match by number.
     Metadata { path: String, value: String },
     /// Metadata at a path starts so.

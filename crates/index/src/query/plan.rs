@@ -11,7 +11,7 @@ use super::ast::{Bounds, Clause, Node};
 use super::names::{self, Target};
 use super::value::{self, Pattern};
 use super::{ParseLimits, QueryError, prescan};
-use crate::schema::{Name, VALUE_MAX};
+use crate::schema::{Label, VALUE_MAX};
 use crate::words::{cut, words};
 
 /// Values that one `IN [...]` may list.
@@ -21,12 +21,13 @@ const COLON_REMARK: &str = "parsed possible invalid field as term";
 /// A shorter start of a word stands for too many words.
 const WORD_START_MIN: usize = 2;
 /// Names that bare words are compared with as a whole, besides the text.
-const IDENTIFIERS: [Name; 5] = [
-    Name::RequestId,
-    Name::TraceId,
-    Name::SpanId,
-    Name::SessionId,
-    Name::IdempotencyKey,
+const IDENTIFIERS: [Label; 6] = [
+    Label::ActorCredential,
+    Label::RequestId,
+    Label::TraceId,
+    Label::SpanId,
+    Label::SessionId,
+    Label::IdempotencyKey,
 ];
 
 /// Parses and checks a query string.
@@ -137,9 +138,9 @@ impl Planner<'_> {
         match (target, pattern) {
             (_, Pattern::Start(start)) if start.is_empty() => self.present(target, field),
             (Target::Text, pattern) => self.words(pattern, false),
-            (Target::Name(Name::Ip), pattern) => self.ip(field, pattern),
-            (Target::Name(name), Pattern::Whole(value)) => Ok(exact(*name, value)),
-            (Target::Name(name), Pattern::Start(start)) => Ok(Node::Clause(Clause::Prefix {
+            (Target::Label(Label::Ip), pattern) => self.ip(field, pattern),
+            (Target::Label(name), Pattern::Whole(value)) => Ok(exact(*name, value)),
+            (Target::Label(name), Pattern::Start(start)) => Ok(Node::Clause(Clause::Prefix {
                 name: *name,
                 start: fold(*name, start),
             })),
@@ -185,7 +186,7 @@ impl Planner<'_> {
             Pattern::Whole(value) => match value::network(value) {
                 Some(range) => Ok(ip(range)),
                 None if looks_like_ip(value) => Err(self.at(field, "not an IP address or network")),
-                None => Ok(exact(Name::Host, value)),
+                None => Ok(exact(Label::Host, value)),
             },
             Pattern::Start(_) => Err(self.at(field, "use a network, as in ip:10.0.0.0/8, instead of a *")),
         }
@@ -193,7 +194,7 @@ impl Planner<'_> {
 
     fn present(&self, target: &Target, field: &str) -> Result<Node, QueryError> {
         Ok(match target {
-            Target::Name(name) => Node::Clause(Clause::Present { name: *name }),
+            Target::Label(name) => Node::Clause(Clause::Present { name: *name }),
             Target::Metadata(path) => Node::Clause(Clause::MetadataPresent { path: path.clone() }),
             Target::Seq | Target::Occurred | Target::Received => Node::All,
             Target::Text => return Err(self.at(field, "text:* is not supported")),
@@ -259,7 +260,7 @@ impl Planner<'_> {
                 Clause::Received(milliseconds(&ns))
             }
             Target::Seq => Clause::Seq(self.seqs(field, lower, upper)?),
-            Target::Name(Name::Ip) => Clause::Ip(self.addresses(field, lower, upper)?),
+            Target::Label(Label::Ip) => Clause::Ip(self.addresses(field, lower, upper)?),
             Target::Metadata(path) if !path.is_empty() => Clause::MetadataRange {
                 path: path.clone(),
                 bounds: self.numbers(field, lower, upper)?,
@@ -317,7 +318,7 @@ impl Planner<'_> {
             UserInputBound::Inclusive(text) => Some(read(text)?),
             UserInputBound::Exclusive(text) => read(text)?.checked_sub(1),
         };
-        Ok(end.map_or(1..=0, |end| start..=end))
+        Ok(end.map_or_else(no_number, |end| start..=end))
     }
 
     fn addresses(
@@ -330,7 +331,7 @@ impl Planner<'_> {
             value::network(unquoted(text))
                 .ok_or_else(|| self.at(field, &format!("{text:?} is no IP address")))
         };
-        let nothing = Ipv6Addr::from_bits(1)..=Ipv6Addr::from_bits(0);
+        let nothing = RangeInclusive::new(Ipv6Addr::from_bits(1), Ipv6Addr::from_bits(0));
         let start = match lower {
             UserInputBound::Unbounded => Some(0),
             UserInputBound::Inclusive(text) => Some(read(text)?.start().to_bits()),
@@ -393,14 +394,14 @@ fn unquoted(text: &str) -> &str {
     inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
-fn exact(name: Name, value: &str) -> Node {
+fn exact(name: Label, value: &str) -> Node {
     Node::Clause(Clause::Exact {
         name,
         value: fold(name, value),
     })
 }
 
-fn fold(name: Name, value: &str) -> String {
+fn fold(name: Label, value: &str) -> String {
     let value = cut(value, VALUE_MAX);
     if name.folds_case() {
         value.to_lowercase()
@@ -412,7 +413,7 @@ fn fold(name: Name, value: &str) -> String {
 /// A single address has a term; a network needs the column.
 fn ip(range: RangeInclusive<Ipv6Addr>) -> Node {
     if range.start() == range.end() {
-        return exact(Name::Ip, &range.start().to_canonical().to_string());
+        return exact(Label::Ip, &range.start().to_canonical().to_string());
     }
     Node::Clause(Clause::Ip(range))
 }
@@ -429,8 +430,13 @@ fn milliseconds(ns: &RangeInclusive<i64>) -> RangeInclusive<u64> {
     let end = ns.end().div_euclid(1_000_000);
     match u64::try_from(end) {
         Ok(end) => u64::try_from(start).unwrap_or(0)..=end,
-        Err(_) => 1..=0,
+        Err(_) => no_number(),
     }
+}
+
+/// A range that holds nothing.
+fn no_number() -> RangeInclusive<u64> {
+    RangeInclusive::new(1, 0)
 }
 
 fn single(mut nodes: Vec<Node>, join: fn(Vec<Node>) -> Node) -> Node {

@@ -14,7 +14,7 @@ use tantivy::{BitSet, DocId, Score, SegmentReader};
 
 use super::{Clause, Node, Query};
 use crate::query::value;
-use crate::schema::{Name, PATH_END, PRESENT, Side, fields};
+use crate::schema::{Label, PATH_END, PRESENT, Side, fields};
 use crate::{Error, Split};
 
 /// Dictionary entries looked at between two questions whether to stop.
@@ -88,7 +88,7 @@ impl Resolver<'_> {
             Clause::WordPrefix(start) => self.expand(|side| fields.words(side), start, start, &|_| true)?,
             Clause::Ip(range) => {
                 let term = |field, at| Term::from_field_ip_addr(field, at);
-                self.both(|side| match Name::Ip.column(side) {
+                self.both(|side| match Label::Ip.column(side) {
                     Some(column) => between(
                         term(column.field, *range.start()),
                         term(column.field, *range.end()),
@@ -119,8 +119,8 @@ impl Resolver<'_> {
         self.expand(|side| fields().terms(side), start, shown, &|_| true)
     }
 
-    fn present(&self, name: Name) -> Result<Box<dyn Runnable>, Error> {
-        if name == Name::Metadata {
+    fn present(&self, name: Label) -> Result<Box<dyn Runnable>, Error> {
+        if name == Label::Metadata {
             return self.metadata_present("");
         }
         Ok(self.both(|side| match name.column(side) {
@@ -130,7 +130,7 @@ impl Resolver<'_> {
     }
 
     fn metadata_present(&self, path: &str) -> Result<Box<dyn Runnable>, Error> {
-        let start = format!("{PRESENT}{}{path}", Name::Metadata.code());
+        let start = format!("{PRESENT}{}{path}", Label::Metadata.code());
         let below = |rest: &str| path.is_empty() || rest.is_empty() || rest.starts_with('.');
         self.expand(|side| fields().terms(side), &start, path, &below)
     }
@@ -202,7 +202,7 @@ fn after(start: &str) -> Vec<u8> {
 }
 
 fn metadata_term(path: &str, value: &str) -> String {
-    format!("{}{path}{PATH_END}{value}", Name::Metadata.code())
+    format!("{}{path}{PATH_END}{value}", Label::Metadata.code())
 }
 
 fn term_query(field: Field, term: &str) -> Box<dyn Runnable> {

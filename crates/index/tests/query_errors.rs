@@ -1,0 +1,105 @@
+//! Mistakes in query strings: what is refused, where it points, what it suggests.
+#![expect(missing_docs, reason = "tests")]
+
+use attestore_index::{ParseOptions, Query, QueryError};
+
+fn refused(text: &str) -> QueryError {
+    match Query::parse(text, &ParseOptions::default()) {
+        Ok(query) => panic!("{text} was accepted as {query:?}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn unknown_fields_are_pointed_at_and_corrected() {
+    let error = refused("ö outcome:denied actr.id:u_42");
+    assert_eq!(
+        (error.column, error.suggestion.as_deref()),
+        (Some(17), Some("actor.id"))
+    );
+    let error = refused("(eventname:x)");
+    assert_eq!(
+        (error.column, error.suggestion.as_deref()),
+        (Some(1), Some("eventName"))
+    );
+    let error = refused("-zzzzzzzzzzzzzz:x");
+    assert_eq!((error.column, error.suggestion), (Some(1), None));
+    assert_eq!(refused("\"nope:\" nope:1").column, Some(8));
+    assert!(refused("metadatax:1").message.contains("unknown field"));
+    assert!(refused("_p.text:ann").message.contains("unknown field"));
+    assert!(refused("_p.actor.id:ann").message.contains("unknown field"));
+}
+
+#[test]
+fn what_is_not_supported_is_said_so() {
+    for (text, word) in [
+        ("action:*login", "leading *"),
+        ("action:lo*in", "only stand at the end"),
+        ("action:/lo.*/", "regular expressions"),
+        ("/lo.*/", "regular expressions"),
+        ("action:login^2", "weights"),
+        ("\"a b\"~2", "~"),
+        ("action:[a TO b]", "ranges"),
+        ("[1 TO 2]", "needs a field"),
+        ("IN [a b]", "needs a field"),
+        ("seq:x", "no whole number"),
+        ("seq:1*", "makes no sense"),
+        ("occurred_at:yesterday", "no time"),
+        ("occurred_at:[2026-13-01 TO *]", "no time"),
+        ("ip:10.0.0.300", "not an IP"),
+        ("ip:10.0.0.0/33", "not an IP"),
+        ("ip:10.*", "network"),
+        ("metadata.n:>x", "no number"),
+        ("metadata:x", "path"),
+        ("text:*", "not supported"),
+        ("a*", "two letters"),
+        ("---", ""),
+        ("action:", ""),
+        ("(action:login", ""),
+        ("action:\"login", "not closed"),
+        ("seq:[1 TO 2", ""),
+        ("action:IN [a b", ""),
+    ] {
+        let error = refused(text);
+        assert!(error.message.contains(word), "{text}: {}", error.message);
+    }
+}
+
+#[test]
+fn limits_hold_before_parsing() {
+    assert!(refused(&"a".repeat(5000)).message.contains("4096 bytes"));
+    assert!(refused(&"ab ".repeat(65)).message.contains("64 clauses"));
+    assert!(
+        refused(&format!("{}ab{}", "(".repeat(17), ")".repeat(17)))
+            .message
+            .contains("nested")
+    );
+    assert!(
+        refused(&format!("{}ab", "NOT ".repeat(17)))
+            .message
+            .contains("nested")
+    );
+    let list = format!("action:IN [{}]", "ab ".repeat(600));
+    assert!(refused(&list).message.contains("512"));
+    let fits = format!("action:IN [{}]", "ab ".repeat(300));
+    assert!(Query::parse(&fits, &ParseOptions::default()).is_ok());
+}
+
+#[test]
+fn no_query_string_panics() {
+    let pieces = [
+        "a", "(", ")", "[", "]", "{", "}", "\"", "'", ":", "*", "\\", " ", "IN", "TO", "NOT ", "-", "seq:",
+        "ip:", "^", "~", "/", "é", ">=",
+    ];
+    let mut state = 42_u64;
+    for _ in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..12 {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(pieces[(state >> 33) as usize % pieces.len()]);
+        }
+        let _ = Query::parse(&text, &ParseOptions::default());
+    }
+}
