@@ -1,5 +1,4 @@
 //! Merging and sealing change nothing that a query can see.
-#![expect(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod support;
 

@@ -1,5 +1,4 @@
 //! What queries find, by the kinds of clauses.
-#![expect(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 mod support;
 

@@ -130,7 +130,14 @@ impl Planner<'_> {
         };
         match &literal.field_name {
             None => self.words(&pattern, true),
-            Some(field) => self.condition(&self.target(field)?, field, &pattern),
+            Some(field) => match (
+                self.target(field),
+                value::network(&format!("{field}:{}", literal.phrase)),
+            ) {
+                // An IPv6 address, typed without quotation marks.
+                (Err(_), Some(range)) => Ok(ip(range)),
+                (target, _) => self.condition(&target?, field, &pattern),
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::query::{ParseLimits, QueryError};
 
-/// A length-limited word outside of quotes, with its place.
+/// A word outside of quotes, with its place.
 struct Word<'a> {
     text: &'a str,
     start: usize,
@@ -30,25 +30,25 @@ pub(crate) fn check(text: &str, limits: &ParseLimits) -> Result<(), QueryError> 
 
 /// Where the field `name` is first used: characters before it.
 pub(crate) fn column_of(text: &str, name: &str) -> Option<usize> {
-    let mut found = None;
+    let mut quoted = Vec::new();
     for_each_token(text, &mut |token| {
-        if let Token::Word(word) = token {
-            let mut rest = word.text.trim_start_matches(['-', '+', '(']);
-            let start = word.start + word.text.len() - rest.len();
-            rest = rest.strip_prefix(name).unwrap_or("");
-            let colon = rest.starts_with(':')
-                || (rest.is_empty()
-                    && text[start + name.len().min(text.len() - start)..]
-                        .trim_start()
-                        .starts_with(':'));
-            if found.is_none() && text[start..].starts_with(name) && colon {
-                found = Some(column(text, start));
-            }
+        if let Token::Quoted { start, end } = token {
+            quoted.push(start..end);
         }
         Ok(())
     })
     .ok()?;
-    found
+    let is_use = |at: usize| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + name.len()..).map(str::trim_start);
+        before.is_none_or(|c| c.is_whitespace() || matches!(c, '-' | '+' | '('))
+            && after.is_some_and(|after| after.starts_with(':'))
+            && !quoted.iter().any(|span| span.contains(&at))
+    };
+    text.match_indices(name)
+        .map(|(at, _)| at)
+        .find(|at| is_use(*at))
+        .map(|at| column(text, at))
 }
 
 /// Turns a byte offset into a number of characters.
@@ -81,7 +81,7 @@ impl Scan<'_> {
                 Ok(())
             }
             Token::Word(word) => self.word(&word),
-            Token::Quoted(at) => self.count(at),
+            Token::Quoted { start, .. } => self.count(start),
             Token::Unclosed(at) => Err(error(
                 "quotation mark is not closed".to_owned(),
                 Some(column(self.text, at)),
@@ -127,7 +127,7 @@ enum Token<'a> {
     Close,
     List(bool),
     Word(Word<'a>),
-    Quoted(usize),
+    Quoted { start: usize, end: usize },
     Unclosed(usize),
 }
 
@@ -142,7 +142,7 @@ fn for_each_token<'a>(
         match byte {
             b'"' | b'\'' => match closing(bytes, at) {
                 Some(end) => {
-                    each(Token::Quoted(at))?;
+                    each(Token::Quoted { start: at, end })?;
                     at = end + 1;
                 }
                 None => return each(Token::Unclosed(at)),
@@ -179,7 +179,7 @@ fn closing(bytes: &[u8], open: usize) -> Option<usize> {
     let quote = bytes.get(open)?;
     let mut at = open + 1;
     while let Some(byte) = bytes.get(at) {
-        if byte == b"\\".first()? {
+        if *byte == b'\\' {
             at += 1;
         } else if byte == quote {
             return Some(at);

@@ -6,20 +6,20 @@ use attestore_record::group::{Envelope, encode};
 use attestore_record::{Handle, PrivacyPolicy, RecordId, TenantId, view};
 
 /// Time of receipt of the record with seq 0 (ms since 1970): 2026-11-22T00:00:00Z.
-pub const START_MS: u64 = 1_795_305_600_000;
+pub(crate) const START_MS: u64 = 1_795_305_600_000;
 
 /// The stored groups of one record.
 #[derive(Clone)]
-pub struct Stored {
-    pub seq: u64,
-    pub received_ms: u64,
-    pub public: Vec<u8>,
-    pub personal: Vec<Vec<u8>>,
+pub(crate) struct Stored {
+    pub(crate) seq: u64,
+    pub(crate) received_ms: u64,
+    pub(crate) public: Vec<u8>,
+    pub(crate) personal: Vec<Vec<u8>>,
 }
 
 impl Stored {
     /// Accepts an event: received `seq` seconds after [`START_MS`].
-    pub fn accept(seq: u64, event: &str) -> Self {
+    pub(crate) fn accept(seq: u64, event: &str) -> Self {
         let received_ms = START_MS + seq * 1000;
         let event = parse(event.as_bytes(), &Limits::default(), received_ms).unwrap();
         let envelope = Envelope {
@@ -43,7 +43,7 @@ impl Stored {
         }
     }
 
-    pub fn add_to(&self, builder: &mut SplitBuilder) {
+    pub(crate) fn add_to(&self, builder: &mut SplitBuilder) {
         let personal: Vec<&[u8]> = self.personal.iter().map(Vec::as_slice).collect();
         let fields = view::fields(&self.public, &personal).unwrap();
         let input = DocInput {
@@ -57,7 +57,7 @@ impl Stored {
 }
 
 /// Builds a split of these records.
-pub fn split<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Split {
+pub(crate) fn split<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Split {
     let mut builder = SplitBuilder::new().unwrap();
     records.into_iter().for_each(|record| record.add_to(&mut builder));
     builder.finish().unwrap()
