@@ -55,7 +55,7 @@ impl theirs::TileReader for Tiles<'_> {
     fn save_tiles(&self, _tiles: &[theirs::Tile], _data: &[Vec<u8>]) {}
 }
 
-fn head(client: &Client) -> theirs::CheckpointText {
+fn head(client: &Client) -> theirs::Checkpoint {
     let vkey = client.get(&format!("{LOG}/vkey")).text();
     let checkpoint = client.get(&format!("{LOG}/checkpoint"));
     assert_eq!(checkpoint.status, 200, "{}", checkpoint.text());
@@ -63,7 +63,7 @@ fn head(client: &Client) -> theirs::CheckpointText {
     let note = Note::from_bytes(&checkpoint.body).unwrap();
     let (verified, unknown) = note.verify(&verifiers).unwrap();
     assert_eq!((verified.len(), unknown.len()), (1, 0));
-    theirs::CheckpointText::from_bytes(note.text()).unwrap()
+    theirs::Checkpoint::from_bytes(note.text()).unwrap()
 }
 
 fn entry(client: &Client, seq: u64) -> Vec<u8> {
