@@ -1,0 +1,213 @@
+//! Creating the catalog's files, and taking them up again after a clean end or a crash.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use attestore_disk::{Disk, File, Mode};
+use attestore_keys::{Entropy, Key, RootProvider, random_array};
+use parking_lot::{Mutex, RwLock};
+
+use super::block::Cipher;
+use super::header::{self, Header, Wrap};
+use super::journal::Journal;
+use super::overlay::Overlay;
+use super::state::{self, State};
+use super::{CATALOG, Damage, Error, Inner, JOURNALS, Writer, place, slot};
+
+const TEMPORARY: &str = "catalog.new";
+
+/// Creates the files of an empty catalog. The catalog's own name appears last.
+pub(super) fn create(
+    disk: &dyn Disk,
+    provider: &dyn RootProvider,
+    entropy: &dyn Entropy,
+) -> Result<(), Error> {
+    if disk.exists(Path::new(CATALOG))? {
+        return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+    }
+    let cipher = Cipher::new(random_array(entropy), Key::random(entropy));
+    let header = Header {
+        id: cipher.id(),
+        sequence: 1,
+        check: cipher.key().check(),
+        wraps: [Some(Wrap::new(provider, &cipher.id(), cipher.key())?), None],
+    };
+    let mut bytes = vec![0; usize::try_from(state::END).unwrap_or(0)];
+    let encoded = [header.encode(&cipher), State::default().encode(&cipher).to_vec()];
+    for (copies, encoded) in [header::COPIES, state::COPIES].iter().zip(&encoded) {
+        for copy in copies {
+            let at = usize::try_from(*copy).unwrap_or(0);
+            bytes[at..at + encoded.len()].copy_from_slice(encoded);
+        }
+    }
+    for leftover in [TEMPORARY, JOURNALS[0], JOURNALS[1]] {
+        if disk.exists(Path::new(leftover))? {
+            disk.remove(Path::new(leftover))?;
+        }
+    }
+    let file = disk.open(Path::new(TEMPORARY), Mode::Create)?;
+    file.write_all_at(&bytes, 0)?;
+    file.sync_data()?;
+    drop(file);
+    for journal in JOURNALS {
+        disk.open(Path::new(journal), Mode::Create)?.sync_data()?;
+    }
+    disk.sync_dir(Path::new(""))?;
+    disk.rename(Path::new(TEMPORARY), Path::new(CATALOG))?;
+    disk.sync_dir(Path::new(""))?;
+    Ok(())
+}
+
+pub(super) fn open(
+    disk: &dyn Disk,
+    provider: &dyn RootProvider,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Inner, Error> {
+    let catalog = disk.open(Path::new(CATALOG), Mode::ReadWrite)?;
+    let (header, cipher, headers_agree) = read_header(catalog.as_ref(), provider)?;
+    let (state, states_agree) = read_state(catalog.as_ref(), &cipher)?;
+    let (journals, created) = open_journals(disk)?;
+    if created {
+        disk.sync_dir(Path::new(""))?;
+    }
+    let inner = Inner {
+        entropy,
+        catalog,
+        journals,
+        cipher,
+        overlay: RwLock::new(Overlay::new(state.length, state.written)),
+        writer: Mutex::new(Writer { header, state }),
+        poisoned: AtomicBool::new(false),
+    };
+    inner.recover(headers_agree, states_agree)?;
+    Ok(inner)
+}
+
+impl Inner {
+    /// Applies the journal that a crash left, and brings the copies of header and state together where a crash can
+    /// have parted them. What no crash explains is left as it is, for a scan to report.
+    fn recover(&self, headers_agree: bool, states_agree: bool) -> Result<(), Error> {
+        let mut writer = self.writer.lock();
+        let interrupted = writer.state.header_changing;
+        let unsettled = interrupted || self.is_unsettled()?;
+        if let Some(journal) = self.left_journal(&writer.state)? {
+            self.replay(&mut writer, &journal)?;
+            *self.overlay.write() = Overlay::new(journal.length, journal.written);
+        } else if unsettled && !states_agree {
+            let state = State {
+                revision: writer.state.revision + 1,
+                ..writer.state
+            };
+            self.write_state(&mut writer, state)?;
+            self.catalog.sync_data()?;
+        }
+        if interrupted && !headers_agree {
+            let header = Header {
+                sequence: writer.header.sequence + 1,
+                ..writer.header.clone()
+            };
+            self.replace_header(&mut writer, header)?;
+        }
+        let end = place(writer.state.written);
+        if self.catalog.len()? < end {
+            let reason = format!("file is cut short; it has {end} bytes");
+            return Err(Damage::new(CATALOG, self.catalog.len()?, reason).into());
+        }
+        self.settle(&mut writer)?;
+        Ok(())
+    }
+
+    /// The journal to be applied again: the one after the state's, if it was completed, or the state's own.
+    fn left_journal(&self, state: &State) -> Result<Option<Journal>, Error> {
+        let next = Journal::read(self.journals[slot(state.sequence + 1)].as_ref(), &self.cipher)?;
+        if let Some(journal) = next.ok().filter(|journal| journal.sequence == state.sequence + 1) {
+            return Ok(Some(journal));
+        }
+        if !state.journaled {
+            return Ok(None);
+        }
+        let path = JOURNALS[slot(state.sequence)];
+        match Journal::read(self.journals[slot(state.sequence)].as_ref(), &self.cipher)? {
+            Ok(journal) if journal.sequence == state.sequence => Ok(Some(journal)),
+            Ok(_) => Err(Damage::new(path, 0, "not the journal that the catalog needs").into()),
+            Err(reason) => {
+                let reason = format!("the journal that the catalog needs is not there: {reason}");
+                Err(Damage::new(path, 0, reason).into())
+            }
+        }
+    }
+
+    fn replay(&self, writer: &mut Writer, journal: &Journal) -> io::Result<()> {
+        // Written again, because what was read may have been in the page cache only.
+        let file = &self.journals[slot(journal.sequence)];
+        file.write_all_at(journal.bytes(), 0)?;
+        file.sync_data()?;
+        self.put_in_place(writer, journal)?;
+        self.catalog.sync_data()
+    }
+}
+
+/// Finds the newest copy of the header, and its key; and says whether both copies are valid and the same.
+fn read_header(catalog: &dyn File, provider: &dyn RootProvider) -> Result<(Header, Cipher, bool), Error> {
+    let mut copies = Vec::new();
+    let mut refusal = None;
+    for copy in header::COPIES {
+        let mut bytes = vec![0; header::LEN];
+        let decoded = match catalog.read_exact_at(&mut bytes, copy) {
+            Ok(()) => Header::decode(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err("file ends in the header"),
+            Err(error) => return Err(error.into()),
+        };
+        match decoded {
+            Ok(header) => copies.push((copy, header, bytes)),
+            Err(reason) => drop(refusal.get_or_insert_with(|| Damage::new(CATALOG, copy, reason))),
+        }
+    }
+    let agree = matches!(copies.as_slice(), [(_, _, first), (_, _, second)] if first == second);
+    let Some((at, header, bytes)) = copies.into_iter().max_by_key(|(_, header, _)| header.sequence) else {
+        return Err(refusal
+            .unwrap_or_else(|| Damage::new(CATALOG, 0, "no header"))
+            .into());
+    };
+    let cipher = Cipher::new(header.id, header.unwrap(provider)?);
+    if !Header::is_authentic(&bytes, &cipher) {
+        return Err(Damage::new(CATALOG, at, "header is not authentic").into());
+    }
+    Ok((header, cipher, agree))
+}
+
+/// Finds the newest copy of the state; and says whether both copies are valid and the same.
+fn read_state(catalog: &dyn File, cipher: &Cipher) -> Result<(State, bool), Error> {
+    let mut copies = Vec::new();
+    let mut refusal = None;
+    for copy in state::COPIES {
+        let mut bytes = [0; state::LEN];
+        let decoded = match catalog.read_exact_at(&mut bytes, copy) {
+            Ok(()) => State::decode(&bytes, cipher),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err("file ends in the state"),
+            Err(error) => return Err(error.into()),
+        };
+        match decoded {
+            Ok(state) => copies.push(state),
+            Err(reason) => drop(refusal.get_or_insert_with(|| Damage::new(CATALOG, copy, reason))),
+        }
+    }
+    let Some(newest) = copies.iter().copied().max_by_key(|state| state.revision) else {
+        return Err(refusal
+            .unwrap_or_else(|| Damage::new(CATALOG, state::START, "no state"))
+            .into());
+    };
+    Ok((newest, copies == [newest, newest]))
+}
+
+fn open_journals(disk: &dyn Disk) -> io::Result<([Arc<dyn File>; 2], bool)> {
+    let mut created = false;
+    let mut open = |name: &str| {
+        created |= !disk.exists(Path::new(name))?;
+        disk.open(Path::new(name), Mode::ReadWriteCreate)
+    };
+    let journals = [open(JOURNALS[0])?, open(JOURNALS[1])?];
+    Ok((journals, created))
+}
