@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(Hash::from_base64(&text), Some(EMPTY_ROOT));
         assert_eq!(Hash::from_base64(text.trim_end_matches('=')), None);
         assert_eq!(
-            Hash::from_base64(&text.replace("VU=", "VV=")),
+            Hash::from_base64(&text.replace("FU=", "FV=")),
             None,
             "trailing bits"
         );

@@ -25,7 +25,12 @@ fn golden_text_and_note() {
     assert_eq!(checkpoint().to_text(), text);
     assert_eq!(Checkpoint::from_text(&text), Ok(checkpoint()));
     let note = sign_checkpoint(&checkpoint(), &signer()).unwrap();
-    assert_eq!(note, format!("{text}\n\u{2014} {ORIGIN} GOLDEN\n"));
+    assert_eq!(
+        note,
+        format!(
+            "{text}\n\u{2014} {ORIGIN} l8QUwS8KpnTAyTMc2sFSZMf6GMd/t26hfo5rQOcGb3zjW4Z+EZcn4FJdJzmqJksE9HvYfvwUHY4FOFwsBlS8HHB9dQw=\n"
+        )
+    );
     assert_eq!(open_checkpoint(&note, &signer().verifier()), Ok(checkpoint()));
 }
 

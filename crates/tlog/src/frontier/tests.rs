@@ -1,5 +1,10 @@
 //! The frontier against a naive recursive tree.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes of test trees fit every integer"
+)]
+
 use std::{format, vec, vec::Vec};
 
 use proptest::prelude::*;

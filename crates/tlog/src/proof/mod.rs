@@ -13,5 +13,5 @@ pub use build::{
 };
 pub use verify::{ProofError, verify_consistency, verify_inclusion};
 
-/// Most hashes that a valid proof carries, for any tree up to [`crate::SIZE_MAX`] leaves.
+/// Most hashes in an inclusion proof of a tree up to [`crate::SIZE_MAX`] leaves; a consistency proof has at most one more.
 pub const PROOF_HASHES_MAX: usize = 63;

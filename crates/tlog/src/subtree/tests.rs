@@ -1,5 +1,10 @@
 //! Nodes computed from leaves and stored levels equal those of the whole tree, with bounded reads.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes of test trees fit every integer"
+)]
+
 use std::{cell::Cell, collections::BTreeMap, vec, vec::Vec};
 
 use super::{LeafSource, Range, SubtreeError, SubtreeReader};

@@ -40,14 +40,14 @@ fn golden_text() {
             "c2sp.org/tlog-proof@v1\n\
              extra b3BlbmluZw==\n\
              index 4\n\
-             GOLDEN_A\n\
-             GOLDEN_B\n\
+             la3xW37122c4aouvvv7k0UVmKvpFB0DhhoVT6DSO06A=\n\
+             T2MQhKFXxU9U/Psj/164ZQxLoWDClbsTqYMrEJ1SZ34=\n\
              \n\
              attestore.example/7f3a\n\
              6\n\
-             GOLDEN_ROOT\n\
+             g2PDghzkHrtGIiEWpCzIPbp1OYSyPPyiaqrQpoZzNuo=\n\
              \n\
-             \u{2014} attestore.example/7f3a GOLDEN_SIGNATURE\n"
+             \u{2014} attestore.example/7f3a l8QUwXSbzqi7CpqK+J2Bt8buKS/hLFyFOiHcq6jy6jWhTdZIU0Ahw0KgADuUZ431NxqV7sCZT61apgbIYOPHs1lLdAU=\n"
         )
     );
     assert_eq!(TlogProof::parse(&text), Ok(proof.clone()));
