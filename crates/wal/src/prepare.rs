@@ -56,10 +56,8 @@ pub fn prepare(disk: &dyn Disk, number: u64, size: u64, recycle: Option<&Path>) 
     }
     let path = unfinished_path(number);
     let wal = Path::new(DIR);
-    if !disk.exists(wal)? {
-        disk.create_dir_all(wal)?;
-        disk.sync_dir(Path::new(""))?;
-    }
+    disk.create_dir_all(wal)?;
+    disk.sync_dir(Path::new(""))?; // even if it is there: an earlier process may have failed here
     if let Some(old) = recycle
         && disk.len(old)? == size
     {

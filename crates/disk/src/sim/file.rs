@@ -64,7 +64,8 @@ impl File for SimFile {
         match play {
             Play::Whole | Play::WholeThenCrash if direct => node.write_direct(buf, offset),
             Play::Whole | Play::WholeThenCrash => node.write(buf, offset),
-            Play::TornThenCrash | Play::Fail(_) if direct => node.tear_direct(buf, offset, &mut random),
+            Play::TornThenCrash if direct => node.tear_direct(buf, offset, &mut random),
+            Play::Fail(_) if direct => node.fail_direct(buf, offset, &mut random),
             Play::TornThenCrash | Play::Fail(_) => {
                 let part = usize::try_from(random.below(buf.len() as u64 + 1)).unwrap_or(0);
                 node.write(&buf[..part], offset);

@@ -5,8 +5,9 @@
 //! - What was written but not synced may be lost, kept, reordered or torn at 512-byte sectors. Lengths survive in order.
 //! - A name (create, rename, remove, directory) that was not synced by [`Disk::sync_dir`] of its parent may be lost or kept;
 //!   an operation survives only with the earlier ones on the same names, and a rename is atomic.
-//! - A failed sync marks the data clean: readers still see it, a crash loses it, the next sync succeeds.
-//! - A direct write is durable on return; interrupted, it is torn at sectors.
+//! - A failed sync marks the data clean: readers still see it, a crash loses it, the next sync succeeds. Names stay pending.
+//! - A direct write is durable on return; interrupted, it is torn at sectors; failed, it is torn, or readers see it and a crash
+//!   loses it.
 //!
 //! The same seed and the same calls give the same states, also across [`SimDisk::crash`].
 //!
@@ -56,7 +57,7 @@ pub enum Fault {
     CrashTorn,
     /// The operation is done, but power is lost before the caller hears of it.
     CrashAfter,
-    /// The operation fails with this kind of error; a write may be half done, a sync loses what was dirty.
+    /// The operation fails with this kind of error; a write may be half done, a sync loses the data that was dirty.
     Error(io::ErrorKind),
     /// As [`Error`](Self::Error), with an error number (5 is `EIO`, 28 is `ENOSPC`).
     Errno(i32),
@@ -323,7 +324,7 @@ impl Disk for SimDisk {
                     state.names.sync_dir(&dir);
                 }
             },
-            |state| state.names.drop_dirty(),
+            |_| {}, // a journal that cannot be written keeps the names pending
         )
     }
 
@@ -340,10 +341,7 @@ impl Disk for SimDisk {
                 let State { nodes, random, .. } = state;
                 nodes.values_mut().for_each(|node| node.tear_sync(random));
             },
-            |state| {
-                state.nodes.values_mut().for_each(node::Node::drop_dirty);
-                state.names.drop_dirty();
-            },
+            |state| state.nodes.values_mut().for_each(node::Node::drop_dirty),
         )
     }
 

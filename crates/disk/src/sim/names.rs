@@ -133,11 +133,6 @@ impl Names {
         }
     }
 
-    /// A failed sync: readers still see the names, the medium never gets them.
-    pub(super) fn drop_dirty(&mut self) {
-        self.pending.clear();
-    }
-
     /// One possible set of names on the medium after power is lost now.
     ///
     /// An operation survives only with all earlier ones on the same names; independent ones survive in any combination.

@@ -110,6 +110,17 @@ impl Node {
         }
     }
 
+    /// Lets a direct write fail: torn on the medium, or (as by the buffered fallback) seen by readers and lost at a crash.
+    pub(super) fn fail_direct(&mut self, bytes: &[u8], offset: u64, random: &mut Random) {
+        if random.below(2) == 0 {
+            self.tear_direct(bytes, offset, random);
+        } else {
+            let pending = self.pending.len();
+            self.write(bytes, offset);
+            self.pending.truncate(pending);
+        }
+    }
+
     /// Makes everything durable.
     pub(super) fn sync(&mut self) {
         for change in std::mem::take(&mut self.pending) {

@@ -5,7 +5,7 @@ use crate::AlignedBuf;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-const SEEDS: std::ops::Range<u64> = 0..64;
+const SEEDS: Range<u64> = 0..64;
 
 fn file(disk: &SimDisk, path: &str) -> Arc<dyn File> {
     disk.open(Path::new(path), Mode::ReadWriteCreate).unwrap()
