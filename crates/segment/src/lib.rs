@@ -19,6 +19,10 @@ mod error;
 pub mod file;
 pub mod seg;
 pub mod sub;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod testing;
 
 pub use container::{CHUNK_BYTES, Container, ContainerMeta, ContainerType, FileId, sealed_len};
 pub use cursor::Malformed;

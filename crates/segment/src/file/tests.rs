@@ -1,1 +1,83 @@
-//! Tests.
+//! Files: a crash at any point leaves the whole file or none.
+
+use std::path::Path;
+
+use attestore_disk::sim::{Fault, SimDisk};
+use attestore_disk::{Disk, Mode};
+
+use super::{PIECE_BYTES, temporary_name, write_file, write_file_unsynced};
+use crate::testing::noise;
+
+const NAME: &str = "dir/0.seg";
+
+fn read(disk: &SimDisk, path: &Path) -> Vec<u8> {
+    let file = disk.open(path, Mode::Read).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+fn fresh(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    disk.create_dir_all(Path::new("dir")).unwrap();
+    disk.sync_all().unwrap();
+    disk
+}
+
+#[test]
+fn parts_follow_one_another_and_the_temporary_name_is_gone() {
+    let disk = fresh(1);
+    let (one, two) = (noise(1, 3 * PIECE_BYTES + 7), noise(2, 11));
+    write_file(&disk, Path::new(NAME), &[&one, &[], &two]).unwrap();
+    assert_eq!(read(&disk, Path::new(NAME)), [one, two].concat());
+    assert_eq!(disk.paths(), [Path::new(NAME)]);
+    assert_eq!(temporary_name(Path::new(NAME)), Path::new("dir/0.seg.tmp"));
+}
+
+#[test]
+fn a_crash_at_any_operation_leaves_all_or_nothing_under_the_name() {
+    let bytes = noise(3, 2 * PIECE_BYTES + 100);
+    let mut survived = 0;
+    for seed in 0..40 {
+        for fault in [Fault::CrashBefore, Fault::CrashTorn, Fault::CrashAfter] {
+            for op in 0..8 {
+                let disk = fresh(seed);
+                disk.fail_at(disk.op_count() + op, fault);
+                let done = write_file(&disk, Path::new(NAME), &[&bytes])
+                    .and_then(|()| disk.sync_dir(Path::new("dir")));
+                let after = disk.crash();
+                let named = after.exists(Path::new(NAME)).unwrap();
+                assert!(named || done.is_err(), "seed {seed} op {op}: a synced file is gone");
+                if named {
+                    survived += 1;
+                    assert!(read(&after, Path::new(NAME)) == bytes, "seed {seed} op {op}: half a file has the name");
+                }
+                // Whatever was left, the next attempt succeeds.
+                write_file(&after, Path::new(NAME), &[&bytes]).unwrap();
+            }
+        }
+    }
+    assert!(survived > 0);
+}
+
+#[test]
+fn a_batch_is_durable_after_one_sync_of_everything() {
+    let bytes = noise(3, 1000);
+    for seed in 0..40 {
+        let disk = fresh(seed);
+        write_file_unsynced(&disk, Path::new(NAME), &[&bytes]).unwrap();
+        disk.sync_all().unwrap();
+        assert_eq!(read(&disk.crash(), Path::new(NAME)), bytes, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_error_leaves_no_file_under_the_name() {
+    let bytes = noise(3, PIECE_BYTES + 1);
+    for op in 0..5 {
+        let disk = fresh(9);
+        disk.fail_at(disk.op_count() + op, Fault::Errno(5));
+        assert!(write_file(&disk, Path::new(NAME), &[&bytes]).is_err(), "op {op}");
+        assert!(!disk.exists(Path::new(NAME)).unwrap(), "op {op}");
+    }
+}
