@@ -18,7 +18,10 @@ const CONTAINER: &[u8] = include_bytes!("../fixtures/v1/container.bin");
 const SEG: &[u8] = include_bytes!("../fixtures/v1/seg.body");
 const SUB: &[u8] = include_bytes!("../fixtures/v1/sub.body");
 const PLAINTEXT: &[u8] = b"the public groups of one class";
-const OPTIONS: BlockOptions = BlockOptions { level: 1, block_bytes: 512 };
+const OPTIONS: BlockOptions = BlockOptions {
+    level: 1,
+    block_bytes: 512,
+};
 const SUB_ID: [u8; 16] = [0xA5; 16];
 
 struct Keys;
@@ -39,12 +42,22 @@ struct GoldenRecord {
 
 fn records() -> Vec<GoldenRecord> {
     let record = |n: u64| {
-        let salt = if n % 5 == 3 { Salt::Explicit(hash_of(n)) } else { Salt::Generation(if n < 20 { 4 } else { 9 }) };
+        let salt = if n % 5 == 3 {
+            Salt::Explicit(hash_of(n))
+        } else {
+            Salt::Generation(if n < 20 { 4 } else { 9 })
+        };
         let mut groups: Vec<[u8; 32]> = (0..n % 3).map(|k| hash_of(1000 + 10 * n + k)).collect();
         groups.sort_unstable();
         let public = format!(r#"{{"v":1,"event":{{"action":"object.read","n":{n}}}}}"#);
         let idempotency = (n % 4 == 1).then_some(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        GoldenRecord { seq: 100 + n + 7 * (n / 10), salt, groups, public, idempotency }
+        GoldenRecord {
+            seq: 100 + n + 7 * (n / 10),
+            salt,
+            groups,
+            public,
+            idempotency,
+        }
     };
     (0..40).map(record).collect()
 }
@@ -54,9 +67,22 @@ fn seg_body() -> Vec<u8> {
     builder.salt_key(4, &Key::from_bytes([0x44; 32])).unwrap();
     builder.salt_key(9, &Key::from_bytes([0x99; 32])).unwrap();
     for record in &records() {
-        let GoldenRecord { seq, salt, idempotency, .. } = *record;
+        let GoldenRecord {
+            seq,
+            salt,
+            idempotency,
+            ..
+        } = *record;
         let (groups, public) = (&record.groups[..], record.public.as_bytes());
-        builder.push(SegRecord { seq, salt, groups, public, idempotency }).unwrap();
+        builder
+            .push(SegRecord {
+                seq,
+                salt,
+                groups,
+                public,
+                idempotency,
+            })
+            .unwrap();
     }
     builder.finish().unwrap()
 }
@@ -67,7 +93,11 @@ fn groups() -> Vec<(u64, Vec<Handle>, String)> {
         if n.is_multiple_of(3) {
             handles.push([0x77; 16]);
         }
-        (200 + n / 2, handles, format!(r#"{{"v":1,"fields":{{"/actor/id":"u_{n}"}}}}"#))
+        (
+            200 + n / 2,
+            handles,
+            format!(r#"{{"v":1,"fields":{{"/actor/id":"u_{n}"}}}}"#),
+        )
     };
     (0..60).map(group).collect()
 }
@@ -92,8 +122,15 @@ fn a_container_of_version_1_is_written_and_opens() {
 
 #[test]
 fn a_container_of_several_chunks_keeps_its_hash() {
-    let bytes = seal(&meta(ContainerType::Idx), &file_key(), &noise(9, 3 * CHUNK_BYTES + 5));
-    assert_eq!(blake3::hash(&bytes).to_hex().as_str(), "e96c657690b633fa2fd572ffdd73aaa2ab1d18d5314043cedacf03e3f9e84d13");
+    let bytes = seal(
+        &meta(ContainerType::Idx),
+        &file_key(),
+        &noise(9, 3 * CHUNK_BYTES + 5),
+    );
+    assert_eq!(
+        blake3::hash(&bytes).to_hex().as_str(),
+        "e96c657690b633fa2fd572ffdd73aaa2ab1d18d5314043cedacf03e3f9e84d13"
+    );
 }
 
 #[test]
@@ -103,7 +140,10 @@ fn a_seg_of_version_1_reads_as_it_was_written() {
     for record in &records() {
         let block = reader.block(reader.block_of(record.seq).unwrap()).unwrap();
         let found = block.get(record.seq).unwrap();
-        assert_eq!((found.salt, found.groups, found.public), (record.salt, &record.groups[..], record.public.as_bytes()));
+        assert_eq!(
+            (found.salt, found.groups, found.public),
+            (record.salt, &record.groups[..], record.public.as_bytes())
+        );
         if let Some(hash) = record.idempotency {
             assert_eq!(reader.idempotency_lookup(hash).unwrap(), [record.seq]);
         }
@@ -139,7 +179,9 @@ fn a_sub_of_version_1_reads_as_it_was_written() {
     let mut found = Vec::new();
     reader
         .scan(0..u64::MAX, &Keys, |seq, group| {
-            let Group::Opened { handles, bytes } = group else { panic!("no key was destroyed") };
+            let Group::Opened { handles, bytes } = group else {
+                panic!("no key was destroyed")
+            };
             found.push((seq, handles, String::from_utf8(bytes).unwrap()));
             std::ops::ControlFlow::Continue(())
         })
@@ -150,11 +192,20 @@ fn a_sub_of_version_1_reads_as_it_was_written() {
 #[test]
 fn a_sub_is_still_written_as_version_1() {
     let today = sub_body();
-    assert_eq!(crate::sub::parse_sub_footer(SUB).unwrap().meta(), crate::sub::parse_sub_footer(&today).unwrap().meta());
+    assert_eq!(
+        crate::sub::parse_sub_footer(SUB).unwrap().meta(),
+        crate::sub::parse_sub_footer(&today).unwrap().meta()
+    );
     // Tables after the blocks: handle and block counts and handles of the sets are not compressed.
     assert_eq!(SUB[SUB.len() - 88..], today[today.len() - 88..]);
     let reader = SubReader::open(sealed(ContainerType::Sub, &today)).unwrap();
-    assert_eq!(reader.sets().unwrap(), SubReader::open(sealed(ContainerType::Sub, SUB)).unwrap().sets().unwrap());
+    assert_eq!(
+        reader.sets().unwrap(),
+        SubReader::open(sealed(ContainerType::Sub, SUB))
+            .unwrap()
+            .sets()
+            .unwrap()
+    );
 }
 
 #[test]
@@ -166,9 +217,16 @@ fn write_fixtures() {
         file.set_len(0).unwrap();
         file.write_all_at(bytes, 0).unwrap();
     };
-    write("v1/container.bin", &seal(&meta(ContainerType::Seg), &file_key(), PLAINTEXT));
+    write(
+        "v1/container.bin",
+        &seal(&meta(ContainerType::Seg), &file_key(), PLAINTEXT),
+    );
     write("v1/seg.body", &seg_body());
     write("v1/sub.body", &sub_body());
-    let bytes = seal(&meta(ContainerType::Idx), &file_key(), &noise(9, 3 * CHUNK_BYTES + 5));
+    let bytes = seal(
+        &meta(ContainerType::Idx),
+        &file_key(),
+        &noise(9, 3 * CHUNK_BYTES + 5),
+    );
     println!("{}", blake3::hash(&bytes).to_hex());
 }

@@ -17,10 +17,10 @@ pub mod container;
 mod cursor;
 mod error;
 pub mod file;
-pub mod seg;
-pub mod sub;
 #[cfg(test)]
 mod golden;
+pub mod seg;
+pub mod sub;
 #[cfg(test)]
 mod testing;
 

@@ -18,7 +18,15 @@ pub(crate) fn file_key() -> Key {
 
 pub(crate) fn meta(ty: ContainerType) -> ContainerMeta {
     let id = [0xA5; 16];
-    ContainerMeta { ty, id, slot: 77, tenant: [0x5A; 16], class: 3, set: 7, generation: 1 }
+    ContainerMeta {
+        ty,
+        id,
+        slot: 77,
+        tenant: [0x5A; 16],
+        class: 3,
+        set: 7,
+        generation: 1,
+    }
 }
 
 /// Bytes that do not compress, the same for the same seed.

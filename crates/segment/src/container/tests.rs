@@ -19,8 +19,10 @@ fn a_container_is_sealed_as_the_format_says() {
     let plaintext = noise(3, CHUNK_BYTES + 100);
     let sealed = seal(&meta(TY), &file_key(), &plaintext);
     let header_hash = blake3::hash(&sealed[..128]);
-    let chunk_key =
-        attestore_keys::derive("attestore 2026 sealed file v1", &[file_key().expose(), &[0xA5; 16]]);
+    let chunk_key = attestore_keys::derive(
+        "attestore 2026 sealed file v1",
+        &[file_key().expose(), &[0xA5; 16]],
+    );
     let sealer = attestore_keys::aead::Sealer::new(&chunk_key);
     for (number, part) in plaintext.chunks(CHUNK_BYTES).enumerate() {
         let mut nonce = [0; 12];
@@ -38,15 +40,28 @@ fn a_container_is_sealed_as_the_format_says() {
 
 #[test]
 fn every_length_around_a_chunk_comes_back() {
-    for length in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 40 * CHUNK_BYTES + 17] {
+    for length in [
+        0,
+        1,
+        CHUNK_BYTES - 1,
+        CHUNK_BYTES,
+        CHUNK_BYTES + 1,
+        2 * CHUNK_BYTES,
+        40 * CHUNK_BYTES + 17,
+    ] {
         let plaintext = noise(length as u64, length);
         let sealed = seal(&meta(TY), &file_key(), &plaintext);
         assert_eq!(Some(sealed.len() as u64), sealed_len(length as u64));
         let container = open_bytes(&sealed, &file_key(), &meta(TY)).unwrap();
-        assert_eq!((container.len(), container.is_empty()), (length as u64, length == 0));
+        assert_eq!(
+            (container.len(), container.is_empty()),
+            (length as u64, length == 0)
+        );
         assert_eq!(container.read(0..length as u64).unwrap(), plaintext);
         assert_eq!(container.scan(), []);
-        let chunks: Vec<u8> = (0..container.chunks()).flat_map(|n| container.chunk(n).unwrap()).collect();
+        let chunks: Vec<u8> = (0..container.chunks())
+            .flat_map(|n| container.chunk(n).unwrap())
+            .collect();
         assert_eq!(chunks, plaintext);
         assert!(container.chunk(container.chunks()).is_err());
         assert!(container.read(0..length as u64 + 1).is_err());
@@ -99,7 +114,11 @@ fn every_flipped_byte_is_found_where_it_is() {
         // A reader that was open already finds it too.
         let damages = opened.scan();
         assert_eq!(damages.len(), 1, "byte {at}: {damages:?}");
-        assert_eq!((damages[0].path.as_path(), damages[0].offset), (Path::new(PATH), expected), "byte {at}");
+        assert_eq!(
+            (damages[0].path.as_path(), damages[0].offset),
+            (Path::new(PATH), expected),
+            "byte {at}"
+        );
         match open_on(&disk, start, length, &file_key(), &meta(TY)) {
             Ok(container) => assert_eq!(container.scan(), damages, "byte {at}"),
             Err(Error::Damage { path, offset, .. }) => {
@@ -122,8 +141,15 @@ fn a_scan_names_every_damaged_chunk_and_goes_on() {
     disk.flip(PATH, at(4) + 50, 1).unwrap();
     disk.read_error_at(PATH, at(2)..at(2) + 1).unwrap();
     let damages = container.scan();
-    assert_eq!(damages.iter().map(|damage| damage.offset).collect::<Vec<_>>(), [at(1), at(2), at(4)]);
-    assert!(damages[1].reason.starts_with("unreadable"), "{}", damages[1].reason);
+    assert_eq!(
+        damages.iter().map(|damage| damage.offset).collect::<Vec<_>>(),
+        [at(1), at(2), at(4)]
+    );
+    assert!(
+        damages[1].reason.starts_with("unreadable"),
+        "{}",
+        damages[1].reason
+    );
     assert!(matches!(container.chunk(2), Err(Error::Io { .. })));
     assert!(container.chunk(3).is_ok());
 }
@@ -136,7 +162,9 @@ fn every_shorter_file_is_damage() {
     for cut in cuts {
         for claimed in [length, cut as u64] {
             let disk = disk_with(&sealed[..cut]);
-            let error = open_on(&disk, 0, claimed, &file_key(), &meta(TY)).err().expect("cut files do not open");
+            let error = open_on(&disk, 0, claimed, &file_key(), &meta(TY))
+                .err()
+                .expect("cut files do not open");
             assert!(error.is_damage(), "cut at {cut}: {error}");
         }
     }
@@ -158,8 +186,17 @@ fn a_header_changed_with_its_checksum_does_not_open() {
         let changed = with_crc(changed);
         // Expect whatever the header now says: only authentication is left to refuse it.
         let expect = parse_header(&changed[..128]).map_or_else(|_| meta(TY), |header| header.meta);
-        let error = open_bytes(&changed, &file_key(), &expect).err().unwrap_or_else(|| panic!("byte {at} went unnoticed"));
-        assert!(if (36..44).contains(&at) { error.is_key() } else { error.is_damage() }, "byte {at}: {error}");
+        let error = open_bytes(&changed, &file_key(), &expect)
+            .err()
+            .unwrap_or_else(|| panic!("byte {at} went unnoticed"));
+        assert!(
+            if (36..44).contains(&at) {
+                error.is_key()
+            } else {
+                error.is_damage()
+            },
+            "byte {at}: {error}"
+        );
     }
 }
 
@@ -185,42 +222,78 @@ fn chunks_dropped_swapped_or_appended_are_damage() {
         vec![chunk(2), chunk(1), chunk(0)],
     ] {
         let bytes = with_chunks(&chunks);
-        let noticed = open_bytes(&bytes, &file_key(), &meta(TY)).map_or(true, |container| !container.scan().is_empty());
+        let noticed =
+            open_bytes(&bytes, &file_key(), &meta(TY)).map_or(true, |container| !container.scan().is_empty());
         assert!(noticed);
     }
 }
 
 #[test]
 fn a_chunk_of_another_container_under_the_same_key_is_damage() {
-    let other = crate::ContainerMeta { id: [0xA6; 16], ..meta(TY) };
+    let other = crate::ContainerMeta {
+        id: [0xA6; 16],
+        ..meta(TY)
+    };
     let ours = seal(&meta(TY), &file_key(), &noise(4, 2 * CHUNK_BYTES));
     let theirs = seal(&other, &file_key(), &noise(4, 2 * CHUNK_BYTES));
-    let mixed = [&ours[..HEADER_BYTES + SEALED_CHUNK_BYTES], &theirs[HEADER_BYTES + SEALED_CHUNK_BYTES..]].concat();
-    assert!(open_bytes(&mixed, &file_key(), &meta(TY)).err().unwrap().is_damage());
+    let mixed = [
+        &ours[..HEADER_BYTES + SEALED_CHUNK_BYTES],
+        &theirs[HEADER_BYTES + SEALED_CHUNK_BYTES..],
+    ]
+    .concat();
+    assert!(
+        open_bytes(&mixed, &file_key(), &meta(TY))
+            .err()
+            .unwrap()
+            .is_damage()
+    );
 }
 
 #[test]
 fn a_wrong_key_is_not_damage() {
     let sealed = seal(&meta(TY), &file_key(), b"public");
-    let error = open_bytes(&sealed, &Key::from_bytes([0x12; 32]), &meta(TY)).err().unwrap();
+    let error = open_bytes(&sealed, &Key::from_bytes([0x12; 32]), &meta(TY))
+        .err()
+        .unwrap();
     assert!(error.is_key() && !error.is_damage(), "{error}");
-    assert!(error.to_string().contains("key") && !error.to_string().contains("damage"), "{error}");
+    assert!(
+        error.to_string().contains("key") && !error.to_string().contains("damage"),
+        "{error}"
+    );
 }
 
 #[test]
 fn another_file_than_expected_is_refused_by_name() {
     let sealed = seal(&meta(TY), &file_key(), b"public");
     let expects = [
-        crate::ContainerMeta { ty: ContainerType::Sub, ..meta(TY) },
-        crate::ContainerMeta { id: [1; 16], ..meta(TY) },
+        crate::ContainerMeta {
+            ty: ContainerType::Sub,
+            ..meta(TY)
+        },
+        crate::ContainerMeta {
+            id: [1; 16],
+            ..meta(TY)
+        },
         crate::ContainerMeta { slot: 1, ..meta(TY) },
-        crate::ContainerMeta { tenant: [1; 16], ..meta(TY) },
+        crate::ContainerMeta {
+            tenant: [1; 16],
+            ..meta(TY)
+        },
         crate::ContainerMeta { class: 1, ..meta(TY) },
         crate::ContainerMeta { set: 1, ..meta(TY) },
-        crate::ContainerMeta { generation: 0, ..meta(TY) },
+        crate::ContainerMeta {
+            generation: 0,
+            ..meta(TY)
+        },
     ];
     for expect in expects {
-        assert!(open_bytes(&sealed, &file_key(), &expect).err().unwrap().is_damage(), "{expect:?}");
+        assert!(
+            open_bytes(&sealed, &file_key(), &expect)
+                .err()
+                .unwrap()
+                .is_damage(),
+            "{expect:?}"
+        );
     }
 }
 
@@ -231,7 +304,11 @@ fn a_header_can_be_read_without_a_key() {
     let file = attestore_disk::Disk::open(&disk, Path::new(PATH), attestore_disk::Mode::Read).unwrap();
     let header = Container::peek(&*file, Path::new(PATH), 0).unwrap();
     assert_eq!((header.meta, header.plaintext_len), (meta(TY), 6));
-    assert!(Container::peek(&*file, Path::new(PATH), 1).unwrap_err().is_damage());
+    assert!(
+        Container::peek(&*file, Path::new(PATH), 1)
+            .unwrap_err()
+            .is_damage()
+    );
 }
 
 #[test]

@@ -47,10 +47,16 @@ fn a_crash_at_any_operation_leaves_all_or_nothing_under_the_name() {
                     .and_then(|()| disk.sync_dir(Path::new("dir")));
                 let after = disk.crash();
                 let named = after.exists(Path::new(NAME)).unwrap();
-                assert!(named || done.is_err(), "seed {seed} op {op}: a synced file is gone");
+                assert!(
+                    named || done.is_err(),
+                    "seed {seed} op {op}: a synced file is gone"
+                );
                 if named {
                     survived += 1;
-                    assert!(read(&after, Path::new(NAME)) == bytes, "seed {seed} op {op}: half a file has the name");
+                    assert!(
+                        read(&after, Path::new(NAME)) == bytes,
+                        "seed {seed} op {op}: half a file has the name"
+                    );
                 }
                 // Whatever was left, the next attempt succeeds.
                 write_file(&after, Path::new(NAME), &[&bytes]).unwrap();

@@ -268,7 +268,7 @@ pub(super) fn write_footer(
     let blocks_count = u32::try_from(blocks.len()).ok()?;
     let salts_count = u32::try_from(salts.len()).ok()?;
     // Reserved at once, so that growing does not leave copies of the salt keys behind.
-    let fences = run.len().div_ceil(FENCE_EVERY as usize);
+    let fences = run.len().div_ceil(FENCE_ENTRIES);
     body.reserve_exact(
         blocks.len() * BLOCK_ENTRY_BYTES
             + salts.len() * SALT_ENTRY_BYTES
@@ -288,7 +288,7 @@ pub(super) fn write_footer(
         body.extend_from_slice(&generation.to_le_bytes());
         body.extend_from_slice(key.expose());
     }
-    for page in run.chunks(FENCE_EVERY as usize) {
+    for page in run.chunks(FENCE_ENTRIES) {
         body.extend_from_slice(&page[0].0.to_le_bytes());
     }
     for (hash, seq) in run {
@@ -321,7 +321,8 @@ pub(super) fn write_footer(
 /// Bytes in a trailer.
 pub(super) const TRAILER_BYTES: usize = 96;
 /// Entries of the idempotency run from one fence to the next.
-pub(super) const FENCE_EVERY: u64 = 1024;
+pub(super) const FENCE_EVERY: u64 = FENCE_ENTRIES as u64;
+const FENCE_ENTRIES: usize = 1024;
 /// Bytes of an entry of the idempotency run.
 pub(super) const RUN_ENTRY_BYTES: u64 = 16;
 const TRAILER_RESERVED: usize = 14;

@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    BlockEntry, RECORD_BYTES_MAX, ResolvedSalt, Salt, SegBuilder, SegOptions, SegReader, SegRecord, parse_seg_block,
-    parse_seg_footer,
+    BlockEntry, RECORD_BYTES_MAX, ResolvedSalt, Salt, SegBuilder, SegOptions, SegReader, SegRecord,
+    parse_seg_block, parse_seg_footer,
 };
 use crate::testing::{file_key, hash_of, meta, noise, sealed};
 use crate::{ContainerType, Error};
@@ -19,7 +19,10 @@ fn class_key(generation: u32) -> Key {
 }
 
 fn options(block_bytes: usize) -> SegOptions {
-    SegOptions { level: 1, block_bytes }
+    SegOptions {
+        level: 1,
+        block_bytes,
+    }
 }
 
 fn open(body: &[u8]) -> SegReader {
@@ -27,7 +30,13 @@ fn open(body: &[u8]) -> SegReader {
 }
 
 fn record(seq: u64, public: &[u8]) -> SegRecord<'_> {
-    SegRecord { seq, salt: Salt::Generation(1), groups: &[], public, idempotency: None }
+    SegRecord {
+        seq,
+        salt: Salt::Generation(1),
+        groups: &[],
+        public,
+        idempotency: None,
+    }
 }
 
 fn refused(result: Result<impl Sized, Error>) -> &'static str {
@@ -54,8 +63,15 @@ fn any_record() -> impl Strategy<Value = Model> {
         groups
     });
     let public = prop_oneof![4 => vec(any::<u8>(), 0..60), 1 => vec(0u8..3, 0..900)];
-    (gap, salt, groups, public, proptest::option::of(0u64..6))
-        .prop_map(|(gap, salt, groups, public, idempotency)| Model { gap, salt, groups, public, idempotency })
+    (gap, salt, groups, public, proptest::option::of(0u64..6)).prop_map(
+        |(gap, salt, groups, public, idempotency)| Model {
+            gap,
+            salt,
+            groups,
+            public,
+            idempotency,
+        },
+    )
 }
 
 fn build(models: &[Model], block_bytes: usize) -> (BTreeMap<u64, Model>, Vec<u8>) {
@@ -63,8 +79,22 @@ fn build(models: &[Model], block_bytes: usize) -> (BTreeMap<u64, Model>, Vec<u8>
     let (mut seq, mut by_seq) = (0, BTreeMap::new());
     for model in models {
         seq += model.gap;
-        let Model { salt, ref groups, ref public, idempotency, .. } = *model;
-        builder.push(SegRecord { seq, salt, groups, public, idempotency }).unwrap();
+        let Model {
+            salt,
+            ref groups,
+            ref public,
+            idempotency,
+            ..
+        } = *model;
+        builder
+            .push(SegRecord {
+                seq,
+                salt,
+                groups,
+                public,
+                idempotency,
+            })
+            .unwrap();
         by_seq.insert(seq, model.clone());
     }
     for generation in 0..4 {
@@ -138,7 +168,11 @@ fn every_changed_byte_of_an_authentic_block_is_refused_or_harmless() {
     let models: Vec<Model> = (0..6)
         .map(|n| Model {
             gap: 1,
-            salt: if n == 2 { Salt::Explicit([7; 32]) } else { Salt::Generation(1) },
+            salt: if n == 2 {
+                Salt::Explicit([7; 32])
+            } else {
+                Salt::Generation(1)
+            },
             groups: vec![hash_of(n)],
             public: b"{\"action\":\"object.read\"}".to_vec(),
             idempotency: None,
@@ -184,9 +218,21 @@ fn misuse_is_refused() {
     assert!(refused(builder.push(record(5, b""))).contains("ascend"));
     assert!(refused(builder.push(record(4, b""))).contains("ascend"));
     let descending = [[2; 32], [1; 32]];
-    assert!(refused(builder.push(SegRecord { groups: &descending, ..record(6, b"") })).contains("ascending"));
+    assert!(
+        refused(builder.push(SegRecord {
+            groups: &descending,
+            ..record(6, b"")
+        }))
+        .contains("ascending")
+    );
     assert!(refused(builder.push(record(7, &vec![0; RECORD_BYTES_MAX + 1]))).contains("too many"));
-    assert!(refused(builder.push(SegRecord { groups: &vec![[0; 32]; 65_536], ..record(8, b"") })).contains("groups"));
+    assert!(
+        refused(builder.push(SegRecord {
+            groups: &vec![[0; 32]; 65_536],
+            ..record(8, b"")
+        }))
+        .contains("groups")
+    );
     builder.salt_key(1, &class_key(1)).unwrap();
     assert!(refused(builder.salt_key(1, &class_key(2))).contains("two keys"));
     assert!(refused(SegBuilder::new(options(usize::MAX))).contains("block size"));
@@ -206,11 +252,22 @@ fn a_salt_key_that_no_record_needs_is_not_stored() {
     builder.salt_key(1, &class_key(1)).unwrap();
     builder.salt_key(9, &class_key(9)).unwrap();
     builder.push(record(1, b"")).unwrap();
-    builder.push(SegRecord { salt: Salt::Explicit([3; 32]), ..record(2, b"") }).unwrap();
+    builder
+        .push(SegRecord {
+            salt: Salt::Explicit([3; 32]),
+            ..record(2, b"")
+        })
+        .unwrap();
     let body = builder.finish().unwrap();
     assert!(!body.windows(32).any(|window| window == [9; 32]));
     let reader = open(&body);
-    assert_eq!(reader.salt_keys().map(|(generation, _)| generation).collect::<Vec<_>>(), [1]);
+    assert_eq!(
+        reader
+            .salt_keys()
+            .map(|(generation, _)| generation)
+            .collect::<Vec<_>>(),
+        [1]
+    );
     assert_eq!(reader.meta().explicit_salts, 1);
 }
 
@@ -219,14 +276,23 @@ fn idempotency_is_found_across_pages_of_the_run() {
     let mut builder = SegBuilder::new(SegOptions::default()).unwrap();
     builder.salt_key(1, &class_key(1)).unwrap();
     // 5,000 entries; the hash 7 fills more than a page, and others stand on both sides of it.
-    let hash = |seq: u64| if seq % 2 == 0 { 7 } else { seq % 1001 };
+    let hash = |seq: u64| if seq.is_multiple_of(2) { 7 } else { seq % 1001 };
     for seq in 0..5000 {
-        builder.push(SegRecord { idempotency: Some(hash(seq)), ..record(seq, b"x") }).unwrap();
+        builder
+            .push(SegRecord {
+                idempotency: Some(hash(seq)),
+                ..record(seq, b"x")
+            })
+            .unwrap();
     }
     let reader = open(&builder.finish().unwrap());
     for wanted in [0, 1, 6, 7, 8, 500, 999, 1000, 1001, u64::MAX] {
         let expected: Vec<u64> = (0..5000).filter(|&seq| hash(seq) == wanted).collect();
-        assert_eq!(reader.idempotency_lookup(wanted).unwrap(), expected, "hash {wanted}");
+        assert_eq!(
+            reader.idempotency_lookup(wanted).unwrap(),
+            expected,
+            "hash {wanted}"
+        );
     }
     assert_eq!(reader.idempotency_all().unwrap().len(), 5000);
 }
@@ -243,7 +309,11 @@ fn a_scan_stops_when_it_is_told_to() {
     reader
         .scan(10..100, |record| {
             visited += 1;
-            if record.seq == 12 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if record.seq == 12 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .unwrap();
     assert_eq!(visited, 3);
@@ -287,7 +357,10 @@ fn damage_inside_an_authentic_body_names_the_place_in_the_file() {
 
 #[test]
 fn a_container_of_another_type_is_no_seg() {
-    let container = sealed(ContainerType::Sub, &SegBuilder::new(SegOptions::default()).unwrap().finish().unwrap());
+    let container = sealed(
+        ContainerType::Sub,
+        &SegBuilder::new(SegOptions::default()).unwrap().finish().unwrap(),
+    );
     assert!(SegReader::open(container).err().unwrap().is_damage());
     let short = crate::container::seal(&meta(ContainerType::Seg), &file_key(), b"short");
     let short = crate::testing::open_bytes(&short, &file_key(), &meta(ContainerType::Seg)).unwrap();

@@ -7,7 +7,9 @@ use attestore_keys::{Key, derive};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, parse_sub_block, parse_sub_footer};
+use super::{
+    Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, parse_sub_block, parse_sub_footer,
+};
 use crate::testing::{meta, sealed};
 use crate::{ContainerType, Error};
 
@@ -52,7 +54,14 @@ impl SetKeys for Failing {
 type Given = (u64, Vec<Handle>, Vec<u8>);
 
 fn builder(block_bytes: usize) -> SubBuilder {
-    SubBuilder::new(meta(ContainerType::Sub).id, SubOptions { level: 1, block_bytes }).unwrap()
+    SubBuilder::new(
+        meta(ContainerType::Sub).id,
+        SubOptions {
+            level: 1,
+            block_bytes,
+        },
+    )
+    .unwrap()
 }
 
 fn build(given: &[Given], block_bytes: usize) -> Vec<u8> {
@@ -72,7 +81,10 @@ fn expected(handles: &[Handle], bytes: &[u8], keys: &Keys) -> Group {
     if handles.iter().any(|handle| keys.destroyed.contains(handle)) {
         return Group::Destroyed { handles };
     }
-    Group::Opened { handles, bytes: bytes.to_vec() }
+    Group::Opened {
+        handles,
+        bytes: bytes.to_vec(),
+    }
 }
 
 fn any_groups() -> impl Strategy<Value = Vec<Given>> {
@@ -146,15 +158,31 @@ proptest! {
 #[test]
 fn destroying_one_subject_takes_exactly_the_groups_about_it() {
     let (ann, bob) = (handle(1), handle(2));
-    let given: Vec<Given> =
-        vec![(4, vec![ann], b"ann".to_vec()), (4, vec![bob], b"bob".to_vec()), (5, vec![ann, bob], b"both".to_vec())];
+    let given: Vec<Given> = vec![
+        (4, vec![ann], b"ann".to_vec()),
+        (4, vec![bob], b"bob".to_vec()),
+        (5, vec![ann, bob], b"both".to_vec()),
+    ];
     let reader = open(&build(&given, 1000));
-    let keys = Keys { destroyed: BTreeSet::from([ann]) };
+    let keys = Keys {
+        destroyed: BTreeSet::from([ann]),
+    };
     assert_eq!(
         reader.groups(4, &keys).unwrap(),
-        [Group::Destroyed { handles: vec![ann] }, Group::Opened { handles: vec![bob], bytes: b"bob".to_vec() }]
+        [
+            Group::Destroyed { handles: vec![ann] },
+            Group::Opened {
+                handles: vec![bob],
+                bytes: b"bob".to_vec()
+            }
+        ]
     );
-    assert_eq!(reader.groups(5, &keys).unwrap(), [Group::Destroyed { handles: vec![ann, bob] }]);
+    assert_eq!(
+        reader.groups(5, &keys).unwrap(),
+        [Group::Destroyed {
+            handles: vec![ann, bob]
+        }]
+    );
 }
 
 #[test]
@@ -164,22 +192,33 @@ fn who_holds_only_the_files_key_cannot_read_a_group() {
     assert!(!body.windows(15).any(|window| window == b"ann@example.org"));
     let reader = open(&body);
     let error = reader.groups(4, &Wrong).err().unwrap();
-    assert!(matches!(error, Error::WrongKey { .. }) && error.is_key(), "{error}");
+    assert!(
+        matches!(error, Error::WrongKey { .. }) && error.is_key(),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_failing_provider_is_neither_damage_nor_destruction() {
     let reader = open(&build(&[(4, vec![handle(1)], b"x".to_vec())], 1000));
     let error = reader.groups(4, &Failing).err().unwrap();
-    assert!(matches!(&error, Error::SetKey(_)) && !error.is_damage(), "{error}");
+    assert!(
+        matches!(&error, Error::SetKey(_)) && !error.is_damage(),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_block_opens_only_in_the_container_and_at_the_place_it_was_sealed_for() {
-    let given: Vec<Given> = vec![(1, vec![handle(1)], b"one".to_vec()), (2, vec![handle(1)], b"two".to_vec())];
+    let given: Vec<Given> = vec![
+        (1, vec![handle(1)], b"one".to_vec()),
+        (2, vec![handle(1)], b"two".to_vec()),
+    ];
     // Another container id than the body was built for.
     let mut builder = SubBuilder::new([9; 16], SubOptions::default()).unwrap();
-    builder.push(1, &[handle(1)], &key_of(&[handle(1)]), b"one").unwrap();
+    builder
+        .push(1, &[handle(1)], &key_of(&[handle(1)]), b"one")
+        .unwrap();
     let moved = open(&builder.finish().unwrap());
     assert!(moved.groups(1, &Keys::default()).err().unwrap().is_key());
     // Two blocks of one set and one size, swapped.
@@ -195,7 +234,10 @@ fn a_block_opens_only_in_the_container_and_at_the_place_it_was_sealed_for() {
 
 #[test]
 fn the_highest_seq_can_be_stored_and_read() {
-    let given: Vec<Given> = vec![(0, vec![handle(1)], b"low".to_vec()), (u64::MAX, vec![handle(1)], b"high".to_vec())];
+    let given: Vec<Given> = vec![
+        (0, vec![handle(1)], b"low".to_vec()),
+        (u64::MAX, vec![handle(1)], b"high".to_vec()),
+    ];
     let reader = open(&build(&given, 1000));
     let keys = Keys::default();
     assert_eq!(reader.groups(u64::MAX, &keys).unwrap().len(), 1);
@@ -206,14 +248,28 @@ fn the_highest_seq_can_be_stored_and_read() {
 #[test]
 fn groups_are_found_across_pages() {
     let given: Vec<Given> = (0..3000u64)
-        .map(|n| (n / 4, vec![handle(u8::try_from(n % 7).unwrap())], n.to_le_bytes().to_vec()))
+        .map(|n| {
+            (
+                n / 4,
+                vec![handle(u8::try_from(n % 7).unwrap())],
+                n.to_le_bytes().to_vec(),
+            )
+        })
         .collect();
     let reader = open(&build(&given, 64 * 1024));
     let keys = Keys::default();
     for seq in 0..750 {
         assert_eq!(reader.groups(seq, &keys).unwrap().len(), 4, "seq {seq}");
     }
-    assert_eq!(reader.sets().unwrap().iter().map(|set| set.seqs.len()).sum::<usize>(), 3000);
+    assert_eq!(
+        reader
+            .sets()
+            .unwrap()
+            .iter()
+            .map(|set| set.seqs.len())
+            .sum::<usize>(),
+        3000
+    );
 }
 
 #[test]
@@ -228,7 +284,12 @@ fn misuse_is_refused() {
     assert!(refused(builder.push(6, &[two, one], &key_of(&[one, two]), b"x")));
     assert!(refused(builder.push(6, &[one, one], &key_of(&[one, one]), b"x")));
     assert!(refused(builder.push(6, &[one], &key_of(&[two]), b"x")));
-    assert!(refused(builder.push(6, &[one], &key_of(&[one]), &vec![0; super::GROUP_BYTES_MAX + 1])));
+    assert!(refused(builder.push(
+        6,
+        &[one],
+        &key_of(&[one]),
+        &vec![0; super::GROUP_BYTES_MAX + 1]
+    )));
     assert!(!builder.is_empty());
 }
 
