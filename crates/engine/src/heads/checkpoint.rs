@@ -1,0 +1,129 @@
+//! Signs checkpoints of what is durable and registered.
+
+use std::sync::Arc;
+
+use attestore_keys::SigningKey;
+use attestore_record::TenantId;
+use attestore_tlog::{Checkpoint, Hash, NoteSigner, VerifierKey, sign_checkpoint};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache as QuickCache;
+
+use super::{Head, stop_on};
+use crate::{
+    error::{Error, Result},
+    instance::Inner,
+    tenant::{Tenant, View},
+};
+
+/// A signed checkpoint and what it says.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// Number of entries.
+    pub size: u64,
+    /// Root over them.
+    pub root: Hash,
+    /// The note, as clients get it.
+    pub note: Arc<str>,
+}
+
+/// The newest signed checkpoint of the tenants asked for most.
+pub(super) struct Cache {
+    signed: QuickCache<TenantId, Signed>,
+    /// Held by the request that registers; those that wait for it find its work done.
+    batch: Mutex<()>,
+}
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        Self { signed: QuickCache::new(SIGNED_MAX), batch: Mutex::new(()) }
+    }
+}
+
+/// Returns a signed checkpoint of at least `size_min` entries, else the newest one of what is durable now.
+///
+/// # Errors
+/// [`Error::BeyondTree`] if the log has fewer entries; [`Error::Stopped`] if the head cannot be registered.
+pub(crate) fn at_least(inner: &Inner, tenant: &Arc<Tenant>, size_min: u64) -> Result<Signed> {
+    if let Some(signed) = inner.heads.signed.signed.get(&tenant.id)
+        && signed.size >= size_min
+    {
+        return Ok(signed);
+    }
+    let signed = newest(inner, tenant)?;
+    if signed.size < size_min { Err(Error::BeyondTree { size: signed.size }) } else { Ok(signed) }
+}
+
+/// Returns a signed checkpoint of what is durable now.
+///
+/// # Errors
+/// [`Error::Stopped`] if the head cannot be registered.
+pub(crate) fn newest(inner: &Inner, tenant: &Arc<Tenant>) -> Result<Signed> {
+    let view = tenant.view();
+    if let Some(signed) = cached(inner, tenant, &view) {
+        return Ok(signed);
+    }
+    if let Some(reason) = tenant.rolled_back() {
+        return Err(Error::Stopped(format!("no checkpoint is signed: {reason}")));
+    }
+    let heads = &inner.heads;
+    let registered = |view: &View| heads.register.head(&tenant.origin).is_some_and(|head| head.size >= view.size);
+    if !registered(&view) {
+        heads.published(tenant);
+        let _batch = heads.signed.batch.lock();
+        if !registered(&view) {
+            heads.register_moved().inspect_err(|error| stop_on(inner, error))?;
+        }
+    }
+    sign(inner, tenant, Head { size: view.size, root: view.root })
+}
+
+/// Returns the newest checkpoint that was signed, if there is one; registers and signs nothing.
+pub(crate) fn latest_size(inner: &Inner, tenant: &Tenant) -> u64 {
+    inner.heads.register.head(&tenant.origin).map_or(0, |head| head.size)
+}
+
+/// Returns the key that verifies the tenant's checkpoints.
+pub(crate) fn verifier(tenant: &Tenant) -> VerifierKey {
+    let signing = &tenant.keys.signing;
+    VerifierKey::new(&tenant.origin, signing.public()).expect("an origin is a key name")
+}
+
+fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
+    inner.heads.signed.signed.get(&tenant.id).filter(|signed| signed.size == view.size && signed.root == view.root)
+}
+
+/// Signs a head that the register holds or has gone beyond on the same log.
+fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
+    let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
+    let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
+    let signer = Signer { name: &tenant.origin, key: &tenant.keys.signing };
+    let note = sign_checkpoint(&checkpoint, &signer).map_err(invalid)?;
+    let signed = Signed { size: head.size, root: head.root, note: note.into() };
+    let cache = &inner.heads.signed.signed;
+    if cache.get(&tenant.id).is_none_or(|held| held.size < signed.size) {
+        cache.insert(tenant.id, signed.clone());
+    }
+    Ok(signed)
+}
+
+struct Signer<'a> {
+    name: &'a str,
+    key: &'a SigningKey,
+}
+
+impl NoteSigner for Signer<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn public(&self) -> [u8; 32] {
+        self.key.public()
+    }
+
+    fn sign(&self, msg: &[u8]) -> [u8; 64] {
+        self.key.sign(msg)
+    }
+}
+
+/// Checkpoints kept in memory, about 600 bytes each.
+const SIGNED_MAX: usize = 10_000;

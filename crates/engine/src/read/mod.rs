@@ -1,0 +1,121 @@
+//! Reading: records, proofs, tiles and checkpoints of one tenant.
+//!
+//! Every read works on one snapshot and sees durable records only. A snapshot that became old while it was read (its
+//! files rewritten, its salt keys moved) is taken again.
+
+use std::sync::Arc;
+
+use attestore_record::{RecordId, entry::ENTRY_BYTES, view};
+
+use crate::{
+    Engine,
+    credentials::Principal,
+    error::{Error, Result},
+    tenant::{Tenant, View},
+};
+
+mod find;
+mod log;
+mod proof;
+pub(crate) mod readers;
+pub(crate) mod records;
+pub(crate) mod tree;
+
+pub use log::ConsistencyProof;
+pub use readers::Readers;
+
+/// Which record is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The record with this index in the log.
+    Seq(u64),
+    /// The record with this id.
+    Id(RecordId),
+}
+
+/// A record as a reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordView {
+    /// Name of its log.
+    pub origin: String,
+    /// Its index in the log.
+    pub seq: u64,
+    /// Its id.
+    pub id: RecordId,
+    /// When it was received, Unix milliseconds.
+    pub received_at_ms: u64,
+    /// Its leaf content.
+    pub entry: [u8; ENTRY_BYTES],
+    /// The event, or the control object, as JSON. Personal fields that the reader may not see, or that were erased, show
+    /// as `"[personal]"`.
+    pub event: String,
+    /// Name of its kind, `event` for what clients send.
+    pub kind: &'static str,
+}
+
+impl Engine {
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::UnknownRecord`], [`Error::Damage`], [`Error::Key`],
+    /// [`Error::Io`].
+    pub fn get(&self, tenant: &str, by: &Principal, which: Which) -> Result<RecordView> {
+        by.check_read(tenant)?;
+        let tenant = self.inner.tenant(tenant)?;
+        snapshot(&tenant, |view| {
+            let seq = find::seq(&self.inner, &tenant, view, which)?;
+            self.record_view(&tenant, view, seq, by.may_see_personal())
+        })
+    }
+
+    /// Reads one record of a snapshot for a reader who does or does not see personal fields.
+    pub(crate) fn record_view(
+        &self,
+        tenant: &Tenant,
+        view: &View,
+        seq: u64,
+        personal: bool,
+    ) -> Result<RecordView> {
+        let entry = tree::reader(&self.inner, tenant, view).source().entry(seq)?;
+        let record = records::read(&self.inner, tenant, view, seq, personal)?;
+        let malformed = |error: view::ViewError| records::malformed(seq, &error);
+        let id = view::open(&record.public).map_err(malformed)?.id;
+        let event = view::rebuild(&record.public, &record.personal_bytes()).map_err(malformed)?;
+        Ok(RecordView {
+            origin: tenant.origin.clone(),
+            seq,
+            id,
+            received_at_ms: entry.time_ms,
+            entry: entry.to_bytes(),
+            event,
+            kind: entry.kind.name(),
+        })
+    }
+}
+
+/// Runs `read` on the newest snapshot, and again if that failed and the snapshot is no longer the newest.
+pub(crate) fn snapshot<T>(tenant: &Tenant, mut read: impl FnMut(&View) -> Result<T>) -> Result<T> {
+    let mut view = tenant.view();
+    for _ in 0..SNAPSHOTS_MAX {
+        match read(&view) {
+            Err(error) => {
+                let newer = tenant.view();
+                if Arc::ptr_eq(&newer.flushed, &view.flushed) {
+                    return Err(error);
+                }
+                view = newer;
+            }
+            done => return done,
+        }
+    }
+    read(&view)
+}
+
+/// Flushes and rewrites that one read may be overtaken by.
+const SNAPSHOTS_MAX: usize = 8;
+
+impl From<attestore_record::IdError> for Error {
+    fn from(error: attestore_record::IdError) -> Self {
+        Self::Invalid { code: "invalid_id", message: error.to_string() }
+    }
+}

@@ -1,0 +1,70 @@
+//! Proofs of single records: inclusion in a signed tree, and the opening of the commitment.
+
+use attestore_record::commitment;
+use attestore_tlog::{TlogProof, inclusion_proof};
+use attestore_verify::{GroupOpening, OpenedRecord, verify_opening};
+
+use super::{
+    Which, find,
+    records::{self, Personal},
+    snapshot, tree,
+};
+use crate::{
+    Engine,
+    credentials::Principal,
+    error::{Error, Result},
+    heads::checkpoint,
+    tenant::{Tenant, View},
+};
+
+impl Engine {
+    /// Returns a `.tlog-proof` of a record: inclusion in a signed checkpoint, with the record's opening as extra data.
+    /// Personal groups are opened for readers who see personal fields, and stand as bare commitments for others.
+    ///
+    /// # Errors
+    /// As [`Engine::get`] and [`Engine::checkpoint`].
+    pub fn proof(&self, tenant: &str, by: &Principal, which: Which) -> Result<String> {
+        by.check_read(tenant)?;
+        let tenant = self.inner.tenant(tenant)?;
+        snapshot(&tenant, |view| {
+            let seq = find::seq(&self.inner, &tenant, view, which)?;
+            let signed = checkpoint::at_least(&self.inner, &tenant, seq + 1)?;
+            let opening = self.opening(&tenant, view, seq, by.may_see_personal())?;
+            // The checkpoint may be of a later commit than the snapshot.
+            let newer = tenant.view();
+            let reader = tree::reader(&self.inner, &tenant, &newer);
+            let hashes = inclusion_proof(&reader, seq, signed.size)
+                .map_err(|error| tree::build_error(error, newer.size))?;
+            let proof = TlogProof {
+                extra: Some(opening),
+                index: seq,
+                hashes,
+                checkpoint: signed.note.to_string(),
+            };
+            Ok(proof.to_text())
+        })
+    }
+
+    /// Opens a record's commitment, and checks the opening before anybody else does.
+    fn opening(&self, tenant: &Tenant, view: &View, seq: u64, personal: bool) -> Result<Vec<u8>> {
+        let entry = tree::reader(&self.inner, tenant, view).source().entry(seq)?;
+        let record = records::read(&self.inner, tenant, view, seq, personal)?;
+        let id = record.id()?;
+        let mut withheld = record.commitments.clone();
+        let mut groups = Vec::with_capacity(withheld.len());
+        for group in &record.personal {
+            let Personal::Opened { handles, bytes } = group else { continue };
+            let Some(salt) = records::personal_salt(tenant, &id, handles)? else { continue };
+            let commitment = commitment::group_commitment(entry.version, &salt, bytes);
+            withheld.retain(|other| *other != commitment);
+            groups.push(GroupOpening::Opened { salt, bytes: bytes.clone() });
+        }
+        groups.extend(withheld.into_iter().map(|commitment| GroupOpening::Withheld { commitment }));
+        let damaged = |reason: String| Error::damage("records", seq, format!("record {seq}: {reason}"));
+        let salt = record.public_salt(tenant, &id)?;
+        let opened = OpenedRecord::new(entry.to_bytes(), record.public.to_vec(), salt, groups)
+            .map_err(|error| damaged(error.to_string()))?;
+        verify_opening(&opened).map_err(|error| damaged(error.to_string()))?;
+        opened.to_bytes().map_err(|error| damaged(error.to_string()))
+    }
+}

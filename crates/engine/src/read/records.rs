@@ -1,0 +1,253 @@
+//! Opens records, from the tail or from sealed files, into one shape.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use attestore_keys::Key;
+use attestore_record::{Entry, Handle, RecordId, commitment, view};
+use attestore_segment::{BlockRecord, Group, ResolvedSalt, SegReader, SetKeyError, SetKeys, SubReader};
+use bytes::Bytes;
+use hashbrown::HashMap;
+
+use super::readers::segment_error;
+use crate::{
+    error::{Error, Result},
+    instance::Inner,
+    tenant::{FileSet, TailRecord, Tenant, View},
+};
+
+/// A record with everything that can still be opened of it.
+pub(crate) struct Record {
+    pub(crate) seq: u64,
+    pub(crate) public: Bytes,
+    /// Salt of the public group.
+    pub(crate) salt: SaltSource,
+    /// Commitments of all personal groups, ascending.
+    pub(crate) commitments: Vec<[u8; 32]>,
+    pub(crate) personal: Vec<Personal>,
+}
+
+/// Where the public group's salt comes from.
+pub(crate) enum SaltSource {
+    /// The salt key of the record's generation, held by the tenant (tail).
+    Tail { generation: u32, class: u16 },
+    /// As the sealed file says.
+    Sealed(ResolvedSalt),
+}
+
+/// A personal group.
+pub(crate) enum Personal {
+    /// It could be opened.
+    Opened {
+        /// Its subjects, ascending.
+        handles: Vec<Handle>,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// A key of its subjects was destroyed.
+    Erased,
+}
+
+impl Record {
+    /// The bytes of the personal groups that could be opened.
+    pub(crate) fn personal_bytes(&self) -> Vec<&[u8]> {
+        self.personal
+            .iter()
+            .filter_map(|group| match group {
+                Personal::Opened { bytes, .. } => Some(bytes.as_slice()),
+                Personal::Erased => None,
+            })
+            .collect()
+    }
+
+    /// The record's id, from its public bytes.
+    pub(crate) fn id(&self) -> Result<RecordId> {
+        view::open(&self.public).map(|opened| opened.id).map_err(|error| malformed(self.seq, &error))
+    }
+
+    /// The salt of the public group.
+    pub(crate) fn public_salt(&self, tenant: &Tenant, id: &RecordId) -> Result<[u8; 32]> {
+        let of = |key: &Key| commitment::salt(key.expose(), id, commitment::PUBLIC_LABEL);
+        Ok(match &self.salt {
+            SaltSource::Tail { generation, class } => of(&tail_key(tenant, *generation, *class)?),
+            SaltSource::Sealed(ResolvedSalt::Generation(key)) => of(key),
+            SaltSource::Sealed(ResolvedSalt::Explicit(salt)) => *salt,
+        })
+    }
+}
+
+/// The keys of a tenant's sets of subjects, as sealed files ask for them.
+pub(crate) struct SetKeysOf<'a>(pub(crate) &'a Tenant);
+
+impl SetKeys for SetKeysOf<'_> {
+    fn set_key(&self, handles: &[attestore_segment::Handle]) -> Result<Option<Key>, SetKeyError> {
+        let handles: Vec<Handle> = handles.iter().copied().map(Handle::from_bytes).collect();
+        self.0.set_key(&handles).map_err(Into::into)
+    }
+}
+
+/// Salt of a personal group: from the key of its set of subjects. `None` when that was destroyed.
+pub(crate) fn personal_salt(tenant: &Tenant, id: &RecordId, handles: &[Handle]) -> Result<Option<[u8; 32]>> {
+    let label = commitment::personal_label(handles);
+    Ok(tenant.set_key(handles)?.map(|key| commitment::salt(key.expose(), id, &label)))
+}
+
+/// Salt key of a record in the tail. It goes when the tail is flushed: a reader with an older snapshot looks again.
+fn tail_key(tenant: &Tenant, generation: u32, class: u16) -> Result<Key> {
+    let key = tenant.salt_key(generation, class);
+    key.ok_or_else(|| Error::Io(format!("salt generation {generation} of the tail was closed meanwhile")))
+}
+
+/// Reads one record of a snapshot. With `personal` unset, personal groups are neither read nor opened.
+///
+/// # Errors
+/// [`Error::UnknownRecord`] beyond the tree, [`Error::Damage`] where a record should be and is not, [`Error::Key`],
+/// [`Error::Io`].
+pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, personal: bool) -> Result<Record> {
+    if let Some(record) = view.tail.get(seq) {
+        return from_tail(tenant, record, personal);
+    }
+    if seq >= view.size {
+        return Err(Error::UnknownRecord);
+    }
+    for set in view.sets_at(seq) {
+        let reader = inner.readers.seg(inner, tenant, &set.seg)?;
+        let Some(number) = reader.block_of(seq) else { continue };
+        let block = inner.readers.block(&reader, number)?;
+        let Some(found) = block.get(seq) else { continue };
+        let groups = match &set.sub {
+            Some(row) if personal && !found.groups.is_empty() => {
+                let sub = inner.readers.sub(inner, tenant, row)?;
+                sub.groups(seq, &SetKeysOf(tenant)).map_err(segment_error)?
+            }
+            _ => Vec::new(),
+        };
+        return sealed(&reader, found, groups.into_iter().map(Personal::from).collect());
+    }
+    Err(Error::damage(
+        std::path::Path::new("tenants").join(tenant.id.to_string()),
+        seq,
+        format!("record {seq} is in no segment"),
+    ))
+}
+
+/// Opens a record of the tail.
+pub(crate) fn from_tail(tenant: &Tenant, record: &Arc<TailRecord>, personal: bool) -> Result<Record> {
+    let mut groups = Vec::new();
+    if personal {
+        for (group, opened) in record.groups.iter().zip(tenant.open_groups(record)?) {
+            groups.push(match opened {
+                Some(bytes) => Personal::Opened { handles: group.handles.clone(), bytes },
+                None => Personal::Erased,
+            });
+        }
+    }
+    Ok(Record {
+        seq: record.seq,
+        public: record.public.clone(),
+        salt: SaltSource::Tail { generation: record.generation, class: record.entry.class },
+        commitments: record.commitments(),
+        personal: groups,
+    })
+}
+
+/// Visits the records of a segment, ascending, personal groups opened as far as they can be.
+///
+/// # Errors
+/// As [`read`], and what `visit` returns.
+pub(crate) fn scan_set(
+    inner: &Inner,
+    tenant: &Tenant,
+    set: &FileSet,
+    mut visit: impl FnMut(Record) -> Result<()>,
+) -> Result<()> {
+    let reader = inner.readers.seg(inner, tenant, &set.seg)?;
+    let sub = set.sub.as_ref().map(|row| inner.readers.sub(inner, tenant, row)).transpose()?;
+    let keys = SetKeysOf(tenant);
+    for (number, entry) in reader.blocks().iter().enumerate() {
+        let mut groups = match &sub {
+            Some(sub) => groups_of(sub, &keys, entry.first_seq..entry.last_seq.saturating_add(1))?,
+            None => HashMap::new(),
+        };
+        let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
+        for record in block.iter() {
+            let personal = groups.remove(&record.seq).unwrap_or_default();
+            visit(sealed(&reader, record, personal)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn groups_of(
+    sub: &SubReader,
+    keys: &dyn SetKeys,
+    seqs: std::ops::Range<u64>,
+) -> Result<HashMap<u64, Vec<Personal>>> {
+    let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
+    sub.scan(seqs, keys, |seq, group| {
+        groups.entry(seq).or_default().push(group.into());
+        ControlFlow::Continue(())
+    })
+    .map_err(segment_error)?;
+    Ok(groups)
+}
+
+fn sealed(reader: &SegReader, record: BlockRecord<'_>, personal: Vec<Personal>) -> Result<Record> {
+    Ok(Record {
+        seq: record.seq,
+        public: Bytes::copy_from_slice(record.public),
+        salt: SaltSource::Sealed(reader.resolve(record.salt).map_err(segment_error)?),
+        commitments: record.groups.to_vec(),
+        personal,
+    })
+}
+
+impl From<Group> for Personal {
+    fn from(group: Group) -> Self {
+        match group {
+            Group::Opened { handles, bytes } => {
+                Self::Opened { handles: handles.into_iter().map(Handle::from_bytes).collect(), bytes }
+            }
+            Group::Destroyed { .. } => Self::Erased,
+        }
+    }
+}
+
+/// Checks that `entry` commits to the record; returns how many personal groups were opened and checked.
+///
+/// # Errors
+/// A sentence saying what does not hold, or why it cannot be known.
+pub(crate) fn check(tenant: &Tenant, record: &Record, entry: &Entry) -> Result<u64, Mismatch> {
+    let id = record.id().map_err(Mismatch::Error)?;
+    let salt = record.public_salt(tenant, &id).map_err(Mismatch::Error)?;
+    let mut commitments = record.commitments.clone();
+    let found = commitment::record_commitment(entry.version, &salt, &record.public, &mut commitments);
+    if found != entry.commitment {
+        return Err(Mismatch::Record);
+    }
+    let mut opened = 0;
+    for group in &record.personal {
+        let Personal::Opened { handles, bytes } = group else { continue };
+        let Some(salt) = personal_salt(tenant, &id, handles).map_err(Mismatch::Error)? else { continue };
+        let found = commitment::group_commitment(entry.version, &salt, bytes);
+        if commitments.binary_search(&found).is_err() {
+            return Err(Mismatch::Group);
+        }
+        opened += 1;
+    }
+    Ok(opened)
+}
+
+/// Why a record is not what its entry commits to.
+pub(crate) enum Mismatch {
+    /// The public bytes, the salt or the list of group commitments differ.
+    Record,
+    /// The bytes of a personal group differ.
+    Group,
+    /// It could not be found out.
+    Error(Error),
+}
+
+pub(crate) fn malformed(seq: u64, error: &view::ViewError) -> Error {
+    Error::damage("records", seq, format!("record {seq}: {error}"))
+}
+

@@ -1,0 +1,151 @@
+//! Search: one query over sealed splits, the tail, and what is not indexed yet, as one consistent snapshot.
+//!
+//! | records | index |
+//! |---|---|
+//! | in segments with an `.idx` | the sealed split, read range by range through a bounded cache |
+//! | in parts of `l0` files, or in segments whose split cannot be used | a split in memory, built when first asked for |
+//! | in the tail | splits in memory, built by a background thread, and by the query itself for the newest |
+//!
+//! So whatever was acknowledged is found by the very next search. Counts are exact. Who does not see personal fields
+//! searches the public twin fields only.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use attestore_index::{Cache, DocInput, Split, SplitBuilder};
+use attestore_record::{TenantId, view};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use quick_cache::sync::Cache as QuickCache;
+
+use crate::{
+    error::{Error, Result},
+    instance::Inner,
+    read::records::{self, Record},
+    tenant::Tenant,
+};
+
+pub mod cursor;
+mod execute;
+mod loose;
+mod sealed;
+mod tail;
+pub(crate) mod wake;
+
+pub use attestore_index::Order;
+pub use execute::{DEADLINE_MS, Explain, PAGE_MAX, SearchPage, SearchRequest, TreeSize};
+pub(crate) use tail::split_for;
+
+use tail::TailIndex;
+use wake::Wake;
+
+/// What searches of one instance share.
+pub struct Search {
+    indexing: bool,
+    cache: Cache,
+    tails: Mutex<HashMap<TenantId, Arc<TailIndex>>>,
+    sealed: QuickCache<sealed::SetKey, Split>,
+    loose: QuickCache<TenantId, Arc<loose::Loose>, loose::Weight>,
+    dirty: Mutex<HashMap<TenantId, Arc<Tenant>>>,
+    wake: Arc<Wake>,
+}
+
+impl Search {
+    /// Makes an empty one. Without `indexing`, the background thread does nothing, and searches index what they need.
+    pub fn new(index_cache_bytes: u64, indexing: bool) -> Self {
+        Self {
+            indexing,
+            cache: Cache::new(index_cache_bytes),
+            tails: Mutex::default(),
+            sealed: QuickCache::new(SEALED_MAX),
+            loose: QuickCache::with_weighter(1024, LOOSE_BYTES_MAX, loose::Weight),
+            dirty: Mutex::default(),
+            wake: Arc::default(),
+        }
+    }
+
+    /// Notes that a tenant has new records. Cheap: called by the committer.
+    pub(crate) fn published(&self, tenant: &Arc<Tenant>) {
+        if !self.indexing {
+            return;
+        }
+        {
+            let mut dirty = self.dirty.lock();
+            if !dirty.contains_key(&tenant.id) {
+                dirty.insert(tenant.id, Arc::clone(tenant));
+            }
+        }
+        if tenant.index_lag() >= BATCH_RECORDS {
+            self.wake.notify();
+        }
+    }
+
+    /// What the background thread waits on.
+    pub(crate) fn wake(&self) -> Arc<Wake> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Tells the background thread to end.
+    pub(crate) fn stop(&self) {
+        self.wake.stop();
+    }
+
+    /// Forgets what is held in memory of a tenant that is unloaded.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.tails.lock().remove(tenant);
+        self.loose.remove(tenant);
+    }
+
+    fn tail(&self, tenant: &Tenant) -> Arc<TailIndex> {
+        Arc::clone(self.tails.lock().entry(tenant.id).or_default())
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        self.wake.stop();
+    }
+}
+
+/// Indexes tails as they grow, until it is told to stop or the instance is gone.
+pub(crate) fn run(inner: Weak<Inner>, wake: Arc<Wake>) {
+    while !wake.wait(TICK) {
+        let Some(inner) = inner.upgrade() else { return };
+        let dirty = std::mem::take(&mut *inner.search.dirty.lock());
+        for tenant in dirty.into_values() {
+            // What fails here fails in the query that needs it, where somebody is told.
+            if let Err(error) = tail::advance(&inner, &tenant) {
+                tracing::warn!(tenant = %tenant.id, %error, "tail was not indexed");
+            }
+        }
+    }
+}
+
+/// Adds a record to a split in the making.
+fn add(builder: &mut SplitBuilder, record: &Record, received_ms: u64) -> Result<()> {
+    let personal = record.personal_bytes();
+    let fields =
+        view::fields(&record.public, &personal).map_err(|error| records::malformed(record.seq, &error))?;
+    let input =
+        DocInput { seq: record.seq, received_ms, public: &fields.public, personal: &fields.personal };
+    builder.add(&input).map_err(index_error)
+}
+
+/// Turns a failure of the index into this crate's error.
+fn index_error(error: attestore_index::Error) -> Error {
+    use attestore_index::Error as Index;
+    match error {
+        Index::Stopped => Error::Deadline,
+        Index::TooBroad { .. } => Error::Query { message: error.to_string(), column: None, suggestion: None },
+        other => Error::Io(format!("index: {other}")),
+    }
+}
+
+/// How long records may wait for the background thread; queries do not wait for it.
+const TICK: Duration = Duration::from_millis(100);
+/// Most records in one split of the tail, before merging.
+const BATCH_RECORDS: u64 = 4096;
+/// Sealed splits that are kept open: each is a descriptor.
+const SEALED_MAX: usize = 256;
+/// Memory for splits over `l0` parts and over segments without a usable split.
+const LOOSE_BYTES_MAX: u64 = 256 << 20;
