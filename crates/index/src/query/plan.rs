@@ -223,17 +223,13 @@ impl Planner<'_> {
                 _ => return Err(self.at(start, "write at least two letters before the *")),
             }
         }
-        let mut any = if nodes.is_empty() {
-            Vec::new()
-        } else {
-            vec![single(nodes, Node::And)]
-        };
+        if nodes.is_empty() {
+            return Err(self.at(literal, "there is no letter or digit to search for"));
+        }
+        let mut any = vec![single(nodes, Node::And)];
         if let (Pattern::Whole(literal), true) = (pattern, bare) {
             any.extend(IDENTIFIERS.map(|name| exact(name, literal)));
             any.extend(value::network(literal).map(ip));
-        }
-        if any.is_empty() {
-            return Err(self.at(literal, "there is no letter or digit to search for"));
         }
         Ok(single(any, Node::Or))
     }
