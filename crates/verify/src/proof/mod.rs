@@ -1,7 +1,7 @@
 //! A `.tlog-proof` of Attestore: the extra data opens the record, the rest proves that a signed tree holds its entry.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use attestore_tlog::{Hash, TlogProof, TlogProofError, VerifierKey, VerifierKeyError, leaf_hash};
 use serde::Serialize;
