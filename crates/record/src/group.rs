@@ -27,6 +27,10 @@ use crate::json::escape::push_string;
 use crate::json::splice;
 use crate::policy::{PrivacyPolicy, SubjectRule};
 
+/// Most bytes of pointers to personal values *inside* free-form values of one event. A value that would need more
+/// is personal as a whole, so that a policy's `*` cannot make many times the event's bytes.
+pub const PART_POINTER_BYTES_MAX: usize = 16 * 1024;
+
 /// What the server adds to the public group of a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
@@ -97,6 +101,7 @@ pub fn encode(event: &Event<'_>, envelope: &Envelope<'_>, policy: &PrivacyPolicy
         claims: claims.as_ref().map(Claims::root),
         groups: Vec::new(),
         withheld: Vec::new(),
+        part_bytes_left: PART_POINTER_BYTES_MAX,
     };
     let mut body = Vec::with_capacity(event.length_hint());
     write(&mut body, event, &mut split);
@@ -240,6 +245,8 @@ struct Split<'e, 'a> {
     groups: Vec<Group>,
     /// The inside of the `withheld` array.
     withheld: Vec<u8>,
+    /// What is left of [`PART_POINTER_BYTES_MAX`].
+    part_bytes_left: usize,
 }
 
 /// A group while fields are added to it.
@@ -318,26 +325,41 @@ impl Divert for Split<'_, '_> {
     }
 
     fn raw(&mut self, leaf: Leaf, index: usize, raw: &Raw<'_>, out: &mut Vec<u8>, name: &str) -> bool {
+        let text = raw.as_str();
         let (mask, places) = self.subjects(leaf, index);
         let inside = places.filter(Places::goes_deeper);
-        if mask != 0 {
-            // Whoever else is claimed inside is a subject of the whole value: parts of it are not kept apart.
-            let beneath = inside.map(|places| splice::subjects_beneath(raw.as_str(), &places));
-            let mask = mask | beneath.and_then(Result::ok).unwrap_or(0);
-            self.put(mask, &leaf.pointer(index), |body| {
-                body.extend_from_slice(raw.as_str().as_bytes())
+        // Whoever is claimed inside is a subject of a value that is kept whole.
+        let beneath = |places: &Places<'_>| splice::subjects_beneath(text, places).unwrap_or(0);
+        let parts = match &inside {
+            Some(places) if mask == 0 => {
+                splice::find(text, &leaf.pointer(index), places, self.part_bytes_left)
+                    .ok()
+                    .flatten()
+            }
+            Some(_) => None,
+            None => Some(Vec::new()),
+        };
+        let whole = match (&inside, &parts) {
+            (Some(places), None) => mask | beneath(places),
+            _ => mask,
+        };
+        if whole != 0 {
+            self.put(whole, &leaf.pointer(index), |body| {
+                body.extend_from_slice(text.as_bytes())
             });
             return true;
         }
-        let Some(places) = inside else { return false };
-        let text = raw.as_str();
-        let found = splice::find(text, &leaf.pointer(index), &places).unwrap_or_default();
-        for part in &found {
+        let parts = parts.unwrap_or_default();
+        for part in &parts {
+            self.part_bytes_left = self.part_bytes_left.saturating_sub(part.pointer.len());
             let value = &text.as_bytes()[part.span.clone()];
             self.put(part.mask, &part.pointer, |body| body.extend_from_slice(value));
         }
+        if parts.is_empty() {
+            return false;
+        }
         field(out, name);
-        splice::replace(out, text, found.iter().map(|part| (&part.span, "null")));
+        splice::replace(out, text, parts.iter().map(|part| (&part.span, "null")));
         true
     }
 }

@@ -102,7 +102,9 @@ impl Divert for Present<'_> {
     fn raw(&mut self, leaf: Leaf, index: usize, raw: &Raw<'_>, _: &mut Vec<u8>, _: &str) -> bool {
         let places = self.leaf(leaf, index);
         if places.mask == 0 && places.goes_deeper() {
-            let found = splice::find(raw.as_str(), &leaf.pointer(index), &places).unwrap_or_default();
+            // There are no more of them than pointers in the event.
+            let found = splice::find(raw.as_str(), &leaf.pointer(index), &places, usize::MAX);
+            let found = found.ok().flatten().unwrap_or_default();
             self.covered.extend(found.into_iter().map(|found| found.pointer));
         }
         true

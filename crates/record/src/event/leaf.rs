@@ -153,35 +153,36 @@ impl Leaf {
 
     /// Finds the leaf that a pointer names or reaches into.
     pub(crate) fn locate(text: &str) -> Option<Located<'_>> {
-        let segments = pointer::segments(text)?;
         for leaf in Self::ALL {
-            let pattern = leaf.pattern();
-            let Some(head) = segments.get(..pattern.len()) else {
+            let (before, after) = leaf.parts();
+            let Some(mut rest) = text.strip_prefix(before) else {
                 continue;
             };
-            let fits = |(part, segment): (&&str, &Cow<'_, str>)| {
-                if *part == "*" {
-                    pointer::index(segment).is_some()
-                } else {
-                    *part == segment
-                }
-            };
-            if !pattern.iter().zip(head).all(fits) {
-                continue;
+            let mut index = 0;
+            if !after.is_empty() {
+                let digits = rest.split('/').next().unwrap_or_default();
+                let Some(number) = pointer::index(digits) else {
+                    continue;
+                };
+                let Some(beneath) = rest[digits.len()..].strip_prefix(after) else {
+                    continue;
+                };
+                (index, rest) = (number, beneath);
             }
-            let beneath = segments[pattern.len()..].to_vec();
-            if !beneath.is_empty() && !leaf.is_free_form() {
-                return None;
+            if rest.is_empty() {
+                return Some(Located {
+                    leaf,
+                    index,
+                    beneath: Vec::new(),
+                });
             }
-            let index = pattern
-                .iter()
-                .position(|part| *part == "*")
-                .and_then(|at| pointer::index(&head[at]));
-            return Some(Located {
-                leaf,
-                index: index.unwrap_or(0),
-                beneath,
-            });
+            if leaf.is_free_form() && rest.starts_with('/') {
+                return Some(Located {
+                    leaf,
+                    index,
+                    beneath: pointer::segments(rest)?,
+                });
+            }
         }
         None
     }

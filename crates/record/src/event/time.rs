@@ -147,9 +147,11 @@ fn civil(days: i64) -> (i64, u64, u64) {
     )
 }
 
-fn digits(out: &mut Vec<u8>, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = value / 10_u64.pow(place) % 10;
-        out.push(b'0' + u8::try_from(digit).expect("a digit is below ten"));
+fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
+    let from = out.len();
+    out.resize(from + width, b'0');
+    for place in out[from..].iter_mut().rev() {
+        *place = b'0' + u8::try_from(value % 10).expect("a digit is below ten");
+        value /= 10;
     }
 }

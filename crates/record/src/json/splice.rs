@@ -20,13 +20,29 @@ pub(crate) struct Found {
 }
 
 /// Finds the outermost claimed values beneath (not at) the top of a text, in the text's order.
-pub(crate) fn find(text: &str, base: &str, places: &Places<'_>) -> Result<Vec<Found>, Fail> {
-    let mut reader = Reader::of_text(text, DEPTH_MAX);
+///
+/// `None` when their pointers together have more than `bytes_max` bytes: a claim with `*` over long names or many
+/// elements would otherwise make far more bytes than the text has.
+pub(crate) fn find(
+    text: &str,
+    base: &str,
+    places: &Places<'_>,
+    bytes_max: usize,
+) -> Result<Option<Vec<Found>>, Fail> {
     let mut found = Vec::new();
+    let mut left = Some(bytes_max);
     let mut pointer = base.to_owned();
-    descend(&mut reader, &mut pointer, places, &mut found, DEPTH_MAX)?;
-    reader.end()?;
-    Ok(found)
+    walk(text, &mut pointer, places, &mut |span, pointer, mask| {
+        left = left.and_then(|left| left.checked_sub(pointer.len()));
+        if left.is_some() {
+            found.push(Found {
+                span,
+                pointer: pointer.to_owned(),
+                mask,
+            });
+        }
+    })?;
+    Ok(left.map(|_| found))
 }
 
 /// Copies a text with the values at the given places, in order, replaced.
@@ -46,42 +62,49 @@ pub(crate) fn replace<'v>(
 
 /// Returns everybody whom claims inside a value name; the value as a whole is then about them too.
 pub(crate) fn subjects_beneath(text: &str, places: &Places<'_>) -> Result<u64, Fail> {
-    if !places.goes_deeper() {
-        return Ok(0);
+    let mut subjects = 0;
+    if places.goes_deeper() {
+        walk(text, &mut String::new(), &places.beneath(), &mut |_, _, mask| {
+            subjects |= mask
+        })?;
     }
-    let found = find(text, "", &places.beneath())?;
-    Ok(found.into_iter().fold(0, |mask, found| mask | found.mask))
+    Ok(subjects)
+}
+
+/// Called with the place, the pointer and the subjects of a value.
+type Visit<'v> = dyn FnMut(Range<usize>, &str, u64) + 'v;
+
+fn walk(text: &str, pointer: &mut String, places: &Places<'_>, visit: &mut Visit<'_>) -> Result<(), Fail> {
+    let mut reader = Reader::of_text(text, DEPTH_MAX);
+    descend(&mut reader, pointer, places, visit, DEPTH_MAX)?;
+    reader.end()
 }
 
 fn descend(
     reader: &mut Reader<'_>,
     pointer: &mut String,
     places: &Places<'_>,
-    found: &mut Vec<Found>,
+    visit: &mut Visit<'_>,
     depth: usize,
 ) -> Result<(), Fail> {
     let open = depth > 0 && places.goes_deeper();
     let length = pointer.len();
-    let mut visit = |reader: &mut Reader<'_>, segment: &str| {
+    let mut member = |reader: &mut Reader<'_>, segment: &str| {
         let next = places.down(segment);
         push_segment(pointer, segment);
         if next.mask == 0 {
-            descend(reader, pointer, &next, found, depth - 1)?;
+            descend(reader, pointer, &next, visit, depth - 1)?;
         } else {
             let (span, raw) = reader.span()?;
             let mask = next.mask | subjects_beneath(raw.as_str(), &next)?;
-            found.push(Found {
-                span,
-                pointer: pointer.clone(),
-                mask,
-            });
+            visit(span, pointer, mask);
         }
         pointer.truncate(length);
         Ok(())
     };
     match reader.peek() {
-        Some(b'{') if open => reader.object(&mut visit),
-        Some(b'[') if open => reader.array(|reader, index| visit(reader, &index.to_string())),
+        Some(b'{') if open => reader.object(&mut member),
+        Some(b'[') if open => reader.array(|reader, index| member(reader, &index.to_string())),
         _ => reader.raw().map(|_| ()),
     }
 }

@@ -152,11 +152,13 @@ pub fn fields<'a>(public: &'a [u8], personal: &[&'a [u8]]) -> Result<Fields<'a>,
     fields.public.credential_id = Some(opened.credential_id);
     let mut inside = Inside::default();
     for group in personal {
+        // Fields of a group are in the order of the withheld ones, so one walk over these meets them all.
+        let mut withheld = opened.withheld.iter();
         each_field(
             group,
             |_| (),
             |pointer, value| {
-                if !opened.withheld.iter().any(|withheld| withheld == pointer) {
+                if !withheld.any(|withheld| withheld == pointer) {
                     return Err(misfit(pointer));
                 }
                 let located = Leaf::locate(pointer).ok_or_else(|| misfit(pointer))?;

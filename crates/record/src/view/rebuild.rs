@@ -92,22 +92,19 @@ fn put_inside(text: &str, base: &str, parts: &[(&str, &str)]) -> Result<Option<S
         };
         claims.insert(&segments[depth..], false, 1);
     }
-    let found = splice::find(text, base, &claims.root())?;
+    let Some(found) = splice::find(text, base, &claims.root(), usize::MAX)? else {
+        return Ok(None);
+    };
     if found.len() != parts.len() {
         return Ok(None);
     }
-    let value_of = |pointer: &str| {
-        parts
-            .iter()
-            .find(|(at, _)| *at == pointer)
-            .map(|(_, value)| *value)
-    };
+    let values: BTreeMap<&str, &str> = parts.iter().copied().collect();
     let mut places = Vec::with_capacity(found.len());
     for part in &found {
-        let Some(value) = value_of(&part.pointer) else {
+        let Some(value) = values.get(part.pointer.as_str()) else {
             return Ok(None);
         };
-        places.push((&part.span, value));
+        places.push((&part.span, *value));
     }
     let mut out = Vec::with_capacity(text.len() + 64);
     splice::replace(&mut out, text, places);
