@@ -123,7 +123,8 @@ impl FrameBuilder {
         for (index, draft) in (0u16..).zip(&self.sections) {
             let sealer = directory::section_sealer(&draft.key, seal.file_key, &seal.random, &draft.owner);
             let aad = directory::section_aad(&seal.spec.file_id, seal.frame_no, index, &draft.owner);
-            let tag = sealer.seal_in_place([0; NONCE], &aad, &mut self.buf[draft.start..draft.end]);
+            let nonce = directory::section_nonce(index);
+            let tag = sealer.seal_in_place(nonce, &aad, &mut self.buf[draft.start..draft.end]);
             let entry = Entry {
                 owner: draft.owner,
                 offset: small(draft.start),

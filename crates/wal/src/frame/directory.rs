@@ -5,7 +5,7 @@
 
 use attestore_keys::{
     Key,
-    aead::{Sealer, TAG},
+    aead::{NONCE, Sealer, TAG},
     derive,
 };
 
@@ -85,6 +85,13 @@ pub(super) fn section_sealer(
         SECTION_KEY_CONTEXT,
         &[tenant_key.expose(), file_key.expose(), random, owner],
     ))
+}
+
+/// The nonce of a section: its index, so that two sections of one owner in a frame, which share the key, never share a nonce.
+pub(super) fn section_nonce(index: u16) -> [u8; NONCE] {
+    let mut nonce = [0; NONCE];
+    put(&mut nonce, 0, &index.to_le_bytes());
+    nonce
 }
 
 /// What a section's tag covers besides the section.

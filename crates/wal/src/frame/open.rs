@@ -69,7 +69,10 @@ pub(crate) fn open_frame(
         let sealer = directory::section_sealer(&key, file_key, &header.random, &entry.owner);
         let aad = directory::section_aad(&header.file_id, header.frame_no, index, &entry.owner);
         let body = &mut frame[entry.range()];
-        if sealer.open_in_place([0; NONCE], &aad, body, &entry.tag).is_err() {
+        if sealer
+            .open_in_place(directory::section_nonce(index), &aad, body, &entry.tag)
+            .is_err()
+        {
             return OpenFrame::Invalid("a section of the frame is not authentic");
         }
         sections.push((entry.owner, SectionBody::Bytes(body.to_vec())));

@@ -56,6 +56,16 @@ fn frames_come_back_as_they_were_written() {
 }
 
 #[test]
+fn equal_sections_of_one_owner_are_sealed_differently() {
+    let mut log = Log::new(1);
+    let mut writer = log.begin(Position::START, None).unwrap();
+    commit(&mut writer, &[(ALICE, &[7; 64]), (ALICE, &[7; 64])]).unwrap();
+    let frame = log.read_file(&file_path(1))[4096..].to_vec();
+    assert_ne!(frame[128..192], frame[192..256]);
+    assert_eq!(payloads(&log.replay().unwrap().0), [[7u8; 64], [7; 64]]);
+}
+
+#[test]
 fn an_empty_disk_is_an_empty_log() {
     let mut log = Log::new(1);
     let (frames, outcome) = log.replay().unwrap();
@@ -418,6 +428,20 @@ fn after_a_failed_write_the_writer_refuses_everything() {
     ));
     assert!(matches!(writer.close_frame(), Err(Error::Poisoned)));
     assert!(writer.is_poisoned() && log.disk.op_count() == ops);
+}
+
+#[test]
+fn what_a_replay_found_has_a_durable_name_afterwards() {
+    for seed in 0..32 {
+        let mut log = Log::new(seed);
+        log.disk.fail_at(5, Fault::Errno(5)); // the sync of the folder after the file got its name
+        assert!(matches!(log.begin(Position::START, None), Err(Error::Io(_))));
+        assert_eq!(log.disk.op_count(), 7, "the fault hit another operation");
+        let (_, outcome) = log.replay().unwrap();
+        assert_eq!(outcome.end, Position::first_frame(1));
+        log.disk.sync_dir(Path::new("")).unwrap();
+        assert!(log.disk.crash().exists(&file_path(1)).unwrap(), "seed {seed}");
+    }
 }
 
 #[test]
