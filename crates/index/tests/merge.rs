@@ -1,4 +1,5 @@
 //! Merging and sealing change nothing that a query can see.
+#![expect(clippy::cast_possible_truncation, clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Random records and random queries, against an evaluator that walks all records.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

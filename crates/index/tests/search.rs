@@ -1,4 +1,5 @@
 //! What queries find, by the kinds of clauses.
+#![expect(clippy::cast_possible_truncation, clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

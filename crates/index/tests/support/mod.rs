@@ -1,4 +1,5 @@
 //! Records for tests, made the way the server makes them: parsed, encoded into groups, read back.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use attestore_index::{DocInput, Split, SplitBuilder};
 use attestore_record::event::{Limits, parse};
