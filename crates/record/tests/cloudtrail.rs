@@ -2,6 +2,8 @@
 //!
 //! The sample is taken from `invictus-ir/aws_dataset` (MIT licence, see `data/cloudtrail-LICENSE`).
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use attestore_record::event::{Event, Limits, Operation, Outcome, parse};
 use attestore_record::group::{Envelope, encode};
 use attestore_record::mapping::Mapping;

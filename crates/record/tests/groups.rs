@@ -1,5 +1,7 @@
 //! What goes into which group, and that everything comes back.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use attestore_record::event::{Event, Limits, parse};
 use attestore_record::group::{Encoded, Envelope, encode};
 use attestore_record::policy::{PolicyError, PrivacyPolicy, Rule, SubjectRule};
@@ -223,6 +225,25 @@ fn policy_rules_reach_into_free_form_values() {
     assert_eq!(fields.personal.payload.unwrap().as_str(), r#"{"ssn":"s"}"#);
     assert_eq!(fields.public.target_names, ["M"]);
     assert_eq!(fields.personal.target_names, ["N"]);
+}
+
+#[test]
+fn a_value_with_too_many_personal_parts_is_personal_as_a_whole() {
+    let rules = vec![Rule {
+        path: "/payload/*".to_owned(),
+        subject: SubjectRule::Actor,
+    }];
+    let policy = PrivacyPolicy::new(1, vec!["user".to_owned()], rules).unwrap();
+    let zeros = vec!["0"; 5000].join(",");
+    let text = format!(r#"{{"action":"a","actor":{{"type":"user","id":"u"}},"payload":[{zeros}]}}"#);
+    let event = event(&text);
+    let encoded = encode(&event, &envelope(), &policy);
+    assert_eq!(view::open(&encoded.public).unwrap().withheld, ["/payload"]);
+    let groups = personal(&encoded);
+    assert_eq!(
+        view::rebuild(&encoded.public, &slices(&groups)).unwrap(),
+        event.to_json()
+    );
 }
 
 #[test]

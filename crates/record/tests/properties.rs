@@ -1,5 +1,7 @@
 //! Properties: what is encoded comes back; the minifier agrees with another JSON reader.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use attestore_record::event::{Limits, parse};
 use attestore_record::group::{Envelope, encode};
 use attestore_record::json::minify;

@@ -2,6 +2,8 @@
 //!
 //! They are bytes of the format and never change; `regenerate` writes them for a new version of it.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::path::PathBuf;
 
 use attestore_record::commitment::{

@@ -206,6 +206,7 @@ macro_rules! names {
 
 names! {
     /// Class of verb.
+    #[derive(Default)]
     Operation {
         /// Something new.
         Create = "create",
@@ -234,14 +235,17 @@ names! {
         /// Something was run.
         Execute = "execute",
         /// None of these.
+        #[default]
         Other = "other",
     }
 }
 
 names! {
     /// What came of an action.
+    #[derive(Default)]
     Outcome {
         /// It was done.
+        #[default]
         Success = "success",
         /// It was tried and failed.
         Failure = "failure",
@@ -285,18 +289,6 @@ names! {
         Confidential = "confidential",
         /// For named people.
         Restricted = "restricted",
-    }
-}
-
-impl Default for Operation {
-    fn default() -> Self {
-        Self::Other
-    }
-}
-
-impl Default for Outcome {
-    fn default() -> Self {
-        Self::Success
     }
 }
 
