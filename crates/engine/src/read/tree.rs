@@ -12,7 +12,7 @@ use std::{
 use attestore_disk::{Disk, File, Mode};
 use attestore_record::{Entry, TenantId, entry::ENTRY_BYTES};
 use attestore_tlog::{
-    BuildError, Hash, LeafSource, NodeReader, SubtreeError, SubtreeReader, TILE_HEIGHT, leaf_hash, node_hash, root_at as tlog_root_at,
+    BuildError, Hash, LeafSource, SubtreeError, SubtreeReader, TILE_HEIGHT, leaf_hash, node_hash, root_at as tlog_root_at,
 };
 use parking_lot::Mutex;
 

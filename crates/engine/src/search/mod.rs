@@ -80,6 +80,12 @@ impl Search {
         }
     }
 
+    /// How many of a log's first `size` records are in no split yet.
+    pub(crate) fn lag(&self, tenant: &Tenant, size: u64) -> u64 {
+        let done = tenant.indexed.load(std::sync::atomic::Ordering::Acquire);
+        size.saturating_sub(done.max(tenant.view.load().tail.start()))
+    }
+
     /// What the background thread waits on.
     pub(crate) fn wake(&self) -> Arc<Wake> {
         Arc::clone(&self.wake)

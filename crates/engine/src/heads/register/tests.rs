@@ -92,6 +92,6 @@ fn wrong_key_is_a_key_problem_not_damage() {
     let disk = SimDisk::new(1);
     Register::start(at(&disk), key(1), [1; 16]).unwrap();
     assert!(matches!(Register::read(&at(&disk), &key(2)), Err(RegisterError::Key { .. })));
-    disk.flip(&PathBuf::from("heads"), 30, 1);
+    disk.flip(&PathBuf::from("heads"), 30, 1).unwrap();
     assert!(matches!(Register::read(&at(&disk), &key(1)), Err(RegisterError::Damage { .. })));
 }

@@ -1,0 +1,392 @@
+//! Checks a whole data directory that nobody has open.
+//!
+//! Everything is read and authenticated: the catalog's blocks and key pages, the WAL up to the durable watermark, every
+//! sealed file chunk by chunk, entries, nodes, records and their commitments, signed heads. What a start would do to the
+//! directory, recovery included, happens in memory: not a byte is changed.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use attestore_disk::{Disk, Mode};
+use attestore_record::TenantId;
+use attestore_segment::Container;
+use attestore_wal::{Position, Source};
+use redb::{ReadTransaction, ReadableTable};
+use serde::Serialize;
+
+use super::{Problem, ProblemKind, exit_code, overlay::Overlay, records::check_tenant};
+use crate::{
+    Engine, OpenMode, Parts, Settings,
+    catalog::{
+        Catalog, FileRow, InstanceRow, TenantRow, WalRow, json, storage,
+        storage::{Error as StorageError, SealedStorage},
+        tables,
+    },
+    error::{Error, OpenError, Result},
+    heads::{self, Register, RegisterAt, register::DEFAULT_PATH},
+    instance::{Inner, file_context},
+    read::readers,
+    tenant::Tenant,
+    wal_files::CatalogKeys,
+};
+
+/// What was found in a data directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FsckReport {
+    /// Everything that is wrong; empty if all is well.
+    pub problems: Vec<Problem>,
+    /// What was looked at.
+    pub counts: FsckCounts,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FsckCounts {
+    /// Tenants.
+    pub tenants: u64,
+    /// Records whose commitments were recomputed.
+    pub records: u64,
+    /// Stored tree nodes that were recomputed.
+    pub nodes: u64,
+    /// Sealed files, and parts of shared ones.
+    pub sealed: u64,
+    /// WAL frames.
+    pub frames: u64,
+    /// Key pages.
+    pub key_pages: u64,
+}
+
+impl FsckReport {
+    /// The process's exit code: 0 nothing wrong, 3 damage or rollback, 4 keys only.
+    pub fn exit_code(&self) -> u8 {
+        exit_code(&self.problems)
+    }
+}
+
+/// Checks the data directory of `parts`. `progress` gets what is being checked, and how many of how many steps are done.
+///
+/// # Errors
+/// [`OpenError::InUse`] if a process has it open, [`OpenError::Io`] if it cannot be looked at; everything else is in the
+/// report.
+pub fn fsck(parts: &Parts, progress: &mut dyn FnMut(&Path, u64, u64)) -> Result<FsckReport, OpenError> {
+    if !parts.disk.exists(Path::new("catalog"))? {
+        return Err(OpenError::Io(io::Error::new(io::ErrorKind::NotFound, "there is no catalog here")));
+    }
+    let _lock = parts.disk.try_lock(Path::new("attestore.lock"))?.ok_or(OpenError::InUse)?;
+    let mut check = Fsck { report: FsckReport::default(), progress };
+    check.raw(parts)?;
+    check.whole(parts);
+    check.report.problems.dedup();
+    Ok(check.report)
+}
+
+struct Fsck<'a> {
+    report: FsckReport,
+    progress: &'a mut dyn FnMut(&Path, u64, u64),
+}
+
+impl Fsck<'_> {
+    fn problem(&mut self, problem: Problem) {
+        let known = |other: &Problem| other.path == problem.path && other.offset == problem.offset;
+        if self.report.problems.len() < PROBLEMS_MAX && !self.report.problems.iter().any(known) {
+            self.report.problems.push(problem);
+        }
+    }
+
+    fn open_problem(&mut self, error: &OpenError) {
+        let problem = match error {
+            OpenError::Damage { path, offset, reason } => Problem::damage(path, *offset, reason.clone()),
+            OpenError::Key(reason) => {
+                Problem { kind: ProblemKind::Key, ..Problem::damage("keys", 0, reason.clone()) }
+            }
+            other => Problem::damage("", 0, other.to_string()),
+        };
+        self.problem(problem);
+    }
+
+    /// What can be checked without starting the instance: store, keys, WAL, sealed files, names.
+    fn raw(&mut self, parts: &Parts) -> Result<(), OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::clone(&parts.disk)));
+        (self.progress)(Path::new("catalog"), 0, 1);
+        self.store(parts)?;
+        let opened = Catalog::open(&disk, Arc::clone(&parts.root), Arc::clone(&parts.entropy))
+            .and_then(|catalog| catalog.load().map(|row| (catalog, row)));
+        let (catalog, row) = match opened {
+            Ok((catalog, row)) => (Arc::new(catalog), row),
+            Err(error) => {
+                self.open_problem(&error);
+                return Ok(());
+            }
+        };
+        match catalog.verify_keys() {
+            Ok(tree) => {
+                self.report.counts.key_pages = tree.pages;
+                for damage in tree.damage {
+                    self.problem(Problem::damage("catalog", 0, format!("key page {:?}: {}", damage.page, damage.reason)));
+                }
+            }
+            Err(error) => self.problem(Problem::of(&error, "catalog")),
+        }
+        self.wal(parts, &disk, &catalog, &row);
+        let named = match self.tables(parts, &disk, &catalog) {
+            Ok(named) => named,
+            Err(error) => {
+                self.problem(Problem::of(&error, "catalog"));
+                return Ok(());
+            }
+        };
+        self.strays(&*parts.disk, &named)?;
+        Ok(())
+    }
+
+    /// Authenticates every block below the catalog's store.
+    fn store(&mut self, parts: &Parts) -> Result<(), OpenError> {
+        let disk: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::clone(&parts.disk)));
+        match SealedStorage::open(&disk, &*parts.root, Arc::clone(&parts.entropy)) {
+            Ok(store) => {
+                for damage in store.scan() {
+                    self.problem(Problem::damage(damage.path, damage.offset, damage.reason));
+                }
+            }
+            // Says the same when the catalog is opened, but for where.
+            Err(StorageError::Damage(damage)) => {
+                self.problem(Problem::damage(damage.path, damage.offset, damage.reason));
+            }
+            Err(StorageError::Io(error)) => return Err(error.into()),
+            Err(error) => self.problem(Problem { kind: ProblemKind::Key, ..Problem::damage("catalog", 0, error.to_string()) }),
+        }
+        Ok(())
+    }
+
+    fn wal(&mut self, parts: &Parts, disk: &Arc<dyn Disk>, catalog: &Arc<Catalog>, row: &InstanceRow) {
+        (self.progress)(Path::new(attestore_wal::DIR), 0, 1);
+        let keys = TenantKeysOf { parts, disk, catalog };
+        let source = Source {
+            disk: &*parts.disk,
+            file_keys: &CatalogKeys(catalog),
+            section_keys: &keys,
+            low: row.wal_low,
+            claimed: Some(Position { wal: row.durable.wal, offset: row.durable.offset }),
+        };
+        let mut frames = 0;
+        match attestore_wal::scan(&source, &mut |_| frames += 1) {
+            Err(error) => self.problem(Problem::damage(attestore_wal::DIR, 0, error.to_string())),
+            Ok(found) => {
+                for problem in found.problems {
+                    let kind = match problem.kind {
+                        attestore_wal::ProblemKind::Key => ProblemKind::Key,
+                        attestore_wal::ProblemKind::Stray => ProblemKind::Stray,
+                        _ => ProblemKind::Damage,
+                    };
+                    self.problem(Problem {
+                        kind,
+                        ..Problem::damage(problem.path, problem.offset, problem.reason)
+                    });
+                }
+            }
+        }
+        self.report.counts.frames = frames;
+    }
+
+    /// Reads every row, and every sealed file that one names; returns the paths that are named.
+    fn tables(&mut self, parts: &Parts, disk: &Arc<dyn Disk>, catalog: &Arc<Catalog>) -> Result<BTreeSet<PathBuf>> {
+        let txn = catalog.read()?;
+        let mut named = BTreeSet::new();
+        for row in txn.open_table(tables::WAL).map_err(storage)?.iter().map_err(storage)? {
+            let (number, row) = row.map_err(storage)?;
+            let _: WalRow = json(row.value())?;
+            named.insert(attestore_wal::file_path(number.value()));
+        }
+        let tenants = tenants(&txn)?;
+        self.report.counts.tenants = tenants.len() as u64;
+        for (at, (id, row)) in (0..).zip(&tenants) {
+            let dir = Path::new("tenants").join(id.to_string());
+            (self.progress)(&dir, at, tenants.len() as u64);
+            for (name, _) in crate::flush::tree_files(row.flushed) {
+                named.insert(dir.join(name));
+            }
+            let files = files(&txn, id)?;
+            named.extend(files.iter().map(|row| row.path.clone()));
+            match Tenant::load(catalog, &**disk, &*parts.entropy, *id) {
+                Ok(tenant) => files.iter().for_each(|row| self.sealed(parts, catalog, &tenant, row)),
+                Err(error) => self.problem(Problem::of(&error, dir)),
+            }
+        }
+        Ok(named)
+    }
+
+    /// Authenticates every chunk of a sealed file or part.
+    fn sealed(&mut self, parts: &Parts, catalog: &Catalog, tenant: &Tenant, row: &FileRow) {
+        match scan_sealed(&*parts.disk, catalog, tenant, row) {
+            Ok(damages) => {
+                for damage in damages {
+                    self.problem(Problem::damage(damage.path, damage.offset, damage.reason));
+                }
+            }
+            Err(error) => self.problem(Problem::of(&error, &row.path)),
+        }
+        self.report.counts.sealed += 1;
+    }
+
+    /// Reports files that nothing names.
+    fn strays(&mut self, disk: &dyn Disk, named: &BTreeSet<PathBuf>) -> Result<(), OpenError> {
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            for entry in disk.list(&folder)? {
+                let path = folder.join(&entry.name);
+                if entry.is_dir {
+                    if !FOREIGN.iter().any(|name| path == Path::new(name)) {
+                        folders.push(path);
+                    }
+                } else if !named.contains(&path) && !OWN.iter().any(|name| path == Path::new(name)) {
+                    self.problem(Problem {
+                        kind: ProblemKind::Stray,
+                        ..Problem::damage(path, 0, "nothing names this file")
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the instance in memory and checks what it would serve: records, trees, heads.
+    fn whole(&mut self, parts: &Parts) {
+        let register = parts.register.as_ref().map(|at| RegisterAt {
+            disk: Arc::new(Overlay::new(Arc::clone(&at.disk))),
+            path: at.path.clone(),
+        });
+        let disk: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::clone(&parts.disk)));
+        let copy = Parts { disk, register, ..parts.clone() };
+        let settings = Settings { indexing: false, ..Settings::default() };
+        let engine = match Engine::open_as(copy, settings, OpenMode::Inline) {
+            Ok((engine, _)) => engine,
+            Err(error) => return self.open_problem(&error),
+        };
+        let named = match engine.tenants(None, usize::MAX) {
+            Ok(named) => named,
+            Err(error) => return self.problem(Problem::of(&error, "catalog")),
+        };
+        for (at, info) in (0..).zip(&named) {
+            let dir = Path::new("tenants").join(&info.id);
+            (self.progress)(&dir, at, named.len() as u64);
+            match engine.inner.tenant(&info.name) {
+                Ok(tenant) => self.tenant(&engine.inner, &tenant),
+                Err(error) => self.problem(Problem::of(&error, dir)),
+            }
+        }
+        self.lost_logs(parts, &engine.inner, &named);
+    }
+
+    fn tenant(&mut self, inner: &Inner, tenant: &Arc<Tenant>) {
+        let dir = tenant.dir();
+        let checked = check_tenant(inner, tenant, &tenant.view(), &mut |done, all| (self.progress)(&dir, done, all));
+        self.report.counts.records += checked.records;
+        self.report.counts.nodes += checked.nodes;
+        checked.problems.into_iter().for_each(|problem| self.problem(problem));
+        if let Some(reason) = tenant.rolled_back() {
+            let reason = format!("tenant {}: {reason}", tenant.name);
+            self.problem(Problem { kind: ProblemKind::Rollback, ..Problem::damage(dir, 0, reason) });
+        }
+    }
+
+    /// Reports logs that the register knows and the data does not.
+    fn lost_logs(&mut self, parts: &Parts, inner: &Inner, named: &[crate::tenant::TenantInfo]) {
+        let at = parts.register.clone().unwrap_or_else(|| RegisterAt {
+            disk: Arc::clone(&parts.disk),
+            path: PathBuf::from(DEFAULT_PATH),
+        });
+        let system = match inner.tenant(crate::SYSTEM_TENANT) {
+            Ok(system) => system,
+            Err(error) => return self.problem(Problem::of(&error, "catalog")),
+        };
+        match Register::read(&at, &heads::register_key(&system.keys.directory)) {
+            Err(error) => self.problem(Problem::of(&error.into(), at.path)),
+            Ok(None) => {}
+            Ok(Some(heads)) => {
+                for (origin, head) in heads.rows {
+                    if head.size > 0 && !named.iter().any(|info| info.origin == origin) {
+                        let reason = format!("the log {origin} of {} entries is gone", head.size);
+                        let problem = Problem::damage(at.path.clone(), 0, reason);
+                        self.report.problems.push(Problem { kind: ProblemKind::Rollback, ..problem });
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn scan_sealed(
+    disk: &dyn Disk,
+    catalog: &Catalog,
+    tenant: &Tenant,
+    row: &FileRow,
+) -> Result<Vec<attestore_segment::Damage>> {
+    let meta = readers::meta(tenant, row)?;
+    let context = file_context(tenant, meta.id, row.is_part());
+    let key = catalog.key(attestore_keys::Slot(row.slot), &context, Some(&tenant.keys.tenant))?;
+    let file = disk.open(&row.path, Mode::Read).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
+        _ => error.into(),
+    })?;
+    let container = Container::open(file, &row.path, row.offset, row.length, &key, &meta);
+    Ok(container.map_err(readers::segment_error)?.scan())
+}
+
+fn tenants(txn: &ReadTransaction) -> Result<Vec<(TenantId, TenantRow)>> {
+    let table = txn.open_table(tables::TENANTS).map_err(storage)?;
+    let mut tenants = Vec::new();
+    for row in table.iter().map_err(storage)? {
+        let (id, row) = row.map_err(storage)?;
+        tenants.push((TenantId::from_bytes(*id.value()), json(row.value())?));
+    }
+    Ok(tenants)
+}
+
+fn files(txn: &ReadTransaction, id: &TenantId) -> Result<Vec<FileRow>> {
+    let table = txn.open_table(tables::FILES).map_err(storage)?;
+    let (first, last) = ((id.as_bytes(), 0, 0, 0), (id.as_bytes(), u64::MAX, u32::MAX, u8::MAX));
+    let mut rows = Vec::new();
+    for row in table.range(first..=last).map_err(storage)? {
+        rows.push(json(row.map_err(storage)?.1.value())?);
+    }
+    Ok(rows)
+}
+
+/// The tenants' keys, for the WAL.
+struct TenantKeysOf<'a> {
+    parts: &'a Parts,
+    disk: &'a Arc<dyn Disk>,
+    catalog: &'a Arc<Catalog>,
+}
+
+impl attestore_wal::SectionKeys for TenantKeysOf<'_> {
+    fn section_key(&self, owner: &[u8; 16]) -> Result<attestore_keys::Key, attestore_wal::SectionKeyError> {
+        let id = TenantId::from_bytes(*owner);
+        // The files of the tree are somebody else's check: only the key is wanted.
+        match Tenant::load(self.catalog, &**self.disk, &*self.parts.entropy, id) {
+            Ok(tenant) => Ok(tenant.keys.tenant.duplicate()),
+            Err(Error::Erased(_)) => Err(attestore_wal::KeyError::Destroyed),
+            Err(_) => Err(attestore_wal::KeyError::Missing),
+        }
+    }
+}
+
+/// Files that belong to an instance though no row names them.
+const OWN: [&str; 9] = [
+    "attestore.lock",
+    "catalog",
+    "catalog.journal",
+    "catalog.journal.0",
+    "catalog.journal.1",
+    "heads",
+    "heads.lock",
+    "heads.tmp",
+    "catalog.new",
+];
+/// Folders whose files are not the catalog's to name.
+const FOREIGN: [&str; 2] = ["keys", "quarantine"];
+const PROBLEMS_MAX: usize = 10_000;

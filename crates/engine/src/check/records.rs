@@ -1,0 +1,210 @@
+//! Checks one tenant's records against its entries, and its entries against its tree.
+
+use std::path::PathBuf;
+
+use attestore_record::{Entry, entry::ENTRY_BYTES};
+use attestore_tlog::{Frontier, Hash, TILE_HEIGHT, leaf_hash};
+
+use super::Problem;
+use crate::{
+    instance::Inner,
+    read::{
+        records::{self, Mismatch, Record},
+        tree::{self, LogFiles},
+    },
+    tenant::{Tenant, View},
+};
+
+/// What was checked of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) records: u64,
+    pub(super) groups_opened: u64,
+    pub(super) groups_erased: u64,
+    pub(super) nodes: u64,
+    /// Root over all entries, as recomputed.
+    pub(super) root: Option<Hash>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Checks every entry, stored node and record of a snapshot. `progress` gets how many of how many records are done.
+pub(super) fn check_tenant(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Checked {
+    let mut checked = Checked::default();
+    check_tree(inner, tenant, view, &mut checked);
+    let mut seen = Bitmap::new(view.size);
+    for set in view.flushed.iter() {
+        let visited = records::scan_set(inner, tenant, set, |record| {
+            check_record(inner, tenant, view, &record, &mut seen, &mut checked);
+            if checked.records % PROGRESS_EVERY == 0 {
+                progress(checked.records, view.size);
+            }
+            Ok(())
+        });
+        if let Err(error) = visited {
+            checked.problem(Problem::of(&error, &set.seg.path));
+        }
+    }
+    for record in view.tail.iter(view.tail.range()) {
+        match records::from_tail(tenant, record, true) {
+            Ok(opened) => check_record(inner, tenant, view, &opened, &mut seen, &mut checked),
+            Err(error) => checked.problem(Problem::of(&error, "wal")),
+        }
+    }
+    let missing = seen.missing();
+    if let Some(first) = missing.first {
+        let reason = format!("{} records are in no segment, the first is {first}", missing.count);
+        checked.problem(Problem::damage(tenant.dir(), 0, reason));
+    }
+    progress(checked.records, view.size);
+    checked
+}
+
+impl Checked {
+    pub(super) fn problem(&mut self, problem: Problem) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Recomputes the tree from the entries and holds stored nodes, frontier and root against it.
+fn check_tree(inner: &Inner, tenant: &Tenant, view: &View, checked: &mut Checked) {
+    let reader = tree::reader(inner, tenant, view);
+    let files = LogFiles::new(inner.disk.clone(), &tenant.id);
+    let flushed = view.flushed_count();
+    let mut frontier = Frontier::new();
+    let mut last_ms = 0;
+    let mut seq = 0;
+    while seq < view.size {
+        let end = view.size.min(seq + BATCH);
+        let entries = match reader.source().entries(seq..end) {
+            Ok(entries) => entries,
+            Err(error) => return checked.problem(Problem::of(&error, files.path(0))),
+        };
+        for bytes in entries {
+            check_entry(&bytes, seq, &mut last_ms, &files.path(0), checked);
+            let mut stored = Vec::new();
+            frontier.push_with(leaf_hash(&bytes), |level, index, hash| {
+                if level % TILE_HEIGHT == 0 && (index + 1) << level <= flushed {
+                    stored.push((level, index, hash));
+                }
+            });
+            for (level, index, hash) in stored {
+                check_node(&files, level, index, hash, checked);
+            }
+            seq += 1;
+        }
+    }
+    let root = frontier.root();
+    checked.root = Some(root);
+    if root != view.root || frontier != view.frontier {
+        let reason = format!("the entries do not give the root that is recorded for size {}", view.size);
+        checked.problem(Problem::damage(files.path(0), 0, reason));
+    }
+}
+
+fn check_entry(bytes: &[u8; ENTRY_BYTES], seq: u64, last_ms: &mut u64, path: &PathBuf, checked: &mut Checked) {
+    let offset = seq * ENTRY_BYTES as u64;
+    match Entry::from_bytes(bytes) {
+        Err(error) => checked.problem(Problem::damage(path, offset, error.to_string())),
+        Ok(entry) if entry.time_ms < *last_ms => {
+            checked.problem(Problem::damage(path, offset, "its time is before that of the entry before"));
+        }
+        Ok(entry) => *last_ms = entry.time_ms,
+    }
+}
+
+fn check_node(files: &LogFiles, level: u8, index: u64, hash: Hash, checked: &mut Checked) {
+    let mut found = Vec::with_capacity(1);
+    let offset = index * Hash::LEN as u64;
+    match files.nodes(level, index..index + 1, &mut found) {
+        Err(error) => checked.problem(Problem::of(&error, files.path(level))),
+        Ok(()) if found != [hash] => {
+            checked.problem(Problem::damage(files.path(level), offset, "not the hash of the nodes below it"));
+        }
+        Ok(()) => checked.nodes += 1,
+    }
+}
+
+fn check_record(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    record: &Record,
+    seen: &mut Bitmap,
+    checked: &mut Checked,
+) {
+    checked.records += 1;
+    let place = tenant.dir();
+    if !seen.set(record.seq) {
+        let reason = format!("record {} is beyond the tree, or stored twice", record.seq);
+        return checked.problem(Problem::damage(place, 0, reason));
+    }
+    let entry = match tree::reader(inner, tenant, view).source().entry(record.seq) {
+        Ok(entry) => entry,
+        Err(error) => return checked.problem(Problem::of(&error, place)),
+    };
+    let erased = record.personal.iter().filter(|group| matches!(group, records::Personal::Erased)).count();
+    checked.groups_erased += erased as u64;
+    let reason = match records::check(tenant, record, &entry) {
+        Ok(opened) => {
+            checked.groups_opened += opened;
+            if record.personal.len() == record.commitments.len() {
+                return;
+            }
+            "its personal groups are not all there"
+        }
+        Err(Mismatch::Record) => "it is not what its entry commits to",
+        Err(Mismatch::Group) => "a personal group is not what the record commits to",
+        Err(Mismatch::Error(error)) => return checked.problem(Problem::of(&error, place)),
+    };
+    checked.problem(Problem::damage(place, record.seq, format!("record {}: {reason}", record.seq)));
+}
+
+/// Which records were seen.
+struct Bitmap {
+    words: Vec<u64>,
+    size: u64,
+}
+
+struct Missing {
+    count: u64,
+    first: Option<u64>,
+}
+
+impl Bitmap {
+    fn new(size: u64) -> Self {
+        let words = usize::try_from(size.div_ceil(64)).unwrap_or(0);
+        Self { words: vec![0; words], size }
+    }
+
+    /// Notes a record; false if it is out of range or was seen before.
+    fn set(&mut self, seq: u64) -> bool {
+        let word = usize::try_from(seq / 64).ok().and_then(|at| self.words.get_mut(at));
+        let Some(word) = word.filter(|_| seq < self.size) else { return false };
+        let bit = 1 << (seq % 64);
+        let fresh = *word & bit == 0;
+        *word |= bit;
+        fresh
+    }
+
+    fn missing(&self) -> Missing {
+        let absent = |seq: &u64| {
+            let word = usize::try_from(seq / 64).ok().and_then(|at| self.words.get(at));
+            word.is_none_or(|word| word & 1 << (seq % 64) == 0)
+        };
+        let seen: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
+        let count = self.size.saturating_sub(seen);
+        Missing { count, first: if count == 0 { None } else { (0..self.size).find(absent) } }
+    }
+}
+
+const BATCH: u64 = 4096;
+const PROGRESS_EVERY: u64 = 1024;
+/// Problems listed for one tenant; more say nothing new.
+const PROBLEMS_MAX: usize = 1000;

@@ -1,0 +1,105 @@
+//! How an instance is doing.
+
+use redb::ReadableTableMetadata;
+use serde::Serialize;
+
+use crate::{
+    Engine,
+    catalog::{storage, tables},
+    error::Result,
+};
+
+/// A snapshot of an instance's condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Number of tenants, `_system` included.
+    pub tenants: u64,
+    /// Number of tenants in memory.
+    pub tenants_loaded: u64,
+    /// Records that are durable in the WAL and not in segments yet.
+    pub tail_records: u64,
+    /// Bytes of live WAL files.
+    pub wal_bytes: u64,
+    /// Number of live WAL files.
+    pub wal_files: u64,
+    /// Records of the tail that no split covers yet, of the tenant that is furthest behind.
+    pub index_lag_records: u64,
+    /// Tenants whose newest heads are not registered yet.
+    pub heads_waiting: u64,
+    /// Whether the head register lives outside of the data directory.
+    pub rollback_detection: bool,
+    /// What keeps the instance from its full service, and what an operator should know.
+    pub reasons: Vec<Reason>,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// Stable code.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// Whether the instance cannot take appends because of it.
+    pub blocks: bool,
+}
+
+impl Engine {
+    /// Returns the instance's condition.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub fn status(&self) -> Result<Status> {
+        let inner = &self.inner;
+        let tenants = inner.catalog.read()?.open_table(tables::TENANTS).map_err(storage)?.len().map_err(storage)?;
+        let loaded = inner.loaded_tenants();
+        Ok(Status {
+            tenants,
+            tenants_loaded: loaded.len() as u64,
+            tail_records: loaded.iter().map(|tenant| tenant.view().tail.len()).sum(),
+            wal_bytes: inner.wal.bytes(),
+            wal_files: inner.wal.count() as u64,
+            index_lag_records: loaded.iter().map(|tenant| tenant.index_lag()).max().unwrap_or(0),
+            heads_waiting: inner.heads.waiting() as u64,
+            rollback_detection: inner.rollback_detection,
+            reasons: self.reasons(),
+        })
+    }
+
+    /// Says whether the instance takes appends.
+    ///
+    /// # Errors
+    /// Everything that keeps it from doing so. What does not is in [`Status::reasons`] only.
+    pub fn ready(&self) -> std::result::Result<(), Vec<Reason>> {
+        let blocking: Vec<Reason> = self.reasons().into_iter().filter(|reason| reason.blocks).collect();
+        if blocking.is_empty() { Ok(()) } else { Err(blocking) }
+    }
+
+    fn reasons(&self) -> Vec<Reason> {
+        let inner = &self.inner;
+        let mut reasons = Vec::new();
+        let mut note = |blocks, code, message: String| reasons.push(Reason { code, message, blocks });
+        if let Some(reason) = inner.stopped() {
+            note(true, "stopped", reason);
+        }
+        inner.guard.sample(inner);
+        if inner.guard.is_full() {
+            note(true, "no_space", "the reserve of free space was reached".to_owned());
+        }
+        if let Some(ahead_ms) = inner.guard.clock_ahead_ms(&*inner.clock) {
+            note(true, "clock_jump", format!("the clock stepped {ahead_ms} ms ahead"));
+        }
+        if inner.wal.over_budget() {
+            note(false, "wal_budget", "flushes do not keep up with appends".to_owned());
+        }
+        for tenant in inner.loaded_tenants() {
+            if let Some(reason) = tenant.rolled_back() {
+                note(false, "rolled_back", format!("tenant {}: {reason}", tenant.name));
+            }
+        }
+        if !inner.rollback_detection {
+            let message = "the head register is inside the data directory: rollback cannot be detected";
+            note(false, "no_rollback_detection", message.to_owned());
+        }
+        reasons
+    }
+}
