@@ -434,9 +434,9 @@ fn after_a_failed_write_the_writer_refuses_everything() {
 fn what_a_replay_found_has_a_durable_name_afterwards() {
     for seed in 0..32 {
         let mut log = Log::new(seed);
-        log.disk.fail_at(5, Fault::Errno(5)); // the sync of the folder after the file got its name
+        log.disk.fail_at(7, Fault::Errno(5)); // the sync of the folder after the file got its name
         assert!(matches!(log.begin(Position::START, None), Err(Error::Io(_))));
-        assert_eq!(log.disk.op_count(), 7, "the fault hit another operation");
+        assert_eq!(log.disk.op_count(), 8, "the fault hit another operation");
         let (_, outcome) = log.replay().unwrap();
         assert_eq!(outcome.end, Position::first_frame(1));
         log.disk.sync_dir(Path::new("")).unwrap();
