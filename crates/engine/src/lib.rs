@@ -1,1 +1,43 @@
 //! Append, flush, query and verify over the storage crates.
+//!
+//! An [`Engine`] is one data directory. Appends go through one committer and return when they are durable; readers see
+//! durable records only, as consistent snapshots; flushes turn tails into sealed segments.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`instance`] | opening, closing, tenants |
+//! | [`catalog`] | what exists and under which keys |
+//! | [`tenant`] | a tenant in memory: keys, directory of subjects, view |
+//! | [`append`] | from bytes to a durable record |
+//! | [`recovery`] | from the disk to the state before the crash |
+//! | `flush` | from tails to segments |
+//! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
+//! | [`credentials`] | who may call |
+//!
+//! Architecture invariant: files, clocks and randomness come in through [`Parts`]; nothing here opens any by itself, so
+//! that every crash can be played from a seed.
+
+pub mod append;
+pub mod catalog;
+pub mod check;
+pub mod credentials;
+pub mod error;
+mod flush;
+mod guard;
+pub mod heads;
+mod idempotency;
+pub mod instance;
+pub mod read;
+pub mod recovery;
+pub mod search;
+mod settings;
+pub mod status;
+pub mod tenant;
+mod wal_files;
+
+pub use append::{Appended, Item, Mode, Receipt, Tree};
+pub use credentials::{Principal, Role};
+pub use error::{AppendError, Error, ItemError, OpenError, Result};
+pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
+pub use recovery::RecoveryReport;
+pub use settings::Settings;

@@ -1,0 +1,170 @@
+//! The caller's part of an append: parse, encode, resolve subjects, seal, hash. Runs in parallel, reads no log.
+
+use std::sync::Arc;
+
+use attestore_keys::Key;
+use attestore_record::commitment::{PUBLIC_LABEL, group_commitment, personal_label, record_commitment};
+use attestore_record::group::encode;
+use attestore_record::{
+    Envelope, ErrorCode, Event, EventError, Handle, Kind, PersonalGroup, RecordId, SaltKey, event,
+};
+use bytes::Bytes;
+
+use super::queue::{Draft, Slot};
+use super::receipt::Item;
+use crate::Result;
+use crate::error::ItemError;
+use crate::idempotency;
+use crate::instance::Inner;
+use crate::tenant::{Generation, Subject, SubjectState, TailGroup, Tenant, seal_group, set_key_of};
+
+/// What all events of one append share.
+pub(crate) struct Preparation<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) credential_id: &'a str,
+    pub(crate) protocol: &'a str,
+    pub(crate) now_ms: u64,
+}
+
+impl Preparation<'_> {
+    /// Prepares every item. The second value says whether any came with an idempotency key.
+    ///
+    /// # Errors
+    /// Only failures of the server; a refused event is a slot.
+    pub(crate) fn run(&self, items: &[Item]) -> Result<(Vec<Slot>, bool)> {
+        let generation = self.tenant.generation.load();
+        let salt = generation.salt_key(CLASS);
+        let mut random = vec![[0u8; 10]; items.len()];
+        self.inner.entropy.fill(random.as_flattened_mut());
+        let mut slots = Vec::with_capacity(items.len());
+        let mut keyed = false;
+        for (item, random) in items.iter().zip(random) {
+            let id = RecordId::new(self.now_ms, random);
+            let slot = match event::parse(&item.bytes, &self.inner.settings.limits, self.now_ms) {
+                Ok(event) => Slot::Draft(self.draft(&event, item.fallback_key.as_deref(), id, &generation, &salt)?),
+                Err(error) => Slot::Refused(refusal(error)),
+            };
+            keyed |= matches!(&slot, Slot::Draft(draft) if draft.idempotency.is_some());
+            slots.push(slot);
+        }
+        Ok((slots, keyed))
+    }
+
+    fn draft(
+        &self,
+        event: &Event<'_>,
+        fallback_key: Option<&str>,
+        id: RecordId,
+        generation: &Generation,
+        salt: &SaltKey,
+    ) -> Result<Draft> {
+        let tenant = self.tenant;
+        let envelope = Envelope {
+            id,
+            tenant: tenant.id,
+            protocol: self.protocol,
+            credential_id: self.credential_id,
+        };
+        let encoded = encode(event, &envelope, &tenant.privacy);
+        let mut subjects = Vec::new();
+        let mut opened = Vec::with_capacity(encoded.personal.len());
+        let mut groups = Vec::with_capacity(encoded.personal.len());
+        let key = event.idempotency_key.as_deref().or(fallback_key);
+        for personal in &encoded.personal {
+            let (group, bytes) = self.group(personal, &id, &mut subjects)?;
+            if key.is_some() {
+                opened.push(bytes.clone());
+            }
+            groups.push(self.seal(group, &id, bytes));
+        }
+        groups.sort_unstable_by_key(|group| group.commitment);
+        let mut commitments: Vec<_> = groups.iter().map(|group| group.commitment).collect();
+        let commitment = record_commitment(
+            tenant.hash_version,
+            &salt.salt(&id, PUBLIC_LABEL),
+            &encoded.public,
+            &mut commitments,
+        );
+        let idempotency = key.map(|key| {
+            let personal = opened.iter().map(Vec::as_slice);
+            idempotency::idempotency(&tenant.keys.directory, key, &encoded.public, personal)
+        });
+        Ok(Draft {
+            id,
+            kind: Kind::Event,
+            class: CLASS,
+            commitment,
+            generation: generation.number,
+            public: Bytes::from(encoded.public),
+            groups,
+            subjects,
+            idempotency,
+        })
+    }
+
+    /// Resolves a group's subjects and commits to its bytes.
+    fn group(
+        &self,
+        personal: &PersonalGroup,
+        id: &RecordId,
+        fresh: &mut Vec<Arc<Subject>>,
+    ) -> Result<(Unsealed, Vec<u8>)> {
+        let tenant = self.tenant;
+        let mut subjects = Vec::with_capacity(personal.subjects.len());
+        for subject in &personal.subjects {
+            let subject = tenant.directory.resolve(tenant, subject, &*self.inner.entropy)?;
+            if subject.is(SubjectState::Pending) {
+                fresh.push(Arc::clone(&subject));
+            }
+            subjects.push(subject);
+        }
+        subjects.sort_unstable_by_key(|subject| subject.handle);
+        let handles: Vec<Handle> = subjects.iter().map(|subject| subject.handle).collect();
+        let set_key = set_key_of(&subjects);
+        let bytes = personal.bytes(&handles);
+        let salt = SaltKey::new(set_key.expose()).salt(id, &personal_label(&handles));
+        let commitment = group_commitment(tenant.hash_version, &salt, &bytes);
+        Ok((Unsealed { commitment, handles, set_key }, bytes))
+    }
+
+    fn seal(&self, group: Unsealed, id: &RecordId, bytes: Vec<u8>) -> TailGroup {
+        let sealed = seal_group(&group.set_key, &self.tenant.id, id, &*self.inner.entropy, bytes);
+        TailGroup { commitment: group.commitment, handles: group.handles, sealed: Bytes::from(sealed) }
+    }
+}
+
+struct Unsealed {
+    commitment: [u8; 32],
+    handles: Vec<Handle>,
+    set_key: Key,
+}
+
+impl Draft {
+    /// Commits to the record again, under another generation. Personal groups do not depend on it.
+    pub(crate) fn rehash(&mut self, tenant: &Tenant, generation: &Generation) {
+        let salt = generation.salt_key(self.class).salt(&self.id, PUBLIC_LABEL);
+        let mut commitments: Vec<_> = self.groups.iter().map(|group| group.commitment).collect();
+        self.commitment = record_commitment(tenant.hash_version, &salt, &self.public, &mut commitments);
+        self.generation = generation.number;
+    }
+
+    /// Bytes that it takes in the WAL, about.
+    pub(crate) fn bytes_len(&self) -> u64 {
+        let groups: usize =
+            self.groups.iter().map(|group| group.sealed.len() + 16 * group.handles.len() + 40).sum();
+        (self.public.len() + groups + 80 * self.subjects.len() + 96) as u64
+    }
+}
+
+fn refusal(error: EventError) -> ItemError {
+    let status = match error.code {
+        ErrorCode::InvalidJson | ErrorCode::InvalidUtf8 | ErrorCode::DuplicateKey => 400,
+        ErrorCode::EventTooLarge => 413,
+        _ => 422,
+    };
+    ItemError { code: error.code.as_str(), path: error.path, message: error.message, status }
+}
+
+/// The retention class of new records, until tenants have retention policies.
+const CLASS: u16 = 0;

@@ -1,0 +1,187 @@
+//! From a call to the queue and back.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::prepare::Preparation;
+use super::queue::{Reply, Request, Slot};
+use super::receipt::{Appended, Item, Mode, Receipt};
+use crate::credentials::Principal;
+use crate::error::AppendError;
+use crate::instance::{Engine, Inner, OpenMode, SYSTEM_TENANT};
+use crate::tenant::Tenant;
+use crate::{Error, Result, idempotency};
+
+impl Engine {
+    /// Appends events to a tenant's log; returns when they are durable.
+    ///
+    /// Parsing, sealing and hashing run on the calling task before the first suspension. Dropping the future does not
+    /// take back what was handed to the committer.
+    ///
+    /// # Errors
+    /// [`AppendError`] when the append as a whole was refused or its outcome is not known; an event that was refused
+    /// alone is in [`Appended::items`].
+    pub async fn append(
+        &self,
+        tenant: &str,
+        by: &Principal,
+        protocol: &str,
+        items: Vec<Item>,
+        mode: Mode,
+    ) -> Result<Appended, AppendError> {
+        check(tenant, by)?;
+        run(&self.inner, tenant, &by.credential_id, protocol, items, mode, false).await
+    }
+
+    /// [`Engine::append`] for threads that may block.
+    ///
+    /// # Errors
+    /// As [`Engine::append`].
+    pub fn append_blocking(
+        &self,
+        tenant: &str,
+        by: &Principal,
+        protocol: &str,
+        items: Vec<Item>,
+        mode: Mode,
+    ) -> Result<Appended, AppendError> {
+        check(tenant, by)?;
+        block_on(run(&self.inner, tenant, &by.credential_id, protocol, items, mode, false))
+    }
+}
+
+/// Appends one of the server's own events to `_system`.
+pub(crate) fn append_internal(inner: &Inner, event: &[u8]) -> Result<()> {
+    let item = Item { bytes: Bytes::copy_from_slice(event), fallback_key: None };
+    let appended =
+        block_on(run(inner, SYSTEM_TENANT, INTERNAL, INTERNAL, vec![item], Mode::Atomic, true))?;
+    debug_assert!(appended.items.iter().all(Result::is_ok), "atomic mode refuses as a whole");
+    Ok(())
+}
+
+fn check(tenant: &str, by: &Principal) -> Result<(), AppendError> {
+    by.check_append(tenant)?;
+    if tenant == SYSTEM_TENANT {
+        return Err(Error::Forbidden.into());
+    }
+    Ok(())
+}
+
+async fn run(
+    inner: &Inner,
+    tenant: &str,
+    credential_id: &str,
+    protocol: &str,
+    items: Vec<Item>,
+    mode: Mode,
+    internal: bool,
+) -> Result<Appended, AppendError> {
+    inner.check_running().map_err(|error| AppendError::Stopped(error.to_string()))?;
+    let tenant = inner.tenant(tenant)?;
+    inner.guard.check(inner, &tenant, &items, internal)?;
+    let now_ms = inner.clock.now_ms();
+    let preparation = Preparation { inner, tenant: &tenant, credential_id, protocol, now_ms };
+    let (mut slots, keyed) = preparation.run(&items)?;
+    drop(items);
+    let atomic = mode == Mode::Atomic;
+    if atomic {
+        refuse_all(&slots)?;
+    }
+    loop {
+        let round = if keyed { Some(look_up(inner, &tenant, &mut slots, now_ms)?) } else { None };
+        let (reply, answer) = oneshot::channel();
+        let drafts = slots.iter().filter_map(|slot| match slot {
+            Slot::Draft(draft) => Some(draft.bytes_len()),
+            Slot::Refused(_) | Slot::Duplicate(_) => None,
+        });
+        let (records, bytes) = drafts.fold((0, 0), |(records, bytes), draft| (records + 1, bytes + draft));
+        let bytes_max = inner.settings.request_bytes_max();
+        if bytes > bytes_max {
+            return Err(AppendError::TooLarge { bytes_max });
+        }
+        let tenant = Arc::clone(&tenant);
+        let request = Request { tenant, slots, atomic, internal, records, bytes, round, reply };
+        inner.queue.push(request).map_err(|_| AppendError::Closing)?;
+        if inner.mode == OpenMode::Inline {
+            inner.commit_all();
+        }
+        match answer.await {
+            Ok(Reply::Done(appended)) => return Ok(appended),
+            Ok(Reply::Refused(error)) => return Err(error),
+            Ok(Reply::Again(back)) => slots = back,
+            Err(_) => {
+                let reason = inner.stopped().unwrap_or_else(|| "the committer is gone".into());
+                return Err(AppendError::Stopped(reason));
+            }
+        }
+    }
+}
+
+/// Refuses the whole append if any of it was refused.
+fn refuse_all(slots: &[Slot]) -> Result<(), AppendError> {
+    let errors: Vec<_> = slots
+        .iter()
+        .enumerate()
+        .filter_map(|(index, slot)| match slot {
+            Slot::Refused(error) => Some((index, error.clone())),
+            Slot::Draft(_) | Slot::Duplicate(_) => None,
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(AppendError::Refused { errors }) }
+}
+
+/// Answers what is in segments already. Returns the flush round in which it looked.
+fn look_up(inner: &Inner, tenant: &Arc<Tenant>, slots: &mut [Slot], now_ms: u64) -> Result<u64> {
+    // The round first: a flush that ends in between makes the committer send the append back.
+    let round = tenant.core.lock().round;
+    let view = tenant.view();
+    for slot in slots {
+        let Slot::Draft(draft) = &*slot else { continue };
+        let Some(own) = draft.idempotency else { continue };
+        if let Some(first) = idempotency::lookup(inner, tenant, &view, own.key, now_ms)? {
+            *slot = super::assign::answer(&first, &own);
+        }
+    }
+    Ok(round)
+}
+
+impl Receipt {
+    pub(crate) fn repeated(first: &idempotency::First) -> Self {
+        let time: [u8; 8] = *first.entry[4..].first_chunk().expect("an entry has 44 bytes");
+        Self {
+            id: first.id,
+            seq: first.seq,
+            received_at_ms: u64::from_be_bytes(time),
+            entry: first.entry,
+            duplicate: true,
+        }
+    }
+}
+
+/// Runs a future on this thread, also inside of an async runtime's blocking section.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Credential and protocol of the server's own events.
+const INTERNAL: &str = "internal";

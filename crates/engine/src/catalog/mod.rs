@@ -1,0 +1,263 @@
+//! The catalog: what exists, and under which keys. An embedded transactional store over [`attestore_disk::Disk`].
+//!
+//! One update is one durable transaction that covers the tree of key pages too. Readers work on the last committed
+//! state. Once a commit failed nothing is known about the medium: the catalog is poisoned and refuses everything but
+//! reads until the instance is opened anew.
+
+mod pages;
+mod rows;
+pub mod storage;
+pub(crate) mod tables;
+mod update;
+
+use std::io;
+use std::sync::Arc;
+
+use attestore_disk::Disk;
+use attestore_keys::{Entropy, Key, KeyTree, RootProvider, Slot, SlotContext, TreeHead};
+use parking_lot::Mutex;
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use serde::de::DeserializeOwned;
+use storage::SealedStorage;
+
+pub use rows::{
+    FileRow, FileType, InstanceRow, TenantRow, WalPosition, WalRow, hex, unhex, unhex_vec,
+};
+pub use update::Update;
+
+use crate::{Error, OpenError, Result};
+
+/// The catalog of an instance.
+pub struct Catalog {
+    db: Database,
+    sealed: SealedStorage,
+    entropy: Arc<dyn Entropy>,
+    root: Arc<dyn RootProvider>,
+    state: Mutex<State>,
+}
+
+struct State {
+    tree: Option<KeyTree>,
+    poisoned: Option<String>,
+}
+
+impl Catalog {
+    /// Opens or makes the store. Until [`Catalog::create`] or [`Catalog::load`] was called there are no keys.
+    ///
+    /// # Errors
+    /// Damage, keys, or what the system says.
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        root: Arc<dyn RootProvider>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        let sealed = if SealedStorage::exists(&**disk)? {
+            SealedStorage::open(disk, &*root, Arc::clone(&entropy))
+        } else {
+            SealedStorage::create(disk, &*root, Arc::clone(&entropy))
+        };
+        let sealed = sealed.map_err(|error| match error {
+            storage::Error::Key(error) => error.into(),
+            storage::Error::Damage(damage) => OpenError::from(Error::from(damage)),
+            storage::Error::Io(error) => OpenError::Io(error),
+        })?;
+        let db = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(sealed.clone())
+            .map_err(database)?;
+        let state = Mutex::new(State { tree: None, poisoned: None });
+        Ok(Self { db, sealed, entropy, root, state })
+    }
+
+    /// The sealed file below.
+    pub fn sealed(&self) -> &SealedStorage {
+        &self.sealed
+    }
+
+    /// The instance row; `None` when the instance was never made.
+    ///
+    /// # Errors
+    /// As reads.
+    pub fn instance(&self) -> Result<Option<InstanceRow>> {
+        let txn = self.read()?;
+        match txn.open_table(tables::META) {
+            Ok(table) => table.get(tables::INSTANCE).map_err(storage)?.map(|row| json(row.value())).transpose(),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(storage(error)),
+        }
+    }
+
+    /// Makes the instance: an empty tree of keys, the given row, and what `fill` adds, in one transaction.
+    ///
+    /// # Errors
+    /// As [`Catalog::update`].
+    pub fn create<T>(
+        &self,
+        row: InstanceRow,
+        fill: impl FnOnce(&mut Update<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut state = self.state.lock();
+        let txn = self.begin()?;
+        let mut store = pages::PagesMut(txn.open_table(tables::PAGES).map_err(storage)?);
+        let mut tree = KeyTree::create(self.entropy.clone(), &mut store)?;
+        drop(store);
+        let mut update = Update::new(&txn, &mut tree, self.root.as_ref(), row, true)?;
+        let value = fill(&mut update)?;
+        update.finish()?;
+        self.commit(&mut state, txn)?;
+        state.tree = Some(tree);
+        Ok(value)
+    }
+
+    /// Takes up the tree of keys of an instance that was made before.
+    ///
+    /// # Errors
+    /// A missing or wrong root key, or damage.
+    pub fn load(&self) -> Result<InstanceRow, OpenError> {
+        let row = self.instance()?.ok_or_else(|| OpenError::damage("catalog", 0, "no instance row"))?;
+        let wrapped = unhex_vec(&row.root_page_key)
+            .ok_or_else(|| OpenError::damage("catalog", 0, "root page key is not hex"))?;
+        let key = self.root.unwrap(row.root_generation, ROOT_PAGE_KEY_AAD, &wrapped)?;
+        let head = TreeHead { height: row.tree_height, next_slot: row.tree_next_slot };
+        self.state.lock().tree = Some(KeyTree::load(key, head, self.entropy.clone()));
+        Ok(row)
+    }
+
+    /// Begins reading the last committed state.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn read(&self) -> Result<ReadTransaction> {
+        self.db.begin_read().map_err(storage)
+    }
+
+    /// Takes a key out of the tree.
+    ///
+    /// # Errors
+    /// As [`KeyTree::get`].
+    pub fn key(&self, slot: Slot, context: &SlotContext, wrap: Option<&Key>) -> Result<Key, attestore_keys::Error> {
+        let state = self.state.lock();
+        // The snapshot is taken under the lock: the tree must not be newer than the pages.
+        let pages = self.read().and_then(|txn| txn.open_table(tables::PAGES).map_err(storage));
+        let pages = pages.map_err(io::Error::other)?;
+        let tree = state.tree.as_ref().ok_or_else(|| io::Error::other("the catalog is not loaded"))?;
+        tree.get(&pages::Pages(pages), slot, context, wrap)
+    }
+
+    /// Reserves `n` consecutive slots for keys that a later update hangs into the tree. They are not given out again.
+    pub fn reserve(&self, n: u64) -> Slot {
+        let mut state = self.state.lock();
+        state.tree.as_mut().map_or(Slot(u64::MAX), |tree| tree.reserve(n))
+    }
+
+    /// Runs `change` in one transaction and makes it durable. When `change` fails nothing happened; when the commit
+    /// fails the catalog is poisoned.
+    ///
+    /// # Errors
+    /// What `change` returns, [`Error::Stopped`] when poisoned, or what the store says.
+    pub fn update<T, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut Update<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.poisoned {
+            return Err(Error::Stopped(reason.clone()).into());
+        }
+        let row = self.instance()?.ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
+        let mut tree =
+            state.tree.take().ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        let mark = tree.mark();
+        let result = self.change(&mut tree, row, change);
+        let result = match result {
+            Ok((txn, value)) => self.commit(&mut state, txn).map(|()| value).map_err(E::from),
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            tree.rewind(mark);
+        }
+        state.tree = Some(tree);
+        result
+    }
+
+    /// Opens every page of the tree of keys.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn verify_keys(&self) -> Result<attestore_keys::TreeReport> {
+        let state = self.state.lock();
+        let pages = self.read()?.open_table(tables::PAGES).map_err(storage)?;
+        let tree = state.tree.as_ref().ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        Ok(tree.verify(&pages::Pages(pages))?)
+    }
+
+    /// Whether a commit failed, and how.
+    pub fn poisoned(&self) -> Option<String> {
+        self.state.lock().poisoned.clone()
+    }
+
+    fn change<T, E: From<Error>>(
+        &self,
+        tree: &mut KeyTree,
+        row: InstanceRow,
+        change: impl FnOnce(&mut Update<'_>) -> Result<T, E>,
+    ) -> Result<(redb::WriteTransaction, T), E> {
+        let txn = self.begin()?;
+        let mut update = Update::new(&txn, tree, self.root.as_ref(), row, false)?;
+        let value = change(&mut update)?;
+        update.finish()?;
+        Ok((txn, value))
+    }
+
+    fn begin(&self) -> Result<redb::WriteTransaction> {
+        self.db.begin_write().map_err(storage)
+    }
+
+    fn commit(&self, state: &mut State, txn: redb::WriteTransaction) -> Result<()> {
+        txn.commit().map_err(|error| {
+            let reason = format!("catalog commit: {error}");
+            state.poisoned = Some(reason.clone());
+            Error::Stopped(reason)
+        })
+    }
+}
+
+/// Decodes a JSON row.
+///
+/// # Errors
+/// Damage.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::damage("catalog", 0, format!("row: {error}")))
+}
+
+/// Maps any failure of the store.
+pub(crate) fn storage(error: impl Into<redb::Error>) -> Error {
+    match error.into() {
+        redb::Error::Corrupted(reason) => Error::damage("catalog", 0, reason),
+        redb::Error::Io(error) => sealed(error),
+        other => Error::Io(format!("catalog: {other}")),
+    }
+}
+
+/// Damage of a block comes through the store as an input/output error.
+fn sealed(error: io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<storage::Damage>()) {
+        Some(damage) => damage.clone().into(),
+        None => Error::Io(format!("catalog: {error}")),
+    }
+}
+
+impl From<storage::Damage> for Error {
+    fn from(damage: storage::Damage) -> Self {
+        Self::Damage { path: damage.path, offset: damage.offset, reason: damage.reason }
+    }
+}
+
+fn database(error: redb::DatabaseError) -> OpenError {
+    match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
+        other => storage(other).into(),
+    }
+}
+
+pub(crate) const ROOT_PAGE_KEY_AAD: &[u8] = b"attestore root page key v1";
+const CACHE_BYTES: usize = 16 << 20;

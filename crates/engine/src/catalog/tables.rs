@@ -1,0 +1,27 @@
+//! The catalog's tables.
+
+use redb::TableDefinition;
+
+/// The instance row, under [`INSTANCE`]. JSON.
+pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+/// Key of the instance row.
+pub(crate) const INSTANCE: &str = "instance";
+/// Pages of the tree of keys: page id to sealed page.
+pub(crate) const PAGES: TableDefinition<u64, &[u8]> = TableDefinition::new("pages");
+/// Tenant id to [`crate::catalog::TenantRow`]. JSON.
+pub(crate) const TENANTS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("tenants");
+/// Tenant name to tenant id.
+pub(crate) const TENANT_NAMES: TableDefinition<&str, &[u8; 16]> = TableDefinition::new("tenant_names");
+/// (tenant id, blind) to handle ‖ slot u64 LE.
+pub(crate) const DIRECTORY: TableDefinition<(&[u8; 16], &[u8; 32]), &[u8; 24]> =
+    TableDefinition::new("directory");
+/// (tenant id, handle) to slot u64 LE ‖ blind.
+pub(crate) const HANDLES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8; 40]> = TableDefinition::new("handles");
+/// (tenant id, set, generation, type) to [`crate::catalog::FileRow`]. JSON.
+pub(crate) const FILES: TableDefinition<(&[u8; 16], u64, u32, u8), &[u8]> = TableDefinition::new("files");
+/// Number of an `l0` file to how many parts in it are live.
+pub(crate) const L0: TableDefinition<u64, u64> = TableDefinition::new("l0");
+/// Number of a WAL file to [`crate::catalog::WalRow`]. JSON.
+pub(crate) const WAL: TableDefinition<u64, &[u8]> = TableDefinition::new("wal");
+/// Credential id to its row. JSON; owned by `credentials`.
+pub(crate) const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");

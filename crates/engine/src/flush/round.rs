@@ -1,0 +1,252 @@
+//! One round of flushes, and the thread that runs rounds.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use attestore_disk::Disk;
+
+use super::build::{Sealed, Segment, unbuildable};
+use super::cut::{Cut, cut};
+use super::rewrite::{self, Source};
+use super::store::{Flushed, commit};
+use super::tree;
+use crate::instance::Inner;
+use crate::tenant::{FileSet, Tenant, View};
+use crate::{Error, Result};
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FlushReport {
+    pub(crate) tenants: usize,
+    pub(crate) records: u64,
+}
+
+/// Flushes every tenant for which `due` says so.
+///
+/// # Errors
+/// A full disk leaves everything as it was; after any other error the engine stops.
+pub(crate) fn round(inner: &Inner, due: impl Fn(&Tenant) -> bool) -> Result<FlushReport> {
+    let _one_at_a_time = inner.flushing.lock();
+    inner.check_running()?;
+    let tenants: Vec<_> = inner.tenants.all().into_iter().filter(|tenant| due(tenant)).collect();
+    let cuts: Vec<Cut> = tenants.iter().filter_map(|tenant| cut(inner, tenant)).collect();
+    if cuts.is_empty() {
+        return Ok(FlushReport::default());
+    }
+    let report = FlushReport {
+        tenants: cuts.len(),
+        records: cuts.iter().map(|cut| cut.records.len() as u64).sum(),
+    };
+    match write(inner, cuts) {
+        Ok(()) => Ok(report),
+        Err(error) => {
+            if !is_full(&error) {
+                inner.fail_stop(format!("flush: {error}"));
+            }
+            Err(error)
+        }
+    }
+}
+
+fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
+    let each = cuts.len() <= SYNCED_ONE_BY_ONE;
+    let mut round = Vec::with_capacity(cuts.len());
+    for cut in cuts {
+        let small = cut.bytes < inner.settings.l0_tail_bytes_max;
+        let flushed = segments(inner, cut, small)?;
+        make_dir(&*inner.disk, &flushed.cut.tenant.dir())?;
+        for file in flushed.sets.iter().flatten().filter(|file| !file.row.is_part()) {
+            let parts = [file.bytes.as_slice()];
+            if each {
+                attestore_segment::write_file(&*inner.disk, &file.row.path, &parts).map_err(refused)?;
+            } else {
+                attestore_segment::write_file_unsynced(&*inner.disk, &file.row.path, &parts).map_err(refused)?;
+            }
+        }
+        tree::write(&*inner.disk, &flushed.cut, each)?;
+        if each {
+            inner.disk.sync_dir(&flushed.cut.tenant.dir()).map_err(refused)?;
+        }
+        round.push(flushed);
+    }
+    let l0 = write_l0(inner, &mut round)?;
+    if !each {
+        inner.disk.sync_all().map_err(refused)?;
+    }
+    for path in commit(inner, &round, l0)? {
+        if let Err(error) = inner.disk.remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "an empty l0 file stays as a stray");
+        }
+    }
+    Ok(())
+}
+
+/// Seals the segments of a cut: one for each class.
+fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
+    let tenant = Arc::clone(&cut.tenant);
+    let replaced = if small { too_many_parts(inner, &cut.view) } else { Vec::new() };
+    let part = small && replaced.is_empty();
+    let mut by_class: BTreeMap<u16, Vec<Source>> = BTreeMap::new();
+    for set in &replaced {
+        by_class.entry(set.class).or_default().extend(rewrite::read(inner, &tenant, set)?);
+    }
+    for record in &cut.records {
+        by_class.entry(record.entry.class).or_default().push(Source::tail(record));
+    }
+    let mut sets = Vec::new();
+    let mut set = cut.next_set;
+    for (class, mut records) in by_class {
+        records.sort_by_key(Source::seq);
+        let segment = Segment { inner, tenant: &tenant, set, class, part, records: &records };
+        let mut files = segment.seal()?;
+        if !part {
+            let first = records.first().map_or(cut.seqs.start, Source::seq);
+            files.extend(index(inner, &cut, &segment, first..cut.seqs.end));
+        }
+        sets.push(files);
+        set += 1;
+    }
+    Ok(Flushed { cut, sets, replaced })
+}
+
+/// Seals the split; a segment without one is scanned instead.
+fn index(inner: &Inner, cut: &Cut, segment: &Segment<'_>, seqs: Range<u64>) -> Option<Sealed> {
+    if !inner.settings.indexing {
+        return None;
+    }
+    let bundle = crate::search::split_for(inner, &cut.tenant, &cut.view, seqs)
+        .and_then(|split| split.map(|split| split.bundle().map_err(unbuildable)).transpose());
+    match bundle {
+        Ok(bundle) => bundle.map(|bundle| segment.idx(&bundle)),
+        Err(error) => {
+            tracing::warn!(tenant = %cut.tenant.id, %error, "a segment was not indexed");
+            None
+        }
+    }
+}
+
+/// The parts of a tenant that are to be put together, if they are many.
+fn too_many_parts(inner: &Inner, view: &View) -> Vec<Arc<FileSet>> {
+    let parts: Vec<_> = view.flushed.iter().filter(|set| set.seg.is_part()).cloned().collect();
+    let records: u64 = parts.iter().map(|set| set.seg.count).sum();
+    if records > inner.settings.l0_records_max { parts } else { Vec::new() }
+}
+
+/// Writes the parts of a round into one file; returns its number and how many parts it has.
+fn write_l0(inner: &Inner, round: &mut [Flushed]) -> Result<Option<(u64, u64)>> {
+    let mut parts: Vec<&mut Sealed> = round
+        .iter_mut()
+        .flat_map(|flushed| flushed.sets.iter_mut().flatten())
+        .filter(|file| file.row.is_part())
+        .collect();
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let row = inner.catalog.instance()?.ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
+    let number = row.l0_next;
+    let dir = Path::new("l0");
+    let path = dir.join(super::l0_name(number));
+    let mut offset = 0;
+    for part in &mut parts {
+        part.row.path.clone_from(&path);
+        part.row.offset = offset;
+        offset += part.row.length;
+    }
+    let bytes: Vec<&[u8]> = parts.iter().map(|part| part.bytes.as_slice()).collect();
+    if !inner.disk.exists(dir)? {
+        inner.disk.create_dir_all(dir)?;
+        inner.disk.sync_dir(Path::new(""))?;
+    }
+    attestore_segment::write_file(&*inner.disk, &path, &bytes).map_err(refused)?;
+    inner.disk.sync_dir(dir).map_err(refused)?;
+    Ok(Some((number, parts.len() as u64)))
+}
+
+/// The number of an `l0` file.
+pub(super) fn l0_number(path: &Path) -> Result<u64> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+    stem.ok_or_else(|| Error::damage("catalog", 0, format!("{} is no l0 file", path.display())))
+}
+
+fn make_dir(disk: &dyn Disk, dir: &PathBuf) -> Result<()> {
+    if disk.exists(dir)? {
+        return Ok(());
+    }
+    disk.create_dir_all(dir)?;
+    disk.sync_dir(Path::new("tenants"))?;
+    disk.sync_dir(Path::new(""))?;
+    Ok(())
+}
+
+fn refused(error: std::io::Error) -> Error {
+    if error.kind() == std::io::ErrorKind::StorageFull { Error::Append(Box::new(crate::AppendError::NoSpace)) } else { error.into() }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Append(inner) if matches!(**inner, crate::AppendError::NoSpace))
+}
+
+/// The flusher's thread.
+pub(crate) fn run(inner: &Weak<Inner>) {
+    loop {
+        let Some(strong) = inner.upgrade() else { return };
+        tick(&strong);
+        if strong.flusher.wait(TICK) || strong.stopped().is_some() {
+            return;
+        }
+    }
+}
+
+/// Flushes what is due, makes the next WAL file ready, unloads idle tenants.
+pub(crate) fn tick(inner: &Inner) {
+    inner.guard.sample(inner);
+    if let Err(error) = inner.wal.make_spare(inner) {
+        tracing::warn!(%error, "the next WAL file is not ready");
+    }
+    let now_ms = inner.clock.boot_ms();
+    let settings = &inner.settings;
+    let oldest = inner.wal.is_half_full().then(|| inner.wal.oldest()).flatten();
+    let all = inner.tenants.all();
+    let any = all.iter().any(|tenant| is_due(tenant, now_ms, settings.flush_age_ms, oldest, settings));
+    if any {
+        // Those that come due soon go along: one commit for all of them.
+        let soon = settings.flush_age_ms / 2;
+        if let Err(error) = round(inner, |tenant| is_due(tenant, now_ms, soon, oldest, settings)) {
+            tracing::error!(%error, "flush failed");
+        }
+    }
+    drop(all);
+    let idle = |tenant: &Tenant| {
+        let used = tenant.used_ms.load(std::sync::atomic::Ordering::Relaxed);
+        tenant.name != crate::instance::SYSTEM_TENANT
+            && tenant.view.load().tail.is_empty()
+            && now_ms.saturating_sub(used) > IDLE_MS
+    };
+    for id in inner.tenants.unload(idle) {
+        inner.search.forget(&id);
+    }
+}
+
+fn is_due(
+    tenant: &Tenant,
+    now_ms: u64,
+    age_ms: u64,
+    oldest_wal: Option<u64>,
+    settings: &crate::Settings,
+) -> bool {
+    let core = tenant.core.lock();
+    let Some(since) = core.tail_since_ms else { return false };
+    core.tail_bytes >= settings.flush_tail_bytes
+        || now_ms.saturating_sub(since) >= age_ms
+        || oldest_wal.is_some_and(|oldest| core.wal_runs.front().is_some_and(|(_, wal)| *wal <= oldest))
+}
+
+/// How often is looked whether a tenant is due.
+const TICK: Duration = Duration::from_millis(100);
+/// Up to this many tenants, files are synced one by one; beyond, all at once.
+const SYNCED_ONE_BY_ONE: usize = 32;
+/// A tenant without a tail is unloaded after this long without use.
+const IDLE_MS: u64 = 10 * 60 * 1000;

@@ -1,0 +1,197 @@
+//! The catalog commit of a round, and what may be shown and freed after it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use attestore_keys::{NewKey, Slot};
+
+use super::build::Sealed;
+use super::cut::Cut;
+use crate::catalog::{FileType, TenantRow, Update, WalPosition, hex, storage, tables};
+use crate::instance::Inner;
+use crate::tenant::{FileSet, Subject, View, subject_context};
+use crate::{Error, Result};
+
+/// A tenant's part of a round: its files are durable.
+pub(super) struct Flushed {
+    pub(super) cut: Cut,
+    /// The files of each new segment.
+    pub(super) sets: Vec<Vec<Sealed>>,
+    /// Segments of parts that the new ones replace.
+    pub(super) replaced: Vec<Arc<FileSet>>,
+}
+
+/// Commits a round; returns the paths of files that nothing names any more.
+///
+/// # Errors
+/// As [`crate::catalog::Catalog::update`].
+pub(super) fn commit(inner: &Inner, round: &[Flushed], l0: Option<(u64, u64)>) -> Result<Vec<PathBuf>> {
+    let (low, durable) = {
+        let committer = inner.committer.lock();
+        let watermark =
+            committer.watermark().ok_or_else(|| Error::Stopped("the log is closed".into()))?;
+        (low(inner, round, watermark.wal), watermark)
+    };
+    let (numbers, gone) = inner.catalog.update::<_, Error>(|update| {
+        let mut gone = Vec::new();
+        for flushed in round {
+            tenant(update, flushed)?;
+            gone.extend(replace(update, flushed)?);
+        }
+        if let Some((number, parts)) = l0 {
+            update.add_l0_parts(number, i64::try_from(parts).unwrap_or(i64::MAX))?;
+            update.instance.l0_next = update.instance.l0_next.max(number + 1);
+        }
+        let newest = round.iter().map(|flushed| flushed.cut.view.last_time_ms).max().unwrap_or(0);
+        let row = &mut update.instance;
+        row.durable = WalPosition { wal: durable.wal, offset: durable.offset };
+        row.newest_time_ms = row.newest_time_ms.max(newest);
+        Ok((update.free_wal_below(low)?, gone))
+    })?;
+    for flushed in round {
+        publish(inner, flushed);
+    }
+    if let Err(error) = inner.wal.free(inner, &numbers) {
+        tracing::warn!(%error, "freed WAL files stay as strays");
+    }
+    Ok(gone)
+}
+
+/// From which WAL file on records are needed once the round is committed.
+fn low(inner: &Inner, round: &[Flushed], current: u64) -> u64 {
+    let mut low = current;
+    for tenant in inner.tenants.all() {
+        let core = tenant.core.lock();
+        let view = tenant.view.load();
+        let flushed = round.iter().find(|flushed| flushed.cut.tenant.id == tenant.id);
+        let start = flushed.map_or(view.tail.start(), |flushed| flushed.cut.seqs.end);
+        if start == view.size {
+            continue;
+        }
+        let run = core.wal_runs.iter().rev().find(|(first, _)| *first <= start);
+        low = low.min(run.map_or(0, |(_, wal)| *wal));
+    }
+    low
+}
+
+fn tenant(update: &mut Update<'_>, flushed: &Flushed) -> Result<()> {
+    let cut = &flushed.cut;
+    let id = &cut.tenant.id;
+    let mut row: TenantRow = update.tenant(id)?.ok_or(Error::UnknownTenant)?;
+    let slots = subject_slots(update, &mut row, cut.subjects.len());
+    let tenant_key = &cut.tenant.keys.tenant;
+    let mut keys: Vec<NewKey<'_>> = Vec::new();
+    for sealed in flushed.sets.iter().flatten() {
+        keys.push(sealed.new_key(&cut.tenant));
+        update.put_file(id, &sealed.row)?;
+    }
+    for (subject, slot) in cut.subjects.iter().zip(&slots) {
+        keys.push(NewKey {
+            slot: *slot,
+            context: subject_context(id, &subject.handle),
+            wrap: Some(tenant_key),
+            value: &subject.key,
+        });
+    }
+    update.put_keys(&keys)?;
+    directory_rows(update, cut, &slots)?;
+    row.salt_generation = row.salt_generation.max(cut.next_generation);
+    row.next_set = cut.next_set + flushed.sets.len() as u64;
+    row.flushed = cut.seqs.end;
+    row.frontier = hex(&cut.view.frontier.to_bytes());
+    row.root = hex(cut.view.root.as_bytes());
+    row.last_time_ms = cut.view.last_time_ms;
+    update.put_tenant(id, &row)
+}
+
+/// Takes slots from the tenant's buckets: pages that hold no other tenant's keys.
+fn subject_slots(update: &mut Update<'_>, row: &mut TenantRow, count: usize) -> Vec<Slot> {
+    let mut slots = Vec::with_capacity(count);
+    for _ in 0..count {
+        if row.bucket.1 == 0 {
+            row.bucket = (update.reserve_bucket().0, BUCKET_SLOTS);
+        }
+        slots.push(Slot(row.bucket.0));
+        row.bucket.0 += 1;
+        row.bucket.1 -= 1;
+    }
+    slots
+}
+
+fn directory_rows(update: &mut Update<'_>, cut: &Cut, slots: &[Slot]) -> Result<()> {
+    let id = cut.tenant.id.as_bytes();
+    let mut directory = update.txn().open_table(tables::DIRECTORY).map_err(storage)?;
+    let mut handles = update.txn().open_table(tables::HANDLES).map_err(storage)?;
+    for (subject, slot) in cut.subjects.iter().zip(slots) {
+        let Subject { handle, blind, .. } = &**subject;
+        let mut by_blind = [0; 24];
+        by_blind[..16].copy_from_slice(handle.as_bytes());
+        by_blind[16..].copy_from_slice(&slot.0.to_le_bytes());
+        let mut by_handle = [0; 40];
+        by_handle[..8].copy_from_slice(&slot.0.to_le_bytes());
+        by_handle[8..].copy_from_slice(blind);
+        directory.insert((id, blind), &by_blind).map_err(storage)?;
+        handles.insert((id, handle.as_bytes()), &by_handle).map_err(storage)?;
+    }
+    Ok(())
+}
+
+/// Removes the rows of replaced parts; returns `l0` files that have none left.
+fn replace(update: &mut Update<'_>, flushed: &Flushed) -> Result<Vec<PathBuf>> {
+    let mut gone = Vec::new();
+    for set in &flushed.replaced {
+        for row in [Some(&set.seg), set.sub.as_ref(), set.idx.as_ref()].into_iter().flatten() {
+            update.remove_file(&flushed.cut.tenant.id, row)?;
+            let number = super::round::l0_number(&row.path)?;
+            if update.add_l0_parts(number, -1)? == 0 {
+                gone.push(row.path.clone());
+            }
+        }
+    }
+    Ok(gone)
+}
+
+/// Shows the new segments, and drops from the tail what is in them.
+fn publish(inner: &Inner, flushed: &Flushed) {
+    let _committer = inner.committer.lock();
+    let cut = &flushed.cut;
+    let tenant = &cut.tenant;
+    tenant.directory.stored(&cut.subjects);
+    let mut view = View::clone(&tenant.view.load());
+    let mut sets: Vec<_> =
+        view.flushed.iter().filter(|set| !flushed.replaced.contains(set)).cloned().collect();
+    sets.extend(flushed.sets.iter().filter_map(|files| file_set(files)));
+    sets.sort_by_key(|set| (set.min_seq(), set.set));
+    view.flushed = Arc::new(sets);
+    view.tail.drop_before(cut.seqs.end);
+    let mut core = tenant.core.lock();
+    core.flushed_frontier = cut.view.frontier.clone();
+    core.tail_bytes = core.tail_bytes.saturating_sub(cut.bytes);
+    core.tail_since_ms = (!view.tail.is_empty()).then(|| inner.clock.boot_ms());
+    core.round += 1;
+    core.next_set = cut.next_set + flushed.sets.len() as u64;
+    core.known.flushed_before(cut.seqs.end);
+    while core.wal_runs.get(1).is_some_and(|(first, _)| *first <= cut.seqs.end) {
+        core.wal_runs.pop_front();
+    }
+    if view.tail.is_empty() {
+        core.wal_runs.clear();
+    }
+    drop(core);
+    tenant.generations.write().retain(|generation| generation.number >= cut.next_generation);
+    tenant.view.store(Arc::new(view));
+}
+
+fn file_set(files: &[Sealed]) -> Option<Arc<FileSet>> {
+    let of = |ty| files.iter().find(|file| file.row.ty == ty).map(|file| file.row.clone());
+    let seg = of(FileType::Seg)?;
+    Some(Arc::new(FileSet {
+        set: seg.set,
+        class: seg.class,
+        seg,
+        sub: of(FileType::Sub),
+        idx: of(FileType::Idx),
+    }))
+}
+
+const BUCKET_SLOTS: u32 = 64;

@@ -1,0 +1,152 @@
+//! What stops appends before they cost anything: the clock, space, and work that waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use attestore_disk::Clock;
+use parking_lot::Mutex;
+
+use crate::append::Item;
+use crate::error::AppendError;
+use crate::instance::Inner;
+use crate::tenant::Tenant;
+
+/// Watches clock and space.
+pub(crate) struct Guard {
+    tolerance_ms: u64,
+    reserve_bytes: u64,
+    clock: Mutex<Anchor>,
+    /// Free bytes at the last sample, less what was written since.
+    free_bytes: AtomicU64,
+    sampled_ms: AtomicU64,
+    space_unknown: AtomicBool,
+}
+
+/// Two clocks at one moment.
+#[derive(Clone, Copy)]
+struct Anchor {
+    now_ms: u64,
+    boot_ms: u64,
+}
+
+impl Guard {
+    /// Begins to watch. `capacity_bytes` is the most that was ever free.
+    pub(crate) fn new(clock: &dyn Clock, tolerance_ms: u64, reserve_bytes: u64, capacity_bytes: u64, free_bytes: u64) -> Self {
+        Self {
+            tolerance_ms,
+            reserve_bytes: reserve_bytes.min(capacity_bytes / 10),
+            clock: Mutex::new(Anchor { now_ms: clock.now_ms(), boot_ms: clock.boot_ms() }),
+            free_bytes: AtomicU64::new(free_bytes),
+            sampled_ms: AtomicU64::new(clock.boot_ms()),
+            space_unknown: AtomicBool::new(false),
+        }
+    }
+
+    /// Refuses an append before its events are looked at.
+    pub(crate) fn check(
+        &self,
+        inner: &Inner,
+        tenant: &Arc<Tenant>,
+        items: &[Item],
+        internal: bool,
+    ) -> Result<(), AppendError> {
+        let bytes_max = inner.settings.request_bytes_max();
+        let bytes: u64 = items.iter().map(|item| item.bytes.len() as u64).sum();
+        if bytes > bytes_max {
+            return Err(AppendError::TooLarge { bytes_max });
+        }
+        self.sample(inner);
+        self.admit(inner, tenant, internal)?;
+        if internal {
+            return Ok(());
+        }
+        let overloaded = |reason, retry_after_ms| Err(AppendError::Overloaded { retry_after_ms, reason });
+        let (records, waiting_bytes) = inner.queue.waiting();
+        let settings = &inner.settings;
+        if records + items.len() as u64 > settings.queue_records_max && records > 0
+            || waiting_bytes + bytes > settings.queue_bytes_max && waiting_bytes > 0
+        {
+            return overloaded("queue", 100);
+        }
+        if inner.wal.over_budget() {
+            inner.flusher.notify();
+            return overloaded("wal_budget", 500);
+        }
+        if settings.indexing && inner.search.lag(tenant, tenant.view.load().size) > settings.index_lag_max {
+            return overloaded("index_lag", 500);
+        }
+        Ok(())
+    }
+
+    /// What the committer looks at once more.
+    pub(crate) fn admit(&self, inner: &Inner, tenant: &Tenant, internal: bool) -> Result<(), AppendError> {
+        if let Some(reason) = &*tenant.rolled_back.read() {
+            return Err(AppendError::Rollback { reason: reason.clone() });
+        }
+        if let Some(ahead_ms) = self.clock_ahead_ms(&*inner.clock) {
+            return Err(AppendError::ClockJump { ahead_ms });
+        }
+        if !internal && self.is_full() {
+            return Err(AppendError::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// By how much the wall clock ran ahead of the boot clock, if by more than tolerated.
+    pub(crate) fn clock_ahead_ms(&self, clock: &dyn Clock) -> Option<u64> {
+        let (now_ms, boot_ms) = (clock.now_ms(), clock.boot_ms());
+        let mut anchor = self.clock.lock();
+        let elapsed = boot_ms.saturating_sub(anchor.boot_ms);
+        let ahead = now_ms.saturating_sub(anchor.now_ms.saturating_add(elapsed));
+        if ahead > self.tolerance_ms {
+            return Some(ahead);
+        }
+        // Slow drift is not a step: the clocks are compared over an hour.
+        if elapsed > ANCHOR_MS {
+            *anchor = Anchor { now_ms, boot_ms };
+        }
+        None
+    }
+
+    /// Takes the wall clock as it is: an operator has looked at it.
+    pub(crate) fn confirm_clock(&self, clock: &dyn Clock) {
+        *self.clock.lock() = Anchor { now_ms: clock.now_ms(), boot_ms: clock.boot_ms() };
+    }
+
+    /// Whether appends have to leave the rest to flush, purge and shutdown.
+    pub(crate) fn is_full(&self) -> bool {
+        self.space_unknown.load(Ordering::Relaxed)
+            || self.free_bytes.load(Ordering::Relaxed) < self.reserve_bytes
+    }
+
+    /// Notes bytes that were written since the last sample.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        let free = self.free_bytes.load(Ordering::Relaxed);
+        self.free_bytes.store(free.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// Asks the file system how much is free, now and then.
+    pub(crate) fn sample(&self, inner: &Inner) {
+        let boot_ms = inner.clock.boot_ms();
+        let last = self.sampled_ms.load(Ordering::Relaxed);
+        let due = boot_ms.saturating_sub(last) >= SAMPLE_MS;
+        if !due || self.sampled_ms.compare_exchange(last, boot_ms, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        match inner.disk.free_bytes() {
+            Ok(free) => {
+                self.free_bytes.store(free, Ordering::Relaxed);
+                self.space_unknown.store(false, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "free space is not known");
+                self.space_unknown.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Free space is asked for this often.
+const SAMPLE_MS: u64 = 200;
+/// The clocks are compared with each other from this long ago.
+const ANCHOR_MS: u64 = 3_600_000;

@@ -1,0 +1,160 @@
+//! One instance: opened, running, closed.
+
+mod open;
+mod tenants;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use attestore_disk::{Clock, Disk, LockGuard};
+use attestore_keys::{Entropy, Key, RootProvider, Slot, SlotContext, SlotKind};
+use parking_lot::{Mutex, RwLock};
+
+use crate::append::{Committer, Queue};
+use crate::catalog::{Catalog, FileRow};
+use crate::credentials::Credentials;
+use crate::guard::Guard;
+use crate::heads::{Heads, RegisterAt};
+use crate::read::Readers;
+use crate::recovery::RecoveryReport;
+use crate::search::Search;
+use crate::tenant::{Registry, Tenant};
+use crate::wal_files::WalFiles;
+use crate::{Error, Result, Settings};
+
+pub use open::OpenMode;
+
+/// Name of the tenant where Attestore logs its own actions.
+pub const SYSTEM_TENANT: &str = "_system";
+
+/// A running instance. Clones share it; when the last is dropped without [`Engine::close`], that is like a crash.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What an instance stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// The data directory.
+    pub disk: Arc<dyn Disk>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The holder of the root key.
+    pub root: Arc<dyn RootProvider>,
+    /// Where the head register is; outside of the data directory a restore of that does not touch it. `None` puts it inside,
+    /// and then rollback cannot be detected.
+    pub register: Option<RegisterAt>,
+}
+
+/// What opening did.
+#[derive(Debug)]
+pub struct Opened {
+    /// Whether the instance was made just now.
+    pub created: bool,
+    /// What recovery found.
+    pub recovered: RecoveryReport,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+}
+
+/// The parts of a running instance.
+pub struct Inner {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: Settings,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) tenants: Registry,
+    pub(crate) credentials: Credentials,
+    pub(crate) heads: Heads,
+    pub(crate) readers: Readers,
+    pub(crate) search: Search,
+    pub(crate) wal: WalFiles,
+    pub(crate) queue: Queue,
+    /// The committer; whoever holds the lock commits. Taken away for good when the engine stops.
+    pub(crate) committer: Mutex<Committer>,
+    pub(crate) guard: Guard,
+    pub(crate) flusher: crate::search::wake::Wake,
+    /// Held for a whole flush round, so that there is one at a time.
+    pub(crate) flushing: Mutex<()>,
+    pub(crate) mode: OpenMode,
+    pub(crate) rollback_detection: bool,
+    stopped: RwLock<Option<String>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+impl Inner {
+    /// The tenant of that name, loaded if need be.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], or what the catalog says.
+    pub(crate) fn tenant(&self, name: &str) -> Result<Arc<Tenant>> {
+        let tenant = match self.tenants.named(name) {
+            Some(tenant) => tenant,
+            None => self.load_named(name)?,
+        };
+        tenant.touch(self.clock.boot_ms());
+        Ok(tenant)
+    }
+
+    /// The tenants in memory.
+    pub(crate) fn loaded_tenants(&self) -> Vec<Arc<Tenant>> {
+        self.tenants.all()
+    }
+
+    /// The key of a sealed file or part.
+    ///
+    /// # Errors
+    /// What the catalog says; a destroyed key is [`Error::Erased`].
+    pub(crate) fn file_key(&self, tenant: &Tenant, row: &FileRow) -> Result<Key> {
+        let context = file_context(tenant, row.container_id()?, row.is_part());
+        match self.catalog.key(Slot(row.slot), &context, Some(&tenant.keys.tenant)) {
+            Err(attestore_keys::Error::Destroyed { .. }) => Err(Error::Erased("the file's key was destroyed")),
+            key => Ok(key?),
+        }
+    }
+
+    /// Stops all writing for good: what reached the medium is not known, only a new start can tell.
+    pub(crate) fn fail_stop(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        let mut stopped = self.stopped.write();
+        if stopped.is_none() {
+            tracing::error!(reason, "stopped");
+            *stopped = Some(reason);
+        }
+        drop(stopped);
+        self.queue.wake();
+        self.flusher.notify();
+    }
+
+    /// Why the engine stopped; `None` while it runs.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.stopped.read().clone()
+    }
+
+    /// Refuses when the engine stopped.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        match &*self.stopped.read() {
+            Some(reason) => Err(Error::Stopped(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Appends an event to `_system`, durable on return.
+    ///
+    /// # Errors
+    /// As appends.
+    pub(crate) fn append_internal(&self, event: &[u8]) -> Result<()> {
+        crate::append::append_internal(self, event)
+    }
+}
+
+/// What a file's key is bound to in the tree of keys.
+pub(crate) fn file_context(tenant: &Tenant, id: [u8; 16], part: bool) -> SlotContext {
+    let kind = if part { SlotKind::Part } else { SlotKind::SealedFile };
+    SlotContext { kind, tenant: *tenant.id.as_bytes(), owner: id }
+}

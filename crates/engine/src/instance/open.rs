@@ -1,0 +1,308 @@
+//! Opening and closing.
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use attestore_keys::random_array;
+use parking_lot::{Mutex, RwLock};
+
+use super::{Engine, Inner, Opened, Parts, SYSTEM_TENANT};
+use crate::append::{Committer, Queue, run_committer};
+use crate::catalog::{Catalog, InstanceRow, WalPosition, hex};
+use crate::credentials::Credentials;
+use crate::error::OpenError;
+use crate::guard::Guard;
+use crate::heads::{self, Heads, Register, RegisterAt};
+use crate::read::Readers;
+use crate::recovery;
+use crate::search::{self, Search};
+use crate::tenant::{Registry, Tenant, new_tenant};
+use crate::wal_files::WalFiles;
+use crate::{Error, Result, Settings};
+
+/// Who does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Threads of its own: committer, flusher, indexer, heads.
+    Threads,
+    /// The calling thread: an append commits before it returns, and flushes happen when asked for. Deterministic, for
+    /// simulation.
+    Inline,
+}
+
+impl Engine {
+    /// Opens the instance in the data directory, or makes it: takes the lock, recovers, starts its threads.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the data is as it was, but for leftovers of an interrupted start.
+    pub fn create_or_open(parts: Parts, settings: Settings) -> Result<(Self, Opened), OpenError> {
+        Self::open_as(parts, settings, OpenMode::Threads)
+    }
+
+    /// [`Engine::create_or_open`], with a say in who does the work.
+    ///
+    /// # Errors
+    /// As [`Engine::create_or_open`].
+    pub fn open_as(
+        parts: Parts,
+        settings: Settings,
+        mode: OpenMode,
+    ) -> Result<(Self, Opened), OpenError> {
+        let settings = settings.clamped();
+        let disk = Arc::clone(&parts.disk);
+        let lock = disk.try_lock(Path::new(LOCK))?.ok_or(OpenError::InUse)?;
+        let free_bytes = disk.free_bytes()?;
+        let (catalog, created) = open_catalog(&parts, free_bytes)?;
+        let row = catalog.load()?;
+        if row.format != FORMAT {
+            return Err(OpenError::Settings(format!("data directory of format {}", row.format)));
+        }
+        let tenants = Registry::default();
+        let replayed = recovery::replay(&disk, &catalog, &parts.entropy, &tenants, &row)?;
+        let mut report = replayed.report;
+        let system = system_tenant(&parts, &catalog, &tenants)?;
+        let nonce = random_array(&*parts.entropy);
+        let mut warnings = Vec::new();
+        let (register, rollback_detection) = open_register(&parts, &system, nonce, &row, &mut warnings)?;
+        drop(system);
+        attestore_wal::remove_unfinished(&*disk)?;
+        let capacity_bytes = row.capacity_bytes.max(free_bytes);
+        let inner = Arc::new(Inner {
+            guard: Guard::new(
+                &*parts.clock,
+                settings.future_tolerance_ms,
+                settings.reserve_bytes,
+                capacity_bytes,
+                free_bytes,
+            ),
+            credentials: Credentials::load(&catalog)?,
+            heads: Heads::new(register),
+            readers: Readers::new(settings.block_cache_bytes),
+            search: Search::new(settings.index_cache_bytes, settings.indexing),
+            wal: WalFiles::new(settings.wal_budget_bytes),
+            queue: Queue::new(),
+            committer: Mutex::new(Committer::new(None)),
+            flusher: search::wake::Wake::default(),
+            flushing: Mutex::new(()),
+            mode,
+            rollback_detection,
+            stopped: RwLock::new(None),
+            threads: Mutex::default(),
+            lock: Mutex::new(Some(lock)),
+            clock: parts.clock,
+            entropy: parts.entropy,
+            disk,
+            settings,
+            catalog,
+            tenants,
+        });
+        recovery::relog(&inner, replayed.end, &hex(&nonce), capacity_bytes)?;
+        let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
+        report.strays = recovery::clean(&*inner.disk, &inner.catalog, &inner.tenants, low)?;
+        for tenant in inner.tenants.all() {
+            inner.compare_head(&tenant)?;
+            inner.search.published(&tenant);
+            inner.heads.published(&tenant);
+        }
+        if mode == OpenMode::Threads {
+            start(&inner)?;
+        }
+        Ok((Self { inner }, Opened { created, recovered: report, warnings }))
+    }
+
+    /// Closes the instance: commits what waits, writes a closing frame, registers the heads, and joins the threads. Every
+    /// later write is refused.
+    ///
+    /// # Errors
+    /// When the engine stopped before, or stops over this.
+    pub fn close(&self) -> Result<()> {
+        let inner = &self.inner;
+        inner.queue.close();
+        inner.queue.wake();
+        inner.flusher.stop();
+        inner.search.stop();
+        inner.heads.stop();
+        let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
+        for thread in threads {
+            if thread.join().is_err() {
+                inner.fail_stop("a thread panicked");
+            }
+        }
+        inner.commit_all();
+        let stopped = inner.stopped();
+        {
+            let _flushing = inner.flushing.lock();
+            let mut committer = inner.committer.lock();
+            committer.close_frame(inner);
+            committer.retire();
+        }
+        let registered = inner.heads.register_moved();
+        inner.fail_stop("closed");
+        drop(inner.lock.lock().take());
+        match stopped {
+            Some(reason) => Err(Error::Stopped(reason)),
+            None => Ok(registered?),
+        }
+    }
+
+    /// Flushes every tenant's tail.
+    ///
+    /// # Errors
+    /// As flushes.
+    pub fn flush(&self) -> Result<u64> {
+        crate::flush::round(&self.inner, |_| true).map(|report| report.records)
+    }
+
+    /// Flushes one tenant's tail.
+    ///
+    /// # Errors
+    /// As flushes.
+    pub fn flush_tenant(&self, name: &str) -> Result<u64> {
+        let tenant = self.inner.tenant(name)?;
+        crate::flush::round(&self.inner, |other| other.id == tenant.id).map(|report| report.records)
+    }
+
+    /// Does once what the background threads do in turn, for [`OpenMode::Inline`].
+    pub fn tick(&self) {
+        self.inner.commit_all();
+        self.inner.committer.lock().close_frame(&self.inner);
+        crate::flush::tick(&self.inner);
+    }
+
+    /// Takes the wall clock as it is, after it stepped ahead and appends were refused.
+    pub fn confirm_clock(&self) {
+        self.inner.guard.confirm_clock(&*self.inner.clock);
+    }
+}
+
+impl Inner {
+    /// Commits everything that waits, on this thread.
+    pub(crate) fn commit_all(&self) {
+        while self.committer.lock().step(self) {}
+    }
+
+    /// Compares a tenant with the head register; appends to one that was rolled back are refused.
+    pub(crate) fn compare_head(&self, tenant: &Tenant) -> Result<()> {
+        if let Some(reason) = heads::compare(self, tenant)? {
+            tracing::error!(tenant = %tenant.id, reason, "rolled back");
+            *tenant.rolled_back.write() = Some(reason);
+        }
+        Ok(())
+    }
+}
+
+fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), OpenError> {
+    let catalog = Catalog::open(&parts.disk, Arc::clone(&parts.root), Arc::clone(&parts.entropy))?;
+    if catalog.instance()?.is_some() {
+        return Ok((Arc::new(catalog), false));
+    }
+    for dir in ["wal", "tenants", "l0"] {
+        if parts.disk.exists(Path::new(dir))? {
+            return Err(OpenError::damage("catalog", 0, format!("there is no instance in it, yet there is {dir}/")));
+        }
+    }
+    let now_ms = parts.clock.now_ms();
+    let row = InstanceRow {
+        id: hex(&random_array::<16>(&*parts.entropy)),
+        format: FORMAT,
+        created_ms: now_ms,
+        tree_height: 0,
+        tree_next_slot: 0,
+        root_generation: 0,
+        root_page_key: String::new(),
+        wal_low: 1,
+        wal_next: 1,
+        l0_next: 1,
+        durable: WalPosition { wal: 0, offset: 0 },
+        starts: 0,
+        start_nonce: String::new(),
+        newest_time_ms: now_ms,
+        capacity_bytes: free_bytes,
+    };
+    catalog.create(row, |update| new_tenant(update, &*parts.entropy, SYSTEM_TENANT, now_ms))?;
+    Ok((Arc::new(catalog), true))
+}
+
+fn system_tenant(
+    parts: &Parts,
+    catalog: &Arc<Catalog>,
+    tenants: &Registry,
+) -> Result<Arc<Tenant>, OpenError> {
+    if let Some(tenant) = tenants.named(SYSTEM_TENANT) {
+        return Ok(tenant);
+    }
+    let id = super::tenants::id_of(catalog, SYSTEM_TENANT)?
+        .ok_or_else(|| OpenError::damage("catalog", 0, "there is no system tenant"))?;
+    let tenant = Arc::new(Tenant::load(catalog, &*parts.disk, &*parts.entropy, id)?);
+    tenants.insert(&tenant);
+    Ok(tenant)
+}
+
+fn open_register(
+    parts: &Parts,
+    system: &Tenant,
+    nonce: [u8; 16],
+    row: &InstanceRow,
+    warnings: &mut Vec<String>,
+) -> Result<(Register, bool), OpenError> {
+    let outside = parts.register.is_some();
+    if !outside {
+        warnings.push("the head register is inside the data directory: rollback cannot be detected".into());
+    }
+    let at = parts.register.clone().unwrap_or_else(|| RegisterAt {
+        disk: Arc::clone(&parts.disk),
+        path: Path::new("heads").to_path_buf(),
+    });
+    let key = heads::register_key(&system.keys.directory);
+    let (register, found) = Register::start(at, key, nonce).map_err(Error::from)?;
+    match found {
+        Some(found) if hex(&found.nonce) != row.start_nonce => {
+            warnings.push("another start used the head register since: is there a clone of this instance?".into());
+        }
+        None if row.starts > 0 => warnings.push("the head register is gone: rollback cannot be detected".into()),
+        Some(_) | None => {}
+    }
+    Ok((register, outside))
+}
+
+fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
+    let mut threads = Vec::new();
+    let mut spawn = |name: &str, body: Box<dyn FnOnce() + Send>| -> Result<(), OpenError> {
+        threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(body)?);
+        Ok(())
+    };
+    let weak: Weak<Inner> = Arc::downgrade(inner);
+    spawn("attestore-commit", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            raise_priority();
+            run_committer(&weak);
+        })
+    })?;
+    spawn("attestore-flush", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::flush::run(&weak))
+    })?;
+    spawn("attestore-index", {
+        let (weak, wake) = (Weak::clone(&weak), inner.search.wake());
+        Box::new(move || search::run(weak, wake))
+    })?;
+    spawn("attestore-heads", {
+        let wake = inner.heads.wake();
+        Box::new(move || heads::run(weak, wake))
+    })?;
+    *inner.threads.lock() = threads;
+    Ok(())
+}
+
+/// On busy cores the committer's wake-up, not the disk, is the latency; not being allowed to raise it is no error.
+fn raise_priority() {
+    use thread_priority::{ThreadPriority, set_current_thread_priority};
+    if let Err(error) = set_current_thread_priority(ThreadPriority::Max) {
+        tracing::debug!(?error, "the committer runs at normal priority");
+    }
+}
+
+const LOCK: &str = "attestore.lock";
+const FORMAT: u32 = 1;

@@ -1,0 +1,105 @@
+//! Tenants of an instance: making, finding, listing.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use attestore_record::TenantId;
+
+use super::{Engine, Inner};
+use crate::catalog::{Catalog, json, storage, tables};
+use crate::credentials::Principal;
+use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
+use crate::{Error, Result};
+
+impl Engine {
+    /// Makes a tenant, or finds the one of that name; the second value says whether it was made. Durable on return, and
+    /// logged in `_system`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::Forbidden`], or what the catalog says.
+    pub fn create_tenant(&self, name: &str, by: &Principal) -> Result<(TenantInfo, bool)> {
+        check_name(name)?;
+        by.check_instance_admin()?;
+        let inner = &self.inner;
+        inner.check_running()?;
+        match inner.tenant(name) {
+            Ok(tenant) => return Ok((TenantInfo::of(&tenant), false)),
+            Err(Error::UnknownTenant) => {}
+            Err(error) => return Err(error),
+        }
+        // The log may tell of a tenant that a crash then prevented, never the other way round.
+        inner.append_internal(&event("tenant.create", name, by))?;
+        let loading = inner.tenants.loading.lock();
+        let now_ms = inner.clock.now_ms();
+        let created = inner.catalog.update::<_, Error>(|update| match update.tenant_named(name)? {
+            Some(_) => Ok(false),
+            None => new_tenant(update, &*inner.entropy, name, now_ms).map(|_| true),
+        });
+        let created = created.inspect_err(|_| {
+            if let Some(reason) = inner.catalog.poisoned() {
+                inner.fail_stop(reason);
+            }
+        })?;
+        drop(loading);
+        Ok((TenantInfo::of(&*inner.tenant(name)?), created))
+    }
+
+    /// What is known of a tenant.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`].
+    pub fn tenant(&self, name: &str) -> Result<TenantInfo> {
+        Ok(TenantInfo::of(&*self.inner.tenant(name)?))
+    }
+
+    /// Lists tenants by name, from the one after `after` on.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub fn tenants(&self, after: Option<&str>, limit: usize) -> Result<Vec<TenantInfo>> {
+        let txn = self.inner.catalog.read()?;
+        let names = txn.open_table(tables::TENANT_NAMES).map_err(storage)?;
+        let rows = txn.open_table(tables::TENANTS).map_err(storage)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = Vec::new();
+        for entry in names.range::<&str>((from, Bound::Unbounded)).map_err(storage)?.take(limit) {
+            let (_, id) = entry.map_err(storage)?;
+            let id = TenantId::from_bytes(*id.value());
+            let row = rows.get(id.as_bytes()).map_err(storage)?;
+            let row = row.ok_or_else(|| Error::damage("catalog", 0, format!("tenant {id} has no row")))?;
+            found.push(TenantInfo::of_row(&id, &json(row.value())?));
+        }
+        Ok(found)
+    }
+}
+
+impl Inner {
+    /// Loads a tenant that is not in memory.
+    pub(super) fn load_named(&self, name: &str) -> Result<Arc<Tenant>> {
+        let _loading = self.tenants.loading.lock();
+        if let Some(tenant) = self.tenants.named(name) {
+            return Ok(tenant);
+        }
+        let id = id_of(&self.catalog, name)?.ok_or(Error::UnknownTenant)?;
+        let tenant = Arc::new(Tenant::load(&self.catalog, &*self.disk, &*self.entropy, id)?);
+        self.compare_head(&tenant)?;
+        self.tenants.insert(&tenant);
+        Ok(tenant)
+    }
+}
+
+/// The id of the tenant of that name.
+pub(super) fn id_of(catalog: &Catalog, name: &str) -> Result<Option<TenantId>> {
+    let table = catalog.read()?.open_table(tables::TENANT_NAMES).map_err(storage)?;
+    Ok(table.get(name).map_err(storage)?.map(|id| TenantId::from_bytes(*id.value())))
+}
+
+/// An administrative act as an event of `_system`.
+fn event(action: &str, name: &str, by: &Principal) -> Vec<u8> {
+    let event = serde_json::json!({
+        "action": action,
+        "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+        "targets": [{ "type": "tenant", "id": name }],
+    });
+    event.to_string().into_bytes()
+}

@@ -1,0 +1,100 @@
+//! Making tenants, and what is told about them.
+
+use attestore_keys::{Entropy, Key, SlotContext, SlotKind, random_array};
+use attestore_record::{PrivacyPolicy, TenantId};
+use attestore_tlog::{EMPTY_ROOT, Frontier};
+use serde::Serialize;
+
+use super::Tenant;
+use crate::catalog::{TenantRow, Update, hex};
+use crate::{Error, Result};
+
+/// What is told about a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TenantInfo {
+    /// Its name.
+    pub name: String,
+    /// Its opaque id, hex.
+    pub id: String,
+    /// The origin of its log.
+    pub origin: String,
+    /// Number of its log's epoch.
+    pub epoch: u32,
+    /// When it was made, Unix milliseconds.
+    pub created_ms: u64,
+}
+
+impl TenantInfo {
+    pub(crate) fn of(tenant: &Tenant) -> Self {
+        Self {
+            name: tenant.name.clone(),
+            id: tenant.id.to_string(),
+            origin: tenant.origin.clone(),
+            epoch: tenant.epoch,
+            created_ms: tenant.created_ms,
+        }
+    }
+
+    pub(crate) fn of_row(id: &TenantId, row: &TenantRow) -> Self {
+        Self {
+            name: row.name.clone(),
+            id: id.to_string(),
+            origin: row.origin.clone(),
+            epoch: row.epoch,
+            created_ms: row.created_ms,
+        }
+    }
+}
+
+/// Checks a tenant's name as it comes from outside.
+///
+/// # Errors
+/// [`Error::InvalidName`].
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    let first = bytes.first().is_some_and(|byte| valid(*byte));
+    let rest = bytes.iter().all(|byte| valid(*byte) || matches!(byte, b'_' | b'-'));
+    if first && rest && bytes.len() <= 63 {
+        Ok(())
+    } else {
+        Err(Error::InvalidName { what: "a tenant's name", rule: "[a-z0-9][a-z0-9_-]{0,62}" })
+    }
+}
+
+/// Makes a tenant within an update: id, origin, keys, rows.
+pub(crate) fn new_tenant(
+    update: &mut Update<'_>,
+    entropy: &dyn Entropy,
+    name: &str,
+    now_ms: u64,
+) -> Result<TenantId> {
+    let id = TenantId::from_bytes(random_array(entropy));
+    let origin = format!("attestore.log/{}", hex(&random_array::<16>(entropy)));
+    let context = |kind| SlotContext { kind, tenant: *id.as_bytes(), owner: [0; 16] };
+    let key = Key::random(entropy);
+    let key_slot = update.put_key(context(SlotKind::TenantKey), None, &key)?;
+    let signing_slot = update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?;
+    let directory_slot = update.put_key(context(SlotKind::Directory), Some(&key), &Key::random(entropy))?;
+    let row = TenantRow {
+        name: name.to_owned(),
+        origin,
+        epoch: 0,
+        key_slot: key_slot.0,
+        signing_slot: signing_slot.0,
+        directory_slot: directory_slot.0,
+        bucket: (0, 0),
+        privacy: PrivacyPolicy::default(),
+        salt_generation: 0,
+        next_set: 0,
+        flushed: 0,
+        frontier: hex(&Frontier::new().to_bytes()),
+        root: hex(EMPTY_ROOT.as_bytes()),
+        last_time_ms: 0,
+        hash_version: 1,
+        created_ms: now_ms,
+    };
+    update.put_tenant(&id, &row)?;
+    update.put_tenant_name(name, &id)?;
+    Ok(id)
+}

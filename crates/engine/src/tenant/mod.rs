@@ -1,0 +1,156 @@
+//! A tenant in memory: its keys, its directory of subjects, what the committer owns of its log, and what readers see.
+//!
+//! Tenants are loaded when first used and unloaded when idle. Readers use [`Tenant::view`] only, which never shows a
+//! record that is not durable.
+
+mod create;
+mod directory;
+mod keys;
+mod load;
+mod registry;
+mod tail;
+mod view;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use attestore_record::{HashVersion, PrivacyPolicy, RecordId, TenantId};
+use attestore_tlog::Frontier;
+use parking_lot::{Mutex, RwLock};
+
+pub use create::TenantInfo;
+pub(crate) use create::{check_name, new_tenant};
+pub use directory::Subject;
+pub(crate) use directory::{Directory, SubjectState, set_key_of, subject_context};
+pub use keys::{Generation, TenantKeys, open_group};
+pub(crate) use keys::{class_key, seal_group};
+pub(crate) use registry::Registry;
+pub use tail::{Idempotency, Tail, TailGroup, TailRecord};
+pub use view::{FileSet, View};
+
+use crate::catalog::Catalog;
+
+/// A tenant.
+pub struct Tenant {
+    /// Its opaque id.
+    pub id: TenantId,
+    /// Its name.
+    pub name: String,
+    /// The origin of its log.
+    pub origin: String,
+    /// Number of its log's epoch.
+    pub epoch: u32,
+    /// When it was made, Unix milliseconds.
+    pub created_ms: u64,
+    /// Its keys.
+    pub keys: TenantKeys,
+    /// What is personal.
+    pub privacy: PrivacyPolicy,
+    /// The hash function of new entries.
+    pub hash_version: HashVersion,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) directory: Directory,
+    /// The salt generation that appends hash under; replaced only under the committer's lock.
+    pub(crate) generation: ArcSwap<Generation>,
+    /// Generations that records of the tail were hashed under.
+    pub(crate) generations: RwLock<Vec<Arc<Generation>>>,
+    /// What the committer owns. Locked by one thread at a time: committer, flush and recovery take turns.
+    pub(crate) core: Mutex<Core>,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) rolled_back: RwLock<Option<String>>,
+    /// When it was last used, boot clock; decides what is unloaded.
+    pub(crate) used_ms: std::sync::atomic::AtomicU64,
+    /// One past the last seq of the tail that is indexed; kept by the tail index.
+    pub(crate) indexed: std::sync::atomic::AtomicU64,
+}
+
+/// What the committer owns of a tenant.
+pub(crate) struct Core {
+    /// The frontier at the flushed count, from which a flush recomputes the nodes to store.
+    pub(crate) flushed_frontier: Frontier,
+    /// Bytes of the tail, about.
+    pub(crate) tail_bytes: u64,
+    /// When the oldest record of the tail was committed, boot clock.
+    pub(crate) tail_since_ms: Option<u64>,
+    /// From which seq on records are in which WAL file, ascending in both.
+    pub(crate) wal_runs: VecDeque<(u64, u64)>,
+    /// Counts flushes.
+    pub(crate) round: u64,
+    /// Idempotency keys of the tail and of what the last flush took out of it.
+    pub(crate) known: crate::idempotency::Known,
+    /// Number of the next segment.
+    pub(crate) next_set: u64,
+}
+
+impl Tenant {
+    /// The newest durable state.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Why appends are refused since the data is older than what was once signed; `None` normally.
+    pub fn rolled_back(&self) -> Option<String> {
+        self.rolled_back.read().clone()
+    }
+
+    /// The salt key of a generation and class, for records in the tail.
+    pub fn salt_key(&self, generation: u32, class: u16) -> Option<attestore_keys::Key> {
+        let known = self.generations.read();
+        let found = known.iter().find(|known| known.number == generation)?;
+        Some(class_key(&found.key, class))
+    }
+
+    /// Opens the personal groups of a record in the tail: bytes, or `None` where a subject's key was destroyed.
+    ///
+    /// # Errors
+    /// Damage, or what the catalog says.
+    pub fn open_groups(&self, record: &TailRecord) -> crate::Result<Vec<Option<Vec<u8>>>> {
+        record
+            .groups
+            .iter()
+            .map(|group| match self.set_key(&group.handles)? {
+                None => Ok(None),
+                Some(key) => self.open_group(&key, &record.id, group).map(Some),
+            })
+            .collect()
+    }
+
+    /// Opens one personal group of a record in the tail under its set key.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn open_group(
+        &self,
+        set_key: &attestore_keys::Key,
+        id: &RecordId,
+        group: &TailGroup,
+    ) -> crate::Result<Vec<u8>> {
+        open_group(set_key, &self.id, id, &group.sealed)
+            .ok_or_else(|| crate::Error::damage("wal", 0, format!("personal group of record {id}")))
+    }
+
+    /// The key of a set of subjects; `None` when one of their keys was destroyed.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub fn set_key(&self, handles: &[attestore_record::Handle]) -> crate::Result<Option<attestore_keys::Key>> {
+        self.directory.set_key(self, handles)
+    }
+
+    /// The tenant's directory, relative to the data directory.
+    pub fn dir(&self) -> std::path::PathBuf {
+        std::path::Path::new("tenants").join(self.id.to_string())
+    }
+
+    /// How many records of the tail are not indexed yet.
+    pub fn index_lag(&self) -> u64 {
+        let view = self.view.load();
+        let done = self.indexed.load(std::sync::atomic::Ordering::Acquire).max(view.tail.start());
+        view.size.saturating_sub(done)
+    }
+
+    pub(crate) fn touch(&self, boot_ms: u64) {
+        self.used_ms.store(boot_ms, std::sync::atomic::Ordering::Relaxed);
+    }
+}
