@@ -3,22 +3,26 @@
 //! Starts of values and ranges of metadata are looked up in the split's dictionary here and become sets of records, so
 //! that their cost is bounded and a search can be stopped within them.
 
-use std::ops::Bound;
+use std::net::Ipv6Addr;
+use std::ops::RangeInclusive;
 
+use tantivy::columnar::Column;
 use tantivy::query::{
     AllQuery, BitSetDocSet, BooleanQuery, ConstScorer, EmptyQuery, EnableScoring, ExistsQuery, Explanation,
-    Occur, Query as Runnable, RangeQuery, Scorer, TermQuery, Weight,
+    Occur, Query as Runnable, Scorer, TermQuery, Weight,
 };
 use tantivy::schema::{Field, IndexRecordOption, Term};
 use tantivy::{BitSet, DocId, Score, SegmentReader};
 
 use super::{Clause, Node, Query};
 use crate::query::value;
-use crate::schema::{Label, PATH_END, PRESENT, Side, fields};
+use crate::schema::{Label, OCCURRED_NS, PATH_END, PRESENT, RECEIVED_MS, SEQ, Side, fields};
 use crate::{Error, Split};
 
 /// Dictionary entries looked at between two questions whether to stop.
 const STOP_EVERY: usize = 512;
+/// Records whose column values are looked at between two such questions.
+const SCAN_DOCS: u32 = 65_536;
 
 /// Makes a query runnable on one split.
 pub(crate) fn resolve(
@@ -86,29 +90,54 @@ impl Resolver<'_> {
             }
             Clause::Word(word) => self.both(|side| term_query(fields.words(side), word)),
             Clause::WordPrefix(start) => self.expand(|side| fields.words(side), start, start, &|_| true)?,
-            Clause::Ip(range) => {
-                let term = |field, at| Term::from_field_ip_addr(field, at);
-                self.both(|side| match Label::Ip.column(side) {
-                    Some(column) => between(
-                        term(column.field, *range.start()),
-                        term(column.field, *range.end()),
-                    ),
-                    None => Box::new(EmptyQuery),
-                })
-            }
-            Clause::Seq(range) => {
-                let term = |at| Term::from_field_u64(fields.seq, at);
-                between(term(*range.start()), term(*range.end()))
-            }
-            Clause::Received(range) => {
-                let term = |at| Term::from_field_u64(fields.received_ms, at);
-                between(term(*range.start()), term(*range.end()))
-            }
-            Clause::Occurred(range) => {
-                let term = |at| Term::from_field_i64(fields.occurred_ns, at);
-                between(term(*range.start()), term(*range.end()))
-            }
+            Clause::Ip(range) => self.addresses(range)?,
+            Clause::Seq(range) => self.between(&self.reader.fast_fields().u64(SEQ)?, range)?,
+            Clause::Received(range) => self.between(&self.reader.fast_fields().u64(RECEIVED_MS)?, range)?,
+            Clause::Occurred(range) => self.between(&self.reader.fast_fields().i64(OCCURRED_NS)?, range)?,
         })
+    }
+
+    fn addresses(&self, range: &RangeInclusive<Ipv6Addr>) -> Result<Box<dyn Runnable>, Error> {
+        let mut queries = Vec::new();
+        for side in self.query.sides() {
+            if let Some(name) = Label::Ip.column(*side).map(|column| column.name)
+                && let Some(column) = self.reader.fast_fields().column_opt::<Ipv6Addr>(name)?
+            {
+                queries.push(self.between(&column, range)?);
+            }
+        }
+        Ok(any(queries))
+    }
+
+    /// The records with a value in a range. Looked up here, not by the library's range query: that one computes a
+    /// negative distance when it is sought in beyond its end.
+    fn between<T>(&self, column: &Column<T>, range: &RangeInclusive<T>) -> Result<Box<dyn Runnable>, Error>
+    where
+        T: PartialOrd + Copy + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let mut docs = BitSet::with_max_value(self.reader.max_doc());
+        let mut found = Vec::new();
+        // Bounds beyond the column's values are brought in: the library's codecs wrap around on some of them.
+        let (low, high) = (column.min_value(), column.max_value());
+        let from = if *range.start() < low { low } else { *range.start() };
+        let to = if *range.end() > high { high } else { *range.end() };
+        let clamped = from..=to;
+        let mut start = 0;
+        while start < self.reader.max_doc() && !clamped.is_empty() {
+            if (self.stop)() {
+                return Err(Error::Stopped);
+            }
+            let end = start.saturating_add(SCAN_DOCS).min(self.reader.max_doc());
+            found.clear();
+            column.get_docids_for_value_range(clamped.clone(), start..end, &mut found);
+            for doc in &found {
+                if column.values_for_doc(*doc).any(|value| range.contains(&value)) {
+                    docs.insert(*doc);
+                }
+            }
+            start = end;
+        }
+        Ok(in_set(docs))
     }
 
     fn term(&self, term: &str) -> Box<dyn Runnable> {
@@ -184,11 +213,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        Ok(if docs.len() == 0 {
-            Box::new(EmptyQuery)
-        } else {
-            Box::new(Docs { docs })
-        })
+        Ok(in_set(docs))
     }
 }
 
@@ -212,11 +237,12 @@ fn term_query(field: Field, term: &str) -> Box<dyn Runnable> {
     ))
 }
 
-fn between(lower: Term, upper: Term) -> Box<dyn Runnable> {
-    if lower > upper {
-        return Box::new(EmptyQuery);
+fn in_set(docs: BitSet) -> Box<dyn Runnable> {
+    if docs.len() == 0 {
+        Box::new(EmptyQuery)
+    } else {
+        Box::new(Docs { docs })
     }
-    Box::new(RangeQuery::new(Bound::Included(lower), Bound::Included(upper)))
 }
 
 fn any(mut queries: Vec<Box<dyn Runnable>>) -> Box<dyn Runnable> {
