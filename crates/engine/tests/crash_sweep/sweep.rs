@@ -1,0 +1,90 @@
+//! Every operation of the canonical workload, in four ways each.
+
+use attestore_disk::sim::{Fault, SimDisk};
+
+use crate::model::Model;
+use crate::workload::{canonical, run};
+use crate::world::World;
+
+const SEED: u64 = 7;
+
+#[test]
+fn the_canonical_workload_runs_and_survives_a_restart() {
+    let (world, disk, mut model) = (World::new(SEED), SimDisk::new(SEED), Model::default());
+    let (engine, opened) = world.open(&disk).unwrap();
+    assert!(opened.created);
+    let steps = canonical();
+    assert_eq!(run(&world, &engine, &mut model, &steps), steps.len());
+    model.check(&engine);
+    engine.close().unwrap();
+    drop(engine);
+    let (engine, opened) = world.open(&disk).unwrap();
+    assert!(!opened.created && opened.recovered.torn.is_none());
+    model.check(&engine);
+}
+
+#[test]
+fn the_same_seed_does_the_same_operations() {
+    assert_eq!(operations(), operations());
+}
+
+#[test]
+fn a_crash_before_any_operation_loses_nothing_acknowledged() {
+    sweep(Fault::CrashBefore);
+}
+
+#[test]
+fn a_crash_inside_any_operation_loses_nothing_acknowledged() {
+    sweep(Fault::CrashTorn);
+}
+
+#[test]
+fn a_crash_after_any_operation_loses_nothing_acknowledged() {
+    sweep(Fault::CrashAfter);
+}
+
+#[test]
+fn an_error_of_any_operation_loses_nothing_acknowledged() {
+    sweep(Fault::Errno(5));
+}
+
+/// How many operations the workload has.
+fn operations() -> u64 {
+    let (world, disk, mut model) = (World::new(SEED), SimDisk::new(SEED), Model::default());
+    let (engine, _) = world.open(&disk).unwrap();
+    run(&world, &engine, &mut model, &canonical());
+    disk.op_count()
+}
+
+fn sweep(fault: Fault) {
+    let total = operations();
+    println!("seed {SEED}: {total} operations, {fault:?}");
+    for op in 0..total {
+        case(op, fault);
+    }
+}
+
+fn case(op: u64, fault: Fault) {
+    let context = format!("seed {SEED}, {fault:?} at operation {op}");
+    println!("{context}");
+    let (world, mut disk, mut model) = (World::new(SEED), SimDisk::new(SEED), Model::default());
+    disk.fail_at(op, fault);
+    if let Ok((engine, _)) = world.open(&disk) {
+        run(&world, &engine, &mut model, &canonical());
+    }
+    disk = disk.crash();
+    // Every third time, another crash inside of the reopening: at an operation that moves along with `op`.
+    if op % 3 == 0 {
+        disk.fail_at(op / 3 % 40, [Fault::CrashBefore, Fault::CrashTorn, Fault::CrashAfter][(op / 3 % 3) as usize]);
+        if let Ok((engine, _)) = world.open(&disk) {
+            drop(engine);
+        }
+        disk = disk.crash();
+    }
+    let (engine, _) = world.open(&disk).unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
+    model.check(&engine);
+    drop(engine);
+    let disk = disk.crash();
+    let (engine, _) = world.open(&disk).unwrap_or_else(|error| panic!("{context}: does not open again: {error}"));
+    model.check(&engine);
+}
