@@ -91,3 +91,6 @@ impl KeyCheck {
         Self::of(key).0.ct_eq(&self.0).into()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,11 @@
 //! keys, and then the old root is destroyed, after which no copy of any old page opens.
 //!
 //! - [`Key`], [`derive()`], [`KeyCheck`]: secrets, derivation, recognition of the right key;
-//! - [`aead`]: AES-256-GCM;
+//! - [`aead`][]: AES-256-GCM;
 //! - [`Entropy`]: where randomness comes from;
 //! - [`RootProvider`], [`FileRoot`]: who holds the root;
 //! - [`KeyTree`], [`PageStore`]: the tree of key pages, over storage that the caller passes in;
-//! - [`signing`]: Ed25519.
+//! - [`signing`][]: Ed25519.
 //!
 //! Absent on purpose: this crate does not know tenants, subjects or files other than as opaque identifiers in
 //! [`SlotContext`], logs nothing, and opens no file but the root's, through `disk`.

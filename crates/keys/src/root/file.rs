@@ -1,14 +1,14 @@
 //! The root in a file that only its owner may read.
 //!
 //! # Format
-//! `root.<generation>` in one directory, see [`super::format`]. A file with a further suffix is left over from a
-//! creation that did not finish and is removed.
+//! `root.<generation>` in one directory, see [`super::format`]. `root.<generation>.new` is left over from a creation
+//! that did not finish, `root.<generation>.gone` from a destruction; opening finishes the destruction of both.
 //!
 //! # Durability
-//! A new root is written under a temporary name, synced, renamed, and the directory synced, before it is used. A
-//! destroyed root is overwritten with zeros, synced, unlinked, and the directory synced; one found zeroed at opening,
-//! with a newer one beside it, was being destroyed, and is unlinked. Overwriting in place is best effort: the medium
-//! or file system may keep an older copy.
+//! A new root is written under its temporary name, synced, renamed, and the directory synced, before it is used. A
+//! root to be destroyed is renamed, the directory synced, then overwritten with zeros, synced, unlinked, and the
+//! directory synced. So under its own name a root is whole or damaged, never half destroyed. Overwriting in place is
+//! best effort: the medium or file system may keep an older copy.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,15 +34,15 @@ pub struct FileRoot {
 
 const PREFIX: &str = "root.";
 const TEMPORARY: &str = ".new";
+const GONE: &str = ".gone";
 const OTHERS: u32 = 0o077;
 
 impl FileRoot {
     /// Opens the roots in `dir`.
     ///
     /// # Errors
-    /// [`Error::MissingKey`] when there is none, [`Error::Destroyed`] when the newest is overwritten with zeros,
-    /// [`Error::Damaged`] when one is not what was written, [`Error::Permissions`] when others may read one,
-    /// [`Error::Io`].
+    /// [`Error::MissingKey`] when there is none, [`Error::Damaged`] when one is not what was written,
+    /// [`Error::Permissions`] when others may read one, [`Error::Io`].
     pub fn open(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, entropy: Arc<dyn Entropy>) -> Result<Self> {
         let root = Self::list(disk, dir.as_ref(), entropy)?;
         if root.roots.lock().is_empty() {
@@ -85,29 +85,24 @@ impl FileRoot {
             Err(error) => return Err(error.into()),
         };
         root.check_mode(dir)?;
-        let mut zeroed = Vec::new();
         for entry in entries {
             let Some(name) = entry.name.strip_prefix(PREFIX) else {
                 continue;
             };
-            if name.ends_with(TEMPORARY) {
+            if name.ends_with(TEMPORARY) || name.ends_with(GONE) {
                 root.erase(&dir.join(&entry.name))?;
                 continue;
             }
             let Some(generation) = parse_generation(name) else {
                 continue;
             };
-            match root.read(generation)? {
-                Some(key) => drop(root.roots.get_mut().insert(generation, key)),
-                None => zeroed.push(generation),
-            }
+            let key = root.read(generation)?;
+            root.roots.get_mut().insert(generation, key);
         }
-        root.finish_destruction(&zeroed)?;
         Ok(root)
     }
 
-    /// Reads a root file; `None` when it is all zeros.
-    fn read(&self, generation: u64) -> Result<Option<Key>> {
+    fn read(&self, generation: u64) -> Result<Key> {
         let path = self.path(generation);
         self.check_mode(&path)?;
         let damaged = |reason| Error::Damaged {
@@ -120,29 +115,7 @@ impl FileRoot {
         }
         let mut bytes = Zeroizing::new([0; FILE_LEN]);
         file.read_exact_at(bytes.as_mut_slice(), 0)?;
-        if *bytes == [0; FILE_LEN] {
-            return Ok(None);
-        }
-        format::decode(generation, bytes.as_slice())
-            .map(Some)
-            .map_err(damaged)
-    }
-
-    fn finish_destruction(&self, zeroed: &[u64]) -> Result<()> {
-        let newest = self
-            .roots
-            .lock()
-            .last_key_value()
-            .map(|(generation, _)| *generation);
-        for &generation in zeroed {
-            if newest.is_none_or(|newest| newest < generation) {
-                return Err(Error::Destroyed {
-                    what: self.path(generation).display().to_string(),
-                });
-            }
-            self.erase(&self.path(generation))?;
-        }
-        Ok(())
+        format::decode(generation, bytes.as_slice()).map_err(damaged)
     }
 
     fn check_mode(&self, path: &Path) -> Result<()> {
@@ -234,8 +207,13 @@ impl RootProvider for FileRoot {
         // Forgotten first: after a failure below it is not known to be there any more.
         roots.remove(&generation);
         let path = self.path(generation);
+        let gone = self.dir.join(format!("{PREFIX}{generation}{GONE}"));
         if self.disk.exists(&path)? {
-            self.erase(&path)
+            self.disk.rename(&path, &gone)?;
+            self.disk.sync_dir(&self.dir)?;
+        }
+        if self.disk.exists(&gone)? {
+            self.erase(&gone)
         } else {
             Ok(())
         }

@@ -355,7 +355,7 @@ impl KeyTree {
                         report.keys += page.entries.count() as u64;
                         continue;
                     }
-                    for position in 0..SLOTS_PER_PAGE as usize {
+                    for position in 0..page::POSITIONS {
                         if let Some(child) = page.child(position) {
                             open.push((id.child(position), child.duplicate()));
                         }

@@ -44,7 +44,8 @@ const BODY: usize = aead::NONCE + Key::LEN + aead::TAG;
 const BINDING: usize = BODY - Key::LEN;
 const LEAF_ENTRY: usize = 3 + BODY;
 const INTERIOR_ENTRY: usize = 1 + Key::LEN;
-const POSITIONS: usize = 64;
+/// Entries of a page.
+pub(super) const POSITIONS: usize = 64;
 const WRAPPED: u8 = 1;
 const RAW: u8 = 0;
 
