@@ -139,7 +139,7 @@ impl Fsck<'_> {
                 return Ok(());
             }
         };
-        self.strays(&*parts.disk, &named)?;
+        self.strays(&*parts.disk, &named, row.wal_low)?;
         Ok(())
     }
 
@@ -232,8 +232,12 @@ impl Fsck<'_> {
         self.report.counts.sealed += 1;
     }
 
-    /// Reports files that nothing names.
-    fn strays(&mut self, disk: &dyn Disk, named: &BTreeSet<PathBuf>) -> Result<(), OpenError> {
+    /// Reports files that nothing names. WAL files below `wal_low` are freed ones that wait to be used again.
+    fn strays(&mut self, disk: &dyn Disk, named: &BTreeSet<PathBuf>, wal_low: u64) -> Result<(), OpenError> {
+        let is_freed = |folder: &Path, name: &str| {
+            folder == Path::new(attestore_wal::DIR)
+                && attestore_wal::parse_file_name(name).is_some_and(|number| number < wal_low)
+        };
         let mut folders = vec![PathBuf::new()];
         while let Some(folder) = folders.pop() {
             for entry in disk.list(&folder)? {
@@ -242,7 +246,7 @@ impl Fsck<'_> {
                     if !FOREIGN.iter().any(|name| path == Path::new(name)) {
                         folders.push(path);
                     }
-                } else if !named.contains(&path) && !OWN.iter().any(|name| path == Path::new(name)) {
+                } else if !named.contains(&path) && !is_freed(&folder, &entry.name) && !OWN.iter().any(|name| path == Path::new(name)) {
                     self.problem(Problem {
                         kind: ProblemKind::Stray,
                         ..Problem::damage(path, 0, "nothing names this file")

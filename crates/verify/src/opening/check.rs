@@ -178,6 +178,9 @@ struct Public<'a> {
     _credential: Cow<'a, str>,
     #[serde(rename = "privacy")]
     _privacy: u32,
+    /// JSON pointers of the fields that stand in personal groups.
+    #[serde(borrow, default, rename = "withheld")]
+    _withheld: Option<&'a RawValue>,
     #[serde(borrow, default)]
     event: Option<&'a RawValue>,
     #[serde(borrow, default)]

@@ -1,0 +1,9 @@
+//! The read side, from the outside: reads, proofs, search, heads, credentials, checks.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod check;
+mod credentials;
+mod heads;
+mod read;
+mod search;
+mod world;
