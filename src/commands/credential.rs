@@ -45,7 +45,7 @@ fn bootstrap(data: &Path, head_register: Option<&Path>, secret_file: Option<&Pat
     let parts = parts(data, head_register, false)?;
     let (engine, _) = Engine::create_or_open(parts, attestore_engine::Settings::default())?;
     let made = engine.bootstrap_credential().map(|(info, secret)| {
-        json!({"id": info.id, "name": info.name, "roles": info.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>(),
+        json!({"id": info.id, "name": info.name, "roles": info.roles.iter().map(|r| r.name()).collect::<Vec<_>>(),
             "tenant": info.tenant, "secret": secret.expose()})
     });
     let closed = engine.close();

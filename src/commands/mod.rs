@@ -15,10 +15,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use attestore_disk::{Disk, RealDisk, SystemClock};
-use attestore_engine::{Parts, RegisterAt};
+use attestore_engine::Parts;
+use attestore_engine::check::Problem;
+use attestore_engine::heads::RegisterAt;
 use attestore_keys::{Entropy, FileRoot, SystemEntropy};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Assembles the real parts of an engine over a data directory. With `create`, a directory that does not exist yet is
 /// made, with a root key; without, both must be there.
@@ -48,4 +51,14 @@ fn register_at(path: &Path) -> Result<RegisterAt, Failure> {
     };
     let disk = RealDisk::new(folder).map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
     Ok(RegisterAt { disk: Arc::new(disk), path: name.into() })
+}
+
+/// Prints what a check found, a line each: kind, file, offset, reason.
+pub fn print_problems(problems: &[Problem]) -> Result<(), Failure> {
+    for problem in problems {
+        let kind = serde_json::to_value(problem.kind)?;
+        let kind = kind.as_str().unwrap_or_default().to_uppercase();
+        output::line(format!("{kind} {} at {}: {}", problem.path.display(), problem.offset, problem.reason))?;
+    }
+    Ok(())
 }

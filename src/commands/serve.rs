@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attestore_engine::{Engine, Opened};
+use attestore_engine::{Engine, Opened, Principal};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -71,7 +71,15 @@ fn report(settings: &Settings, opened: &Opened) {
     if opened.created {
         tracing::info!(data = %settings.data.display(), "made a new data directory with a root key in keys/");
     } else {
-        tracing::info!(recovered = %opened.recovered, "opened");
+        let found = &opened.recovered;
+        tracing::info!(frames = found.frames, records = found.records, tenants = found.tenants, "opened, log replayed");
+        if let Some(torn) = &found.torn {
+            tracing::warn!(file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes,
+                "cut an unfinished write at the end of the log; a copy is in quarantine/");
+        }
+        for stray in &found.strays {
+            tracing::info!(file = %stray.display(), "removed a leftover");
+        }
     }
     for warning in &opened.warnings {
         tracing::warn!("{warning}");
@@ -80,12 +88,8 @@ fn report(settings: &Settings, opened: &Opened) {
 
 /// Makes the first tenant and admin credential where there is no credential yet.
 fn first_credential(engine: &Engine, file: Option<&Path>) -> Result<Option<String>, Failure> {
-    if !engine.list_credentials(None)?.is_empty() {
-        return Ok(None);
-    }
-    let (info, secret) = engine.bootstrap_credential()?;
-    let principal = info.principal();
-    engine.create_tenant(FIRST_TENANT, &principal)?;
+    let Some((_, secret)) = engine.first_credential()? else { return Ok(None) };
+    engine.create_tenant(FIRST_TENANT, &Principal::internal())?;
     match file {
         Some(path) => {
             files::write_secret(path, &format!("{}\n", secret.expose()))?;

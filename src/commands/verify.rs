@@ -55,7 +55,14 @@ fn directory(data: &Path, args: &VerifyArgs) -> Result<(), Failure> {
     closed?;
     let seconds = started.elapsed().as_secs_f64();
     match args.output {
-        Output::Table => output::line(format!("{report}\n{:.0} records per second", rate(report.records, seconds)))?,
+        Output::Table => {
+            super::print_problems(&report.problems)?;
+            output::line(format!("origin  {}\nsize    {}\nroot    {}", report.origin, report.size, report.root))?;
+            output::line(format!(
+                "{} records re-hashed from disk against the signed checkpoint, {} personal groups opened, {} erased, {} nodes recomputed, {:.0} records per second",
+                report.records, report.groups_opened, report.groups_erased, report.nodes, rate(report.records, seconds)
+            ))?;
+        }
         Output::Json | Output::Ndjson => output::ndjson(&json!({"report": report, "seconds": seconds}))?,
     }
     if report.is_sound() { Ok(()) } else { Err(Failure::damage("the log does not verify")) }

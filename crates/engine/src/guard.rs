@@ -20,6 +20,8 @@ pub(crate) struct Guard {
     free_bytes: AtomicU64,
     sampled_ms: AtomicU64,
     space_unknown: AtomicBool,
+    /// Frames written to the WAL, and their bytes.
+    written: (AtomicU64, AtomicU64),
 }
 
 /// Two clocks at one moment.
@@ -39,6 +41,7 @@ impl Guard {
             free_bytes: AtomicU64::new(free_bytes),
             sampled_ms: AtomicU64::new(clock.boot_ms()),
             space_unknown: AtomicBool::new(false),
+            written: Default::default(),
         }
     }
 
@@ -76,6 +79,11 @@ impl Guard {
             return overloaded("index_lag", 500);
         }
         Ok(())
+    }
+
+    /// Frames written to the WAL since the start, and their bytes.
+    pub(crate) fn written(&self) -> (u64, u64) {
+        (self.written.0.load(Ordering::Relaxed), self.written.1.load(Ordering::Relaxed))
     }
 
     /// What the committer looks at once more.
@@ -121,6 +129,8 @@ impl Guard {
 
     /// Notes bytes that were written since the last sample.
     pub(crate) fn wrote(&self, bytes: u64) {
+        self.written.0.fetch_add(1, Ordering::Relaxed);
+        self.written.1.fetch_add(bytes, Ordering::Relaxed);
         let free = self.free_bytes.load(Ordering::Relaxed);
         self.free_bytes.store(free.saturating_sub(bytes), Ordering::Relaxed);
     }

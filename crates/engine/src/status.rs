@@ -24,6 +24,10 @@ pub struct Status {
     pub wal_files: u64,
     /// Records of the tail that no split covers yet, of the tenant that is furthest behind.
     pub index_lag_records: u64,
+    /// Frames written to the WAL since the start: group commits.
+    pub wal_frames: u64,
+    /// Bytes of those frames.
+    pub wal_written_bytes: u64,
     /// Tenants whose newest heads are not registered yet.
     pub heads_waiting: u64,
     /// Whether the head register lives outside of the data directory.
@@ -59,6 +63,8 @@ impl Engine {
             wal_bytes: inner.wal.bytes(),
             wal_files: inner.wal.count() as u64,
             index_lag_records: loaded.iter().map(|tenant| tenant.index_lag()).max().unwrap_or(0),
+            wal_frames: inner.guard.written().0,
+            wal_written_bytes: inner.guard.written().1,
             heads_waiting: inner.heads.waiting() as u64,
             rollback_detection: inner.rollback_detection,
             reasons: self.reasons(),

@@ -3,7 +3,7 @@
 //! A credential is a bearer token. Whoever may not know of a tenant gets the same 404 as for a tenant that does not
 //! exist; whoever knows it but lacks the role gets 403.
 
-use attestore_engine::{Engine, Principal, Role};
+use attestore_engine::{Engine, Error, Principal};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -15,47 +15,57 @@ use crate::server::App;
 pub struct Caller(pub Principal);
 
 impl Caller {
-    /// Checks that the caller may act on `tenant` in one of `roles`.
+    /// The caller, who may append to `tenant`.
     ///
     /// # Errors
-    /// 404 `tenant_not_found` when the credential belongs to another tenant, 403 `permission_denied` without the role.
-    pub fn on_tenant(&self, tenant: &str, roles: &[Role]) -> Result<&Principal, Problem> {
-        if self.0.tenant.as_deref().is_some_and(|own| own != tenant) {
-            return Err(Problem::tenant_not_found());
-        }
-        self.with_role(roles)
+    /// 404 `tenant_not_found` outside of the caller's scope, 403 `permission_denied` without the role.
+    pub fn writer(self, tenant: &str) -> Result<Principal, Problem> {
+        self.0.check_append(tenant).map_err(|e| refusal(&e, "ingest"))?;
+        Ok(self.0)
     }
 
-    /// Checks that the caller may act on the instance as a whole in one of `roles`.
+    /// The caller, who may read records and proofs of `tenant`.
     ///
     /// # Errors
-    /// 403 `permission_denied` for a credential of one tenant or without the role.
-    pub fn on_instance(&self, roles: &[Role]) -> Result<&Principal, Problem> {
-        if self.0.tenant.is_some() {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "permission_denied",
-                "this needs a credential that is not bound to one tenant",
-            ));
-        }
-        self.with_role(roles)
+    /// As [`Caller::writer`].
+    pub fn reader(self, tenant: &str) -> Result<Principal, Problem> {
+        self.0.check_read(tenant).map_err(|e| refusal(&e, "reader or investigator"))?;
+        Ok(self.0)
     }
 
-    fn with_role(&self, roles: &[Role]) -> Result<&Principal, Problem> {
-        if roles.iter().any(|role| self.0.roles.contains(role)) {
-            return Ok(&self.0);
-        }
-        let names: Vec<_> = roles.iter().map(|r| r.as_str()).collect();
-        Err(Problem::permission_denied(&names.join(" or ")))
+    /// The caller, who administers `tenant`.
+    ///
+    /// # Errors
+    /// As [`Caller::writer`].
+    pub fn admin(self, tenant: &str) -> Result<Principal, Problem> {
+        self.0.check_admin(tenant).map_err(|e| refusal(&e, "admin"))?;
+        Ok(self.0)
+    }
+
+    /// The caller, who administers the whole instance.
+    ///
+    /// # Errors
+    /// 403 `permission_denied`.
+    pub fn instance_admin(self) -> Result<Principal, Problem> {
+        self.0.check_instance_admin().map_err(|e| refusal(&e, "admin, for the whole instance"))?;
+        Ok(self.0)
+    }
+
+    /// The caller, who may know of `tenant`.
+    ///
+    /// # Errors
+    /// 404 `tenant_not_found` outside of the caller's scope.
+    pub fn of_tenant(self, tenant: &str) -> Result<Principal, Problem> {
+        if self.0.may_touch(tenant) { Ok(self.0) } else { Err(Problem::tenant_not_found()) }
     }
 }
 
-/// Roles that read records and proofs.
-pub const READERS: &[Role] = &[Role::Reader, Role::Investigator];
-/// Roles that append.
-pub const WRITERS: &[Role] = &[Role::Ingest];
-/// Roles that administer tenants and credentials.
-pub const ADMINS: &[Role] = &[Role::Admin];
+fn refusal(error: &Error, needs: &str) -> Problem {
+    match error {
+        Error::UnknownTenant => Problem::tenant_not_found(),
+        _ => Problem::permission_denied(needs),
+    }
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;

@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod items;
+mod metrics;
 mod problem;
 mod routes;
 mod server;

@@ -25,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::body;
+use crate::metrics;
 use crate::problem::Problem;
 use crate::routes::{append, credentials, events, log, operations, tenants};
 
@@ -115,7 +116,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
-        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::show_metrics))
         .routes(routes!(operations::openapi))
 }
 
@@ -143,6 +144,7 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(problems_only))
+        .layer(middleware::from_fn(metrics::count))
         .with_state(app)
 }
 

@@ -1,12 +1,13 @@
 //! Shapes and conversions that several routes share.
 
-use attestore_engine::{AppendError, Error, RecordView, Tree as EngineTree};
+use attestore_engine::read::RecordView;
+use attestore_engine::{AppendError, Error, ItemError, Tree as EngineTree};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem};
 
 /// A tree head on the wire.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,7 +23,7 @@ pub struct Tree {
 
 impl From<&EngineTree> for Tree {
     fn from(tree: &EngineTree) -> Self {
-        Self { origin: tree.origin.clone(), size: tree.size, root: hex(&tree.root) }
+        Self { origin: tree.origin.clone(), size: tree.size, root: hex(tree.root.as_bytes()) }
     }
 }
 
@@ -53,41 +54,51 @@ pub fn record(view: RecordView) -> Result<RecordBody, Problem> {
         id: view.id.to_string(),
         seq: view.seq,
         received_at: rfc3339_ms(view.received_at_ms),
-        kind: view.kind.as_str(),
+        kind: view.kind,
         entry: hex(&view.entry),
         event: RawValue::from_string(view.event).map_err(internal)?,
     })
 }
 
 /// Converts an engine error.
-#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
 pub fn problem(error: Error) -> Problem {
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status == StatusCode::NOT_FOUND && error.code() == "tenant_not_found" {
-        return Problem::tenant_not_found();
-    }
-    if status.is_server_error() {
-        tracing::error!(code = error.code(), "request failed");
-    }
-    let problem = Problem::new(status, error.code(), error.to_string());
-    match error.retry_after_ms() {
-        Some(ms) => problem.retry_after_ms(ms),
-        None => problem,
+    match error {
+        Error::UnknownTenant => Problem::tenant_not_found(),
+        Error::Append(error) => append_problem(*error),
+        error => {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            if status == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(code = error.code(), %error, "request failed");
+            }
+            Problem::new(status, error.code(), error.to_string())
+        }
     }
 }
 
 /// Converts an append error.
-#[expect(clippy::needless_pass_by_value, reason = "used as a map_err function")]
 pub fn append_problem(error: AppendError) -> Problem {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status == StatusCode::NOT_FOUND {
-        return Problem::tenant_not_found();
+    match error {
+        AppendError::UnknownTenant => Problem::tenant_not_found(),
+        AppendError::Internal(error) => problem(*error),
+        AppendError::Overloaded { retry_after_ms, .. } => {
+            Problem::new(status, error.code(), error.to_string()).retry_after_ms(retry_after_ms)
+        }
+        AppendError::Refused { errors } => refused_batch(errors),
+        error => Problem::new(status, error.code(), error.to_string()),
     }
-    let problem = Problem::new(status, error.code(), error.to_string());
-    match error.retry_after_ms() {
-        Some(ms) => problem.retry_after_ms(ms),
-        None => problem,
-    }
+}
+
+/// 422 for an atomic batch: what is wrong with which event.
+pub fn refused_batch(errors: Vec<(usize, ItemError)>) -> Problem {
+    let detail = format!("{} of the events cannot be accepted, so none was stored", errors.len());
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", detail)
+        .with_errors(errors.into_iter().map(|(index, error)| field_error(index, error)).collect())
+}
+
+/// One event's fault on the wire.
+pub fn field_error(index: usize, error: ItemError) -> FieldError {
+    FieldError { index, path: error.path, code: error.code, message: error.message }
 }
 
 /// 500 for what should not happen; the cause goes to the server's own log.

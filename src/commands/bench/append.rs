@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use attestore_disk::{AlignedBuf, BLOCK, Disk, Mode as FileMode, RealDisk};
-use attestore_engine::{Engine, Item, Mode, Principal};
+use attestore_engine::{AppendError, Engine, Item, Mode, Principal};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -119,15 +119,16 @@ struct Usage {
 }
 
 impl Usage {
-    fn look(engine: &Engine) -> Self {
-        let wal = engine.status().wal;
-        Self { at: Instant::now(), cpu_us: files::process_cpu_us(), wal_bytes: wal.written_bytes, commits: wal.commits }
+    fn look(engine: &Engine) -> Result<Self, Failure> {
+        let status = engine.status()?;
+        let (wal_bytes, commits) = (status.wal_written_bytes, status.wal_frames);
+        Ok(Self { at: Instant::now(), cpu_us: files::process_cpu_us(), wal_bytes, commits })
     }
 }
 
 fn in_process(engine: &Engine, by: &Principal, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
-    let before = Usage::look(engine);
+    let before = Usage::look(engine)?;
     let results: Vec<Result<Histogram<u64>, String>> = std::thread::scope(|scope| {
         let appenders: Vec<_> = (0..case.clients)
             .map(|client| {
@@ -139,7 +140,7 @@ fn in_process(engine: &Engine, by: &Principal, floor: &Floor, pool: &Arc<Vec<Byt
         stop.store(true, Ordering::Relaxed);
         appenders.into_iter().map(|a| a.join().unwrap_or_else(|_| Err("an appender panicked".into()))).collect()
     });
-    let after = Usage::look(engine);
+    let after = Usage::look(engine)?;
     let mut times = histogram();
     for result in results {
         times.add(result.map_err(Failure::failed)?).map_err(|e| Failure::failed(e.to_string()))?;
@@ -160,10 +161,10 @@ fn appender(engine: &Engine, by: &Principal, pool: &[Bytes], batch: usize, clien
             match engine.append("bench", by, "native", items, Mode::Each).await {
                 Ok(appended) if appended.items.iter().all(Result::is_ok) => record(&mut times, started.elapsed()),
                 Ok(_) => return Err("an event of the bench was refused".to_owned()),
-                Err(error) => match error.retry_after_ms() {
-                    Some(ms) => std::thread::sleep(Duration::from_millis(ms.min(50))),
-                    None => return Err(error.to_string()),
-                },
+                Err(AppendError::Overloaded { retry_after_ms, .. }) => {
+                    std::thread::sleep(Duration::from_millis(retry_after_ms.min(50)));
+                }
+                Err(error) => return Err(error.to_string()),
             }
         }
         Ok(())
@@ -173,7 +174,7 @@ fn appender(engine: &Engine, by: &Principal, pool: &[Bytes], batch: usize, clien
 
 async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
     let (_, secret) = engine.create_credential(
-        attestore_engine::CredentialSpec {
+        attestore_engine::credentials::CredentialSpec {
             name: "bench".into(), roles: vec![attestore_engine::Role::Ingest], tenant: Some("bench".into()), expires_at_ms: None,
         },
         &Principal::internal(),
@@ -188,9 +189,9 @@ async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Cas
     });
     let target = |path: &str| Target::new(address, path, secret.expose(), pool, case.batch);
     let nop = load::run(&target("/nop"), case.clients, case.duration / 2).await?;
-    let before = Usage::look(engine);
+    let before = Usage::look(engine)?;
     let load = load::run(&target("/v1/tenants/bench/events"), case.clients, case.duration).await?;
-    let after = Usage::look(engine);
+    let after = Usage::look(engine)?;
     let _ = stop.send(());
     server.await.map_err(|e| Failure::failed(e.to_string()))??;
     row("http", case, &load.times, &before, &after, floor, Some(per_second(nop.times.len(), nop.elapsed)))

@@ -1,5 +1,6 @@
 //! Verifies one tenant's log while the instance runs: re-hashes every record from disk against the signed checkpoint.
 
+use serde::{Serialize, Serializer};
 use attestore_tlog::{Hash, open_checkpoint, verify_consistency};
 
 use super::{Problem, records::check_tenant};
@@ -11,13 +12,14 @@ use crate::{
 };
 
 /// What verifying a tenant's log found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// Name of the log.
     pub origin: String,
     /// Number of entries verified.
     pub size: u64,
     /// Root over them.
+    #[serde(serialize_with = "as_text")]
     pub root: Hash,
     /// The signed checkpoint that was verified against.
     pub checkpoint: String,
@@ -31,6 +33,10 @@ pub struct VerifyReport {
     pub nodes: u64,
     /// What does not hold; empty if all is well.
     pub problems: Vec<Problem>,
+}
+
+fn as_text<S: Serializer>(hash: &Hash, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_str(hash)
 }
 
 impl VerifyReport {

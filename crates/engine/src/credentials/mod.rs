@@ -182,27 +182,36 @@ impl Engine {
             self.inner.tenant(tenant)?;
         }
         let _change = self.inner.credentials.change.lock();
-        self.insert(spec, by)
+        self.insert(spec, "credential.create", by)
     }
 
-    /// Creates the first credential of the instance, with every role: `None` if somebody can already administrate.
+    /// Creates the first admin credential, with every role: `None` if somebody can already administrate.
     ///
     /// # Errors
     /// Why nothing could be written.
-    pub fn bootstrap_credential(&self) -> Result<Option<(CredentialInfo, Secret)>> {
-        let _change = self.inner.credentials.change.lock();
+    pub fn first_credential(&self) -> Result<Option<(CredentialInfo, Secret)>> {
         let now_ms = self.inner.clock.now_ms();
         let administrated = |held: &Arc<Held>| held.is_live(now_ms) && held.principal.is_instance_admin();
         if self.inner.credentials.by_id.read().values().any(administrated) {
             return Ok(None);
         }
+        self.bootstrap_credential().map(Some)
+    }
+
+    /// Creates an admin credential with every role on nobody's behalf, whoever else can administrate: for the first start,
+    /// and to replace a lost one. Whoever calls this holds the data directory and its root key.
+    ///
+    /// # Errors
+    /// Why nothing could be written.
+    pub fn bootstrap_credential(&self) -> Result<(CredentialInfo, Secret)> {
+        let _change = self.inner.credentials.change.lock();
         let spec = CredentialSpec {
             name: "bootstrap".to_owned(),
             roles: Role::ALL.to_vec(),
             tenant: None,
             expires_at_ms: None,
         };
-        self.insert(spec, &Principal::internal()).map(Some)
+        self.insert(spec, "credential.bootstrap", &Principal::internal())
     }
 
     /// Lists the credentials that `by` may manage, ascending by id, at most `limit` after `after`.
@@ -246,7 +255,7 @@ impl Engine {
         self.store(key, row).map(|held| held.info())
     }
 
-    fn insert(&self, spec: CredentialSpec, by: &Principal) -> Result<(CredentialInfo, Secret)> {
+    fn insert(&self, spec: CredentialSpec, action: &str, by: &Principal) -> Result<(CredentialInfo, Secret)> {
         let (id, secret, hash) = generate(&*self.inner.entropy);
         let mut roles = spec.roles;
         roles.sort_unstable();
@@ -261,7 +270,7 @@ impl Engine {
             expires_at_ms: spec.expires_at_ms,
             revoked_at_ms: None,
         };
-        self.log("credential.create", "create", text(&id), &row, by)?;
+        self.log(action, "create", text(&id), &row, by)?;
         let held = self.store(id, row)?;
         Ok((held.info(), secret))
     }

@@ -31,6 +31,11 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 4] = [Self::Admin, Self::Ingest, Self::Reader, Self::Investigator];
 
+    /// Finds the role of a name on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
     /// Returns the name used on the wire.
     pub const fn name(self) -> &'static str {
         match self {

@@ -65,6 +65,10 @@ impl Engine {
         for entry in names.range::<&str>((from, Bound::Unbounded)).map_err(storage)?.take(limit) {
             let (_, id) = entry.map_err(storage)?;
             let id = TenantId::from_bytes(*id.value());
+            if let Some(tenant) = self.inner.tenants.get(&id) {
+                found.push(TenantInfo::of(&tenant));
+                continue;
+            }
             let row = rows.get(id.as_bytes()).map_err(storage)?;
             let row = row.ok_or_else(|| Error::damage("catalog", 0, format!("tenant {id} has no row")))?;
             found.push(TenantInfo::of_row(&id, &json(row.value())?));

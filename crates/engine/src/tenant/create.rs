@@ -22,19 +22,30 @@ pub struct TenantInfo {
     pub epoch: u32,
     /// When it was made, Unix milliseconds.
     pub created_ms: u64,
+    /// Number of durable records.
+    pub size: u64,
+    /// Root over them, hex.
+    pub root: String,
+    /// Why appends are refused, if they are.
+    pub refuses_appends: Option<String>,
 }
 
 impl TenantInfo {
     pub(crate) fn of(tenant: &Tenant) -> Self {
+        let view = tenant.view();
         Self {
             name: tenant.name.clone(),
             id: tenant.id.to_string(),
             origin: tenant.origin.clone(),
             epoch: tenant.epoch,
             created_ms: tenant.created_ms,
+            size: view.size,
+            root: hex(view.root.as_bytes()),
+            refuses_appends: tenant.rolled_back(),
         }
     }
 
+    /// What is told of a tenant that is not in memory: it has no tail.
     pub(crate) fn of_row(id: &TenantId, row: &TenantRow) -> Self {
         Self {
             name: row.name.clone(),
@@ -42,6 +53,9 @@ impl TenantInfo {
             origin: row.origin.clone(),
             epoch: row.epoch,
             created_ms: row.created_ms,
+            size: row.flushed,
+            root: row.root.clone(),
+            refuses_appends: None,
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! JSON text is only cut here; what an event may contain is decided by `attestore-record`.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use attestore_record::mapping::Mapping;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
@@ -97,10 +100,14 @@ fn position(error: &serde_json::Error) -> String {
 /// 400 `unknown_mapping`.
 pub fn mapping(name: Option<&str>) -> Result<Option<&'static Mapping>, Problem> {
     let Some(name) = name else { return Ok(None) };
-    Mapping::builtin(name).map(Some).ok_or_else(|| {
-        Problem::bad_request("unknown_mapping", "no such mapping preset; there is: cloudtrail")
+    PRESETS.get(name).map(Some).ok_or_else(|| {
+        let names: Vec<_> = Mapping::builtin_names().collect();
+        Problem::bad_request("unknown_mapping", format!("no such mapping preset; there is: {}", names.join(", ")))
     })
 }
+
+static PRESETS: LazyLock<HashMap<&'static str, Mapping>> =
+    LazyLock::new(|| Mapping::builtin_names().filter_map(|name| Some((name, Mapping::builtin(name)?))).collect());
 
 /// The `Idempotency-Key` header of a request (draft-ietf-httpapi-idempotency-key-header-06), quoted or bare.
 ///

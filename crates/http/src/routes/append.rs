@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{Caller, WRITERS};
+use crate::auth::Caller;
 use crate::problem::{FieldError, Problem};
 use crate::server::App;
 use crate::wire::{self, Tree};
@@ -111,7 +111,7 @@ pub async fn append(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let principal = caller.on_tenant(&tenant, WRITERS)?;
+    let principal = caller.writer(&tenant)?;
     let mode = mode(&headers)?;
     let mapping = items::mapping(query.mapping.as_deref())?;
     let request_key = items::idempotency_key(&headers)?;
@@ -134,16 +134,16 @@ pub async fn append(
             }
             Err(error) => refused.push((
                 index,
-                ItemError { code: error.code(), path: error.path().to_owned(), message: error.to_string(), status: 400 },
+                ItemError { code: "invalid_mapping_input", path: error.path, message: error.message, status: 422 },
             )),
         }
     }
     if mode == Mode::Atomic && !refused.is_empty() {
-        return Err(refused_batch(refused));
+        return Err(wire::refused_batch(refused));
     }
     let protocol = query.mapping.as_deref().unwrap_or("native");
-    let appended = app.engine().append(&tenant, principal, protocol, batch, mode).await.map_err(wire::append_problem)?;
-    answer(appended, refused, split.single, mode)
+    let appended = app.engine().append(&tenant, &principal, protocol, batch, mode).await.map_err(wire::append_problem)?;
+    answer(appended, refused, split.single)
 }
 
 fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
@@ -159,7 +159,6 @@ fn answer(
     appended: Appended,
     refused: Vec<(usize, ItemError)>,
     single: bool,
-    mode: Mode,
 ) -> Result<Response, Problem> {
     let total = appended.items.len() + refused.len();
     let mut results: Vec<Option<Result<Receipt, ItemError>>> = (0..total).map(|_| None).collect();
@@ -174,9 +173,9 @@ fn answer(
     }
     let results: Vec<_> = results.into_iter().flatten().collect();
     let failed = results.iter().any(Result::is_err);
-    if failed && (single || mode == Mode::Atomic) {
+    if failed && single {
         let faults = results.into_iter().enumerate().filter_map(|(i, r)| Some((i, r.err()?))).collect();
-        return Err(if single { refused_single(faults) } else { refused_batch(faults) });
+        return Err(refused_single(faults));
     }
     let fresh = results.iter().any(|r| matches!(r, Ok(receipt) if !receipt.duplicate));
     let receipt = match results.first() {
@@ -192,7 +191,7 @@ fn answer(
                 status: if receipt.duplicate { 200 } else { 201 },
                 receipt: receipt_body(&receipt),
             },
-            Err(error) => ItemBody::Refused { index, status: error.status, error: field_error(index, error) },
+            Err(error) => ItemBody::Refused { index, status: error.status, error: wire::field_error(index, error) },
         })
         .collect();
     let body = AppendBody {
@@ -218,23 +217,9 @@ fn receipt_body(receipt: &Receipt) -> ReceiptBody {
     }
 }
 
-fn field_error(index: usize, error: ItemError) -> FieldError {
-    FieldError { index, path: error.path, code: error.code, message: error.message }
-}
-
 fn refused_single(mut faults: Vec<(usize, ItemError)>) -> Problem {
     let Some((index, error)) = faults.pop() else { return wire::internal("a refusal without a fault") };
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
     let place = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
-    Problem::new(status, error.code, format!("{place}{}", error.message)).with_errors(vec![field_error(index, error)])
-}
-
-fn refused_batch(faults: Vec<(usize, ItemError)>) -> Problem {
-    let count = faults.len();
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "batch_refused",
-        format!("{count} of the events cannot be accepted, so none was stored"),
-    )
-    .with_errors(faults.into_iter().map(|(i, e)| field_error(i, e)).collect())
+    Problem::new(status, error.code, format!("{place}{}", error.message)).with_errors(vec![wire::field_error(index, error)])
 }

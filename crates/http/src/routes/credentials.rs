@@ -1,6 +1,7 @@
 //! `/v1/tenants/{t}/credentials`: make, list and revoke the credentials of one tenant.
 
-use attestore_engine::{CredentialInfo, CredentialSpec, Role};
+use attestore_engine::{Error, Role};
+use attestore_engine::credentials::{CredentialInfo, CredentialSpec};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -9,7 +10,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::{ADMINS, Caller};
+use crate::auth::Caller;
 use crate::body;
 use crate::problem::Problem;
 use crate::server::App;
@@ -71,7 +72,7 @@ impl From<CredentialInfo> for CredentialBody {
         Self {
             id: info.id,
             name: info.name,
-            roles: info.roles.iter().map(|r| r.as_str()).collect(),
+            roles: info.roles.iter().map(|r| r.name()).collect(),
             tenant: info.tenant,
             created_at: wire::rfc3339_ms(info.created_ms),
             expires_at: info.expires_at_ms.map(wire::rfc3339_ms),
@@ -101,7 +102,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.on_tenant(&tenant, ADMINS)?.clone();
+    let principal = caller.admin(&tenant)?;
     let bytes = body::read(&headers, body, &app.settings().body).await?;
     let invalid = |detail: String| Problem::bad_request("invalid_credential", detail);
     let wanted: CredentialBodyIn =
@@ -115,7 +116,7 @@ pub async fn create(
     let roles = wanted
         .roles
         .iter()
-        .map(|name| name.parse::<Role>().map_err(|_| invalid("roles: there are admin, ingest, reader, investigator".into())))
+        .map(|name| Role::from_name(name).ok_or_else(|| invalid("roles: there are admin, ingest, reader, investigator".into())))
         .collect::<Result<_, _>>()?;
     let expires_at_ms = match &wanted.expires_at {
         None => None,
@@ -148,11 +149,13 @@ pub async fn list(
     caller: Caller,
     Path(tenant): Path<String>,
 ) -> Result<Json<CredentialsBody>, Problem> {
-    caller.on_tenant(&tenant, ADMINS)?;
+    let principal = caller.admin(&tenant)?;
     let engine = app.engine().clone();
     let infos = wire::blocking(move || {
-        engine.tenant_info(&tenant)?;
-        engine.list_credentials(Some(&tenant))
+        engine.tenant(&tenant)?;
+        let mut all = engine.list_credentials(&principal, None, usize::MAX)?;
+        all.retain(|credential| credential.tenant.as_deref() == Some(&tenant));
+        Ok(all)
     })
     .await?;
     Ok(Json(CredentialsBody { items: infos.into_iter().map(CredentialBody::from).collect(), cursor: None }))
@@ -175,8 +178,15 @@ pub async fn revoke(
     caller: Caller,
     Path((tenant, credential)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let principal = caller.on_tenant(&tenant, ADMINS)?.clone();
+    let principal = caller.admin(&tenant)?;
     let engine = app.engine().clone();
-    wire::blocking(move || engine.revoke_credential(&credential, Some(&tenant), &principal)).await?;
+    wire::blocking(move || {
+        // A credential of another tenant is as unknown here as one that does not exist.
+        let all = engine.list_credentials(&principal, None, usize::MAX)?;
+        if !all.iter().any(|c| c.id == credential && c.tenant.as_deref() == Some(&tenant)) {
+            return Err(Error::NotFound("credential"));
+        }
+        engine.revoke_credential(&credential, &principal)
+    }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

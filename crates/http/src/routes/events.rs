@@ -1,6 +1,7 @@
 //! `GET /v1/tenants/{t}/events` and below: search, one record, its proof.
 
-use attestore_engine::{Order, SearchRequest, Which};
+use attestore_engine::read::Which;
+use attestore_engine::search::{Order, SearchRequest};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, header};
@@ -8,7 +9,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{Caller, READERS};
+use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire::{self, RecordBody};
@@ -72,7 +73,7 @@ pub async fn search(
     Path(tenant): Path<String>,
     Query(query): Query<EventsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.on_tenant(&tenant, READERS)?.clone();
+    let principal = caller.reader(&tenant)?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::bad_request("invalid_limit", format!("limit must be 1 to {LIMIT_MAX}")));
@@ -92,9 +93,9 @@ pub async fn search(
         want_count: query.count.unwrap_or(false),
     };
     let engine = app.engine().clone();
-    let page = wire::blocking(move || engine.search(&tenant, &principal, request)).await?;
+    let page = wire::blocking(move || engine.search(&tenant, &principal, &request)).await?;
     let items = page.items.into_iter().map(wire::record).collect::<Result<_, _>>()?;
-    let tree = wire::Tree { origin: page.origin, size: page.size, root: String::new() };
+    let tree = wire::Tree { origin: page.tree.origin, size: page.tree.size, root: String::new() };
     Ok((NO_STORE, Json(EventsBody { items, cursor: page.cursor, count: page.count, tree })))
 }
 
@@ -116,7 +117,7 @@ pub async fn get(
     caller: Caller,
     Path((tenant, record)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.on_tenant(&tenant, READERS)?.clone();
+    let principal = caller.reader(&tenant)?;
     let which = which(&record)?;
     let engine = app.engine().clone();
     let view = wire::blocking(move || engine.get(&tenant, &principal, which)).await?;
@@ -141,7 +142,7 @@ pub async fn proof(
     caller: Caller,
     Path((tenant, record)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.on_tenant(&tenant, READERS)?.clone();
+    let principal = caller.reader(&tenant)?;
     let which = which(&record)?;
     let engine = app.engine().clone();
     let text = wire::blocking(move || engine.proof(&tenant, &principal, which)).await?;

@@ -1,6 +1,6 @@
 //! `/v1/tenants/{t}/log/…`: the tenant's log as C2SP tlog-tiles, and consistency proofs.
 
-use attestore_tlog::Tile;
+use attestore_tlog::TilePath;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{Caller, READERS};
+use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
@@ -34,7 +34,7 @@ pub async fn checkpoint(
     caller: Caller,
     Path(tenant): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    caller.on_tenant(&tenant, READERS)?;
+    caller.reader(&tenant)?;
     let engine = app.engine().clone();
     let text = wire::blocking(move || engine.checkpoint(&tenant)).await?;
     Ok(([TEXT, (header::CACHE_CONTROL, "no-store")], text))
@@ -57,7 +57,7 @@ pub async fn vkey(
     caller: Caller,
     Path(tenant): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    caller.on_tenant(&tenant, READERS)?;
+    caller.reader(&tenant)?;
     let engine = app.engine().clone();
     let text = wire::blocking(move || engine.vkey(&tenant)).await?;
     Ok(([TEXT], format!("{text}\n")))
@@ -81,12 +81,20 @@ pub async fn tile(
     caller: Caller,
     Path((tenant, path)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    caller.on_tenant(&tenant, READERS)?;
-    let tile = Tile::parse(&format!("tile/{path}"))
+    caller.reader(&tenant)?;
+    let tile: TilePath = format!("tile/{path}")
+        .parse()
         .map_err(|_| Problem::bad_request("invalid_tile", "not a tile path of C2SP tlog-tiles"))?;
     let engine = app.engine().clone();
-    let full = tile.is_full();
-    let bytes = wire::blocking(move || engine.tile(&tenant, &tile)).await?;
+    let full = match tile {
+        TilePath::Tile(tile) => tile.is_full(),
+        TilePath::Entries(bundle) => bundle.is_full(),
+    };
+    let bytes = wire::blocking(move || match tile {
+        TilePath::Tile(tile) => engine.tile(&tenant, tile.level(), tile.index(), tile.width()),
+        TilePath::Entries(bundle) => engine.entries(&tenant, bundle.index(), bundle.width()),
+    })
+    .await?;
     // What a full tile holds never changes; it still belongs to one caller.
     let cache = if full { "private, max-age=31536000, immutable" } else { "no-store" };
     Ok(([OCTETS, (header::CACHE_CONTROL, cache)], bytes).into_response())
@@ -132,9 +140,15 @@ pub async fn consistency(
     Path(tenant): Path<String>,
     Query(query): Query<ConsistencyQuery>,
 ) -> Result<Json<ConsistencyBody>, Problem> {
-    caller.on_tenant(&tenant, READERS)?;
+    caller.reader(&tenant)?;
     let engine = app.engine().clone();
-    let proof = wire::blocking(move || engine.consistency(&tenant, query.from, query.to)).await?;
-    let hashes = proof.hashes.iter().map(|h| wire::hex(h.as_ref())).collect();
+    let proof = wire::blocking(move || {
+        let to = match query.to {
+            Some(to) => to,
+            None => engine.tenant(&tenant)?.size,
+        };
+        engine.consistency(&tenant, query.from, to)
+    }).await?;
+    let hashes = proof.hashes.iter().map(|h| wire::hex(h.as_bytes())).collect();
     Ok(Json(ConsistencyBody { from: proof.from, to: proof.to, proof: hashes }))
 }

@@ -1,5 +1,6 @@
 //! `/livez`, `/readyz`, `/metrics`, `/openapi.json`: for those who run the server.
 
+use attestore_engine::status::Reason;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -7,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::metrics;
 use crate::server::App;
+use crate::wire;
 
 /// Whether the server can do its work, and what is wrong or weaker than it should be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,19 +33,26 @@ pub async fn livez() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = ReadyBody), (status = 503, body = ReadyBody)))]
 pub async fn readyz(State(app): State<App>) -> Response {
-    let reasons: Vec<String> = match app.engine().ready() {
-        Ok(()) => Vec::new(),
-        Err(reasons) => reasons.iter().map(ToString::to_string).collect(),
+    let engine = app.engine().clone();
+    let status = match wire::blocking(move || engine.status()).await {
+        Ok(status) => status,
+        Err(problem) => return problem.into_response(),
     };
-    let ready = reasons.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyBody { ready, reasons, warnings: app.engine().warnings() })).into_response()
+    let (blocking, warnings): (Vec<_>, Vec<_>) = status.reasons.into_iter().partition(|reason| reason.blocks);
+    let text = |reasons: Vec<Reason>| reasons.into_iter().map(|r| format!("{}: {}", r.code, r.message)).collect();
+    let ready = blocking.is_empty();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(ReadyBody { ready, reasons: text(blocking), warnings: text(warnings) })).into_response()
 }
 
 /// Metrics in the Prometheus text format; no tenant, actor or event value is ever a label.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(app): State<App>) -> Response {
-    app.engine().update_metrics();
+pub async fn show_metrics(State(app): State<App>) -> Response {
+    let engine = app.engine().clone();
+    match wire::blocking(move || engine.status()).await {
+        Ok(status) => metrics::gauges(&status),
+        Err(problem) => return problem.into_response(),
+    }
     let text = app.metrics().map(|handle| handle.render()).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -1,6 +1,6 @@
 //! `/v1/tenants`: make, see and list tenants.
 
-use attestore_engine::TenantInfo;
+use attestore_engine::tenant::TenantInfo;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{ADMINS, Caller};
+use crate::auth::Caller;
 use crate::body;
 use crate::problem::Problem;
 use crate::server::App;
@@ -47,11 +47,11 @@ impl From<TenantInfo> for TenantBody {
     fn from(info: TenantInfo) -> Self {
         Self {
             name: info.name,
-            id: info.id.to_string(),
+            id: info.id,
             origin: info.origin,
             created_at: wire::rfc3339_ms(info.created_ms),
             size: info.size,
-            root: wire::hex(&info.root),
+            root: info.root,
             refuses_appends: info.refuses_appends,
         }
     }
@@ -78,7 +78,7 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.on_instance(ADMINS)?.clone();
+    let principal = caller.instance_admin()?;
     let bytes = body::read(&headers, body, &app.settings().body).await?;
     if !bytes.trim_ascii().is_empty() {
         let TenantSpec {} = serde_json::from_slice(&bytes)
@@ -106,9 +106,9 @@ pub async fn get(
     caller: Caller,
     Path(tenant): Path<String>,
 ) -> Result<Json<TenantBody>, Problem> {
-    caller.on_tenant(&tenant, attestore_engine::Role::ALL)?;
+    caller.of_tenant(&tenant)?;
     let engine = app.engine().clone();
-    let info = wire::blocking(move || engine.tenant_info(&tenant)).await?;
+    let info = wire::blocking(move || engine.tenant(&tenant)).await?;
     Ok(Json(info.into()))
 }
 
@@ -153,7 +153,7 @@ pub async fn list(
     let engine = app.engine().clone();
     let own = caller.0.tenant.clone();
     let infos = wire::blocking(move || match own {
-        Some(own) => engine.tenant_info(&own).map(|info| vec![info]),
+        Some(own) => engine.tenant(&own).map(|info| vec![info]),
         None => engine.tenants(query.cursor.as_deref(), limit),
     })
     .await?;
