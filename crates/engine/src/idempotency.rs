@@ -10,7 +10,7 @@ use attestore_keys::{Key, derive};
 use attestore_record::RecordId;
 use hashbrown::HashMap;
 
-pub(crate) use lookup::lookup;
+pub(crate) use lookup::{Filters, lookup};
 
 use crate::tenant::Idempotency;
 

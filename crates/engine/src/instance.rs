@@ -72,6 +72,7 @@ pub struct Inner {
     pub(crate) heads: Heads,
     pub(crate) readers: Readers,
     pub(crate) search: Search,
+    pub(crate) filters: crate::idempotency::Filters,
     pub(crate) wal: WalFiles,
     pub(crate) queue: Queue,
     /// The committer; whoever holds the lock commits. Taken away for good when the engine stops.

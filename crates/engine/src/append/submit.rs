@@ -140,11 +140,12 @@ fn refuse_all(slots: &[Slot]) -> Result<(), AppendError> {
 fn look_up(inner: &Inner, tenant: &Arc<Tenant>, slots: &mut [Slot], now_ms: u64) -> Result<u64> {
     // The round first: a flush that ends in between makes the committer send the append back.
     let round = tenant.core.lock().round;
-    let view = tenant.view();
     for slot in slots {
         let Slot::Draft(draft) = &*slot else { continue };
         let Some(own) = draft.idempotency else { continue };
-        if let Some(first) = idempotency::lookup(inner, tenant, &view, own.key, now_ms)? {
+        let first =
+            crate::read::snapshot(tenant, |view| idempotency::lookup(inner, tenant, view, &own, now_ms))?;
+        if let Some(first) = first {
             *slot = super::assign::answer(&first, &own);
         }
     }

@@ -80,6 +80,7 @@ impl Engine {
             heads: Heads::new(register),
             readers: Readers::new(settings.block_cache_bytes),
             search: Search::new(settings.index_cache_bytes, settings.indexing),
+            filters: crate::idempotency::Filters::new(),
             wal: WalFiles::new(settings.wal_budget_bytes),
             queue: Queue::new(),
             committer: Mutex::new(Committer::new(None)),

@@ -18,6 +18,8 @@ pub(crate) struct Model {
 #[derive(Default)]
 pub(crate) struct Log {
     acknowledged: Vec<Acknowledged>,
+    /// Seqs of what came with an idempotency key.
+    keys: BTreeMap<u32, u64>,
     /// How many records an append without answer had.
     in_doubt: u64,
 }
@@ -34,6 +36,7 @@ impl Model {
         engine: &Engine,
         tenant: &str,
         events: Vec<String>,
+        key: Option<u32>,
     ) -> Result<(), String> {
         let log = self.tenants.entry(tenant.to_owned()).or_default();
         let count = events.len() as u64;
@@ -48,6 +51,10 @@ impl Model {
         log.in_doubt = 0;
         for item in appended.items {
             let receipt = item.unwrap();
+            if let Some(key) = key {
+                let first = *log.keys.entry(key).or_insert(receipt.seq);
+                assert_eq!(receipt.seq, first, "key {key} stands for one record");
+            }
             if receipt.duplicate {
                 let first = &log.acknowledged[usize::try_from(receipt.seq).unwrap()].receipt;
                 assert_eq!((first.id, first.entry), (receipt.id, receipt.entry), "a repetition");
@@ -110,7 +117,7 @@ impl Model {
         }
         log.in_doubt = 0;
         assert_eq!((report.size, report.root), (tree.size(), tree.root()), "{name}: root from the entries");
-        self.append(engine, name, vec![r#"{"action":"a.check","actor":{"type":"service","id":"s"}}"#.into()])
+        self.append(engine, name, vec![r#"{"action":"a.check","actor":{"type":"service","id":"s"}}"#.into()], None)
             .unwrap_or_else(|error| panic!("{name}: the next append: {error}"));
     }
 }

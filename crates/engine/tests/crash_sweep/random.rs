@@ -54,12 +54,16 @@ fn step(dice: &Dice) -> Step {
         4 => Step::Tick,
         5 => Step::Checkpoint(tenant),
         6 => Step::Later(dice.roll(200_000)),
-        kind => Step::Append {
+        7 => {
+            let key = u32::try_from(dice.roll(4)).unwrap();
+            Step::Append { tenant, count: 1, bytes: 10, subject: 1, key: Some(key) }
+        }
+        _ => Step::Append {
             tenant,
             count: 1 + usize::try_from(dice.roll(6)).unwrap(),
             bytes: usize::try_from(dice.roll(2500)).unwrap(),
             subject: u32::try_from(dice.roll(5)).unwrap(),
-            key: (kind == 7).then_some(u32::try_from(dice.roll(1_000_000)).unwrap()),
+            key: None,
         },
     }
 }

@@ -48,6 +48,9 @@ pub(crate) fn canonical() -> Vec<Step> {
         append("acme", 1, 50, 6),
         Step::FlushTenant("acme"),
         append("acme", 1, 50, 6),
+        Step::Append { tenant: "acme", count: 1, bytes: 10, subject: 1, key: Some(7) },
+        Step::FlushTenant("acme"),
+        Step::Append { tenant: "acme", count: 1, bytes: 10, subject: 1, key: Some(7) },
     ]
 }
 
@@ -76,7 +79,7 @@ fn take(world: &World, engine: &Engine, model: &mut Model, step: &Step) -> Resul
                 return Ok(());
             }
             let events = (0..*count).map(|index| event(index, *bytes, *subject, *key)).collect();
-            model.append(engine, tenant, events)?;
+            model.append(engine, tenant, events, *key)?;
         }
         Step::Flush => drop(engine.flush().map_err(text)?),
         Step::FlushTenant(name) => {
