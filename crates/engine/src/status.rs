@@ -54,7 +54,13 @@ impl Engine {
     /// What the catalog says.
     pub fn status(&self) -> Result<Status> {
         let inner = &self.inner;
-        let tenants = inner.catalog.read()?.open_table(tables::TENANTS).map_err(storage)?.len().map_err(storage)?;
+        let tenants = inner
+            .catalog
+            .read()?
+            .open_table(tables::TENANTS)
+            .map_err(storage)?
+            .len()
+            .map_err(storage)?;
         let loaded = inner.loaded_tenants();
         Ok(Status {
             tenants,
@@ -76,26 +82,52 @@ impl Engine {
     /// # Errors
     /// Everything that keeps it from doing so. What does not is in [`Status::reasons`] only.
     pub fn ready(&self) -> std::result::Result<(), Vec<Reason>> {
-        let blocking: Vec<Reason> = self.reasons().into_iter().filter(|reason| reason.blocks).collect();
-        if blocking.is_empty() { Ok(()) } else { Err(blocking) }
+        let blocking: Vec<Reason> = self
+            .reasons()
+            .into_iter()
+            .filter(|reason| reason.blocks)
+            .collect();
+        if blocking.is_empty() {
+            Ok(())
+        } else {
+            Err(blocking)
+        }
     }
 
     fn reasons(&self) -> Vec<Reason> {
         let inner = &self.inner;
         let mut reasons = Vec::new();
-        let mut note = |blocks, code, message: String| reasons.push(Reason { code, message, blocks });
+        let mut note = |blocks, code, message: String| {
+            reasons.push(Reason {
+                code,
+                message,
+                blocks,
+            })
+        };
         if let Some(reason) = inner.stopped() {
             note(true, "stopped", reason);
         }
         inner.guard.sample(inner);
         if inner.guard.is_full() {
-            note(true, "no_space", "the reserve of free space was reached".to_owned());
+            note(
+                true,
+                "no_space",
+                "the reserve of free space was reached".to_owned(),
+            );
         }
         if let Some(ahead_ms) = inner.guard.clock_ahead_ms(&*inner.clock) {
-            note(true, "clock_jump", format!("the clock stepped {ahead_ms} ms ahead"));
+            note(
+                true,
+                "clock_jump",
+                format!("the clock stepped {ahead_ms} ms ahead"),
+            );
         }
         if inner.wal.over_budget() {
-            note(false, "wal_budget", "flushes do not keep up with appends".to_owned());
+            note(
+                false,
+                "wal_budget",
+                "flushes do not keep up with appends".to_owned(),
+            );
         }
         for tenant in inner.loaded_tenants() {
             if let Some(reason) = tenant.rolled_back() {

@@ -74,10 +74,19 @@ impl FsckReport {
 /// report.
 pub fn fsck(parts: &Parts, progress: &mut dyn FnMut(&Path, u64, u64)) -> Result<FsckReport, OpenError> {
     if !parts.disk.exists(Path::new("catalog"))? {
-        return Err(OpenError::Io(io::Error::new(io::ErrorKind::NotFound, "there is no catalog here")));
+        return Err(OpenError::Io(io::Error::new(
+            io::ErrorKind::NotFound,
+            "there is no catalog here",
+        )));
     }
-    let _lock = parts.disk.try_lock(Path::new("attestore.lock"))?.ok_or(OpenError::InUse)?;
-    let mut check = Fsck { report: FsckReport::default(), progress };
+    let _lock = parts
+        .disk
+        .try_lock(Path::new("attestore.lock"))?
+        .ok_or(OpenError::InUse)?;
+    let mut check = Fsck {
+        report: FsckReport::default(),
+        progress,
+    };
     check.raw(parts)?;
     check.whole(parts);
     check.report.problems.dedup();
@@ -100,9 +109,10 @@ impl Fsck<'_> {
     fn open_problem(&mut self, error: &OpenError) {
         let problem = match error {
             OpenError::Damage { path, offset, reason } => Problem::damage(path, *offset, reason.clone()),
-            OpenError::Key(reason) => {
-                Problem { kind: ProblemKind::Key, ..Problem::damage("keys", 0, reason.clone()) }
-            }
+            OpenError::Key(reason) => Problem {
+                kind: ProblemKind::Key,
+                ..Problem::damage("keys", 0, reason.clone())
+            },
             other => Problem::damage("", 0, other.to_string()),
         };
         self.problem(problem);
@@ -126,7 +136,11 @@ impl Fsck<'_> {
             Ok(tree) => {
                 self.report.counts.key_pages = tree.pages;
                 for damage in tree.damage {
-                    self.problem(Problem::damage("catalog", 0, format!("key page {:?}: {}", damage.page, damage.reason)));
+                    self.problem(Problem::damage(
+                        "catalog",
+                        0,
+                        format!("key page {:?}: {}", damage.page, damage.reason),
+                    ));
                 }
             }
             Err(error) => self.problem(Problem::of(&error, "catalog")),
@@ -157,7 +171,10 @@ impl Fsck<'_> {
                 self.problem(Problem::damage(damage.path, damage.offset, damage.reason));
             }
             Err(StorageError::Io(error)) => return Err(error.into()),
-            Err(error) => self.problem(Problem { kind: ProblemKind::Key, ..Problem::damage("catalog", 0, error.to_string()) }),
+            Err(error) => self.problem(Problem {
+                kind: ProblemKind::Key,
+                ..Problem::damage("catalog", 0, error.to_string())
+            }),
         }
         Ok(())
     }
@@ -170,7 +187,10 @@ impl Fsck<'_> {
             file_keys: &CatalogKeys(catalog),
             section_keys: &keys,
             low: row.wal_low,
-            claimed: Some(Position { wal: row.durable.wal, offset: row.durable.offset }),
+            claimed: Some(Position {
+                wal: row.durable.wal,
+                offset: row.durable.offset,
+            }),
         };
         let mut frames = 0;
         match attestore_wal::scan(&source, &mut |_| frames += 1) {
@@ -193,10 +213,20 @@ impl Fsck<'_> {
     }
 
     /// Reads every row, and every sealed file that one names; returns the paths that are named.
-    fn tables(&mut self, parts: &Parts, disk: &Arc<dyn Disk>, catalog: &Arc<Catalog>) -> Result<BTreeSet<PathBuf>> {
+    fn tables(
+        &mut self,
+        parts: &Parts,
+        disk: &Arc<dyn Disk>,
+        catalog: &Arc<Catalog>,
+    ) -> Result<BTreeSet<PathBuf>> {
         let txn = catalog.read()?;
         let mut named = BTreeSet::new();
-        for row in txn.open_table(tables::WAL).map_err(storage)?.iter().map_err(storage)? {
+        for row in txn
+            .open_table(tables::WAL)
+            .map_err(storage)?
+            .iter()
+            .map_err(storage)?
+        {
             let (number, row) = row.map_err(storage)?;
             let _: WalRow = json(row.value())?;
             named.insert(attestore_wal::file_path(number.value()));
@@ -212,7 +242,9 @@ impl Fsck<'_> {
             let files = files(&txn, id)?;
             named.extend(files.iter().map(|row| row.path.clone()));
             match Tenant::load(catalog, &**disk, &*parts.entropy, *id) {
-                Ok(tenant) => files.iter().for_each(|row| self.sealed(parts, catalog, &tenant, row)),
+                Ok(tenant) => files
+                    .iter()
+                    .for_each(|row| self.sealed(parts, catalog, &tenant, row)),
                 Err(error) => self.problem(Problem::of(&error, dir)),
             }
         }
@@ -246,7 +278,10 @@ impl Fsck<'_> {
                     if !FOREIGN.iter().any(|name| path == Path::new(name)) {
                         folders.push(path);
                     }
-                } else if !named.contains(&path) && !is_freed(&folder, &entry.name) && !OWN.iter().any(|name| path == Path::new(name)) {
+                } else if !named.contains(&path)
+                    && !is_freed(&folder, &entry.name)
+                    && !OWN.iter().any(|name| path == Path::new(name))
+                {
                     self.problem(Problem {
                         kind: ProblemKind::Stray,
                         ..Problem::damage(path, 0, "nothing names this file")
@@ -264,8 +299,15 @@ impl Fsck<'_> {
             path: at.path.clone(),
         });
         let disk: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::clone(&parts.disk)));
-        let copy = Parts { disk, register, ..parts.clone() };
-        let settings = Settings { indexing: false, ..Settings::default() };
+        let copy = Parts {
+            disk,
+            register,
+            ..parts.clone()
+        };
+        let settings = Settings {
+            indexing: false,
+            ..Settings::default()
+        };
         let engine = match Engine::open_as(copy, settings, OpenMode::Inline) {
             Ok((engine, _)) => engine,
             Err(error) => return self.open_problem(&error),
@@ -287,13 +329,21 @@ impl Fsck<'_> {
 
     fn tenant(&mut self, inner: &Inner, tenant: &Arc<Tenant>) {
         let dir = tenant.dir();
-        let checked = check_tenant(inner, tenant, &tenant.view(), &mut |done, all| (self.progress)(&dir, done, all));
+        let checked = check_tenant(inner, tenant, &tenant.view(), &mut |done, all| {
+            (self.progress)(&dir, done, all)
+        });
         self.report.counts.records += checked.records;
         self.report.counts.nodes += checked.nodes;
-        checked.problems.into_iter().for_each(|problem| self.problem(problem));
+        checked
+            .problems
+            .into_iter()
+            .for_each(|problem| self.problem(problem));
         if let Some(reason) = tenant.rolled_back() {
             let reason = format!("tenant {}: {reason}", tenant.name);
-            self.problem(Problem { kind: ProblemKind::Rollback, ..Problem::damage(dir, 0, reason) });
+            self.problem(Problem {
+                kind: ProblemKind::Rollback,
+                ..Problem::damage(dir, 0, reason)
+            });
         }
     }
 
@@ -315,7 +365,10 @@ impl Fsck<'_> {
                     if head.size > 0 && !named.iter().any(|info| info.origin == origin) {
                         let reason = format!("the log {origin} of {} entries is gone", head.size);
                         let problem = Problem::damage(at.path.clone(), 0, reason);
-                        self.report.problems.push(Problem { kind: ProblemKind::Rollback, ..problem });
+                        self.report.problems.push(Problem {
+                            kind: ProblemKind::Rollback,
+                            ..problem
+                        });
                     }
                 }
             }
@@ -331,11 +384,17 @@ fn scan_sealed(
 ) -> Result<Vec<attestore_segment::Damage>> {
     let meta = readers::meta(tenant, row)?;
     let context = file_context(tenant, meta.id, row.is_part());
-    let key = catalog.key(attestore_keys::Slot(row.slot), &context, Some(&tenant.keys.tenant))?;
-    let file = disk.open(&row.path, Mode::Read).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
-        _ => error.into(),
-    })?;
+    let key = catalog.key(
+        attestore_keys::Slot(row.slot),
+        &context,
+        Some(&tenant.keys.tenant),
+    )?;
+    let file = disk
+        .open(&row.path, Mode::Read)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
+            _ => error.into(),
+        })?;
     let container = Container::open(file, &row.path, row.offset, row.length, &key, &meta);
     Ok(container.map_err(readers::segment_error)?.scan())
 }
@@ -352,7 +411,10 @@ fn tenants(txn: &ReadTransaction) -> Result<Vec<(TenantId, TenantRow)>> {
 
 fn files(txn: &ReadTransaction, id: &TenantId) -> Result<Vec<FileRow>> {
     let table = txn.open_table(tables::FILES).map_err(storage)?;
-    let (first, last) = ((id.as_bytes(), 0, 0, 0), (id.as_bytes(), u64::MAX, u32::MAX, u8::MAX));
+    let (first, last) = (
+        (id.as_bytes(), 0, 0, 0),
+        (id.as_bytes(), u64::MAX, u32::MAX, u8::MAX),
+    );
     let mut rows = Vec::new();
     for row in table.range(first..=last).map_err(storage)? {
         rows.push(json(row.map_err(storage)?.1.value())?);

@@ -44,7 +44,12 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn damage(path: impl Into<PathBuf>, offset: u64, reason: impl Into<String>) -> Self {
-        Self { path: path.into(), offset, reason: reason.into(), kind: ProblemKind::Damage }
+        Self {
+            path: path.into(),
+            offset,
+            reason: reason.into(),
+            kind: ProblemKind::Damage,
+        }
     }
 
     /// The problem that an error of reading stands for, at `path` unless the error knows better.
@@ -52,9 +57,10 @@ impl Problem {
         use crate::Error;
         match error {
             Error::Damage { path, offset, reason } => Self::damage(path, *offset, reason.clone()),
-            Error::Key(_) | Error::Erased(_) => {
-                Self { kind: ProblemKind::Key, ..Self::damage(path, 0, error.to_string()) }
-            }
+            Error::Key(_) | Error::Erased(_) => Self {
+                kind: ProblemKind::Key,
+                ..Self::damage(path, 0, error.to_string())
+            },
             _ => Self::damage(path, 0, error.to_string()),
         }
     }

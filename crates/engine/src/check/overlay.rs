@@ -29,13 +29,23 @@ struct State {
 impl Overlay {
     /// Starts as `base` is. The caller holds the lock of the data directory: locks here are always free.
     pub(super) fn new(base: Arc<dyn Disk>) -> Self {
-        Self { base, state: Mutex::default() }
+        Self {
+            base,
+            state: Mutex::default(),
+        }
     }
 
     fn base_file(&self, path: &Path) -> io::Result<Copy> {
         let file = self.base.open(path, Mode::Read)?;
         let length = file.len()?;
-        Ok(Copy { base: Some(file), content: Mutex::new(Content { length, base_length: length, pages: BTreeMap::new() }) })
+        Ok(Copy {
+            base: Some(file),
+            content: Mutex::new(Content {
+                length,
+                base_length: length,
+                pages: BTreeMap::new(),
+            }),
+        })
     }
 
     /// Takes the file at `path` into memory, if there is one.
@@ -83,24 +93,39 @@ impl Disk for Overlay {
         let dir = plain(dir)?;
         let state = self.state.lock();
         let base = match self.base.list(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && state.dirs.contains_key(&dir) => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && state.dirs.contains_key(&dir) => {
+                Vec::new()
+            }
             entries => entries?,
         };
-        let mut entries: BTreeMap<String, DirEntry> =
-            base.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        let mut entries: BTreeMap<String, DirEntry> = base
+            .into_iter()
+            .map(|entry| (entry.name.clone(), entry))
+            .collect();
         for (path, file) in state.files.iter().filter(|(path, _)| path.parent() == Some(&dir)) {
             let name = name_of(path);
             match file {
                 None => drop(entries.remove(&name)),
                 Some(copy) => {
                     let len = copy.content.lock().length;
-                    entries.insert(name.clone(), DirEntry { name, is_dir: false, len });
+                    entries.insert(
+                        name.clone(),
+                        DirEntry {
+                            name,
+                            is_dir: false,
+                            len,
+                        },
+                    );
                 }
             }
         }
         for path in state.dirs.keys().filter(|path| path.parent() == Some(&dir)) {
             let name = name_of(path);
-            entries.entry(name.clone()).or_insert(DirEntry { name, is_dir: true, len: 0 });
+            entries.entry(name.clone()).or_insert(DirEntry {
+                name,
+                is_dir: true,
+                len: 0,
+            });
         }
         Ok(entries.into_values().collect())
     }
@@ -281,11 +306,16 @@ fn split(at: u64) -> (u64, usize) {
 /// The path in one spelling.
 fn plain(path: &Path) -> io::Result<PathBuf> {
     attestore_disk::check_path(path)?;
-    Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect())
+    Ok(path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .collect())
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 const PAGE: usize = 4096;
@@ -300,7 +330,10 @@ mod tests {
     fn nothing_reaches_the_disk_below() {
         let base = SimDisk::new(1);
         let path = Path::new("a");
-        base.open(path, Mode::Create).unwrap().write_all_at(&[7; 5000], 0).unwrap();
+        base.open(path, Mode::Create)
+            .unwrap()
+            .write_all_at(&[7; 5000], 0)
+            .unwrap();
         let ops = base.op_count();
         let overlay = Overlay::new(Arc::new(base.clone()));
         let file = overlay.open(path, Mode::ReadWrite).unwrap();
@@ -314,17 +347,29 @@ mod tests {
         assert!(bytes[4095..].iter().all(|byte| *byte == 0));
         overlay.rename(path, Path::new("b")).unwrap();
         overlay.create_dir_all(Path::new("d/e")).unwrap();
-        overlay.open(Path::new("d/e/f"), Mode::Create).unwrap().write_all_at(&[0; 9000], 0).unwrap();
+        overlay
+            .open(Path::new("d/e/f"), Mode::Create)
+            .unwrap()
+            .write_all_at(&[0; 9000], 0)
+            .unwrap();
         assert!(!overlay.exists(path).unwrap());
         assert_eq!(overlay.len(Path::new("b")).unwrap(), 6000);
         assert_eq!(overlay.len(Path::new("d/e/f")).unwrap(), 9000);
         let names = |dir: &str| -> Vec<String> {
-            overlay.list(Path::new(dir)).unwrap().into_iter().map(|entry| entry.name).collect()
+            overlay
+                .list(Path::new(dir))
+                .unwrap()
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect()
         };
         assert_eq!(names(""), ["b", "d"]);
         assert_eq!(names("d/e"), ["f"]);
         overlay.remove(Path::new("b")).unwrap();
-        assert_eq!(overlay.open(Path::new("b"), Mode::Read).err().unwrap().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            overlay.open(Path::new("b"), Mode::Read).err().unwrap().kind(),
+            io::ErrorKind::NotFound
+        );
         assert_eq!(base.op_count(), ops);
         assert_eq!(base.len(path).unwrap(), 5000);
     }

@@ -57,7 +57,10 @@ pub(super) fn check_tenant(
     }
     let missing = seen.missing();
     if let Some(first) = missing.first {
-        let reason = format!("{} records are in no segment, the first is {first}", missing.count);
+        let reason = format!(
+            "{} records are in no segment, the first is {first}",
+            missing.count
+        );
         checked.problem(Problem::damage(tenant.dir(), 0, reason));
     }
     progress(checked.records, view.size);
@@ -103,17 +106,30 @@ fn check_tree(inner: &Inner, tenant: &Tenant, view: &View, checked: &mut Checked
     let root = frontier.root();
     checked.root = Some(root);
     if root != view.root || frontier != view.frontier {
-        let reason = format!("the entries do not give the root that is recorded for size {}", view.size);
+        let reason = format!(
+            "the entries do not give the root that is recorded for size {}",
+            view.size
+        );
         checked.problem(Problem::damage(files.path(0), 0, reason));
     }
 }
 
-fn check_entry(bytes: &[u8; ENTRY_BYTES], seq: u64, last_ms: &mut u64, path: &PathBuf, checked: &mut Checked) {
+fn check_entry(
+    bytes: &[u8; ENTRY_BYTES],
+    seq: u64,
+    last_ms: &mut u64,
+    path: &PathBuf,
+    checked: &mut Checked,
+) {
     let offset = seq * ENTRY_BYTES as u64;
     match Entry::from_bytes(bytes) {
         Err(error) => checked.problem(Problem::damage(path, offset, error.to_string())),
         Ok(entry) if entry.time_ms < *last_ms => {
-            checked.problem(Problem::damage(path, offset, "its time is before that of the entry before"));
+            checked.problem(Problem::damage(
+                path,
+                offset,
+                "its time is before that of the entry before",
+            ));
         }
         Ok(entry) => *last_ms = entry.time_ms,
     }
@@ -125,7 +141,11 @@ fn check_node(files: &LogFiles, level: u8, index: u64, hash: Hash, checked: &mut
     match files.nodes(level, index..index + 1, &mut found) {
         Err(error) => checked.problem(Problem::of(&error, files.path(level))),
         Ok(()) if found != [hash] => {
-            checked.problem(Problem::damage(files.path(level), offset, "not the hash of the nodes below it"));
+            checked.problem(Problem::damage(
+                files.path(level),
+                offset,
+                "not the hash of the nodes below it",
+            ));
         }
         Ok(()) => checked.nodes += 1,
     }
@@ -149,7 +169,11 @@ fn check_record(
         Ok(entry) => entry,
         Err(error) => return checked.problem(Problem::of(&error, place)),
     };
-    let erased = record.personal.iter().filter(|group| matches!(group, records::Personal::Erased)).count();
+    let erased = record
+        .personal
+        .iter()
+        .filter(|group| matches!(group, records::Personal::Erased))
+        .count();
     checked.groups_erased += erased as u64;
     let reason = match records::check(tenant, record, &entry) {
         Ok(opened) => {
@@ -163,7 +187,11 @@ fn check_record(
         Err(Mismatch::Group) => "a personal group is not what the record commits to",
         Err(Mismatch::Error(error)) => return checked.problem(Problem::of(&error, place)),
     };
-    checked.problem(Problem::damage(place, record.seq, format!("record {}: {reason}", record.seq)));
+    checked.problem(Problem::damage(
+        place,
+        record.seq,
+        format!("record {}: {reason}", record.seq),
+    ));
 }
 
 /// Which records were seen.
@@ -180,13 +208,20 @@ struct Missing {
 impl Bitmap {
     fn new(size: u64) -> Self {
         let words = usize::try_from(size.div_ceil(64)).unwrap_or(0);
-        Self { words: vec![0; words], size }
+        Self {
+            words: vec![0; words],
+            size,
+        }
     }
 
     /// Notes a record; false if it is out of range or was seen before.
     fn set(&mut self, seq: u64) -> bool {
-        let word = usize::try_from(seq / 64).ok().and_then(|at| self.words.get_mut(at));
-        let Some(word) = word.filter(|_| seq < self.size) else { return false };
+        let word = usize::try_from(seq / 64)
+            .ok()
+            .and_then(|at| self.words.get_mut(at));
+        let Some(word) = word.filter(|_| seq < self.size) else {
+            return false;
+        };
         let bit = 1 << (seq % 64);
         let fresh = *word & bit == 0;
         *word |= bit;
@@ -200,7 +235,14 @@ impl Bitmap {
         };
         let seen: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
         let count = self.size.saturating_sub(seen);
-        Missing { count, first: if count == 0 { None } else { (0..self.size).find(absent) } }
+        Missing {
+            count,
+            first: if count == 0 {
+                None
+            } else {
+                (0..self.size).find(absent)
+            },
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Verifies one tenant's log while the instance runs: re-hashes every record from disk against the signed checkpoint.
 
-use serde::{Serialize, Serializer};
 use attestore_tlog::{Hash, open_checkpoint, verify_consistency};
+use serde::{Serialize, Serializer};
 
 use super::{Problem, records::check_tenant};
 use crate::{
@@ -78,10 +78,16 @@ impl Engine {
                             verify_consistency(view.size, opened.size(), root, opened.root(), &proof).is_ok()
                         });
                         if !holds {
-                            checked.problem(Problem::damage("heads", 0, "the checkpoint is not of these entries"));
+                            checked.problem(Problem::damage(
+                                "heads",
+                                0,
+                                "the checkpoint is not of these entries",
+                            ));
                         }
                     }
-                    Ok(_) => checked.problem(Problem::damage("heads", 0, "the checkpoint is of fewer entries")),
+                    Ok(_) => {
+                        checked.problem(Problem::damage("heads", 0, "the checkpoint is of fewer entries"))
+                    }
                     Err(error) => checked.problem(Problem::damage("heads", 0, error.to_string())),
                 }
                 signed.note.to_string()
@@ -95,7 +101,10 @@ impl Engine {
             let root = tree::root_at(inner, &tenant, &view, head.size);
             if root.as_ref().ok() != Some(&head.root) {
                 let reason = format!("the registered head of {} entries is not of this log", head.size);
-                checked.problem(Problem { kind: super::ProblemKind::Rollback, ..Problem::damage("heads", 0, reason) });
+                checked.problem(Problem {
+                    kind: super::ProblemKind::Rollback,
+                    ..Problem::damage("heads", 0, reason)
+                });
             }
         }
         Ok(VerifyReport {

@@ -35,7 +35,10 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new() -> Self {
-        Self { signed: QuickCache::new(SIGNED_MAX), batch: Mutex::new(()) }
+        Self {
+            signed: QuickCache::new(SIGNED_MAX),
+            batch: Mutex::new(()),
+        }
     }
 }
 
@@ -50,7 +53,11 @@ pub(crate) fn at_least(inner: &Inner, tenant: &Arc<Tenant>, size_min: u64) -> Re
         return Ok(signed);
     }
     let signed = newest(inner, tenant)?;
-    if signed.size < size_min { Err(Error::BeyondTree { size: signed.size }) } else { Ok(signed) }
+    if signed.size < size_min {
+        Err(Error::BeyondTree { size: signed.size })
+    } else {
+        Ok(signed)
+    }
 }
 
 /// Returns a signed checkpoint of what is durable now.
@@ -66,20 +73,38 @@ pub(crate) fn newest(inner: &Inner, tenant: &Arc<Tenant>) -> Result<Signed> {
         return Err(Error::Stopped(format!("no checkpoint is signed: {reason}")));
     }
     let heads = &inner.heads;
-    let registered = |view: &View| heads.register.head(&tenant.origin).is_some_and(|head| head.size >= view.size);
+    let registered = |view: &View| {
+        heads
+            .register
+            .head(&tenant.origin)
+            .is_some_and(|head| head.size >= view.size)
+    };
     if !registered(&view) {
         heads.published(tenant);
         let _batch = heads.signed.batch.lock();
         if !registered(&view) {
-            heads.register_moved().inspect_err(|error| stop_on(inner, error))?;
+            heads
+                .register_moved()
+                .inspect_err(|error| stop_on(inner, error))?;
         }
     }
-    sign(inner, tenant, Head { size: view.size, root: view.root })
+    sign(
+        inner,
+        tenant,
+        Head {
+            size: view.size,
+            root: view.root,
+        },
+    )
 }
 
 /// Returns the newest checkpoint that was signed, if there is one; registers and signs nothing.
 pub(crate) fn latest_size(inner: &Inner, tenant: &Tenant) -> u64 {
-    inner.heads.register.head(&tenant.origin).map_or(0, |head| head.size)
+    inner
+        .heads
+        .register
+        .head(&tenant.origin)
+        .map_or(0, |head| head.size)
 }
 
 /// Returns the key that verifies the tenant's checkpoints.
@@ -89,16 +114,28 @@ pub(crate) fn verifier(tenant: &Tenant) -> VerifierKey {
 }
 
 fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
-    inner.heads.signed.signed.get(&tenant.id).filter(|signed| signed.size == view.size && signed.root == view.root)
+    inner
+        .heads
+        .signed
+        .signed
+        .get(&tenant.id)
+        .filter(|signed| signed.size == view.size && signed.root == view.root)
 }
 
 /// Signs a head that the register holds or has gone beyond on the same log.
 fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
     let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
     let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
-    let signer = Signer { name: &tenant.origin, key: &tenant.keys.signing };
+    let signer = Signer {
+        name: &tenant.origin,
+        key: &tenant.keys.signing,
+    };
     let note = sign_checkpoint(&checkpoint, &signer).map_err(invalid)?;
-    let signed = Signed { size: head.size, root: head.root, note: note.into() };
+    let signed = Signed {
+        size: head.size,
+        root: head.root,
+        note: note.into(),
+    };
     let cache = &inner.heads.signed.signed;
     if cache.get(&tenant.id).is_none_or(|held| held.size < signed.size) {
         cache.insert(tenant.id, signed.clone());

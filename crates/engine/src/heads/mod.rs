@@ -82,7 +82,13 @@ impl Heads {
             .filter(|tenant| tenant.rolled_back().is_none())
             .map(|tenant| {
                 let view = tenant.view();
-                (tenant.origin.as_str(), Head { size: view.size, root: view.root })
+                (
+                    tenant.origin.as_str(),
+                    Head {
+                        size: view.size,
+                        root: view.root,
+                    },
+                )
             })
             .collect();
         let result = self.advance(&heads);
@@ -100,16 +106,22 @@ impl Heads {
         let ahead: Vec<_> = heads
             .iter()
             .copied()
-            .filter(|(origin, head)| self.register.head(origin).is_none_or(|held| held.size <= head.size))
+            .filter(|(origin, head)| {
+                self.register
+                    .head(origin)
+                    .is_none_or(|held| held.size <= head.size)
+            })
             .collect();
         match self.register.advance(&ahead) {
             // Another batch went further between the look and the write; what it wrote covers this.
-            Err(RegisterError::Backwards { .. }) => heads.iter().try_for_each(|(origin, head)| {
-                match self.register.advance(&[(origin, *head)]) {
-                    Err(RegisterError::Backwards { .. }) => Ok(()),
-                    other => other,
-                }
-            }),
+            Err(RegisterError::Backwards { .. }) => {
+                heads
+                    .iter()
+                    .try_for_each(|(origin, head)| match self.register.advance(&[(origin, *head)]) {
+                        Err(RegisterError::Backwards { .. }) => Ok(()),
+                        other => other,
+                    })
+            }
             other => other,
         }
     }
@@ -161,7 +173,9 @@ pub fn register_key(system_directory: &Key) -> Key {
 /// # Errors
 /// What reading the tree returns.
 pub(crate) fn compare(inner: &Inner, tenant: &Tenant) -> Result<Option<String>> {
-    let Some(head) = inner.heads.register.head(&tenant.origin) else { return Ok(None) };
+    let Some(head) = inner.heads.register.head(&tenant.origin) else {
+        return Ok(None);
+    };
     let view = tenant.view();
     if view.size < head.size {
         return Ok(Some(format!(
@@ -169,9 +183,16 @@ pub(crate) fn compare(inner: &Inner, tenant: &Tenant) -> Result<Option<String>> 
             view.size, head.size
         )));
     }
-    let root = if view.size == head.size { view.root } else { read::tree::root_at(inner, tenant, &view, head.size)? };
+    let root = if view.size == head.size {
+        view.root
+    } else {
+        read::tree::root_at(inner, tenant, &view, head.size)?
+    };
     if root != head.root {
-        return Ok(Some(format!("the log has another root at size {} than the registered head", head.size)));
+        return Ok(Some(format!(
+            "the log has another root at size {} than the registered head",
+            head.size
+        )));
     }
     Ok(None)
 }
@@ -184,7 +205,11 @@ impl From<RegisterError> for Error {
                     register::DecodeError::Damaged { offset, .. } => offset,
                     register::DecodeError::Key => 0,
                 };
-                Self::Damage { path, offset, reason: source.to_string() }
+                Self::Damage {
+                    path,
+                    offset,
+                    reason: source.to_string(),
+                }
             }
             RegisterError::Key { .. } => Self::Key(error.to_string()),
             RegisterError::Io(error) => Self::from(error),

@@ -52,7 +52,10 @@ fn by_id(inner: &Inner, tenant: &Tenant, view: &View, id: &RecordId) -> Result<u
         }
     }
     let tail = view.tail.iter(seq..end);
-    tail.into_iter().find(|record| record.id == *id).map(|record| record.seq).ok_or(Error::UnknownRecord)
+    tail.into_iter()
+        .find(|record| record.id == *id)
+        .map(|record| record.seq)
+        .ok_or(Error::UnknownRecord)
 }
 
 enum Scan {
@@ -65,14 +68,17 @@ fn scan_block(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, prefix: &[u
     let mut next = u64::MAX;
     for set in view.sets_at(seq) {
         let reader = inner.readers.seg(inner, tenant, &set.seg)?;
-        let Some(number) = reader.block_of(seq) else { continue };
+        let Some(number) = reader.block_of(seq) else {
+            continue;
+        };
         let block = inner.readers.block(&reader, number)?;
         if let Some(record) = block.iter().find(|record| record.public.starts_with(prefix)) {
             return Ok(Scan::Found(record.seq));
         }
-        let entry = reader.blocks().get(number).ok_or_else(|| {
-            segment_error(attestore_segment::Error::Refused("a block that was just found"))
-        })?;
+        let entry = reader
+            .blocks()
+            .get(number)
+            .ok_or_else(|| segment_error(attestore_segment::Error::Refused("a block that was just found")))?;
         next = next.min(entry.last_seq.saturating_add(1));
     }
     // In no set: a hole, which the read of the record itself would report.

@@ -116,6 +116,9 @@ const SNAPSHOTS_MAX: usize = 8;
 
 impl From<attestore_record::IdError> for Error {
     fn from(error: attestore_record::IdError) -> Self {
-        Self::Invalid { code: "invalid_id", message: error.to_string() }
+        Self::Invalid {
+            code: "invalid_id",
+            message: error.to_string(),
+        }
     }
 }

@@ -53,13 +53,24 @@ impl Engine {
         let mut withheld = record.commitments.clone();
         let mut groups = Vec::with_capacity(withheld.len());
         for group in &record.personal {
-            let Personal::Opened { handles, bytes } = group else { continue };
-            let Some(salt) = records::personal_salt(tenant, &id, handles)? else { continue };
+            let Personal::Opened { handles, bytes } = group else {
+                continue;
+            };
+            let Some(salt) = records::personal_salt(tenant, &id, handles)? else {
+                continue;
+            };
             let commitment = commitment::group_commitment(entry.version, &salt, bytes);
             withheld.retain(|other| *other != commitment);
-            groups.push(GroupOpening::Opened { salt, bytes: bytes.clone() });
+            groups.push(GroupOpening::Opened {
+                salt,
+                bytes: bytes.clone(),
+            });
         }
-        groups.extend(withheld.into_iter().map(|commitment| GroupOpening::Withheld { commitment }));
+        groups.extend(
+            withheld
+                .into_iter()
+                .map(|commitment| GroupOpening::Withheld { commitment }),
+        );
         let damaged = |reason: String| Error::damage("records", seq, format!("record {seq}: {reason}"));
         let salt = record.public_salt(tenant, &id)?;
         let opened = OpenedRecord::new(entry.to_bytes(), record.public.to_vec(), salt, groups)

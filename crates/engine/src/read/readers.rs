@@ -32,7 +32,9 @@ impl Weighter<(FileId, usize), Arc<SegBlock>> for BlockWeight {
 impl Readers {
     /// Makes caches that hold at most `block_cache_bytes` of decoded blocks.
     pub fn new(block_cache_bytes: u64) -> Self {
-        let blocks = usize::try_from(block_cache_bytes / BLOCK_BYTES_TYPICAL).unwrap_or(usize::MAX).clamp(16, 1 << 20);
+        let blocks = usize::try_from(block_cache_bytes / BLOCK_BYTES_TYPICAL)
+            .unwrap_or(usize::MAX)
+            .clamp(16, 1 << 20);
         Self {
             segs: Cache::new(OPEN_FILES_MAX),
             subs: Cache::new(OPEN_FILES_MAX),
@@ -81,10 +83,13 @@ impl Readers {
 pub(crate) fn container(inner: &Inner, tenant: &Tenant, row: &FileRow) -> Result<Container> {
     let meta = meta(tenant, row)?;
     let key = inner.file_key(tenant, row)?;
-    let file = inner.disk.open(&row.path, Mode::Read).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
-        _ => error.into(),
-    })?;
+    let file = inner
+        .disk
+        .open(&row.path, Mode::Read)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
+            _ => error.into(),
+        })?;
     Container::open(file, &row.path, row.offset, row.length, &key, &meta).map_err(segment_error)
 }
 

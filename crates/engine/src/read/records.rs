@@ -61,7 +61,9 @@ impl Record {
 
     /// The record's id, from its public bytes.
     pub(crate) fn id(&self) -> Result<RecordId> {
-        view::open(&self.public).map(|opened| opened.id).map_err(|error| malformed(self.seq, &error))
+        view::open(&self.public)
+            .map(|opened| opened.id)
+            .map_err(|error| malformed(self.seq, &error))
     }
 
     /// The salt of the public group.
@@ -88,13 +90,19 @@ impl SetKeys for SetKeysOf<'_> {
 /// Salt of a personal group: from the key of its set of subjects. `None` when that was destroyed.
 pub(crate) fn personal_salt(tenant: &Tenant, id: &RecordId, handles: &[Handle]) -> Result<Option<[u8; 32]>> {
     let label = commitment::personal_label(handles);
-    Ok(tenant.set_key(handles)?.map(|key| commitment::salt(key.expose(), id, &label)))
+    Ok(tenant
+        .set_key(handles)?
+        .map(|key| commitment::salt(key.expose(), id, &label)))
 }
 
 /// Salt key of a record in the tail. It goes when the tail is flushed: a reader with an older snapshot looks again.
 fn tail_key(tenant: &Tenant, generation: u32, class: u16) -> Result<Key> {
     let key = tenant.salt_key(generation, class);
-    key.ok_or_else(|| Error::Io(format!("salt generation {generation} of the tail was closed meanwhile")))
+    key.ok_or_else(|| {
+        Error::Io(format!(
+            "salt generation {generation} of the tail was closed meanwhile"
+        ))
+    })
 }
 
 /// Reads one record of a snapshot. With `personal` unset, personal groups are neither read nor opened.
@@ -111,7 +119,9 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
     }
     for set in view.sets_at(seq) {
         let reader = inner.readers.seg(inner, tenant, &set.seg)?;
-        let Some(number) = reader.block_of(seq) else { continue };
+        let Some(number) = reader.block_of(seq) else {
+            continue;
+        };
         let block = inner.readers.block(&reader, number)?;
         let Some(found) = block.get(seq) else { continue };
         let groups = match &set.sub {
@@ -136,7 +146,10 @@ pub(crate) fn from_tail(tenant: &Tenant, record: &Arc<TailRecord>, personal: boo
     if personal {
         for (group, opened) in record.groups.iter().zip(tenant.open_groups(record)?) {
             groups.push(match opened {
-                Some(bytes) => Personal::Opened { handles: group.handles.clone(), bytes },
+                Some(bytes) => Personal::Opened {
+                    handles: group.handles.clone(),
+                    bytes,
+                },
                 None => Personal::Erased,
             });
         }
@@ -144,7 +157,10 @@ pub(crate) fn from_tail(tenant: &Tenant, record: &Arc<TailRecord>, personal: boo
     Ok(Record {
         seq: record.seq,
         public: record.public.clone(),
-        salt: SaltSource::Tail { generation: record.generation, class: record.entry.class },
+        salt: SaltSource::Tail {
+            generation: record.generation,
+            class: record.entry.class,
+        },
         commitments: record.commitments(),
         personal: groups,
     })
@@ -161,7 +177,11 @@ pub(crate) fn scan_set(
     mut visit: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
     let reader = inner.readers.seg(inner, tenant, &set.seg)?;
-    let sub = set.sub.as_ref().map(|row| inner.readers.sub(inner, tenant, row)).transpose()?;
+    let sub = set
+        .sub
+        .as_ref()
+        .map(|row| inner.readers.sub(inner, tenant, row))
+        .transpose()?;
     let keys = SetKeysOf(tenant);
     for (number, entry) in reader.blocks().iter().enumerate() {
         let mut groups = match &sub {
@@ -204,9 +224,10 @@ fn sealed(reader: &SegReader, record: BlockRecord<'_>, personal: Vec<Personal>) 
 impl From<Group> for Personal {
     fn from(group: Group) -> Self {
         match group {
-            Group::Opened { handles, bytes } => {
-                Self::Opened { handles: handles.into_iter().map(Handle::from_bytes).collect(), bytes }
-            }
+            Group::Opened { handles, bytes } => Self::Opened {
+                handles: handles.into_iter().map(Handle::from_bytes).collect(),
+                bytes,
+            },
             Group::Destroyed { .. } => Self::Erased,
         }
     }
@@ -226,8 +247,12 @@ pub(crate) fn check(tenant: &Tenant, record: &Record, entry: &Entry) -> Result<u
     }
     let mut opened = 0;
     for group in &record.personal {
-        let Personal::Opened { handles, bytes } = group else { continue };
-        let Some(salt) = personal_salt(tenant, &id, handles).map_err(Mismatch::Error)? else { continue };
+        let Personal::Opened { handles, bytes } = group else {
+            continue;
+        };
+        let Some(salt) = personal_salt(tenant, &id, handles).map_err(Mismatch::Error)? else {
+            continue;
+        };
         let found = commitment::group_commitment(entry.version, &salt, bytes);
         if commitments.binary_search(&found).is_err() {
             return Err(Mismatch::Group);
@@ -250,4 +275,3 @@ pub(crate) enum Mismatch {
 pub(crate) fn malformed(seq: u64, error: &view::ViewError) -> Error {
     Error::damage("records", seq, format!("record {seq}: {error}"))
 }
-

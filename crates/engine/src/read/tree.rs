@@ -12,7 +12,8 @@ use std::{
 use attestore_disk::{Disk, File, Mode};
 use attestore_record::{Entry, TenantId, entry::ENTRY_BYTES};
 use attestore_tlog::{
-    BuildError, Hash, LeafSource, SubtreeError, SubtreeReader, TILE_HEIGHT, leaf_hash, node_hash, root_at as tlog_root_at,
+    BuildError, Hash, LeafSource, SubtreeError, SubtreeReader, TILE_HEIGHT, leaf_hash, node_hash,
+    root_at as tlog_root_at,
 };
 use parking_lot::Mutex;
 
@@ -33,7 +34,10 @@ pub(crate) type Reader<'a> = SubtreeReader<Tree<'a>>;
 
 /// Makes a reader of the tree of `view`.
 pub(crate) fn reader<'a>(inner: &Inner, tenant: &Tenant, view: &'a View) -> Reader<'a> {
-    SubtreeReader::new(Tree { files: LogFiles::new(Arc::clone(&inner.disk), &tenant.id), view })
+    SubtreeReader::new(Tree {
+        files: LogFiles::new(Arc::clone(&inner.disk), &tenant.id),
+        view,
+    })
 }
 
 /// Computes the root of the first `size` entries.
@@ -70,7 +74,9 @@ impl Tree<'_> {
             return Err(Error::BeyondTree { size: self.view.size });
         }
         let flushed = self.view.flushed_count();
-        let mut entries = self.files.entries(range.start.min(flushed)..range.end.min(flushed))?;
+        let mut entries = self
+            .files
+            .entries(range.start.min(flushed)..range.end.min(flushed))?;
         for seq in range.start.max(flushed)..range.end {
             let record = self.view.tail.get(seq).ok_or_else(|| lost(seq))?;
             entries.push(record.entry.to_bytes());
@@ -82,9 +88,15 @@ impl Tree<'_> {
     pub(crate) fn times(&self, range: Range<u64>) -> Result<Vec<u64>> {
         let first = range.start;
         let parse = |(at, bytes): (u64, [u8; ENTRY_BYTES])| {
-            Entry::from_bytes(&bytes).map(|entry| entry.time_ms).map_err(|error| {
-                Error::damage(self.files.path(0), (first + at) * ENTRY_BYTES as u64, error.to_string())
-            })
+            Entry::from_bytes(&bytes)
+                .map(|entry| entry.time_ms)
+                .map_err(|error| {
+                    Error::damage(
+                        self.files.path(0),
+                        (first + at) * ENTRY_BYTES as u64,
+                        error.to_string(),
+                    )
+                })
         };
         (0..).zip(self.entries(range)?).map(parse).collect()
     }
@@ -103,7 +115,9 @@ impl Tree<'_> {
     /// One stored node: from its file, from the tail, or put together from those below it.
     fn node(&self, level: u8, index: u64) -> Result<Hash> {
         let first = index << level;
-        if level == TILE_HEIGHT && let Some(node) = self.view.tail.node8(index) {
+        if level == TILE_HEIGHT
+            && let Some(node) = self.view.tail.node8(index)
+        {
             return Ok(node);
         }
         let end = first + (1 << level);
@@ -126,7 +140,9 @@ impl LeafSource for Tree<'_> {
 
     fn leaves(&self, range: Range<u64>, out: &mut Vec<Hash>) -> Result<()> {
         let flushed = self.view.flushed_count();
-        let entries = self.files.entries(range.start.min(flushed)..range.end.min(flushed))?;
+        let entries = self
+            .files
+            .entries(range.start.min(flushed)..range.end.min(flushed))?;
         out.extend(entries.iter().map(|entry| leaf_hash(entry)));
         for seq in range.start.max(flushed)..range.end {
             out.push(self.view.tail.leaf(seq).ok_or_else(|| lost(seq))?);
@@ -154,12 +170,20 @@ pub(crate) struct LogFiles {
 
 impl LogFiles {
     pub(crate) fn new(disk: Arc<dyn Disk>, tenant: &TenantId) -> Self {
-        Self { disk, folder: Path::new("tenants").join(tenant.to_string()), open: Mutex::default() }
+        Self {
+            disk,
+            folder: Path::new("tenants").join(tenant.to_string()),
+            open: Mutex::default(),
+        }
     }
 
     /// Path of the entries (level 0) or of the nodes of a level.
     pub(crate) fn path(&self, level: u8) -> PathBuf {
-        if level == 0 { self.folder.join("entries") } else { self.folder.join(format!("nodes.{level}")) }
+        if level == 0 {
+            self.folder.join("entries")
+        } else {
+            self.folder.join(format!("nodes.{level}"))
+        }
     }
 
     /// Reads entries below the flushed count.
@@ -188,13 +212,18 @@ impl LogFiles {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let count = usize::try_from(range.end - range.start).map_err(|_| Error::Io("range too long".into()))?;
+        let count =
+            usize::try_from(range.end - range.start).map_err(|_| Error::Io("range too long".into()))?;
         let mut bytes = vec![0; count.saturating_mul(width)];
         let offset = range.start.saturating_mul(width as u64);
-        self.file(level)?.read_exact_at(&mut bytes, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Error::damage(self.path(level), offset, "the file ends too early"),
-            _ => error.into(),
-        })?;
+        self.file(level)?
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    Error::damage(self.path(level), offset, "the file ends too early")
+                }
+                _ => error.into(),
+            })?;
         Ok(bytes)
     }
 
@@ -203,10 +232,13 @@ impl LogFiles {
         if let Some((_, file)) = open.iter().find(|(of, _)| *of == level) {
             return Ok(Arc::clone(file));
         }
-        let file = self.disk.open(&self.path(level), Mode::Read).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::damage(self.path(level), 0, "the file is missing"),
-            _ => error.into(),
-        })?;
+        let file = self
+            .disk
+            .open(&self.path(level), Mode::Read)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Error::damage(self.path(level), 0, "the file is missing"),
+                _ => error.into(),
+            })?;
         open.push((level, Arc::clone(&file)));
         Ok(file)
     }
@@ -216,7 +248,10 @@ impl LogFiles {
 fn fold(mut hashes: Vec<Hash>) -> Hash {
     debug_assert_eq!(hashes.len(), 1 << TILE_HEIGHT);
     while hashes.len() > 1 {
-        hashes = hashes.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+        hashes = hashes
+            .chunks_exact(2)
+            .map(|pair| node_hash(&pair[0], &pair[1]))
+            .collect();
     }
     hashes.pop().unwrap_or(attestore_tlog::EMPTY_ROOT)
 }

@@ -67,7 +67,8 @@ impl Cursor {
             return Err(CursorError::Invalid);
         }
         let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| CursorError::Invalid)?;
-        let plain = aead::open_random(&cursor_key(directory), AAD, &sealed).map_err(|_| CursorError::Invalid)?;
+        let plain =
+            aead::open_random(&cursor_key(directory), AAD, &sealed).map_err(|_| CursorError::Invalid)?;
         decode(&plain).ok_or(CursorError::Invalid)
     }
 
@@ -140,14 +141,23 @@ mod tests {
 
     fn cursor() -> Cursor {
         let query = query_hash("action:login", Some(5), None, false);
-        Cursor { origin: "attestore.log/ab".into(), size: 100, last: 42, order: Order::Newest, query }
+        Cursor {
+            origin: "attestore.log/ab".into(),
+            size: 100,
+            last: 42,
+            order: Order::Newest,
+            query,
+        }
     }
 
     #[test]
     fn cursor_opens_only_under_its_own_key() {
         let token = cursor().seal(&Key::from_bytes([1; 32]), &SeededEntropy::new(1));
         assert_eq!(Cursor::open(&token, &Key::from_bytes([1; 32])), Ok(cursor()));
-        assert_eq!(Cursor::open(&token, &Key::from_bytes([2; 32])), Err(CursorError::Invalid));
+        assert_eq!(
+            Cursor::open(&token, &Key::from_bytes([2; 32])),
+            Err(CursorError::Invalid)
+        );
     }
 
     #[test]
@@ -158,7 +168,11 @@ mod tests {
             let mut bad = token.clone().into_bytes();
             bad[at] = if bad[at] == b'A' { b'B' } else { b'A' };
             let bad = String::from_utf8(bad).unwrap();
-            assert_eq!(Cursor::open(&bad, &key), Err(CursorError::Invalid), "character {at}");
+            assert_eq!(
+                Cursor::open(&bad, &key),
+                Err(CursorError::Invalid),
+                "character {at}"
+            );
             assert!(Cursor::open(&token[..at], &key).is_err());
         }
     }
@@ -166,10 +180,22 @@ mod tests {
     #[test]
     fn cursor_is_bound_to_its_search() {
         let cursor = cursor();
-        assert_eq!(cursor.check("attestore.log/ab", Order::Newest, &cursor.query), Ok(()));
-        assert_eq!(cursor.check("attestore.log/cd", Order::Newest, &cursor.query), Err(CursorError::Origin));
-        assert_eq!(cursor.check("attestore.log/ab", Order::Oldest, &cursor.query), Err(CursorError::Query));
+        assert_eq!(
+            cursor.check("attestore.log/ab", Order::Newest, &cursor.query),
+            Ok(())
+        );
+        assert_eq!(
+            cursor.check("attestore.log/cd", Order::Newest, &cursor.query),
+            Err(CursorError::Origin)
+        );
+        assert_eq!(
+            cursor.check("attestore.log/ab", Order::Oldest, &cursor.query),
+            Err(CursorError::Query)
+        );
         let other = query_hash("action:login", Some(5), None, true);
-        assert_eq!(cursor.check("attestore.log/ab", Order::Newest, &other), Err(CursorError::Query));
+        assert_eq!(
+            cursor.check("attestore.log/ab", Order::Newest, &other),
+            Err(CursorError::Query)
+        );
     }
 }

@@ -121,7 +121,10 @@ impl Engine {
 }
 
 fn parse(q: &str, personal: bool) -> Result<Query> {
-    let options = ParseOptions { personal, ..ParseOptions::default() };
+    let options = ParseOptions {
+        personal,
+        ..ParseOptions::default()
+    };
     Query::parse(q, &options).map_err(|error| Error::Query {
         message: error.message,
         column: error.column,
@@ -173,7 +176,8 @@ impl Run<'_> {
         }
         let whole = seqs == (0..size);
         let count_here = self.request.want_count && whole;
-        let (mut hits, count) = self.hits(&places, &seqs, self.request.limit + 1, count_here, &mut explain)?;
+        let (mut hits, count) =
+            self.hits(&places, &seqs, self.request.limit + 1, count_here, &mut explain)?;
         let count = match count {
             None if self.request.want_count => self.hits(&places, &(0..size), 0, true, &mut explain)?.1,
             count => count,
@@ -188,8 +192,17 @@ impl Run<'_> {
             }
             items.push(engine.record_view(self.tenant, self.view, seq, personal)?);
         }
-        let tree = TreeSize { origin: self.tenant.origin.clone(), size };
-        Ok(SearchPage { items, cursor: next, tree, count, explain })
+        let tree = TreeSize {
+            origin: self.tenant.origin.clone(),
+            size,
+        };
+        Ok(SearchPage {
+            items,
+            cursor: next,
+            tree,
+            count,
+            explain,
+        })
     }
 
     /// Everything there is to ask, nearest first. Together the places hold each record once.
@@ -207,7 +220,10 @@ impl Run<'_> {
             }
         }
         for part in loose::covering(self.inner, self.tenant, self.view, &without)?.iter() {
-            places.push(Place { seqs: part.seqs.clone(), split: Held::Open(part.split.clone()) });
+            places.push(Place {
+                seqs: part.seqs.clone(),
+                split: Held::Open(part.split.clone()),
+            });
         }
         let tail = self.view.tail.range();
         // Moved past this snapshot: the error makes the caller take a newer one.
@@ -215,7 +231,10 @@ impl Run<'_> {
             .ok_or_else(|| Error::Io("the tail was flushed meanwhile".to_owned()))?;
         for part in parts {
             let seqs = part.seqs.start.max(tail.start)..part.seqs.end.min(tail.end);
-            places.push(Place { seqs, split: Held::Open(part.split) });
+            places.push(Place {
+                seqs,
+                split: Held::Open(part.split),
+            });
         }
         match self.request.order {
             Order::Newest => places.sort_by_key(|place| std::cmp::Reverse(place.seqs.end)),
@@ -275,9 +294,8 @@ impl Run<'_> {
     /// Searches one place. A sealed split that cannot be used never keeps its records from being found.
     fn ask(&self, place: &Place, window: &Window, limit: usize, want_count: bool) -> Result<Found> {
         use attestore_index::Error as Index;
-        let run = |split: &Split| {
-            search_split(split, self.query, window, limit, want_count, &|| self.is_late())
-        };
+        let run =
+            |split: &Split| search_split(split, self.query, window, limit, want_count, &|| self.is_late());
         let set = match &place.split {
             Held::Open(split) => return run(split).map_err(index_error),
             Held::Sealed(set) => set,
@@ -295,7 +313,9 @@ impl Run<'_> {
     }
 
     fn cursor(&self) -> Result<Option<Cursor>> {
-        let Some(token) = &self.request.cursor else { return Ok(None) };
+        let Some(token) = &self.request.cursor else {
+            return Ok(None);
+        };
         let cursor = Cursor::open(token, &self.tenant.keys.directory)?;
         cursor.check(&self.tenant.origin, self.request.order, &self.query_hash)?;
         Ok(Some(cursor))

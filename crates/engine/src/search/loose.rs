@@ -45,7 +45,11 @@ pub(super) fn covering(inner: &Inner, tenant: &Tenant, view: &View, sets: &[Arc<
         return Ok(Shared::default());
     }
     let wanted: Vec<(u64, u32)> = sets.iter().map(|set| (set.set, set.seg.generation)).collect();
-    let held = inner.search.loose.get(&tenant.id).filter(|held| wanted.starts_with(&held.sets));
+    let held = inner
+        .search
+        .loose
+        .get(&tenant.id)
+        .filter(|held| wanted.starts_with(&held.sets));
     let (done, mut parts) = held.map_or((0, Vec::new()), |held| (held.sets.len(), held.parts.to_vec()));
     if done < sets.len() {
         let mut records = Vec::new();
@@ -67,7 +71,14 @@ pub(super) fn covering(inner: &Inner, tenant: &Tenant, view: &View, sets: &[Arc<
     }
     let bytes = parts.iter().map(|part| part.split.bytes()).sum();
     let parts: Shared = Arc::new(parts);
-    inner.search.loose.insert(tenant.id, Arc::new(Loose { sets: wanted, parts: Arc::clone(&parts), bytes }));
+    inner.search.loose.insert(
+        tenant.id,
+        Arc::new(Loose {
+            sets: wanted,
+            parts: Arc::clone(&parts),
+            bytes,
+        }),
+    );
     Ok(parts)
 }
 
@@ -81,15 +92,27 @@ pub(super) fn instead_of(inner: &Inner, tenant: &Tenant, view: &View, set: &File
     let split = index(inner, tenant, view, &records)?
         .ok_or_else(|| Error::damage(&set.seg.path, set.seg.offset, "a segment without records"))?;
     if let Some(row) = &set.idx {
-        inner.search.sealed.insert((tenant.id, set.set, row.generation), split.clone());
+        inner
+            .search
+            .sealed
+            .insert((tenant.id, set.set, row.generation), split.clone());
     }
     Ok(split)
 }
 
 /// Builds a split over the flushed records `seqs`, whatever segments they are in.
-pub(super) fn over_sets(inner: &Inner, tenant: &Tenant, view: &View, seqs: Range<u64>) -> Result<Option<Split>> {
+pub(super) fn over_sets(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    seqs: Range<u64>,
+) -> Result<Option<Split>> {
     let mut records = Vec::new();
-    for set in view.flushed.iter().filter(|set| set.min_seq() < seqs.end && set.max_seq() >= seqs.start) {
+    for set in view
+        .flushed
+        .iter()
+        .filter(|set| set.min_seq() < seqs.end && set.max_seq() >= seqs.start)
+    {
         records::scan_set(inner, tenant, set, |record| {
             if seqs.contains(&record.seq) {
                 records.push(record);
@@ -109,7 +132,9 @@ fn index(inner: &Inner, tenant: &Tenant, view: &View, records: &[Record]) -> Res
     let mut builder = SplitBuilder::new().map_err(index_error)?;
     for batch in records.chunk_by(|a, b| a.seq + 1 == b.seq) {
         for batch in batch.chunks(ENTRIES_MAX) {
-            let (Some(first), Some(last)) = (batch.first(), batch.last()) else { continue };
+            let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+                continue;
+            };
             let times = reader.source().times(first.seq..last.seq + 1)?;
             for (record, time_ms) in batch.iter().zip(times) {
                 add(&mut builder, record, time_ms)?;
@@ -120,7 +145,9 @@ fn index(inner: &Inner, tenant: &Tenant, view: &View, records: &[Record]) -> Res
 }
 
 fn merged(parts: &[Part]) -> Result<Vec<Part>> {
-    let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(Vec::new()) };
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        return Ok(Vec::new());
+    };
     let seqs = first.seqs.start..last.seqs.end;
     let splits: Vec<Split> = parts.iter().map(|part| part.split.clone()).collect();
     Ok(vec![part(seqs, merge(&splits).map_err(index_error)?)])

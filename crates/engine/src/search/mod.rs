@@ -132,8 +132,12 @@ fn add(builder: &mut SplitBuilder, record: &Record, received_ms: u64) -> Result<
     let personal = record.personal_bytes();
     let fields =
         view::fields(&record.public, &personal).map_err(|error| records::malformed(record.seq, &error))?;
-    let input =
-        DocInput { seq: record.seq, received_ms, public: &fields.public, personal: &fields.personal };
+    let input = DocInput {
+        seq: record.seq,
+        received_ms,
+        public: &fields.public,
+        personal: &fields.personal,
+    };
     builder.add(&input).map_err(index_error)
 }
 
@@ -142,7 +146,11 @@ fn index_error(error: attestore_index::Error) -> Error {
     use attestore_index::Error as Index;
     match error {
         Index::Stopped => Error::Deadline,
-        Index::TooBroad { .. } => Error::Query { message: error.to_string(), column: None, suggestion: None },
+        Index::TooBroad { .. } => Error::Query {
+            message: error.to_string(),
+            column: None,
+            suggestion: None,
+        },
         other => Error::Io(format!("index: {other}")),
     }
 }

@@ -30,7 +30,9 @@ pub(super) enum Opened {
 /// # Errors
 /// Only what is not the split's own fault: keys, the deadline. Damage makes it unusable and is logged.
 pub(super) fn open(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Opened> {
-    let Some(row) = &set.idx else { return Ok(Opened::Unusable) };
+    let Some(row) = &set.idx else {
+        return Ok(Opened::Unusable);
+    };
     let key = (tenant.id, set.set, row.generation);
     if let Some(split) = inner.search.sealed.get(&key) {
         return Ok(Opened::Split(split));

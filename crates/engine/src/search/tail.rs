@@ -129,7 +129,10 @@ fn step(tenant: &Tenant, parts: &mut Vec<Part>, view: &View) -> Result<bool> {
         return Ok(false);
     }
     if let Some(split) = from_tail(tenant, view, next..end)? {
-        parts.push(Part { seqs: next..end, split });
+        parts.push(Part {
+            seqs: next..end,
+            split,
+        });
     }
     tenant.indexed.fetch_max(end, Ordering::AcqRel);
     Ok(true)
@@ -158,14 +161,20 @@ fn from_tail(tenant: &Tenant, view: &View, seqs: Range<u64>) -> Result<Option<Sp
         let opened = records::from_tail(tenant, record, true)?;
         add(&mut builder, &opened, record.entry.time_ms)?;
     }
-    if builder.docs() == 0 { Ok(None) } else { builder.finish().map(Some).map_err(index_error) }
+    if builder.docs() == 0 {
+        Ok(None)
+    } else {
+        builder.finish().map(Some).map_err(index_error)
+    }
 }
 
 /// Merges runs of small neighbours. The merge itself runs outside of the lock.
 fn merge_small(index: &TailIndex) -> Result<()> {
     for docs_max in MERGE_DOCS {
         let run = newest_run(&index.parts.lock(), docs_max);
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
         let seqs = first.seqs.start..last.seqs.end;
         let splits: Vec<Split> = run.iter().map(|part| part.split.clone()).collect();
         let split = merge(&splits).map_err(index_error)?;
@@ -183,7 +192,11 @@ fn merge_small(index: &TailIndex) -> Result<()> {
 
 /// The newest parts that have at most `docs_max` records each, if they are enough to be worth a merge.
 fn newest_run(parts: &[Part], docs_max: u64) -> Vec<Part> {
-    let small = parts.iter().rev().take_while(|part| part.docs() <= docs_max).count();
+    let small = parts
+        .iter()
+        .rev()
+        .take_while(|part| part.docs() <= docs_max)
+        .count();
     if small < MERGE_PARTS_MIN {
         return Vec::new();
     }

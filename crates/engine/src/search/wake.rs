@@ -6,7 +6,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// A flag to stop, a flag that there is work, and something to wait on.
 #[derive(Default)]
-pub struct Wake {
+pub(crate) struct Wake {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -19,13 +19,13 @@ struct State {
 
 impl Wake {
     /// Tells the thread to end.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.state.lock().stopped = true;
         self.changed.notify_all();
     }
 
     /// Tells the thread that there is work.
-    pub fn notify(&self) {
+    pub(crate) fn notify(&self) {
         let mut state = self.state.lock();
         if !state.work {
             state.work = true;
@@ -35,7 +35,7 @@ impl Wake {
     }
 
     /// Waits for work at most `timeout`; returns whether the thread is to end.
-    pub fn wait(&self, timeout: Duration) -> bool {
+    pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.work && !state.stopped {
             self.changed.wait_for(&mut state, timeout);
@@ -45,10 +45,11 @@ impl Wake {
     }
 
     /// Waits for `timeout`, whatever work comes; returns whether the thread is to end.
-    pub fn pause(&self, timeout: Duration) -> bool {
+    pub(crate) fn pause(&self, timeout: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.stopped {
-            self.changed.wait_while_for(&mut state, |state| !state.stopped, timeout);
+            self.changed
+                .wait_while_for(&mut state, |state| !state.stopped, timeout);
         }
         state.stopped
     }

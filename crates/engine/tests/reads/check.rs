@@ -37,7 +37,9 @@ fn verify_passes_on_every_stage_of_storage() {
     let world = filled(40);
     let engine = world.open();
     let mut last = (0, 0);
-    let report = engine.verify("acme", &mut |done, all| last = (done, all)).unwrap();
+    let report = engine
+        .verify("acme", &mut |done, all| last = (done, all))
+        .unwrap();
     assert_eq!(report.problems, []);
     assert_eq!((report.size, report.records, last), (306, 306, (306, 306)));
     assert!(report.groups_opened >= 306);
@@ -51,8 +53,14 @@ fn fsck_passes_and_changes_nothing() {
     let report = check(&world).unwrap();
     assert_eq!(report.problems, []);
     assert_eq!(report.exit_code(), 0);
-    assert!(report.counts.records >= 309 && report.counts.sealed >= 5 && report.counts.frames > 0, "{report:?}");
-    assert!(before == contents(&world.disk), "fsck wrote to the data directory");
+    assert!(
+        report.counts.records >= 309 && report.counts.sealed >= 5 && report.counts.frames > 0,
+        "{report:?}"
+    );
+    assert!(
+        before == contents(&world.disk),
+        "fsck wrote to the data directory"
+    );
 }
 
 #[test]
@@ -72,16 +80,28 @@ fn every_flipped_byte_is_found() {
         if path.as_os_str().is_empty() || path == Path::new("attestore.lock") {
             continue;
         }
-        let Ok(length) = world.disk.len(&path) else { continue };
-        let end = wal_end.iter().find(|(of, _)| *of == path).map_or(length, |(_, end)| *end);
+        let Ok(length) = world.disk.len(&path) else {
+            continue;
+        };
+        let end = wal_end
+            .iter()
+            .find(|(of, _)| *of == path)
+            .map_or(length, |(_, end)| *end);
         let stride = (end / FLIPS_A_FILE).max(1);
         for offset in (0..end).step_by(usize::try_from(stride).unwrap()) {
             let disk = SimDisk::from_snapshot(&clean);
             disk.flip(&path, offset, 0x10).unwrap();
-            let damaged = World { disk, register: SimDisk::from_snapshot(&world.register.snapshot()), clock: world.clock.clone(), seed: world.seed };
+            let damaged = World {
+                disk,
+                register: SimDisk::from_snapshot(&world.register.snapshot()),
+                clock: world.clock.clone(),
+                seed: world.seed,
+            };
             let found = match check(&damaged) {
                 Err(_) => true, // the root key itself
-                Ok(report) => report.exit_code() != 0 && report.problems.iter().any(|problem| names(problem, &path)),
+                Ok(report) => {
+                    report.exit_code() != 0 && report.problems.iter().any(|problem| names(problem, &path))
+                }
             };
             if !found {
                 missed.push((path.clone(), offset));
@@ -99,12 +119,22 @@ fn names(problem: &attestore_engine::check::Problem, path: &Path) -> bool {
 fn missing_and_extra_files_are_named() {
     let world = filled(44);
     let clean = world.disk.snapshot();
-    world.disk.open(Path::new("tenants/extra"), Mode::Create).unwrap().sync_data().unwrap();
+    world
+        .disk
+        .open(Path::new("tenants/extra"), Mode::Create)
+        .unwrap()
+        .sync_data()
+        .unwrap();
     let report = check(&world).unwrap();
     assert_eq!(report.problems.len(), 1, "{report:?}");
-    assert_eq!((report.problems[0].kind, report.exit_code()), (ProblemKind::Stray, 0));
+    assert_eq!(
+        (report.problems[0].kind, report.exit_code()),
+        (ProblemKind::Stray, 0)
+    );
     for path in world.disk.paths() {
-        let gone = ["seg", "sub", "idx", "l0"].iter().any(|ext| path.extension().is_some_and(|e| e == *ext))
+        let gone = ["seg", "sub", "idx", "l0"]
+            .iter()
+            .any(|ext| path.extension().is_some_and(|e| e == *ext))
             || path.ends_with("entries");
         if !gone || world.disk.len(&path).is_err() {
             continue;
@@ -113,7 +143,10 @@ fn missing_and_extra_files_are_named() {
         world.disk.remove(&path).unwrap();
         let report = check(&world).unwrap();
         assert_eq!(report.exit_code(), 3, "{path:?}");
-        assert!(report.problems.iter().any(|problem| problem.path == path), "{path:?}: {report:?}");
+        assert!(
+            report.problems.iter().any(|problem| problem.path == path),
+            "{path:?}: {report:?}"
+        );
     }
 }
 
@@ -125,7 +158,12 @@ fn another_root_is_a_key_problem() {
     parts.root = stranger.parts().unwrap().root;
     let report = fsck(&parts, &mut |_, _, _| {}).unwrap();
     assert_eq!(report.exit_code(), 4, "{report:?}");
-    assert!(report.problems.iter().all(|problem| problem.kind == ProblemKind::Key));
+    assert!(
+        report
+            .problems
+            .iter()
+            .all(|problem| problem.kind == ProblemKind::Key)
+    );
 }
 
 #[test]
@@ -138,7 +176,13 @@ fn rollback_is_named() {
     drop(engine);
     world.disk.restore(&backup);
     let report = check(&world).unwrap();
-    assert!(report.problems.iter().any(|problem| problem.kind == ProblemKind::Rollback), "{report:?}");
+    assert!(
+        report
+            .problems
+            .iter()
+            .any(|problem| problem.kind == ProblemKind::Rollback),
+        "{report:?}"
+    );
     assert_eq!(report.exit_code(), 3);
 }
 
@@ -155,8 +199,10 @@ fn contents(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
 /// How much of each WAL file is claimed to be synced. Only the newest is in use: the others wait to be used again. What is
 /// behind its frames is stale, and its last frame, the closing one, is claimed by nobody.
 fn wal_ends(world: &World) -> Vec<(PathBuf, u64)> {
-    let mut files: Vec<_> =
-        contents(&world.disk).into_iter().filter(|(path, _)| path.starts_with("wal")).collect();
+    let mut files: Vec<_> = contents(&world.disk)
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("wal"))
+        .collect();
     let (newest, bytes) = files.pop().unwrap();
     let file_id = parse_file_header(&bytes).unwrap().spec.file_id;
     let (mut ends, mut at) = (vec![4096], 4096);

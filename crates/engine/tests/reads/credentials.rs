@@ -1,10 +1,7 @@
 //! Credentials through their life.
 
 use attestore_engine::{
-    Error, Role, SYSTEM_TENANT,
-    credentials::CredentialSpec,
-    read::Which,
-    search::SearchRequest,
+    Error, Role, SYSTEM_TENANT, credentials::CredentialSpec, read::Which, search::SearchRequest,
 };
 
 use crate::world::{World, everything, principal};
@@ -23,11 +20,21 @@ fn token_works_until_it_is_revoked_also_after_a_restart() {
     let world = World::new(10);
     let engine = world.open();
     engine.create_tenant("acme", &everything()).unwrap();
-    let (info, secret) =
-        engine.create_credential(spec("app", &[Role::Ingest, Role::Reader], Some("acme")), &everything()).unwrap();
+    let (info, secret) = engine
+        .create_credential(
+            spec("app", &[Role::Ingest, Role::Reader], Some("acme")),
+            &everything(),
+        )
+        .unwrap();
     let by = engine.authenticate(secret.expose()).unwrap();
-    assert_eq!((by.credential_id.as_str(), by.tenant.as_deref()), (info.id.as_str(), Some("acme")));
-    assert!(matches!(engine.get(SYSTEM_TENANT, &by, Which::Seq(0)), Err(Error::UnknownTenant)));
+    assert_eq!(
+        (by.credential_id.as_str(), by.tenant.as_deref()),
+        (info.id.as_str(), Some("acme"))
+    );
+    assert!(matches!(
+        engine.get(SYSTEM_TENANT, &by, Which::Seq(0)),
+        Err(Error::UnknownTenant)
+    ));
     engine.close().unwrap();
     let engine = world.open();
     assert_eq!(engine.authenticate(secret.expose()), Some(by));
@@ -45,7 +52,10 @@ fn expired_tokens_do_not_work() {
     let world = World::new(11);
     let engine = world.open();
     let until = crate::world::NOW_MS + 1000;
-    let spec = CredentialSpec { expires_at_ms: Some(until), ..spec("short", &[Role::Reader], None) };
+    let spec = CredentialSpec {
+        expires_at_ms: Some(until),
+        ..spec("short", &[Role::Reader], None)
+    };
     let (_, secret) = engine.create_credential(spec, &everything()).unwrap();
     assert!(engine.authenticate(secret.expose()).is_some());
     world.clock.advance_ms(1000);
@@ -53,15 +63,26 @@ fn expired_tokens_do_not_work() {
 }
 
 #[test]
-fn bootstrap_gives_one_credential_that_can_do_everything() {
+fn first_credential_can_do_everything_and_is_made_once() {
     let world = World::new(12);
     let engine = world.open();
-    let (info, secret) = engine.bootstrap_credential().unwrap().unwrap();
+    let (info, secret) = engine.first_credential().unwrap().unwrap();
     let by = engine.authenticate(secret.expose()).unwrap();
     assert!(by.is_instance_admin() && by.may_see_personal() && by.check_append("x").is_ok());
-    assert!(engine.bootstrap_credential().unwrap().is_none());
+    assert!(engine.first_credential().unwrap().is_none());
+    let (_, replacement) = engine.bootstrap_credential().unwrap();
+    assert!(
+        engine
+            .authenticate(replacement.expose())
+            .unwrap()
+            .is_instance_admin()
+    );
     engine.revoke_credential(&info.id, &by).unwrap();
-    assert!(engine.bootstrap_credential().unwrap().is_some());
+    assert!(engine.authenticate(secret.expose()).is_none());
+    assert!(
+        engine.first_credential().unwrap().is_none(),
+        "the replacement still administrates"
+    );
 }
 
 #[test]
@@ -71,29 +92,58 @@ fn tenant_admins_stay_within_their_tenant() {
     for tenant in ["acme", "other"] {
         engine.create_tenant(tenant, &everything()).unwrap();
     }
-    let (_, secret) = engine.create_credential(spec("boss", &[Role::Admin], Some("acme")), &everything()).unwrap();
+    let (_, secret) = engine
+        .create_credential(spec("boss", &[Role::Admin], Some("acme")), &everything())
+        .unwrap();
     let boss = engine.authenticate(secret.expose()).unwrap();
-    let (foreign, _) = engine.create_credential(spec("x", &[Role::Reader], Some("other")), &everything()).unwrap();
-    assert!(engine.create_credential(spec("a", &[Role::Reader], Some("acme")), &boss).is_ok());
+    let (foreign, _) = engine
+        .create_credential(spec("x", &[Role::Reader], Some("other")), &everything())
+        .unwrap();
+    assert!(
+        engine
+            .create_credential(spec("a", &[Role::Reader], Some("acme")), &boss)
+            .is_ok()
+    );
     let other = engine.create_credential(spec("b", &[Role::Reader], Some("other")), &boss);
     assert!(matches!(other, Err(Error::UnknownTenant)));
     let whole = engine.create_credential(spec("c", &[Role::Reader], None), &boss);
     assert!(matches!(whole, Err(Error::Forbidden)));
-    assert!(matches!(engine.revoke_credential(&foreign.id, &boss), Err(Error::NotFound(_))));
+    assert!(matches!(
+        engine.revoke_credential(&foreign.id, &boss),
+        Err(Error::NotFound(_))
+    ));
     let seen = engine.list_credentials(&boss, None, 100).unwrap();
     assert_eq!(seen.len(), 2);
-    assert!(matches!(engine.list_credentials(&principal(&[Role::Reader]), None, 1), Err(Error::Forbidden)));
+    assert!(matches!(
+        engine.list_credentials(&principal(&[Role::Reader]), None, 1),
+        Err(Error::Forbidden)
+    ));
 }
 
 #[test]
 fn every_act_is_an_event_in_the_system_tenant() {
     let world = World::new(14);
     let engine = world.open();
-    let (info, secret) = engine.create_credential(spec("app", &[Role::Reader], None), &everything()).unwrap();
+    let (info, secret) = engine
+        .create_credential(spec("app", &[Role::Reader], None), &everything())
+        .unwrap();
     engine.revoke_credential(&info.id, &everything()).unwrap();
-    let request = SearchRequest { q: format!("target.id:{}", info.id), limit: 10, want_count: true, ..Default::default() };
+    let request = SearchRequest {
+        q: format!("target.id:{}", info.id),
+        limit: 10,
+        want_count: true,
+        ..Default::default()
+    };
     let page = engine.search(SYSTEM_TENANT, &everything(), &request).unwrap();
     assert_eq!(page.count, Some(2));
-    assert!(page.items[0].event.contains("credential.revoke") && page.items[1].event.contains("credential.create"));
-    assert!(!page.items.iter().any(|item| item.event.contains(&secret.expose()[18..])));
+    assert!(
+        page.items[0].event.contains("credential.revoke")
+            && page.items[1].event.contains("credential.create")
+    );
+    assert!(
+        !page
+            .items
+            .iter()
+            .any(|item| item.event.contains(&secret.expose()[18..]))
+    );
 }

@@ -2,7 +2,8 @@
 
 use attestore_engine::{Error, read::Which};
 use attestore_tlog::{
-    Hash, TILE_WIDTH, Tile, TlogProof, VerifierKey, leaf_hash, open_checkpoint, parse_hashes, verify_consistency,
+    Hash, TILE_WIDTH, Tile, TlogProof, VerifierKey, leaf_hash, open_checkpoint, parse_hashes,
+    verify_consistency,
 };
 use attestore_verify::{OpenedRecord, verify_tlog_proof};
 
@@ -14,11 +15,15 @@ fn record_reads_back_from_tail_and_segment_alike() {
     let engine = world.open();
     engine.create_tenant("acme", &everything()).unwrap();
     let receipts = append(&engine, "acme", &(0..40).map(event).collect::<Vec<_>>());
-    let before: Vec<_> =
-        receipts.iter().map(|r| engine.get("acme", &everything(), Which::Seq(r.seq)).unwrap()).collect();
+    let before: Vec<_> = receipts
+        .iter()
+        .map(|r| engine.get("acme", &everything(), Which::Seq(r.seq)).unwrap())
+        .collect();
     engine.flush().unwrap();
     for (receipt, before) in receipts.iter().zip(&before) {
-        let by_seq = engine.get("acme", &everything(), Which::Seq(receipt.seq)).unwrap();
+        let by_seq = engine
+            .get("acme", &everything(), Which::Seq(receipt.seq))
+            .unwrap();
         let by_id = engine.get("acme", &everything(), Which::Id(receipt.id)).unwrap();
         assert_eq!(&by_seq, before);
         assert_eq!(by_id, by_seq);
@@ -28,8 +33,14 @@ fn record_reads_back_from_tail_and_segment_alike() {
         assert_eq!(json["actor"], sent["actor"]);
         assert_eq!(json["metadata"], sent["metadata"]);
     }
-    assert!(matches!(engine.get("acme", &everything(), Which::Seq(40)), Err(Error::UnknownRecord)));
-    assert!(matches!(engine.get("nobody", &everything(), Which::Seq(0)), Err(Error::UnknownTenant)));
+    assert!(matches!(
+        engine.get("acme", &everything(), Which::Seq(40)),
+        Err(Error::UnknownRecord)
+    ));
+    assert!(matches!(
+        engine.get("nobody", &everything(), Which::Seq(0)),
+        Err(Error::UnknownTenant)
+    ));
 }
 
 #[test]
@@ -40,12 +51,18 @@ fn readers_without_permission_see_markers() {
     append(&engine, "acme", &[event(3)]);
     for _ in 0..2 {
         let public = engine.get("acme", &reader(), Which::Seq(0)).unwrap().event;
-        assert!(public.contains("[personal]") && !public.contains("u_3") && !public.contains("203.0.113"), "{public}");
+        assert!(
+            public.contains("[personal]") && !public.contains("u_3") && !public.contains("203.0.113"),
+            "{public}"
+        );
         let whole = engine.get("acme", &everything(), Which::Seq(0)).unwrap().event;
         assert!(whole.contains("u_3") && !whole.contains("[personal]"), "{whole}");
         engine.flush().unwrap();
     }
-    assert!(matches!(engine.get("acme", &principal(&[]), Which::Seq(0)), Err(Error::Forbidden)));
+    assert!(matches!(
+        engine.get("acme", &principal(&[]), Which::Seq(0)),
+        Err(Error::Forbidden)
+    ));
 }
 
 #[test]
@@ -79,7 +96,13 @@ fn tiles_and_entries_give_the_root_of_the_checkpoint() {
     let engine = world.open();
     engine.create_tenant("acme", &everything()).unwrap();
     append_range(&engine, "acme", 0..530);
-    assert!(matches!(engine.tile("acme", 0, 0, TILE_WIDTH), Err(Error::BeyondTree { .. })), "no head is registered");
+    assert!(
+        matches!(
+            engine.tile("acme", 0, 0, TILE_WIDTH),
+            Err(Error::BeyondTree { .. })
+        ),
+        "no head is registered"
+    );
     let key = VerifierKey::parse(&engine.vkey("acme").unwrap()).unwrap();
     for round in 0..2 {
         let note = engine.checkpoint("acme").unwrap();
@@ -87,12 +110,17 @@ fn tiles_and_entries_give_the_root_of_the_checkpoint() {
         assert_eq!(checkpoint.size(), 530, "round {round}");
         let mut leaves: Vec<Hash> = Vec::new();
         for index in 0.. {
-            let Some(tile) = Tile::at(0, index, checkpoint.size()) else { break };
+            let Some(tile) = Tile::at(0, index, checkpoint.size()) else {
+                break;
+            };
             let bytes = engine.tile("acme", 0, index, tile.width()).unwrap();
             let hashes = parse_hashes(&bytes, tile.width()).unwrap();
             let bundle = engine.entries("acme", index, tile.width()).unwrap();
             let entries = attestore_tlog::parse_entry_bundle::<44>(&bundle, tile.width()).unwrap();
-            assert_eq!(hashes, entries.iter().map(|entry| leaf_hash(entry)).collect::<Vec<_>>());
+            assert_eq!(
+                hashes,
+                entries.iter().map(|entry| leaf_hash(entry)).collect::<Vec<_>>()
+            );
             leaves.extend(hashes);
         }
         let mut frontier = attestore_tlog::Frontier::new();
@@ -123,13 +151,31 @@ fn consistency_proofs_hold_between_all_sizes() {
         .collect();
     let root = |size: u64| {
         let mut frontier = attestore_tlog::Frontier::new();
-        bundle.iter().take(size as usize).for_each(|entry| frontier.push(leaf_hash(entry)));
+        bundle
+            .iter()
+            .take(size as usize)
+            .for_each(|entry| frontier.push(leaf_hash(entry)));
         frontier.root()
     };
-    for (from, to) in [(0, 300), (1, 300), (255, 256), (256, 270), (269, 271), (270, 300), (299, 300), (300, 300)] {
+    for (from, to) in [
+        (0, 300),
+        (1, 300),
+        (255, 256),
+        (256, 270),
+        (269, 271),
+        (270, 300),
+        (299, 300),
+        (300, 300),
+    ] {
         let proof = engine.consistency("acme", from, to).unwrap();
         verify_consistency(from, to, root(from), root(to), &proof.hashes).unwrap();
     }
-    assert!(matches!(engine.consistency("acme", 0, 301), Err(Error::BeyondTree { .. })));
-    assert!(matches!(engine.consistency("acme", 3, 2), Err(Error::Invalid { .. })));
+    assert!(matches!(
+        engine.consistency("acme", 0, 301),
+        Err(Error::BeyondTree { .. })
+    ));
+    assert!(matches!(
+        engine.consistency("acme", 3, 2),
+        Err(Error::Invalid { .. })
+    ));
 }

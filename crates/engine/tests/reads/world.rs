@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use attestore_disk::{Disk, ManualClock, sim::SimDisk};
 use attestore_engine::{
-    Engine, Item, Mode, OpenError, OpenMode, Opened, Parts, Principal, Receipt, Role, Settings, heads::RegisterAt,
+    Engine, Item, Mode, OpenError, OpenMode, Opened, Parts, Principal, Receipt, Role, Settings,
+    heads::RegisterAt,
 };
 use attestore_keys::{Entropy, FileRoot, SeededEntropy};
 
@@ -19,7 +20,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { disk: SimDisk::new(seed), register: SimDisk::new(seed ^ 1), clock: ManualClock::new(NOW_MS), seed }
+        Self {
+            disk: SimDisk::new(seed),
+            register: SimDisk::new(seed ^ 1),
+            clock: ManualClock::new(NOW_MS),
+            seed,
+        }
     }
 
     pub(crate) fn parts(&self) -> Result<Parts, OpenError> {
@@ -35,7 +41,10 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             entropy,
             root: Arc::new(root),
-            register: Some(RegisterAt { disk: Arc::new(self.register.clone()), path: PathBuf::from("heads") }),
+            register: Some(RegisterAt {
+                disk: Arc::new(self.register.clone()),
+                path: PathBuf::from("heads"),
+            }),
         })
     }
 
@@ -49,11 +58,20 @@ impl World {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings { wal_file_bytes: 128 << 10, l0_tail_bytes_max: 4 << 10, ..Settings::default() }
+    Settings {
+        wal_file_bytes: 128 << 10,
+        l0_tail_bytes_max: 4 << 10,
+        ..Settings::default()
+    }
 }
 
 pub(crate) fn principal(roles: &[Role]) -> Principal {
-    Principal { credential_id: "tester000001".into(), name: "tester".into(), roles: roles.to_vec(), tenant: None }
+    Principal {
+        credential_id: "tester000001".into(),
+        name: "tester".into(),
+        roles: roles.to_vec(),
+        tenant: None,
+    }
 }
 
 pub(crate) fn everything() -> Principal {
@@ -79,8 +97,16 @@ pub(crate) fn event(n: u64) -> String {
 }
 
 pub(crate) fn append(engine: &Engine, tenant: &str, events: &[String]) -> Vec<Receipt> {
-    let items = events.iter().map(|event| Item { bytes: event.clone().into(), fallback_key: None }).collect();
-    let appended = engine.append_blocking(tenant, &everything(), "native", items, Mode::Each).unwrap();
+    let items = events
+        .iter()
+        .map(|event| Item {
+            bytes: event.clone().into(),
+            fallback_key: None,
+        })
+        .collect();
+    let appended = engine
+        .append_blocking(tenant, &everything(), "native", items, Mode::Each)
+        .unwrap();
     appended.items.into_iter().map(|item| item.unwrap()).collect()
 }
 

@@ -70,7 +70,12 @@ pub fn encode(heads: &Heads, key: &Key) -> Vec<u8> {
 /// [`DecodeError::Key`] if the key-check value is another key's and the bytes are not authentic under this one; else
 /// [`DecodeError::Damaged`].
 pub fn decode(bytes: &[u8], key: &Key) -> Result<Heads, DecodeError> {
-    let damaged = |offset: usize, reason| Err(DecodeError::Damaged { offset: offset as u64, reason });
+    let damaged = |offset: usize, reason| {
+        Err(DecodeError::Damaged {
+            offset: offset as u64,
+            reason,
+        })
+    };
     if bytes.len() < HEADER_BYTES + TAG_BYTES {
         return damaged(bytes.len(), "the file ends too early");
     }
@@ -78,15 +83,24 @@ pub fn decode(bytes: &[u8], key: &Key) -> Result<Heads, DecodeError> {
         return damaged(0, "not a head register");
     }
     let (body, tag) = bytes.split_at(bytes.len() - TAG_BYTES);
-    let authentic: bool = blake3::keyed_hash(key.expose(), body).as_bytes().ct_eq(tag).into();
+    let authentic: bool = blake3::keyed_hash(key.expose(), body)
+        .as_bytes()
+        .ct_eq(tag)
+        .into();
     if !authentic {
-        let check = body.get(12..20).and_then(|check| check.try_into().ok()).map(KeyCheck);
+        let check = body
+            .get(12..20)
+            .and_then(|check| check.try_into().ok())
+            .map(KeyCheck);
         return match check {
             Some(check) if check.matches(key) => damaged(0, "keyed check fails"),
             _ => Err(DecodeError::Key),
         };
     }
-    let mut reader = Reader { bytes: body, at: MAGIC.len() };
+    let mut reader = Reader {
+        bytes: body,
+        at: MAGIC.len(),
+    };
     let version = u16::from_le_bytes(reader.array()?);
     if version != VERSION {
         return damaged(8, "unknown version");
@@ -95,14 +109,21 @@ pub fn decode(bytes: &[u8], key: &Key) -> Result<Heads, DecodeError> {
     let nonce = reader.array()?;
     let written = u64::from_le_bytes(reader.array()?);
     let count = u32::from_le_bytes(reader.array()?);
-    let mut heads = Heads { nonce, version: written, ..Heads::default() };
+    let mut heads = Heads {
+        nonce,
+        version: written,
+        ..Heads::default()
+    };
     for _ in 0..count {
         let at = reader.at;
         let length = usize::from(u16::from_le_bytes(reader.array()?));
         let Ok(origin) = std::str::from_utf8(reader.take(length)?) else {
             return damaged(at, "origin is not UTF-8");
         };
-        let head = Head { size: u64::from_le_bytes(reader.array()?), root: Hash(reader.array()?) };
+        let head = Head {
+            size: u64::from_le_bytes(reader.array()?),
+            root: Hash(reader.array()?),
+        };
         if heads.rows.insert(origin.to_owned(), head).is_some() {
             return damaged(at, "origin occurs twice");
         }
@@ -123,7 +144,10 @@ impl<'a> Reader<'a> {
         let end = self.at.checked_add(length);
         let part = end.and_then(|end| self.bytes.get(self.at..end));
         let Some(part) = part else {
-            return Err(DecodeError::Damaged { offset: self.at as u64, reason: "the file ends too early" });
+            return Err(DecodeError::Damaged {
+                offset: self.at as u64,
+                reason: "the file ends too early",
+            });
         };
         self.at += length;
         Ok(part)

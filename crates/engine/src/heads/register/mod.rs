@@ -77,7 +77,9 @@ pub enum RegisterError {
         path: PathBuf,
     },
     /// Another process started with this register since: this one is a clone or was cloned, and must stop.
-    #[error("another process took over the head register: this data directory or a copy of it runs elsewhere")]
+    #[error(
+        "another process took over the head register: this data directory or a copy of it runs elsewhere"
+    )]
     Cloned,
     /// A head was to go back.
     #[error("head of {origin} was to go from size {registered} to {asked}")]
@@ -148,8 +150,13 @@ impl Register {
         let bytes = read_whole(&*file)?;
         match codec::decode(&bytes, key) {
             Ok(heads) => Ok(Some(heads)),
-            Err(DecodeError::Key) => Err(RegisterError::Key { path: at.path.clone() }),
-            Err(source) => Err(RegisterError::Damage { path: at.path.clone(), source }),
+            Err(DecodeError::Key) => Err(RegisterError::Key {
+                path: at.path.clone(),
+            }),
+            Err(source) => Err(RegisterError::Damage {
+                path: at.path.clone(),
+                source,
+            }),
         }
     }
 
@@ -164,7 +171,10 @@ impl Register {
         heads.nonce = nonce;
         heads.version = heads.version.saturating_add(1);
         replace(&at, &codec::encode(&heads, &key))?;
-        let state = Mutex::new(State { heads, poisoned: false });
+        let state = Mutex::new(State {
+            heads,
+            poisoned: false,
+        });
         Ok((Self { at, key, state }, found))
     }
 
@@ -197,7 +207,11 @@ impl Register {
         if !moved {
             return Ok(());
         }
-        let heads = Heads { nonce: state.heads.nonce, version: state.heads.version.saturating_add(1), rows: next };
+        let heads = Heads {
+            nonce: state.heads.nonce,
+            version: state.heads.version.saturating_add(1),
+            rows: next,
+        };
         self.swap(&mut state, heads)
     }
 
@@ -254,9 +268,10 @@ fn step(rows: &mut BTreeMap<String, Head>, origin: &str, head: Head) -> Result<b
             registered: row.size,
             asked: head.size,
         }),
-        Some(row) if row.size == head.size && row.root != head.root => {
-            Err(RegisterError::Forked { origin: origin.to_owned(), size: head.size })
-        }
+        Some(row) if row.size == head.size && row.root != head.root => Err(RegisterError::Forked {
+            origin: origin.to_owned(),
+            size: head.size,
+        }),
         Some(row) if *row == head => Ok(false),
         Some(row) => {
             *row = head;
@@ -274,7 +289,8 @@ fn replace(at: &RegisterAt, bytes: &[u8]) -> Result<(), RegisterError> {
     let temporary = beside(&at.path, ".tmp");
     write_new(&*at.disk, &temporary, bytes).map_err(RegisterError::Unwritten)?;
     at.disk.rename(&temporary, &at.path)?;
-    at.disk.sync_dir(at.path.parent().unwrap_or_else(|| Path::new("")))?;
+    at.disk
+        .sync_dir(at.path.parent().unwrap_or_else(|| Path::new("")))?;
     Ok(())
 }
 
@@ -311,9 +327,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 fn read_whole(file: &dyn File) -> Result<Vec<u8>, RegisterError> {
     let length = file.len()?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= REGISTER_BYTES_MAX).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "the file is longer than any register")
-    })?;
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| *length <= REGISTER_BYTES_MAX)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the file is longer than any register"))?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
