@@ -15,6 +15,12 @@ use crate::commitment::HashVersion;
 /// Length of an entry in bytes.
 pub const ENTRY_BYTES: usize = 44;
 
+/// Retention class of control records, which are never purged.
+pub const CLASS_CONTROL: u16 = 0;
+
+/// Retention class of events for which nothing else is set.
+pub const CLASS_DEFAULT: u16 = 1;
+
 const _: () = assert!(ENTRY_BYTES == 1 + 1 + 2 + 8 + 32);
 
 /// What one leaf of a log says.
@@ -24,9 +30,11 @@ pub struct Entry {
     pub version: HashVersion,
     /// What kind of record this is.
     pub kind: Kind,
-    /// Retention class, a number that policy records define.
+    /// Retention class: [`CLASS_CONTROL`], [`CLASS_DEFAULT`] or a number that
+    /// policy records define.
     pub class: u16,
-    /// Time of receipt, Unix milliseconds; never runs backwards within a log.
+    /// Time of receipt, Unix milliseconds. Within one class of a log it never
+    /// runs backwards; between classes it may.
     pub time_ms: u64,
     /// Salted hash of the record.
     pub commitment: [u8; 32],
