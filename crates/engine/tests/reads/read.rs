@@ -153,7 +153,7 @@ fn consistency_proofs_hold_between_all_sizes() {
         let mut frontier = attestore_tlog::Frontier::new();
         bundle
             .iter()
-            .take(size as usize)
+            .take(usize::try_from(size).unwrap())
             .for_each(|entry| frontier.push(leaf_hash(entry)));
         frontier.root()
     };

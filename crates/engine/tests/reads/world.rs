@@ -85,7 +85,7 @@ pub(crate) fn reader() -> Principal {
 /// An event about a person, with a few fields that differ by `n`.
 pub(crate) fn event(n: u64) -> String {
     let action = ["auth.login", "s3.object.read", "doc.update", "key.delete"][(n % 4) as usize];
-    let outcome = if n % 3 == 0 { "failure" } else { "success" };
+    let outcome = if n.is_multiple_of(3) { "failure" } else { "success" };
     format!(
         r#"{{"action":"{action}","outcome":"{outcome}","actor":{{"type":"user","id":"u_{}","name":"Person {}"}},"context":{{"ip":"203.0.113.{}"}},"targets":[{{"type":"doc","id":"d_{}"}}],"metadata":{{"n":{n},"team":"t{}"}}}}"#,
         n % 7,
