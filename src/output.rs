@@ -54,8 +54,3 @@ pub fn visible(text: &str) -> String {
         })
         .collect()
 }
-
-/// A byte count for people.
-pub fn bytes(count: u64) -> String {
-    indicatif::HumanBytes(count).to_string()
-}

@@ -29,19 +29,19 @@ fn single_events_are_refused_with_stable_codes_and_nothing_is_stored() {
         ("invalid_json", 400, b"{\"action\":NaN}".to_vec()),
         ("duplicate_key", 400, br#"{"action":"a","action":"b","actor":{"type":"user","id":"u"}}"#.to_vec()),
         ("duplicate_key", 400, br#"{"action":"a","actor":{"type":"user","id":"u"},"metadata":{"k":1,"k":2}}"#.to_vec()),
-        ("unknown_field", 400, with(json!({"colour": "red"}))),
-        ("unknown_field", 400, with(json!({"actor": {"type": "user", "id": "u", "nick": "x"}}))),
-        ("missing_field", 400, br#"{"actor":{"type":"user","id":"u"}}"#.to_vec()),
-        ("wrong_type", 400, with(json!({"action": 7}))),
-        ("wrong_type", 400, with(json!({"targets": {"type": "a"}}))),
-        ("server_field", 400, with(json!({"seq": 4}))),
-        ("invalid_value", 400, with(json!({"action": "Not An Action"}))),
-        ("invalid_value", 400, with(json!({"outcome": "meh"}))),
-        ("too_deep", 400, deep(100)),
-        ("too_long", 400, with(json!({"justification": "x".repeat(5000)}))),
-        ("too_many", 400, with(json!({"targets": vec![json!({"type": "t", "id": "i"}); 500]}))),
-        ("invalid_time", 400, with(json!({"occurred_at": "yesterday"}))),
-        ("occurred_in_future", 400, with(json!({"occurred_at": "2999-01-01T00:00:00Z"}))),
+        ("unknown_field", 422, with(json!({"colour": "red"}))),
+        ("unknown_field", 422, with(json!({"actor": {"type": "user", "id": "u", "nick": "x"}}))),
+        ("missing_field", 422, br#"{"actor":{"type":"user","id":"u"}}"#.to_vec()),
+        ("wrong_type", 422, with(json!({"action": 7}))),
+        ("wrong_type", 422, with(json!({"targets": {"type": "a"}}))),
+        ("server_field", 422, with(json!({"seq": 4}))),
+        ("invalid_value", 422, with(json!({"action": "Not An Action"}))),
+        ("invalid_value", 422, with(json!({"outcome": "meh"}))),
+        ("too_deep", 422, deep(100)),
+        ("too_long", 422, with(json!({"justification": "x".repeat(5000)}))),
+        ("too_many", 422, with(json!({"targets": vec![json!({"type": "t", "id": "i"}); 500]}))),
+        ("invalid_time", 422, with(json!({"occurred_at": "yesterday"}))),
+        ("occurred_in_future", 422, with(json!({"occurred_at": "2999-01-01T00:00:00Z"}))),
         ("invalid_utf8", 400, b"{\"action\":\"a\xff\",\"actor\":{\"type\":\"user\",\"id\":\"u\"}}".to_vec()),
         ("empty_batch", 400, b"  ".to_vec()),
         ("empty_batch", 400, b"[]".to_vec()),
@@ -62,7 +62,7 @@ fn faults_name_the_path() {
     let server = Server::start();
     let body = with(json!({"targets": [{"type": "a", "id": "b"}, {"type": 3, "id": "c"}]}));
     let answer = server.client().request("POST", EVENTS, &[("content-type", "application/json")], &body);
-    let problem = answer.problem(400, "wrong_type");
+    let problem = answer.problem(422, "wrong_type");
     assert_eq!(problem["errors"][0]["path"], "/targets/1/type", "{problem}");
 }
 
@@ -88,7 +88,7 @@ fn requests_are_refused_before_their_events_are_looked_at() {
     client.get("/v1/tenants/default/events?limit=0").problem(400, "invalid_limit");
     client.get("/v1/tenants/default/events?from=yesterday").problem(400, "invalid_time");
     client.get("/v1/tenants/default/events?cursor=abc").problem(400, "invalid_cursor");
-    client.get("/v1/tenants/default/events/12345").problem(404, "record_not_found");
+    client.get("/v1/tenants/default/events/12345").problem(404, "unknown_record");
     client.get("/v1/tenants/default/events/not-a-record").problem(400, "invalid_record");
     client.request("PUT", "/v1/tenants/Not%20A%20Name", &[], &[]).problem(400, "invalid_name");
     assert_eq!(client.get("/v1/tenants/default").json()["size"], 0, "something was stored");
@@ -116,13 +116,13 @@ fn credentials_open_their_own_tenant_and_role_only() {
     for route in ["", "/events", "/events/0", "/events/0/proof", "/log/checkpoint", "/log/vkey", "/log/tile/0/000.p/1", "/log/consistency?from=0", "/credentials"] {
         let theirs = foreign.get(&format!("/v1/tenants/default{route}"));
         let nobodys = foreign.get(&format!("/v1/tenants/nobody{route}"));
-        theirs.problem(404, "tenant_not_found");
+        theirs.problem(404, "unknown_tenant");
         assert_eq!(theirs.body, nobodys.body, "{route}");
     }
-    foreign.post_json(EVENTS, &event(1)).problem(404, "tenant_not_found");
-    reader.post_json(EVENTS, &event(1)).problem(403, "permission_denied");
-    foreign.get("/v1/tenants/other/events").problem(403, "permission_denied");
-    reader.request("PUT", "/v1/tenants/more", &[], &[]).problem(403, "permission_denied");
+    foreign.post_json(EVENTS, &event(1)).problem(404, "unknown_tenant");
+    reader.post_json(EVENTS, &event(1)).problem(403, "forbidden");
+    foreign.get("/v1/tenants/other/events").problem(403, "forbidden");
+    reader.request("PUT", "/v1/tenants/more", &[], &[]).problem(403, "forbidden");
     assert_eq!(foreign.post_json("/v1/tenants/other/events", &event(1)).status, 201);
     assert_eq!(foreign.get("/v1/tenants").json()["items"].as_array().unwrap().len(), 1, "one tenant sees itself only");
 
@@ -147,7 +147,7 @@ fn in_a_batch_the_good_ones_land_and_the_bad_ones_say_why_in_order() {
         (Some(0), Some(201), None),
         (Some(1), Some(400), Some("invalid_json")),
         (Some(2), Some(201), None),
-        (Some(3), Some(400), Some("missing_field")),
+        (Some(3), Some(422), Some("missing_field")),
     ]);
     assert_eq!(body["tree"]["size"], 2);
 

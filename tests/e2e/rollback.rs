@@ -38,7 +38,7 @@ fn tenants_that_moved_on_refuse_appends_and_everything_else_works() {
     copy(&old, &server.data());
     server.run();
     let client = server.client();
-    let problem = client.post_json("/v1/tenants/default/events", &event(99)).problem(409, "rollback_detected");
+    let problem = client.post_json("/v1/tenants/default/events", &event(99)).problem(409, "rolled_back");
     assert!(problem["detail"].as_str().unwrap().contains("30"), "the reason names the size that was signed: {problem}");
     // Reads of that tenant, and everything of the others, go on.
     assert_eq!(client.count("default", ""), 20);

@@ -18,7 +18,7 @@ impl Caller {
     /// The caller, who may append to `tenant`.
     ///
     /// # Errors
-    /// 404 `tenant_not_found` outside of the caller's scope, 403 `permission_denied` without the role.
+    /// 404 `unknown_tenant` outside of the caller's scope, 403 `forbidden` without the role.
     pub fn writer(self, tenant: &str) -> Result<Principal, Problem> {
         self.0.check_append(tenant).map_err(|e| refusal(&e, "ingest"))?;
         Ok(self.0)
@@ -45,7 +45,7 @@ impl Caller {
     /// The caller, who administers the whole instance.
     ///
     /// # Errors
-    /// 403 `permission_denied`.
+    /// 403 `forbidden`.
     pub fn instance_admin(self) -> Result<Principal, Problem> {
         self.0.check_instance_admin().map_err(|e| refusal(&e, "admin, for the whole instance"))?;
         Ok(self.0)
@@ -54,7 +54,7 @@ impl Caller {
     /// The caller, who may know of `tenant`.
     ///
     /// # Errors
-    /// 404 `tenant_not_found` outside of the caller's scope.
+    /// 404 `unknown_tenant` outside of the caller's scope.
     pub fn of_tenant(self, tenant: &str) -> Result<Principal, Problem> {
         if self.0.may_touch(tenant) { Ok(self.0) } else { Err(Problem::tenant_not_found()) }
     }

@@ -25,6 +25,12 @@ pub struct Problem {
     /// What is wrong where, for events: JSON pointers into the event.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// For a query: the column, counted in characters from 0, at which it stops making sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// For a query: what may have been meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -52,6 +58,8 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            column: None,
+            suggestion: None,
             retry_after_s: None,
         }
     }
@@ -63,12 +71,12 @@ impl Problem {
 
     /// The one answer for tenants that do not exist and for tenants that the caller may not know of.
     pub fn tenant_not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "tenant_not_found", "no such tenant")
+        Self::new(StatusCode::NOT_FOUND, "unknown_tenant", "no such tenant")
     }
 
     /// 403: the tenant is the caller's, the act is not.
     pub fn permission_denied(needs: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "permission_denied", format!("this needs the role {needs}"))
+        Self::new(StatusCode::FORBIDDEN, "forbidden", format!("this needs the role {needs}"))
     }
 
     /// Adds the faults of single events.

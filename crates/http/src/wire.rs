@@ -65,6 +65,12 @@ pub fn problem(error: Error) -> Problem {
     match error {
         Error::UnknownTenant => Problem::tenant_not_found(),
         Error::Append(error) => append_problem(*error),
+        Error::Query { ref message, column, ref suggestion } => {
+            let mut problem = Problem::bad_request(error.code(), message);
+            problem.column = column;
+            problem.suggestion.clone_from(suggestion);
+            problem
+        }
         error => {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             if status == StatusCode::INTERNAL_SERVER_ERROR {
