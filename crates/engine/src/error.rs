@@ -129,7 +129,11 @@ impl Error {
     }
 
     pub(crate) fn damage(path: impl AsRef<Path>, offset: u64, reason: impl Into<String>) -> Self {
-        Self::Damage { path: path.as_ref().to_path_buf(), offset, reason: reason.into() }
+        Self::Damage {
+            path: path.as_ref().to_path_buf(),
+            offset,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -142,7 +146,11 @@ impl From<io::Error> for Error {
 impl From<attestore_keys::Error> for Error {
     fn from(error: attestore_keys::Error) -> Self {
         if error.is_damage() {
-            Self::Damage { path: "catalog".into(), offset: 0, reason: error.to_string() }
+            Self::Damage {
+                path: "catalog".into(),
+                offset: 0,
+                reason: error.to_string(),
+            }
         } else if error.is_key() {
             Self::Key(error.to_string())
         } else {
@@ -194,7 +202,11 @@ impl OpenError {
     }
 
     pub(crate) fn damage(path: impl AsRef<Path>, offset: u64, reason: impl Into<String>) -> Self {
-        Self::Damage { path: path.as_ref().to_path_buf(), offset, reason: reason.into() }
+        Self::Damage {
+            path: path.as_ref().to_path_buf(),
+            offset,
+            reason: reason.into(),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Guard {
     free_bytes: AtomicU64,
     sampled_ms: AtomicU64,
     space_unknown: AtomicBool,
+    /// Until when background work that failed is not tried again, boot clock.
+    pause_until_ms: AtomicU64,
     /// Frames written to the WAL, and their bytes.
     written: (AtomicU64, AtomicU64),
 }
@@ -33,14 +35,24 @@ struct Anchor {
 
 impl Guard {
     /// Begins to watch. `capacity_bytes` is the most that was ever free.
-    pub(crate) fn new(clock: &dyn Clock, tolerance_ms: u64, reserve_bytes: u64, capacity_bytes: u64, free_bytes: u64) -> Self {
+    pub(crate) fn new(
+        clock: &dyn Clock,
+        tolerance_ms: u64,
+        reserve_bytes: u64,
+        capacity_bytes: u64,
+        free_bytes: u64,
+    ) -> Self {
         Self {
             tolerance_ms,
             reserve_bytes: reserve_bytes.min(capacity_bytes / 10),
-            clock: Mutex::new(Anchor { now_ms: clock.now_ms(), boot_ms: clock.boot_ms() }),
+            clock: Mutex::new(Anchor {
+                now_ms: clock.now_ms(),
+                boot_ms: clock.boot_ms(),
+            }),
             free_bytes: AtomicU64::new(free_bytes),
             sampled_ms: AtomicU64::new(clock.boot_ms()),
             space_unknown: AtomicBool::new(false),
+            pause_until_ms: AtomicU64::new(0),
             written: Default::default(),
         }
     }
@@ -63,7 +75,12 @@ impl Guard {
         if internal {
             return Ok(());
         }
-        let overloaded = |reason, retry_after_ms| Err(AppendError::Overloaded { retry_after_ms, reason });
+        let overloaded = |reason, retry_after_ms| {
+            Err(AppendError::Overloaded {
+                retry_after_ms,
+                reason,
+            })
+        };
         let (records, waiting_bytes) = inner.queue.waiting();
         let settings = &inner.settings;
         if records + items.len() as u64 > settings.queue_records_max && records > 0
@@ -83,13 +100,18 @@ impl Guard {
 
     /// Frames written to the WAL since the start, and their bytes.
     pub(crate) fn written(&self) -> (u64, u64) {
-        (self.written.0.load(Ordering::Relaxed), self.written.1.load(Ordering::Relaxed))
+        (
+            self.written.0.load(Ordering::Relaxed),
+            self.written.1.load(Ordering::Relaxed),
+        )
     }
 
     /// What the committer looks at once more.
     pub(crate) fn admit(&self, inner: &Inner, tenant: &Tenant, internal: bool) -> Result<(), AppendError> {
         if let Some(reason) = &*tenant.rolled_back.read() {
-            return Err(AppendError::Rollback { reason: reason.clone() });
+            return Err(AppendError::Rollback {
+                reason: reason.clone(),
+            });
         }
         if let Some(ahead_ms) = self.clock_ahead_ms(&*inner.clock) {
             return Err(AppendError::ClockJump { ahead_ms });
@@ -118,7 +140,10 @@ impl Guard {
 
     /// Takes the wall clock as it is: an operator has looked at it.
     pub(crate) fn confirm_clock(&self, clock: &dyn Clock) {
-        *self.clock.lock() = Anchor { now_ms: clock.now_ms(), boot_ms: clock.boot_ms() };
+        *self.clock.lock() = Anchor {
+            now_ms: clock.now_ms(),
+            boot_ms: clock.boot_ms(),
+        };
     }
 
     /// Whether appends have to leave the rest to flush, purge and shutdown.
@@ -132,7 +157,18 @@ impl Guard {
         self.written.0.fetch_add(1, Ordering::Relaxed);
         self.written.1.fetch_add(bytes, Ordering::Relaxed);
         let free = self.free_bytes.load(Ordering::Relaxed);
-        self.free_bytes.store(free.saturating_sub(bytes), Ordering::Relaxed);
+        self.free_bytes
+            .store(free.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// Puts background work off for a while: it failed, most likely for want of space.
+    pub(crate) fn pause(&self, boot_ms: u64) {
+        self.pause_until_ms.store(boot_ms + PAUSE_MS, Ordering::Relaxed);
+    }
+
+    /// Whether background work is put off.
+    pub(crate) fn is_paused(&self, boot_ms: u64) -> bool {
+        boot_ms < self.pause_until_ms.load(Ordering::Relaxed)
     }
 
     /// Asks the file system how much is free, now and then.
@@ -140,7 +176,12 @@ impl Guard {
         let boot_ms = inner.clock.boot_ms();
         let last = self.sampled_ms.load(Ordering::Relaxed);
         let due = boot_ms.saturating_sub(last) >= SAMPLE_MS;
-        if !due || self.sampled_ms.compare_exchange(last, boot_ms, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if !due
+            || self
+                .sampled_ms
+                .compare_exchange(last, boot_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
             return;
         }
         match inner.disk.free_bytes() {
@@ -158,5 +199,7 @@ impl Guard {
 
 /// Free space is asked for this often.
 const SAMPLE_MS: u64 = 200;
+/// Background work that failed is put off for this long.
+const PAUSE_MS: u64 = 5000;
 /// The clocks are compared with each other from this long ago.
 const ANCHOR_MS: u64 = 3_600_000;

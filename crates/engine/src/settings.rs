@@ -77,7 +77,10 @@ impl Settings {
     /// Returns the settings with values outside of their ranges moved to the nearest bound.
     #[must_use]
     pub fn clamped(mut self) -> Self {
-        self.wal_file_bytes = self.wal_file_bytes.clamp(WAL_FILE_BYTES_MIN, 4 << 30).next_multiple_of(4096);
+        self.wal_file_bytes = self
+            .wal_file_bytes
+            .clamp(WAL_FILE_BYTES_MIN, 4 << 30)
+            .next_multiple_of(4096);
         self.wal_budget_bytes = self.wal_budget_bytes.max(self.wal_file_bytes.saturating_mul(3));
         self.queue_records_max = self.queue_records_max.max(1);
         self.limits.future_ms_max = self.future_tolerance_ms;

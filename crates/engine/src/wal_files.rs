@@ -40,7 +40,10 @@ struct Spare {
 
 impl WalFiles {
     pub(crate) fn new(budget_bytes: u64) -> Self {
-        Self { budget_bytes, ..Self::default() }
+        Self {
+            budget_bytes,
+            ..Self::default()
+        }
     }
 
     /// Bytes of live files.
@@ -73,8 +76,9 @@ impl WalFiles {
     /// # Errors
     /// Final: what was written is not known.
     pub(crate) fn next(&self, inner: &Inner, predecessor_end: Position) -> Result<Writer> {
-        let spare = self.spare.lock().take();
-        let Spare { prepared, spec, key } = match spare {
+        // Held until the file has its name: what is unfinished meanwhile is nobody's leftover.
+        let mut spare = self.spare.lock();
+        let Spare { prepared, spec, key } = match spare.take() {
             Some(spare) => spare,
             None => self.make(inner)?,
         };
@@ -88,6 +92,7 @@ impl WalFiles {
             Arc::clone(&inner.entropy),
         )
         .map_err(failed)?;
+        drop(spare);
         self.state.lock().live.insert(spec.number, spec.size);
         inner.flusher.notify();
         Ok(writer)
@@ -100,7 +105,13 @@ impl WalFiles {
     pub(crate) fn make_spare(&self, inner: &Inner) -> Result<()> {
         let mut spare = self.spare.lock();
         if spare.is_none() {
-            *spare = Some(self.make(inner)?);
+            let made = self.make(inner).inspect_err(|_| {
+                // Half a file takes space that the rest of the disk needs.
+                if let Err(error) = attestore_wal::remove_unfinished(&*inner.disk) {
+                    tracing::warn!(%error, "an unfinished WAL file stays as a stray");
+                }
+            })?;
+            *spare = Some(made);
         }
         Ok(())
     }
@@ -113,8 +124,20 @@ impl WalFiles {
             let number = update.instance.wal_next;
             update.instance.wal_next += 1;
             let slot = update.put_key(file_context(file_id), None, &key)?;
-            update.put_wal(number, &WalRow { file_id, key_slot: slot.0, size })?;
-            Ok(FileSpec { number, file_id, key_slot: slot.0, size })
+            update.put_wal(
+                number,
+                &WalRow {
+                    file_id,
+                    key_slot: slot.0,
+                    size,
+                },
+            )?;
+            Ok(FileSpec {
+                number,
+                file_id,
+                key_slot: slot.0,
+                size,
+            })
         })?;
         let reusable = self.state.lock().reusable.take();
         let prepared =
@@ -130,7 +153,9 @@ impl WalFiles {
         for number in numbers {
             let path = file_path(*number);
             let mut state = self.state.lock();
-            let Some(size) = state.live.remove(number) else { continue };
+            let Some(size) = state.live.remove(number) else {
+                continue;
+            };
             if state.reusable.is_none() && size == inner.settings.wal_file_bytes {
                 state.reusable = Some(path);
                 continue;
@@ -147,7 +172,9 @@ pub(crate) struct CatalogKeys<'a>(pub(crate) &'a Catalog);
 
 impl attestore_wal::FileKeys for CatalogKeys<'_> {
     fn file_key(&self, slot: u64, file_id: &[u8; 16]) -> Result<Key, attestore_wal::KeyError> {
-        self.0.key(Slot(slot), &file_context(*file_id), None).map_err(key_error)
+        self.0
+            .key(Slot(slot), &file_context(*file_id), None)
+            .map_err(key_error)
     }
 }
 
@@ -161,7 +188,11 @@ pub(crate) fn key_error(error: attestore_keys::Error) -> attestore_wal::KeyError
 }
 
 fn file_context(file_id: [u8; 16]) -> SlotContext {
-    SlotContext { kind: SlotKind::WalFile, tenant: [0; 16], owner: file_id }
+    SlotContext {
+        kind: SlotKind::WalFile,
+        tenant: [0; 16],
+        owner: file_id,
+    }
 }
 
 fn failed(error: attestore_wal::Error) -> Error {

@@ -49,7 +49,9 @@ impl Plan {
 
     /// Adds a request's records; answers at once what is refused as a whole.
     pub(super) fn add(&mut self, request: Request) {
-        let stale = request.round.is_some_and(|round| round + 1 < self.tenant.core.lock().round);
+        let stale = request
+            .round
+            .is_some_and(|round| round + 1 < self.tenant.core.lock().round);
         if stale {
             let _ = request.reply.send(Reply::Again(request.slots));
             return;
@@ -57,11 +59,16 @@ impl Plan {
         if request.atomic
             && let Some(errors) = self.conflicts(&request.slots)
         {
-            let _ = request.reply.send(Reply::Refused(AppendError::Refused { errors }));
+            let _ = request
+                .reply
+                .send(Reply::Refused(AppendError::Refused { errors }));
             return;
         }
         let items = request.slots.into_iter().map(|slot| self.item(slot)).collect();
-        self.answers.push(Answer { request: request.reply, items });
+        self.answers.push(Answer {
+            request: request.reply,
+            items,
+        });
     }
 
     /// Publishes the view and what goes with it: everything is durable now.
@@ -84,18 +91,26 @@ impl Plan {
 
     /// Answers everybody.
     pub(super) fn acknowledge(self) {
-        let tree =
-            Tree { origin: self.tenant.origin.clone(), size: self.view.size, root: self.view.root };
+        let tree = Tree {
+            origin: self.tenant.origin.clone(),
+            size: self.view.size,
+            root: self.view.root,
+        };
         for answer in self.answers {
             // Nobody may be waiting any more; the record is stored all the same.
-            let _ = answer.request.send(Reply::Done(Appended { items: answer.items, tree: tree.clone() }));
+            let _ = answer.request.send(Reply::Done(Appended {
+                items: answer.items,
+                tree: tree.clone(),
+            }));
         }
     }
 
     /// Tells everybody that the outcome is not known.
     pub(super) fn fail(self, reason: &str) {
         for answer in self.answers {
-            let _ = answer.request.send(Reply::Refused(AppendError::Stopped(reason.to_owned())));
+            let _ = answer
+                .request
+                .send(Reply::Refused(AppendError::Stopped(reason.to_owned())));
         }
     }
 
@@ -140,7 +155,12 @@ impl Plan {
             }
         }
         if let Some(own) = draft.idempotency {
-            let first = First { seq, id: draft.id, entry: bytes, digest: own.digest };
+            let first = First {
+                seq,
+                id: draft.id,
+                entry: bytes,
+                digest: own.digest,
+            };
             self.keys.push((own.key, first));
         }
         let record = Arc::new(TailRecord {
@@ -155,11 +175,21 @@ impl Plan {
         });
         self.view.extend(Arc::clone(&record));
         self.records.push(record);
-        Receipt { id: draft.id, seq, received_at_ms: self.time_ms, entry: bytes, duplicate: false }
+        Receipt {
+            id: draft.id,
+            seq,
+            received_at_ms: self.time_ms,
+            entry: bytes,
+            duplicate: false,
+        }
     }
 
     fn known(&self, key: u64) -> Option<First> {
-        let here = self.keys.iter().find(|(held, _)| *held == key).map(|(_, first)| *first);
+        let here = self
+            .keys
+            .iter()
+            .find(|(held, _)| *held == key)
+            .map(|(_, first)| *first);
         here.or_else(|| self.tenant.core.lock().known.get(key).copied())
     }
 
@@ -173,8 +203,12 @@ impl Plan {
                 Slot::Duplicate(_) => None,
                 Slot::Draft(draft) => draft.idempotency.and_then(|own| {
                     let first = self.known(own.key).map(|first| first.digest);
-                    let first = first
-                        .or_else(|| own_keys.iter().find(|held| held.key == own.key).map(|held| held.digest));
+                    let first = first.or_else(|| {
+                        own_keys
+                            .iter()
+                            .find(|held| held.key == own.key)
+                            .map(|held| held.digest)
+                    });
                     own_keys.push(own);
                     first.filter(|digest| *digest != own.digest).map(|_| conflict())
                 }),

@@ -28,7 +28,12 @@ pub(crate) struct Committer {
 
 impl Committer {
     pub(crate) fn new(writer: Option<Writer>) -> Self {
-        Self { writer, frame: FrameBuilder::new(), batch: Vec::new(), open: false }
+        Self {
+            writer,
+            frame: FrameBuilder::new(),
+            batch: Vec::new(),
+            open: false,
+        }
     }
 
     /// D: everything before it is synced.
@@ -83,13 +88,22 @@ impl Committer {
                 size: plan.view.size,
                 root: plan.view.root,
             };
-            self.frame.section(*plan.tenant.id.as_bytes(), &plan.tenant.keys.tenant, |buf| {
-                section::write(buf, &head, &plan.subjects, plan.records.iter().map(AsRef::as_ref));
-            });
+            self.frame
+                .section(*plan.tenant.id.as_bytes(), &plan.tenant.keys.tenant, |buf| {
+                    section::write(buf, &head, &plan.subjects, plan.records.iter().map(AsRef::as_ref));
+                });
         }
-        let written = if self.frame.is_empty() { Ok(0) } else { self.write(inner) };
+        let written = if self.frame.is_empty() {
+            Ok(0)
+        } else {
+            self.write(inner)
+        };
         match written {
             Ok(wal) => {
+                let records: usize = plans.iter().map(|plan| plan.records.len()).sum();
+                metrics::counter!("attestore_records_appended_total").increment(records as u64);
+                metrics::histogram!("attestore_frame_records")
+                    .record(f64::from(u32::try_from(records).unwrap_or(u32::MAX)));
                 let boot_ms = inner.clock.boot_ms();
                 for plan in &plans {
                     plan.publish(wal, boot_ms);
@@ -120,7 +134,11 @@ impl Committer {
             Some(full) => inner.wal.next(inner, full.watermark())?,
         };
         let writer = self.writer.insert(writer);
-        writer.commit(&mut self.frame).map_err(|error| Error::Stopped(format!("wal: {error}")))?;
+        let begin = std::time::Instant::now();
+        writer
+            .commit(&mut self.frame)
+            .map_err(|error| Error::Stopped(format!("wal: {error}")))?;
+        metrics::histogram!("attestore_wal_write_seconds").record(begin.elapsed().as_secs_f64());
         self.open = true;
         inner.guard.wrote(length);
         Ok(writer.spec().number)
@@ -179,7 +197,11 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
         if idle {
             inner.committer.lock().close_frame(&inner);
         }
-        let (spin, timeout) = if idle { (Duration::ZERO, IDLE) } else { (spin, CLOSING) };
+        let (spin, timeout) = if idle {
+            (Duration::ZERO, IDLE)
+        } else {
+            (spin, CLOSING)
+        };
         inner.queue.wait(spin, timeout);
         idle = inner.queue.is_empty();
     }

@@ -42,7 +42,9 @@ impl Preparation<'_> {
         for (item, random) in items.iter().zip(random) {
             let id = RecordId::new(self.now_ms, random);
             let slot = match event::parse(&item.bytes, &self.inner.settings.limits, self.now_ms) {
-                Ok(event) => Slot::Draft(self.draft(&event, item.fallback_key.as_deref(), id, &generation, &salt)?),
+                Ok(event) => {
+                    Slot::Draft(self.draft(&event, item.fallback_key.as_deref(), id, &generation, &salt)?)
+                }
                 Err(error) => Slot::Refused(refusal(error)),
             };
             keyed |= matches!(&slot, Slot::Draft(draft) if draft.idempotency.is_some());
@@ -125,12 +127,23 @@ impl Preparation<'_> {
         let bytes = personal.bytes(&handles);
         let salt = SaltKey::new(set_key.expose()).salt(id, &personal_label(&handles));
         let commitment = group_commitment(tenant.hash_version, &salt, &bytes);
-        Ok((Unsealed { commitment, handles, set_key }, bytes))
+        Ok((
+            Unsealed {
+                commitment,
+                handles,
+                set_key,
+            },
+            bytes,
+        ))
     }
 
     fn seal(&self, group: Unsealed, id: &RecordId, bytes: Vec<u8>) -> TailGroup {
         let sealed = seal_group(&group.set_key, &self.tenant.id, id, &*self.inner.entropy, bytes);
-        TailGroup { commitment: group.commitment, handles: group.handles, sealed: Bytes::from(sealed) }
+        TailGroup {
+            commitment: group.commitment,
+            handles: group.handles,
+            sealed: Bytes::from(sealed),
+        }
     }
 }
 
@@ -151,8 +164,11 @@ impl Draft {
 
     /// Bytes that it takes in the WAL, about.
     pub(crate) fn bytes_len(&self) -> u64 {
-        let groups: usize =
-            self.groups.iter().map(|group| group.sealed.len() + 16 * group.handles.len() + 40).sum();
+        let groups: usize = self
+            .groups
+            .iter()
+            .map(|group| group.sealed.len() + 16 * group.handles.len() + 40)
+            .sum();
         (self.public.len() + groups + 80 * self.subjects.len() + 96) as u64
     }
 }
@@ -163,7 +179,12 @@ fn refusal(error: EventError) -> ItemError {
         ErrorCode::EventTooLarge => 413,
         _ => 422,
     };
-    ItemError { code: error.code.as_str(), path: error.path, message: error.message, status }
+    ItemError {
+        code: error.code.as_str(),
+        path: error.path,
+        message: error.message,
+        status,
+    }
 }
 
 /// The retention class of new records, until tenants have retention policies.

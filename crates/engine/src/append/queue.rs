@@ -90,7 +90,10 @@ impl Queue {
 
     /// Records and bytes that wait.
     pub(crate) fn waiting(&self) -> (u64, u64) {
-        (self.records.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+        (
+            self.records.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
     }
 
     /// Hands a request over; gives it back when the queue was closed.
@@ -112,7 +115,9 @@ impl Queue {
     pub(crate) fn take(&self, bytes: u64, into: &mut Vec<Request>) {
         let mut requests = self.requests.lock();
         let (mut taken, mut records) = (0, 0);
-        while let Some(request) = requests.pop_front_if(|next| taken == 0 || taken + next.bytes + REQUEST_OVERHEAD <= bytes) {
+        while let Some(request) =
+            requests.pop_front_if(|next| taken == 0 || taken + next.bytes + REQUEST_OVERHEAD <= bytes)
+        {
             taken += request.bytes + REQUEST_OVERHEAD;
             records += request.records;
             self.bytes.fetch_sub(request.bytes, Ordering::Relaxed);

@@ -107,31 +107,59 @@ pub(crate) struct Section {
 /// What does not hold, and at which byte.
 pub(crate) fn parse(payload: Vec<u8>) -> Result<Section, SectionError> {
     let payload = Bytes::from(payload);
-    let mut cursor = Cursor { bytes: &payload, at: 0 };
+    let mut cursor = Cursor {
+        bytes: &payload,
+        at: 0,
+    };
     if cursor.array::<4>()? != [VERSION, 0, 0, 0] {
-        return Err(SectionError { at: 0, reason: "unknown version" });
+        return Err(SectionError {
+            at: 0,
+            reason: "unknown version",
+        });
     }
     let records = cursor.u32()?;
     let subjects = cursor.u32()?;
     let first_seq = cursor.u64()?;
     let number = cursor.u32()?;
-    let generation = Generation { number, key: Key::from_bytes(cursor.array()?) };
+    let generation = Generation {
+        number,
+        key: Key::from_bytes(cursor.array()?),
+    };
     let size = cursor.u64()?;
     let root = Hash(cursor.array()?);
     cursor.fits(subjects, SUBJECT_BYTES)?;
     let subjects = (0..subjects)
-        .map(|_| Ok((Handle::from_bytes(cursor.array()?), cursor.array()?, Key::from_bytes(cursor.array()?))))
+        .map(|_| {
+            Ok((
+                Handle::from_bytes(cursor.array()?),
+                cursor.array()?,
+                Key::from_bytes(cursor.array()?),
+            ))
+        })
         .collect::<Result<Vec<_>, SectionError>>()?;
     cursor.fits(records, RECORD_FIXED)?;
     let mut parsed = Vec::with_capacity(records as usize);
     for index in 0..u64::from(records) {
-        let seq = first_seq.checked_add(index).ok_or(SectionError { at: cursor.at, reason: "seq overflows" })?;
+        let seq = first_seq.checked_add(index).ok_or(SectionError {
+            at: cursor.at,
+            reason: "seq overflows",
+        })?;
         parsed.push(parse_record(&payload, &mut cursor, seq, number)?);
     }
     if cursor.at != payload.len() {
-        return Err(SectionError { at: cursor.at, reason: "bytes after the last record" });
+        return Err(SectionError {
+            at: cursor.at,
+            reason: "bytes after the last record",
+        });
     }
-    Ok(Section { first_seq, generation, size, root, subjects, records: parsed })
+    Ok(Section {
+        first_seq,
+        generation,
+        size,
+        root,
+        subjects,
+        records: parsed,
+    })
 }
 
 fn parse_record(
@@ -142,19 +170,27 @@ fn parse_record(
 ) -> Result<TailRecord, SectionError> {
     let at = cursor.at;
     let entry_bytes = cursor.array::<44>()?;
-    let entry =
-        Entry::from_bytes(&entry_bytes).map_err(|_| SectionError { at, reason: "entry of unknown version or kind" })?;
+    let entry = Entry::from_bytes(&entry_bytes).map_err(|_| SectionError {
+        at,
+        reason: "entry of unknown version or kind",
+    })?;
     let id = RecordId::from_bytes(cursor.array()?);
     let [flags] = cursor.array()?;
     if flags & !HAS_IDEMPOTENCY != 0 {
-        return Err(SectionError { at, reason: "unknown record flags" });
+        return Err(SectionError {
+            at,
+            reason: "unknown record flags",
+        });
     }
     let groups = cursor.u16()?;
     let public_len = cursor.u32()?;
     let idempotency = if flags & HAS_IDEMPOTENCY == 0 {
         None
     } else {
-        Some(Idempotency { key: cursor.u64()?, digest: cursor.array()? })
+        Some(Idempotency {
+            key: cursor.u64()?,
+            digest: cursor.array()?,
+        })
     };
     cursor.fits(u32::from(groups), GROUP_FIXED)?;
     let groups = (0..groups)
@@ -166,12 +202,25 @@ fn parse_record(
             let handles = (0..handles)
                 .map(|_| Ok(Handle::from_bytes(cursor.array()?)))
                 .collect::<Result<Vec<_>, SectionError>>()?;
-            Ok(TailGroup { commitment, handles, sealed: cursor.shared(payload, sealed_len)? })
+            Ok(TailGroup {
+                commitment,
+                handles,
+                sealed: cursor.shared(payload, sealed_len)?,
+            })
         })
         .collect::<Result<Vec<_>, SectionError>>()?;
     let public = cursor.shared(payload, public_len)?;
     let leaf = leaf_hash(&entry_bytes);
-    Ok(TailRecord { seq, id, entry, leaf, generation, public, groups, idempotency })
+    Ok(TailRecord {
+        seq,
+        id,
+        entry,
+        leaf,
+        generation,
+        public,
+        groups,
+        idempotency,
+    })
 }
 
 /// Why a payload is not a section.
@@ -192,7 +241,10 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn array<const N: usize>(&mut self) -> Result<[u8; N], SectionError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let found = rest.first_chunk::<N>().ok_or(SectionError { at: self.at, reason: "ends too early" })?;
+        let found = rest.first_chunk::<N>().ok_or(SectionError {
+            at: self.at,
+            reason: "ends too early",
+        })?;
         self.at += N;
         Ok(*found)
     }
@@ -222,7 +274,10 @@ impl Cursor<'_> {
         let rest = self.bytes.len().saturating_sub(self.at);
         match (count as usize).checked_mul(each) {
             Some(needed) if needed <= rest => Ok(()),
-            _ => Err(SectionError { at: self.at, reason: "counts more than there is" }),
+            _ => Err(SectionError {
+                at: self.at,
+                reason: "counts more than there is",
+            }),
         }
     }
 }

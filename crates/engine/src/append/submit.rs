@@ -36,7 +36,16 @@ impl Engine {
         mode: Mode,
     ) -> Result<Appended, AppendError> {
         check(tenant, by)?;
-        run(&self.inner, tenant, &by.credential_id, protocol, items, mode, false).await
+        run(
+            &self.inner,
+            tenant,
+            &by.credential_id,
+            protocol,
+            items,
+            mode,
+            false,
+        )
+        .await
     }
 
     /// [`Engine::append`] for threads that may block.
@@ -52,16 +61,37 @@ impl Engine {
         mode: Mode,
     ) -> Result<Appended, AppendError> {
         check(tenant, by)?;
-        block_on(run(&self.inner, tenant, &by.credential_id, protocol, items, mode, false))
+        block_on(run(
+            &self.inner,
+            tenant,
+            &by.credential_id,
+            protocol,
+            items,
+            mode,
+            false,
+        ))
     }
 }
 
 /// Appends one of the server's own events to `_system`.
 pub(crate) fn append_internal(inner: &Inner, event: &[u8]) -> Result<()> {
-    let item = Item { bytes: Bytes::copy_from_slice(event), fallback_key: None };
-    let appended =
-        block_on(run(inner, SYSTEM_TENANT, INTERNAL, INTERNAL, vec![item], Mode::Atomic, true))?;
-    debug_assert!(appended.items.iter().all(Result::is_ok), "atomic mode refuses as a whole");
+    let item = Item {
+        bytes: Bytes::copy_from_slice(event),
+        fallback_key: None,
+    };
+    let appended = block_on(run(
+        inner,
+        SYSTEM_TENANT,
+        INTERNAL,
+        INTERNAL,
+        vec![item],
+        Mode::Atomic,
+        true,
+    ))?;
+    debug_assert!(
+        appended.items.iter().all(Result::is_ok),
+        "atomic mode refuses as a whole"
+    );
     Ok(())
 }
 
@@ -82,11 +112,19 @@ async fn run(
     mode: Mode,
     internal: bool,
 ) -> Result<Appended, AppendError> {
-    inner.check_running().map_err(|error| AppendError::Stopped(error.to_string()))?;
+    inner
+        .check_running()
+        .map_err(|error| AppendError::Stopped(error.to_string()))?;
     let tenant = inner.tenant(tenant)?;
     inner.guard.check(inner, &tenant, &items, internal)?;
     let now_ms = inner.clock.now_ms();
-    let preparation = Preparation { inner, tenant: &tenant, credential_id, protocol, now_ms };
+    let preparation = Preparation {
+        inner,
+        tenant: &tenant,
+        credential_id,
+        protocol,
+        now_ms,
+    };
     let (mut slots, keyed) = preparation.run(&items)?;
     drop(items);
     let atomic = mode == Mode::Atomic;
@@ -94,7 +132,11 @@ async fn run(
         refuse_all(&slots)?;
     }
     loop {
-        let round = if keyed { Some(look_up(inner, &tenant, &mut slots, now_ms)?) } else { None };
+        let round = if keyed {
+            Some(look_up(inner, &tenant, &mut slots, now_ms)?)
+        } else {
+            None
+        };
         let (reply, answer) = oneshot::channel();
         let drafts = slots.iter().filter_map(|slot| match slot {
             Slot::Draft(draft) => Some(draft.bytes_len()),
@@ -106,7 +148,16 @@ async fn run(
             return Err(AppendError::TooLarge { bytes_max });
         }
         let tenant = Arc::clone(&tenant);
-        let request = Request { tenant, slots, atomic, internal, records, bytes, round, reply };
+        let request = Request {
+            tenant,
+            slots,
+            atomic,
+            internal,
+            records,
+            bytes,
+            round,
+            reply,
+        };
         inner.queue.push(request).map_err(|_| AppendError::Closing)?;
         if inner.mode == OpenMode::Inline {
             inner.commit_all();
@@ -133,7 +184,11 @@ fn refuse_all(slots: &[Slot]) -> Result<(), AppendError> {
             Slot::Draft(_) | Slot::Duplicate(_) => None,
         })
         .collect();
-    if errors.is_empty() { Ok(()) } else { Err(AppendError::Refused { errors }) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(AppendError::Refused { errors })
+    }
 }
 
 /// Answers what is in segments already. Returns the flush round in which it looked.
@@ -143,8 +198,9 @@ fn look_up(inner: &Inner, tenant: &Arc<Tenant>, slots: &mut [Slot], now_ms: u64)
     for slot in slots {
         let Slot::Draft(draft) = &*slot else { continue };
         let Some(own) = draft.idempotency else { continue };
-        let first =
-            crate::read::snapshot(tenant, |view| idempotency::lookup(inner, tenant, view, &own, now_ms))?;
+        let first = crate::read::snapshot(tenant, |view| {
+            idempotency::lookup(inner, tenant, view, &own, now_ms)
+        })?;
         if let Some(first) = first {
             *slot = super::assign::answer(&first, &own);
         }

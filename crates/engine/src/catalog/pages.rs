@@ -40,5 +40,8 @@ impl PageStore for Pages {
 }
 
 fn get(table: &impl ReadableTable<u64, &'static [u8]>, page: PageId) -> io::Result<Option<Vec<u8>>> {
-    Ok(table.get(page.0).map_err(io::Error::other)?.map(|bytes| bytes.value().to_vec()))
+    Ok(table
+        .get(page.0)
+        .map_err(io::Error::other)?
+        .map(|bytes| bytes.value().to_vec()))
 }

@@ -16,7 +16,8 @@ pub(crate) const TENANT_NAMES: TableDefinition<&str, &[u8; 16]> = TableDefinitio
 pub(crate) const DIRECTORY: TableDefinition<(&[u8; 16], &[u8; 32]), &[u8; 24]> =
     TableDefinition::new("directory");
 /// (tenant id, handle) to slot u64 LE ‖ blind.
-pub(crate) const HANDLES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8; 40]> = TableDefinition::new("handles");
+pub(crate) const HANDLES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8; 40]> =
+    TableDefinition::new("handles");
 /// (tenant id, set, generation, type) to [`crate::catalog::FileRow`]. JSON.
 pub(crate) const FILES: TableDefinition<(&[u8; 16], u64, u32, u8), &[u8]> = TableDefinition::new("files");
 /// Number of an `l0` file to how many parts in it are live.

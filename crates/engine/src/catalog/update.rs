@@ -42,7 +42,14 @@ impl<'a> Update<'a> {
             txn.open_table(tables::CREDENTIALS).map_err(storage)?;
         }
         let root_version = tree.root_version();
-        Ok(Self { txn, tree, root, root_version, fresh, instance })
+        Ok(Self {
+            txn,
+            tree,
+            root,
+            root_version,
+            fresh,
+            instance,
+        })
     }
 
     /// The transaction, for tables that this type has no method for.
@@ -75,7 +82,12 @@ impl<'a> Update<'a> {
     /// As [`KeyTree::put_many`].
     pub fn put_key(&mut self, context: SlotContext, wrap: Option<&Key>, value: &Key) -> Result<Slot> {
         let slot = self.reserve(1);
-        self.put_keys(&[NewKey { slot, context, wrap, value }])?;
+        self.put_keys(&[NewKey {
+            slot,
+            context,
+            wrap,
+            value,
+        }])?;
         Ok(slot)
     }
 
@@ -94,7 +106,11 @@ impl<'a> Update<'a> {
     /// As reads.
     pub fn tenant(&self, id: &TenantId) -> Result<Option<TenantRow>> {
         let table = self.txn.open_table(tables::TENANTS).map_err(storage)?;
-        table.get(id.as_bytes()).map_err(storage)?.map(|row| json(row.value())).transpose()
+        table
+            .get(id.as_bytes())
+            .map_err(storage)?
+            .map(|row| json(row.value()))
+            .transpose()
     }
 
     /// Stores a tenant's row.
@@ -103,7 +119,9 @@ impl<'a> Update<'a> {
     /// As writes.
     pub fn put_tenant(&mut self, id: &TenantId, row: &TenantRow) -> Result<()> {
         let mut table = self.txn.open_table(tables::TENANTS).map_err(storage)?;
-        table.insert(id.as_bytes(), encode(row)?.as_slice()).map_err(storage)?;
+        table
+            .insert(id.as_bytes(), encode(row)?.as_slice())
+            .map_err(storage)?;
         Ok(())
     }
 
@@ -113,7 +131,10 @@ impl<'a> Update<'a> {
     /// As reads.
     pub fn tenant_named(&self, name: &str) -> Result<Option<TenantId>> {
         let table = self.txn.open_table(tables::TENANT_NAMES).map_err(storage)?;
-        Ok(table.get(name).map_err(storage)?.map(|id| TenantId::from_bytes(*id.value())))
+        Ok(table
+            .get(name)
+            .map_err(storage)?
+            .map(|id| TenantId::from_bytes(*id.value())))
     }
 
     /// Gives a tenant its name.
@@ -143,7 +164,9 @@ impl<'a> Update<'a> {
     /// As writes.
     pub fn remove_file(&mut self, tenant: &TenantId, row: &FileRow) -> Result<()> {
         let mut table = self.txn.open_table(tables::FILES).map_err(storage)?;
-        table.remove((tenant.as_bytes(), row.set, row.generation, row.ty.byte())).map_err(storage)?;
+        table
+            .remove((tenant.as_bytes(), row.set, row.generation, row.ty.byte()))
+            .map_err(storage)?;
         Ok(())
     }
 
@@ -203,7 +226,9 @@ impl<'a> Update<'a> {
             self.instance.root_page_key = hex(&wrapped);
         }
         let mut table = self.txn.open_table(tables::META).map_err(storage)?;
-        table.insert(tables::INSTANCE, encode(&self.instance)?.as_slice()).map_err(storage)?;
+        table
+            .insert(tables::INSTANCE, encode(&self.instance)?.as_slice())
+            .map_err(storage)?;
         Ok(())
     }
 }

@@ -96,10 +96,14 @@ impl Segment<'_> {
                     set_keys.insert(handles.to_vec(), self.tenant.set_key(handles)?);
                 }
                 // A destroyed key leaves the commitment in the `.seg` and nothing here.
-                let Some(Some(set_key)) = set_keys.get(handles) else { continue };
+                let Some(Some(set_key)) = set_keys.get(handles) else {
+                    continue;
+                };
                 let bytes = group.open(self.tenant, set_key)?;
                 let raw: Vec<[u8; 16]> = handles.iter().map(|handle| *handle.as_bytes()).collect();
-                builder.push(record.seq(), &raw, set_key, &bytes).map_err(segment_error)?;
+                builder
+                    .push(record.seq(), &raw, set_key, &bytes)
+                    .map_err(segment_error)?;
             }
         }
         if builder.is_empty() {
@@ -111,7 +115,11 @@ impl Segment<'_> {
 
     fn fresh(&self) -> ([u8; 16], Slot, Key) {
         let entropy = &*self.inner.entropy;
-        (random_array(entropy), self.inner.catalog.reserve(1), Key::random(entropy))
+        (
+            random_array(entropy),
+            self.inner.catalog.reserve(1),
+            Key::random(entropy),
+        )
     }
 
     fn container(&self, ty: FileType, id: [u8; 16], slot: Slot, key: Key, body: &[u8]) -> Sealed {
@@ -130,7 +138,11 @@ impl Segment<'_> {
         };
         let bytes = container::seal(&meta, &key, body);
         let (first, last) = (&self.records[0], &self.records[self.records.len() - 1]);
-        let path = if self.part { PathBuf::from("l0") } else { self.path(ty) };
+        let path = if self.part {
+            PathBuf::from("l0")
+        } else {
+            self.path(ty)
+        };
         let row = FileRow {
             ty,
             set: self.set,
@@ -152,7 +164,9 @@ impl Segment<'_> {
     }
 
     fn path(&self, ty: FileType) -> PathBuf {
-        self.tenant.dir().join(format!("{:016x}.{:08x}.{}", self.set, 0, ty.extension()))
+        self.tenant
+            .dir()
+            .join(format!("{:016x}.{:08x}.{}", self.set, 0, ty.extension()))
     }
 }
 

@@ -51,7 +51,10 @@ impl GroupBytes<'_> {
 
 impl Source {
     pub(super) fn tail(record: &Arc<TailRecord>) -> Self {
-        Self { salt: Salt::Generation(record.generation), origin: Origin::Tail(Arc::clone(record)) }
+        Self {
+            salt: Salt::Generation(record.generation),
+            origin: Origin::Tail(Arc::clone(record)),
+        }
     }
 
     pub(super) fn seq(&self) -> u64 {
@@ -119,9 +122,17 @@ impl Source {
 /// Damage, keys, or what the system says.
 pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<Source>> {
     let seg = inner.readers.seg(inner, tenant, &set.seg)?;
-    let sub = set.sub.as_ref().map(|row| inner.readers.sub(inner, tenant, row)).transpose()?;
-    let keys: HashMap<u64, u64> =
-        seg.idempotency_all().map_err(segment_error)?.into_iter().map(|(hash, seq)| (seq, hash)).collect();
+    let sub = set
+        .sub
+        .as_ref()
+        .map(|row| inner.readers.sub(inner, tenant, row))
+        .transpose()?;
+    let keys: HashMap<u64, u64> = seg
+        .idempotency_all()
+        .map_err(segment_error)?
+        .into_iter()
+        .map(|(hash, seq)| (seq, hash))
+        .collect();
     let times = super::tree::times(&*inner.disk, tenant, set.min_seq()..set.max_seq() + 1)?;
     let mut records = Vec::new();
     for number in 0..seg.blocks().len() {
@@ -135,8 +146,11 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
                 None => Vec::new(),
                 Some(sub) => opened(sub.groups(record.seq, &Keys(tenant)).map_err(segment_error)?),
             };
-            let time = usize::try_from(record.seq - set.min_seq()).ok().and_then(|at| times.get(at));
-            let time_ms = *time.ok_or_else(|| Error::damage(&set.seg.path, set.seg.offset, "seq out of range"))?;
+            let time = usize::try_from(record.seq - set.min_seq())
+                .ok()
+                .and_then(|at| times.get(at));
+            let time_ms =
+                *time.ok_or_else(|| Error::damage(&set.seg.path, set.seg.offset, "seq out of range"))?;
             records.push(Source {
                 salt: record.salt,
                 origin: Origin::Part(Box::new(PartRecord {
@@ -171,6 +185,8 @@ struct Keys<'a>(&'a Tenant);
 impl SetKeys for Keys<'_> {
     fn set_key(&self, handles: &[attestore_segment::Handle]) -> Result<Option<Key>, SetKeyError> {
         let handles: Vec<_> = handles.iter().map(|handle| Handle::from_bytes(*handle)).collect();
-        self.0.set_key(&handles).map_err(|error: Error| Box::new(error).into())
+        self.0
+            .set_key(&handles)
+            .map_err(|error: Error| Box::new(error).into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,7 +31,12 @@ pub(crate) struct FlushReport {
 pub(crate) fn round(inner: &Inner, due: impl Fn(&Tenant) -> bool) -> Result<FlushReport> {
     let _one_at_a_time = inner.flushing.lock();
     inner.check_running()?;
-    let tenants: Vec<_> = inner.tenants.all().into_iter().filter(|tenant| due(tenant)).collect();
+    let tenants: Vec<_> = inner
+        .tenants
+        .all()
+        .into_iter()
+        .filter(|tenant| due(tenant))
+        .collect();
     let cuts: Vec<Cut> = tenants.iter().filter_map(|tenant| cut(inner, tenant)).collect();
     if cuts.is_empty() {
         return Ok(FlushReport::default());
@@ -63,7 +68,8 @@ fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
             if each {
                 attestore_segment::write_file(&*inner.disk, &file.row.path, &parts).map_err(refused)?;
             } else {
-                attestore_segment::write_file_unsynced(&*inner.disk, &file.row.path, &parts).map_err(refused)?;
+                attestore_segment::write_file_unsynced(&*inner.disk, &file.row.path, &parts)
+                    .map_err(refused)?;
             }
         }
         tree::write(&*inner.disk, &flushed.cut, each)?;
@@ -87,27 +93,38 @@ fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
 /// Seals the segments of a cut: one for each class.
 fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
     let tenant = Arc::clone(&cut.tenant);
-    let replaced = if small { too_many_parts(inner, &cut.view) } else { Vec::new() };
+    let replaced = parts_to_replace(inner, &cut.view, small);
     let part = small && replaced.is_empty();
     let mut by_class: BTreeMap<u16, Vec<Source>> = BTreeMap::new();
     for set in &replaced {
-        by_class.entry(set.class).or_default().extend(rewrite::read(inner, &tenant, set)?);
+        by_class
+            .entry(set.class)
+            .or_default()
+            .extend(rewrite::read(inner, &tenant, set)?);
     }
     for record in &cut.records {
-        by_class.entry(record.entry.class).or_default().push(Source::tail(record));
+        by_class
+            .entry(record.entry.class)
+            .or_default()
+            .push(Source::tail(record));
     }
     let mut sets = Vec::new();
-    let mut set = cut.next_set;
-    for (class, mut records) in by_class {
+    for (set, (class, mut records)) in (cut.next_set..).zip(by_class) {
         records.sort_by_key(Source::seq);
-        let segment = Segment { inner, tenant: &tenant, set, class, part, records: &records };
+        let segment = Segment {
+            inner,
+            tenant: &tenant,
+            set,
+            class,
+            part,
+            records: &records,
+        };
         let mut files = segment.seal()?;
         if !part {
             let first = records.first().map_or(cut.seqs.start, Source::seq);
             files.extend(index(inner, &cut, &segment, first..cut.seqs.end));
         }
         sets.push(files);
-        set += 1;
     }
     Ok(Flushed { cut, sets, replaced })
 }
@@ -128,11 +145,22 @@ fn index(inner: &Inner, cut: &Cut, segment: &Segment<'_>, seqs: Range<u64>) -> O
     }
 }
 
-/// The parts of a tenant that are to be put together, if they are many.
-fn too_many_parts(inner: &Inner, view: &View) -> Vec<Arc<FileSet>> {
-    let parts: Vec<_> = view.flushed.iter().filter(|set| set.seg.is_part()).cloned().collect();
+/// The parts right before the tail that are put together with it: when they are many, or when the tail gets files of its
+/// own anyway. Parts further back stay: the new segment must not span another one.
+fn parts_to_replace(inner: &Inner, view: &View, small: bool) -> Vec<Arc<FileSet>> {
+    let mut parts: Vec<_> = view
+        .flushed
+        .iter()
+        .rev()
+        .take_while(|set| set.seg.is_part())
+        .cloned()
+        .collect();
+    parts.reverse();
     let records: u64 = parts.iter().map(|set| set.seg.count).sum();
-    if records > inner.settings.l0_records_max { parts } else { Vec::new() }
+    if small && records <= inner.settings.l0_records_max {
+        parts.clear();
+    }
+    parts
 }
 
 /// Writes the parts of a round into one file; returns its number and how many parts it has.
@@ -145,7 +173,10 @@ fn write_l0(inner: &Inner, round: &mut [Flushed]) -> Result<Option<(u64, u64)>> 
     if parts.is_empty() {
         return Ok(None);
     }
-    let row = inner.catalog.instance()?.ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
+    let row = inner
+        .catalog
+        .instance()?
+        .ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
     let number = row.l0_next;
     let dir = Path::new("l0");
     let path = dir.join(super::l0_name(number));
@@ -167,11 +198,14 @@ fn write_l0(inner: &Inner, round: &mut [Flushed]) -> Result<Option<(u64, u64)>> 
 
 /// The number of an `l0` file.
 pub(super) fn l0_number(path: &Path) -> Result<u64> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .and_then(|stem| stem.parse().ok());
     stem.ok_or_else(|| Error::damage("catalog", 0, format!("{} is no l0 file", path.display())))
 }
 
-fn make_dir(disk: &dyn Disk, dir: &PathBuf) -> Result<()> {
+fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<()> {
     if disk.exists(dir)? {
         return Ok(());
     }
@@ -182,7 +216,11 @@ fn make_dir(disk: &dyn Disk, dir: &PathBuf) -> Result<()> {
 }
 
 fn refused(error: std::io::Error) -> Error {
-    if error.kind() == std::io::ErrorKind::StorageFull { Error::Append(Box::new(crate::AppendError::NoSpace)) } else { error.into() }
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        Error::Append(Box::new(crate::AppendError::NoSpace))
+    } else {
+        error.into()
+    }
 }
 
 fn is_full(error: &Error) -> bool {
@@ -203,19 +241,29 @@ pub(crate) fn run(inner: &Weak<Inner>) {
 /// Flushes what is due, makes the next WAL file ready, unloads idle tenants.
 pub(crate) fn tick(inner: &Inner) {
     inner.guard.sample(inner);
-    if let Err(error) = inner.wal.make_spare(inner) {
-        tracing::warn!(%error, "the next WAL file is not ready");
+    if let Some(reason) = inner.catalog.poisoned() {
+        inner.fail_stop(reason);
     }
     let now_ms = inner.clock.boot_ms();
+    if inner.stopped().is_some() || inner.guard.is_paused(now_ms) {
+        return;
+    }
+    if let Err(error) = inner.wal.make_spare(inner) {
+        tracing::warn!(%error, "the next WAL file is not ready");
+        inner.guard.pause(now_ms);
+    }
     let settings = &inner.settings;
     let oldest = inner.wal.is_half_full().then(|| inner.wal.oldest()).flatten();
     let all = inner.tenants.all();
-    let any = all.iter().any(|tenant| is_due(tenant, now_ms, settings.flush_age_ms, oldest, settings));
+    let any = all
+        .iter()
+        .any(|tenant| is_due(tenant, now_ms, settings.flush_age_ms, oldest, settings));
     if any {
         // Those that come due soon go along: one commit for all of them.
         let soon = settings.flush_age_ms / 2;
         if let Err(error) = round(inner, |tenant| is_due(tenant, now_ms, soon, oldest, settings)) {
             tracing::error!(%error, "flush failed");
+            inner.guard.pause(now_ms);
         }
     }
     drop(all);
@@ -238,7 +286,9 @@ fn is_due(
     settings: &crate::Settings,
 ) -> bool {
     let core = tenant.core.lock();
-    let Some(since) = core.tail_since_ms else { return false };
+    let Some(since) = core.tail_since_ms else {
+        return false;
+    };
     core.tail_bytes >= settings.flush_tail_bytes
         || now_ms.saturating_sub(since) >= age_ms
         || oldest_wal.is_some_and(|oldest| core.wal_runs.front().is_some_and(|(_, wal)| *wal <= oldest))

@@ -28,8 +28,9 @@ pub(super) struct Flushed {
 pub(super) fn commit(inner: &Inner, round: &[Flushed], l0: Option<(u64, u64)>) -> Result<Vec<PathBuf>> {
     let (low, durable) = {
         let committer = inner.committer.lock();
-        let watermark =
-            committer.watermark().ok_or_else(|| Error::Stopped("the log is closed".into()))?;
+        let watermark = committer
+            .watermark()
+            .ok_or_else(|| Error::Stopped("the log is closed".into()))?;
         (low(inner, round, watermark.wal), watermark)
     };
     let (numbers, gone) = inner.catalog.update::<_, Error>(|update| {
@@ -42,9 +43,16 @@ pub(super) fn commit(inner: &Inner, round: &[Flushed], l0: Option<(u64, u64)>) -
             update.add_l0_parts(number, i64::try_from(parts).unwrap_or(i64::MAX))?;
             update.instance.l0_next = update.instance.l0_next.max(number + 1);
         }
-        let newest = round.iter().map(|flushed| flushed.cut.view.last_time_ms).max().unwrap_or(0);
+        let newest = round
+            .iter()
+            .map(|flushed| flushed.cut.view.last_time_ms)
+            .max()
+            .unwrap_or(0);
         let row = &mut update.instance;
-        row.durable = WalPosition { wal: durable.wal, offset: durable.offset };
+        row.durable = WalPosition {
+            wal: durable.wal,
+            offset: durable.offset,
+        };
         row.newest_time_ms = row.newest_time_ms.max(newest);
         Ok((update.free_wal_below(low)?, gone))
     })?;
@@ -131,7 +139,9 @@ fn directory_rows(update: &mut Update<'_>, cut: &Cut, slots: &[Slot]) -> Result<
         by_handle[..8].copy_from_slice(&slot.0.to_le_bytes());
         by_handle[8..].copy_from_slice(blind);
         directory.insert((id, blind), &by_blind).map_err(storage)?;
-        handles.insert((id, handle.as_bytes()), &by_handle).map_err(storage)?;
+        handles
+            .insert((id, handle.as_bytes()), &by_handle)
+            .map_err(storage)?;
     }
     Ok(())
 }
@@ -140,7 +150,10 @@ fn directory_rows(update: &mut Update<'_>, cut: &Cut, slots: &[Slot]) -> Result<
 fn replace(update: &mut Update<'_>, flushed: &Flushed) -> Result<Vec<PathBuf>> {
     let mut gone = Vec::new();
     for set in &flushed.replaced {
-        for row in [Some(&set.seg), set.sub.as_ref(), set.idx.as_ref()].into_iter().flatten() {
+        for row in [Some(&set.seg), set.sub.as_ref(), set.idx.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             update.remove_file(&flushed.cut.tenant.id, row)?;
             let number = super::round::l0_number(&row.path)?;
             if update.add_l0_parts(number, -1)? == 0 {
@@ -158,8 +171,12 @@ fn publish(inner: &Inner, flushed: &Flushed) {
     let tenant = &cut.tenant;
     tenant.directory.stored(&cut.subjects);
     let mut view = View::clone(&tenant.view.load());
-    let mut sets: Vec<_> =
-        view.flushed.iter().filter(|set| !flushed.replaced.contains(set)).cloned().collect();
+    let mut sets: Vec<_> = view
+        .flushed
+        .iter()
+        .filter(|set| !flushed.replaced.contains(set))
+        .cloned()
+        .collect();
     sets.extend(flushed.sets.iter().filter_map(|files| file_set(files)));
     sets.sort_by_key(|set| (set.min_seq(), set.set));
     view.flushed = Arc::new(sets);
@@ -171,19 +188,31 @@ fn publish(inner: &Inner, flushed: &Flushed) {
     core.round += 1;
     core.next_set = cut.next_set + flushed.sets.len() as u64;
     core.known.flushed_before(cut.seqs.end);
-    while core.wal_runs.get(1).is_some_and(|(first, _)| *first <= cut.seqs.end) {
+    while core
+        .wal_runs
+        .get(1)
+        .is_some_and(|(first, _)| *first <= cut.seqs.end)
+    {
         core.wal_runs.pop_front();
     }
     if view.tail.is_empty() {
         core.wal_runs.clear();
     }
     drop(core);
-    tenant.generations.write().retain(|generation| generation.number >= cut.next_generation);
+    tenant
+        .generations
+        .write()
+        .retain(|generation| generation.number >= cut.next_generation);
     tenant.view.store(Arc::new(view));
 }
 
 fn file_set(files: &[Sealed]) -> Option<Arc<FileSet>> {
-    let of = |ty| files.iter().find(|file| file.row.ty == ty).map(|file| file.row.clone());
+    let of = |ty| {
+        files
+            .iter()
+            .find(|file| file.row.ty == ty)
+            .map(|file| file.row.clone())
+    };
     let seg = of(FileType::Seg)?;
     Some(Arc::new(FileSet {
         set: seg.set,

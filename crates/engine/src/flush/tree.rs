@@ -42,12 +42,25 @@ pub(super) fn write(disk: &dyn Disk, cut: &Cut, sync: bool) -> Result<()> {
         });
     }
     if frontier.root() != cut.view.root || frontier.size() != cut.view.size {
-        return Err(Error::Stopped(format!("tenant {}: the tail has another root", cut.tenant.id)));
+        return Err(Error::Stopped(format!(
+            "tenant {}: the tail has another root",
+            cut.tenant.id
+        )));
     }
     let from = cut.seqs.start;
     put(disk, &dir.join("entries"), from * ENTRY_BYTES, &entries, sync)?;
-    for (level, bytes) in LEVELS.into_iter().zip(&nodes).filter(|(_, bytes)| !bytes.is_empty()) {
-        put(disk, &dir.join(format!("nodes.{level}")), (from >> level) * NODE_BYTES, bytes, sync)?;
+    for (level, bytes) in LEVELS
+        .into_iter()
+        .zip(&nodes)
+        .filter(|(_, bytes)| !bytes.is_empty())
+    {
+        put(
+            disk,
+            &dir.join(format!("nodes.{level}")),
+            (from >> level) * NODE_BYTES,
+            bytes,
+            sync,
+        )?;
     }
     Ok(())
 }
@@ -60,10 +73,13 @@ pub(super) fn times(disk: &dyn Disk, tenant: &Tenant, seqs: std::ops::Range<u64>
     let path = tenant.dir().join("entries");
     let count = usize::try_from(seqs.end.saturating_sub(seqs.start)).unwrap_or(0);
     let mut entries = vec![[0u8; 44]; count];
-    disk.open(&path, Mode::Read)?.read_exact_at(entries.as_flattened_mut(), seqs.start * ENTRY_BYTES)?;
+    disk.open(&path, Mode::Read)?
+        .read_exact_at(entries.as_flattened_mut(), seqs.start * ENTRY_BYTES)?;
     let time = |(entry, seq): (&[u8; 44], u64)| {
         let entry = Entry::from_bytes(entry);
-        entry.map(|entry| entry.time_ms).map_err(|error| Error::damage(&path, seq * ENTRY_BYTES, error.to_string()))
+        entry
+            .map(|entry| entry.time_ms)
+            .map_err(|error| Error::damage(&path, seq * ENTRY_BYTES, error.to_string()))
     };
     entries.iter().zip(seqs).map(time).collect()
 }

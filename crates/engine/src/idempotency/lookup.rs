@@ -10,12 +10,12 @@ use fastbloom::BloomFilter;
 use quick_cache::sync::Cache;
 
 use super::{First, event_digest};
+use crate::Result;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{self, Personal};
 use crate::read::tree::LogFiles;
 use crate::tenant::{FileSet, Idempotency, Tenant, View};
-use crate::Result;
 
 /// The filters of segments, by the id of their `.seg`.
 pub(crate) struct Filters(Cache<FileId, Arc<Option<BloomFilter>>>);
@@ -34,14 +34,20 @@ impl Filters {
                 let reader = inner.readers.seg(inner, tenant, &set.seg)?;
                 let keys = reader.idempotency_all().map_err(segment_error)?;
                 let keys: Vec<u64> = keys.into_iter().map(|(key, _)| key).collect();
-                let filter = (!keys.is_empty())
-                    .then(|| BloomFilter::with_false_pos(FALSE_POSITIVES).seed(&SEED).items(keys.iter()));
+                let filter = (!keys.is_empty()).then(|| {
+                    BloomFilter::with_false_pos(FALSE_POSITIVES)
+                        .seed(&SEED)
+                        .items(keys.iter())
+                });
                 let filter = Arc::new(filter);
                 self.0.insert(id, Arc::clone(&filter));
                 filter
             }
         };
-        Ok(filter.as_ref().as_ref().is_some_and(|filter| filter.contains(&key)))
+        Ok(filter
+            .as_ref()
+            .as_ref()
+            .is_some_and(|filter| filter.contains(&key)))
     }
 }
 
@@ -58,13 +64,23 @@ pub(crate) fn lookup(
     now_ms: u64,
 ) -> Result<Option<First>> {
     let since_ms = now_ms.saturating_sub(u64::from(inner.settings.idempotency_hours) * 3_600_000);
-    for set in view.flushed.iter().rev().filter(|set| set.seg.max_time_ms >= since_ms) {
+    for set in view
+        .flushed
+        .iter()
+        .rev()
+        .filter(|set| set.seg.max_time_ms >= since_ms)
+    {
         if !inner.filters.may_hold(inner, tenant, set, own.key)? {
             continue;
         }
         let reader = inner.readers.seg(inner, tenant, &set.seg)?;
         // The newest: an older one is outside of the window, or this would have been a repetition.
-        let Some(seq) = reader.idempotency_lookup(own.key).map_err(segment_error)?.into_iter().max() else {
+        let Some(seq) = reader
+            .idempotency_lookup(own.key)
+            .map_err(segment_error)?
+            .into_iter()
+            .max()
+        else {
             continue;
         };
         let entry = LogFiles::new(Arc::clone(&inner.disk), &tenant.id).entry(seq)?;
@@ -72,14 +88,26 @@ pub(crate) fn lookup(
             continue;
         }
         let record = records::read(inner, tenant, view, seq, true)?;
-        let erased = record.personal.iter().any(|group| matches!(group, Personal::Erased));
+        let erased = record
+            .personal
+            .iter()
+            .any(|group| matches!(group, Personal::Erased));
         let digest = if erased {
             // What is left cannot tell a repetition from another event; the key is taken at its word.
             own.digest
         } else {
-            event_digest(&tenant.keys.directory, &record.public, record.personal_bytes().into_iter())
+            event_digest(
+                &tenant.keys.directory,
+                &record.public,
+                record.personal_bytes().into_iter(),
+            )
         };
-        return Ok(Some(First { seq, id: record.id()?, entry: entry.to_bytes(), digest }));
+        return Ok(Some(First {
+            seq,
+            id: record.id()?,
+            entry: entry.to_bytes(),
+            digest,
+        }));
     }
     Ok(None)
 }

@@ -44,11 +44,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::create_or_open`].
-    pub fn open_as(
-        parts: Parts,
-        settings: Settings,
-        mode: OpenMode,
-    ) -> Result<(Self, Opened), OpenError> {
+    pub fn open_as(parts: Parts, settings: Settings, mode: OpenMode) -> Result<(Self, Opened), OpenError> {
         let settings = settings.clamped();
         let disk = Arc::clone(&parts.disk);
         let lock = disk.try_lock(Path::new(LOCK))?.ok_or(OpenError::InUse)?;
@@ -56,7 +52,10 @@ impl Engine {
         let (catalog, created) = open_catalog(&parts, free_bytes)?;
         let row = catalog.load()?;
         if row.format != FORMAT {
-            return Err(OpenError::Settings(format!("data directory of format {}", row.format)));
+            return Err(OpenError::Settings(format!(
+                "data directory of format {}",
+                row.format
+            )));
         }
         let tenants = Registry::default();
         let replayed = recovery::replay(&disk, &catalog, &parts.entropy, &tenants, &row)?;
@@ -109,7 +108,14 @@ impl Engine {
         if mode == OpenMode::Threads {
             start(&inner)?;
         }
-        Ok((Self { inner }, Opened { created, recovered: report, warnings }))
+        Ok((
+            Self { inner },
+            Opened {
+                created,
+                recovered: report,
+                warnings,
+            },
+        ))
     }
 
     /// Closes the instance: commits what waits, writes a closing frame, registers the heads, and joins the threads. Every
@@ -200,7 +206,11 @@ fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), 
     }
     for dir in ["wal", "tenants", "l0"] {
         if parts.disk.exists(Path::new(dir))? {
-            return Err(OpenError::damage("catalog", 0, format!("there is no instance in it, yet there is {dir}/")));
+            return Err(OpenError::damage(
+                "catalog",
+                0,
+                format!("there is no instance in it, yet there is {dir}/"),
+            ));
         }
     }
     let now_ms = parts.clock.now_ms();
@@ -221,7 +231,9 @@ fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), 
         newest_time_ms: now_ms,
         capacity_bytes: free_bytes,
     };
-    catalog.create(row, |update| new_tenant(update, &*parts.entropy, SYSTEM_TENANT, now_ms))?;
+    catalog.create(row, |update| {
+        new_tenant(update, &*parts.entropy, SYSTEM_TENANT, now_ms)
+    })?;
     Ok((Arc::new(catalog), true))
 }
 
@@ -259,9 +271,13 @@ fn open_register(
     let (register, found) = Register::start(at, key, nonce).map_err(Error::from)?;
     match found {
         Some(found) if hex(&found.nonce) != row.start_nonce => {
-            warnings.push("another start used the head register since: is there a clone of this instance?".into());
+            warnings.push(
+                "another start used the head register since: is there a clone of this instance?".into(),
+            );
         }
-        None if row.starts > 0 => warnings.push("the head register is gone: rollback cannot be detected".into()),
+        None if row.starts > 0 => {
+            warnings.push("the head register is gone: rollback cannot be detected".into())
+        }
         Some(_) | None => {}
     }
     Ok((register, outside))

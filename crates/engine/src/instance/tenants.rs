@@ -31,10 +31,12 @@ impl Engine {
         inner.append_internal(&event("tenant.create", name, by))?;
         let loading = inner.tenants.loading.lock();
         let now_ms = inner.clock.now_ms();
-        let created = inner.catalog.update::<_, Error>(|update| match update.tenant_named(name)? {
-            Some(_) => Ok(false),
-            None => new_tenant(update, &*inner.entropy, name, now_ms).map(|_| true),
-        });
+        let created = inner
+            .catalog
+            .update::<_, Error>(|update| match update.tenant_named(name)? {
+                Some(_) => Ok(false),
+                None => new_tenant(update, &*inner.entropy, name, now_ms).map(|_| true),
+            });
         let created = created.inspect_err(|_| {
             if let Some(reason) = inner.catalog.poisoned() {
                 inner.fail_stop(reason);
@@ -62,7 +64,11 @@ impl Engine {
         let rows = txn.open_table(tables::TENANTS).map_err(storage)?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut found = Vec::new();
-        for entry in names.range::<&str>((from, Bound::Unbounded)).map_err(storage)?.take(limit) {
+        for entry in names
+            .range::<&str>((from, Bound::Unbounded))
+            .map_err(storage)?
+            .take(limit)
+        {
             let (_, id) = entry.map_err(storage)?;
             let id = TenantId::from_bytes(*id.value());
             if let Some(tenant) = self.inner.tenants.get(&id) {
@@ -94,8 +100,14 @@ impl Inner {
 
 /// The id of the tenant of that name.
 pub(super) fn id_of(catalog: &Catalog, name: &str) -> Result<Option<TenantId>> {
-    let table = catalog.read()?.open_table(tables::TENANT_NAMES).map_err(storage)?;
-    Ok(table.get(name).map_err(storage)?.map(|id| TenantId::from_bytes(*id.value())))
+    let table = catalog
+        .read()?
+        .open_table(tables::TENANT_NAMES)
+        .map_err(storage)?;
+    Ok(table
+        .get(name)
+        .map_err(storage)?
+        .map(|id| TenantId::from_bytes(*id.value())))
 }
 
 /// An administrative act as an event of `_system`.

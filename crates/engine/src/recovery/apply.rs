@@ -10,10 +10,10 @@ use std::sync::Arc;
 use attestore_disk::{Disk, Mode};
 use attestore_keys::Entropy;
 
+use crate::Error;
 use crate::append::section::Section;
 use crate::idempotency::First;
 use crate::tenant::{Generation, TailRecord, Tenant, View};
-use crate::Error;
 
 /// A tenant while the log is replayed.
 pub(super) struct Stage {
@@ -45,7 +45,11 @@ impl From<io::Error> for ApplyError {
 impl Stage {
     pub(super) fn new(tenant: Arc<Tenant>) -> Self {
         let view = View::clone(&tenant.view.load());
-        Self { tenant, view, generations: Vec::new() }
+        Self {
+            tenant,
+            view,
+            generations: Vec::new(),
+        }
     }
 
     pub(super) fn apply(&mut self, disk: &dyn Disk, section: Section) -> Result<(), ApplyError> {
@@ -87,7 +91,12 @@ impl Stage {
     pub(super) fn finish(self, entropy: &dyn Entropy) -> u64 {
         let tenant = self.tenant;
         let records = self.view.tail.len();
-        let next = self.generations.iter().map(|known| known.number.saturating_add(1)).max().unwrap_or(0);
+        let next = self
+            .generations
+            .iter()
+            .map(|known| known.number.saturating_add(1))
+            .max()
+            .unwrap_or(0);
         let next = next.max(tenant.generation.load().number);
         let fresh = Arc::new(Generation::fresh(next, entropy));
         let mut generations = self.generations;
@@ -103,7 +112,12 @@ impl Stage {
         core.tail_bytes += record.bytes_len();
         if let Some(own) = record.idempotency {
             let entry = record.entry.to_bytes();
-            let first = First { seq: record.seq, id: record.id, entry, digest: own.digest };
+            let first = First {
+                seq: record.seq,
+                id: record.id,
+                entry,
+                digest: own.digest,
+            };
             core.known.insert(own.key, first);
         }
         drop(core);
@@ -111,7 +125,11 @@ impl Stage {
     }
 
     fn generation(&mut self, generation: Generation) -> Result<(), ApplyError> {
-        match self.generations.iter().find(|known| known.number == generation.number) {
+        match self
+            .generations
+            .iter()
+            .find(|known| known.number == generation.number)
+        {
             Some(known) if known.key.ct_eq(&generation.key) => Ok(()),
             Some(_) => Err(ApplyError::Mismatch("two keys of one salt generation".to_owned())),
             None => {
@@ -123,8 +141,11 @@ impl Stage {
 
     /// Compares records that are in segments already with the stored entries.
     fn check_flushed(&self, disk: &dyn Disk, section: &Section) -> Result<(), ApplyError> {
-        let flushed: Vec<_> =
-            section.records.iter().take_while(|record| record.seq < self.view.tail.start()).collect();
+        let flushed: Vec<_> = section
+            .records
+            .iter()
+            .take_while(|record| record.seq < self.view.tail.start())
+            .collect();
         if flushed.is_empty() {
             return Ok(());
         }

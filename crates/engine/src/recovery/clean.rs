@@ -18,7 +18,12 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// What the catalog or the system says.
-pub(crate) fn clean(disk: &dyn Disk, catalog: &Catalog, registry: &Registry, wal_low: u64) -> Result<Vec<PathBuf>> {
+pub(crate) fn clean(
+    disk: &dyn Disk,
+    catalog: &Catalog,
+    registry: &Registry,
+    wal_low: u64,
+) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     let freed = |name: &str| parse_file_name(name).is_some_and(|number| number < wal_low);
     sweep(disk, Path::new(attestore_wal::DIR), freed, &mut removed)?;
@@ -35,11 +40,17 @@ pub(crate) fn clean(disk: &dyn Disk, catalog: &Catalog, registry: &Registry, wal
             .iter()
             .flat_map(|set| [Some(&set.seg), set.sub.as_ref(), set.idx.as_ref()])
             .flatten()
-            .filter_map(|row| row.path.file_name().map(|name| name.to_string_lossy().into_owned()))
+            .filter_map(|row| {
+                row.path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+            })
             .collect();
         let dead = |name: &str| {
             let stem = name.strip_suffix(".tmp").unwrap_or(name);
-            let ours = [".seg", ".sub", ".idx"].iter().any(|extension| stem.ends_with(extension));
+            let ours = [".seg", ".sub", ".idx"]
+                .iter()
+                .any(|extension| stem.ends_with(extension));
             ours && !named.contains(name)
         };
         sweep(disk, &tenant.dir(), dead, &mut removed)?;
@@ -47,12 +58,7 @@ pub(crate) fn clean(disk: &dyn Disk, catalog: &Catalog, registry: &Registry, wal
     Ok(removed)
 }
 
-fn sweep(
-    disk: &dyn Disk,
-    dir: &Path,
-    dead: impl Fn(&str) -> bool,
-    removed: &mut Vec<PathBuf>,
-) -> Result<()> {
+fn sweep(disk: &dyn Disk, dir: &Path, dead: impl Fn(&str) -> bool, removed: &mut Vec<PathBuf>) -> Result<()> {
     let entries: Vec<DirEntry> = match disk.list(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use attestore_tlog::{Frontier, Hash};
 use attestore_wal::Position;
 
-use crate::append::section::{self, SectionHead};
 use crate::append::Committer;
+use crate::append::section::{self, SectionHead};
 use crate::catalog::WalPosition;
 use crate::instance::Inner;
 use crate::tenant::{Generation, Subject, TailRecord, Tenant};
@@ -26,11 +26,16 @@ pub(crate) fn relog(inner: &Inner, end: Position, start_nonce: &str, capacity_by
     }
     committer.close_frame(inner);
     inner.check_running()?;
-    let durable = committer.watermark().ok_or_else(|| Error::Stopped("the log is closed".into()))?;
+    let durable = committer
+        .watermark()
+        .ok_or_else(|| Error::Stopped("the log is closed".into()))?;
     inner.catalog.update::<_, Error>(|update| {
         update.free_wal_below(low)?;
         let row = &mut update.instance;
-        row.durable = WalPosition { wal: durable.wal, offset: durable.offset };
+        row.durable = WalPosition {
+            wal: durable.wal,
+            offset: durable.offset,
+        };
         row.starts += 1;
         row.start_nonce = start_nonce.to_owned();
         row.newest_time_ms = row.newest_time_ms.max(inner.clock.now_ms());
@@ -47,17 +52,38 @@ fn write_tail(inner: &Inner, committer: &mut Committer, tenant: &Arc<Tenant>) ->
     let mut run: Vec<Arc<TailRecord>> = Vec::new();
     let mut bytes = 0;
     for record in view.tail.iter(view.tail.range()) {
-        let splits = run.last().is_some_and(|last| last.generation != record.generation);
+        let splits = run
+            .last()
+            .is_some_and(|last| last.generation != record.generation);
         if splits || bytes > inner.settings.frame_bytes() {
-            write_run(inner, committer, tenant, &mut frontier, &mut subjects, &mut run, &mut runs)?;
+            write_run(
+                inner,
+                committer,
+                tenant,
+                &mut frontier,
+                &mut subjects,
+                &mut run,
+                &mut runs,
+            )?;
             bytes = 0;
         }
         bytes += record.bytes_len();
         run.push(Arc::clone(record));
     }
-    write_run(inner, committer, tenant, &mut frontier, &mut subjects, &mut run, &mut runs)?;
+    write_run(
+        inner,
+        committer,
+        tenant,
+        &mut frontier,
+        &mut subjects,
+        &mut run,
+        &mut runs,
+    )?;
     if frontier.root() != view.root {
-        return Err(Error::Stopped(format!("tenant {}: the tail has another root", tenant.id)));
+        return Err(Error::Stopped(format!(
+            "tenant {}: the tail has another root",
+            tenant.id
+        )));
     }
     let mut core = tenant.core.lock();
     core.wal_runs = runs.into();
@@ -79,10 +105,17 @@ fn write_run(
     let generation = generation(tenant, first.generation)?;
     run.iter().for_each(|record| frontier.push(record.leaf));
     let root: Hash = frontier.root();
-    let head = SectionHead { first_seq, generation: &generation, size: frontier.size(), root };
-    committer.frame().section(*tenant.id.as_bytes(), &tenant.keys.tenant, |buf| {
-        section::write(buf, &head, subjects, run.iter().map(AsRef::as_ref));
-    });
+    let head = SectionHead {
+        first_seq,
+        generation: &generation,
+        size: frontier.size(),
+        root,
+    };
+    committer
+        .frame()
+        .section(*tenant.id.as_bytes(), &tenant.keys.tenant, |buf| {
+            section::write(buf, &head, subjects, run.iter().map(AsRef::as_ref));
+        });
     let wal = committer.write(inner)?;
     if runs.last().is_none_or(|(_, last)| *last != wal) {
         runs.push((first_seq, wal));
@@ -95,5 +128,10 @@ fn write_run(
 fn generation(tenant: &Tenant, number: u32) -> Result<Arc<Generation>> {
     let known = tenant.generations.read();
     let found = known.iter().find(|known| known.number == number).cloned();
-    found.ok_or_else(|| Error::Stopped(format!("tenant {}: salt generation {number} is not known", tenant.id)))
+    found.ok_or_else(|| {
+        Error::Stopped(format!(
+            "tenant {}: salt generation {number} is not known",
+            tenant.id
+        ))
+    })
 }

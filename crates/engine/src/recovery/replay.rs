@@ -35,7 +35,13 @@ pub(crate) fn replay(
     registry: &Registry,
     row: &InstanceRow,
 ) -> Result<Replayed, OpenError> {
-    let loader = Loader { disk, catalog, entropy, registry, failed: Mutex::new(None) };
+    let loader = Loader {
+        disk,
+        catalog,
+        entropy,
+        registry,
+        failed: Mutex::new(None),
+    };
     let mut stages: BTreeMap<TenantId, Stage> = BTreeMap::new();
     let mut report = RecoveryReport::default();
     let mut failed: Option<OpenError> = None;
@@ -44,7 +50,10 @@ pub(crate) fn replay(
         file_keys: &CatalogKeys(catalog),
         section_keys: &loader,
         low: row.wal_low,
-        claimed: Some(Position { wal: row.durable.wal, offset: row.durable.offset }),
+        claimed: Some(Position {
+            wal: row.durable.wal,
+            offset: row.durable.offset,
+        }),
     };
     let outcome = attestore_wal::replay(&source, &mut |frame| {
         if failed.is_none() {
@@ -65,7 +74,10 @@ pub(crate) fn replay(
         report.tenants += u64::from(records > 0);
     }
     report.torn = outcome.torn;
-    Ok(Replayed { end: outcome.end, report })
+    Ok(Replayed {
+        end: outcome.end,
+        report,
+    })
 }
 
 /// Applies the sections of a frame.
@@ -78,14 +90,18 @@ fn take(
     let damage =
         |reason: String| OpenError::damage(file_path(frame.position.wal), frame.position.offset, reason);
     for (owner, body) in frame.sections {
-        let SectionBody::Bytes(payload) = body else { continue };
+        let SectionBody::Bytes(payload) = body else {
+            continue;
+        };
         let id = TenantId::from_bytes(owner);
         let section = section::parse(payload).map_err(|error| damage(error.to_string()))?;
         let stage = match stages.entry(id) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 // Its key was asked for, so it is loaded.
-                let tenant = registry.get(&id).ok_or_else(|| damage(format!("unknown tenant {id}")))?;
+                let tenant = registry
+                    .get(&id)
+                    .ok_or_else(|| damage(format!("unknown tenant {id}")))?;
                 entry.insert(Stage::new(tenant))
             }
         };
@@ -132,9 +148,10 @@ fn refused(error: ReplayError) -> OpenError {
     match error {
         ReplayError::Damage { path, offset, reason } => OpenError::Damage { path, offset, reason },
         error @ ReplayError::Key { .. } => OpenError::Key(error.to_string()),
-        ReplayError::Io { path, source } => {
-            OpenError::Io(std::io::Error::new(source.kind(), format!("{}: {source}", path.display())))
-        }
+        ReplayError::Io { path, source } => OpenError::Io(std::io::Error::new(
+            source.kind(),
+            format!("{}: {source}", path.display()),
+        )),
         error @ ReplayError::Version { .. } => OpenError::Other(error.to_string()),
     }
 }

@@ -68,11 +68,16 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     let first = bytes.first().is_some_and(|byte| valid(*byte));
-    let rest = bytes.iter().all(|byte| valid(*byte) || matches!(byte, b'_' | b'-'));
+    let rest = bytes
+        .iter()
+        .all(|byte| valid(*byte) || matches!(byte, b'_' | b'-'));
     if first && rest && bytes.len() <= 63 {
         Ok(())
     } else {
-        Err(Error::InvalidName { what: "a tenant's name", rule: "[a-z0-9][a-z0-9_-]{0,62}" })
+        Err(Error::InvalidName {
+            what: "a tenant's name",
+            rule: "[a-z0-9][a-z0-9_-]{0,62}",
+        })
     }
 }
 
@@ -85,7 +90,11 @@ pub(crate) fn new_tenant(
 ) -> Result<TenantId> {
     let id = TenantId::from_bytes(random_array(entropy));
     let origin = format!("attestore.log/{}", hex(&random_array::<16>(entropy)));
-    let context = |kind| SlotContext { kind, tenant: *id.as_bytes(), owner: [0; 16] };
+    let context = |kind| SlotContext {
+        kind,
+        tenant: *id.as_bytes(),
+        owner: [0; 16],
+    };
     let key = Key::random(entropy);
     let key_slot = update.put_key(context(SlotKind::TenantKey), None, &key)?;
     let signing_slot = update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?;

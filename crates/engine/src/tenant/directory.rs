@@ -42,7 +42,12 @@ pub(crate) enum SubjectState {
 
 impl Subject {
     pub(crate) fn new(handle: Handle, blind: [u8; 32], key: Key, state: SubjectState) -> Arc<Self> {
-        Arc::new(Self { handle, blind, key, state: AtomicU8::new(state as u8) })
+        Arc::new(Self {
+            handle,
+            blind,
+            key,
+            state: AtomicU8::new(state as u8),
+        })
     }
 
     pub(crate) fn is(&self, state: SubjectState) -> bool {
@@ -70,7 +75,11 @@ struct Fresh {
 
 impl Directory {
     pub(crate) fn new() -> Self {
-        Self { fresh: Mutex::default(), by_blind: Cache::new(CACHED), by_handle: Cache::new(CACHED) }
+        Self {
+            fresh: Mutex::default(),
+            by_blind: Cache::new(CACHED),
+            by_handle: Cache::new(CACHED),
+        }
     }
 
     /// Finds a subject, or makes it.
@@ -91,7 +100,12 @@ impl Directory {
             return Ok(found);
         }
         let mut fresh = self.fresh.lock();
-        if let Some(found) = fresh.by_blind.get(&blind).cloned().or_else(|| self.by_blind.get(&blind)) {
+        if let Some(found) = fresh
+            .by_blind
+            .get(&blind)
+            .cloned()
+            .or_else(|| self.by_blind.get(&blind))
+        {
             return Ok(found);
         }
         let handle = Handle::from_bytes(random_array(entropy));
@@ -114,8 +128,12 @@ impl Directory {
     /// The subjects that are in the WAL and not in the catalog.
     pub(crate) fn logged(&self) -> Vec<Arc<Subject>> {
         let fresh = self.fresh.lock();
-        let mut logged: Vec<_> =
-            fresh.by_handle.values().filter(|subject| subject.is(SubjectState::Logged)).cloned().collect();
+        let mut logged: Vec<_> = fresh
+            .by_handle
+            .values()
+            .filter(|subject| subject.is(SubjectState::Logged))
+            .cloned()
+            .collect();
         logged.sort_unstable_by_key(|subject| subject.handle);
         logged
     }
@@ -151,8 +169,15 @@ impl Directory {
             return Ok(Some(Arc::clone(found)));
         }
         let row = {
-            let table = tenant.catalog.read()?.open_table(tables::HANDLES).map_err(storage)?;
-            table.get((tenant.id.as_bytes(), handle.as_bytes())).map_err(storage)?.map(|row| *row.value())
+            let table = tenant
+                .catalog
+                .read()?
+                .open_table(tables::HANDLES)
+                .map_err(storage)?;
+            table
+                .get((tenant.id.as_bytes(), handle.as_bytes()))
+                .map_err(storage)?
+                .map(|row| *row.value())
         };
         let Some(row) = row else { return Ok(None) };
         let (slot, blind) = row.split_first_chunk::<8>().expect("40 bytes hold 8");
@@ -162,13 +187,25 @@ impl Directory {
 
     fn load(&self, tenant: &Tenant, blind: &[u8; 32]) -> Result<Option<Arc<Subject>>> {
         let row = {
-            let table = tenant.catalog.read()?.open_table(tables::DIRECTORY).map_err(storage)?;
-            table.get((tenant.id.as_bytes(), blind)).map_err(storage)?.map(|row| *row.value())
+            let table = tenant
+                .catalog
+                .read()?
+                .open_table(tables::DIRECTORY)
+                .map_err(storage)?;
+            table
+                .get((tenant.id.as_bytes(), blind))
+                .map_err(storage)?
+                .map(|row| *row.value())
         };
         let Some(row) = row else { return Ok(None) };
         let (handle, slot) = row.split_first_chunk::<16>().expect("24 bytes hold 16");
         let slot: [u8; 8] = slot.try_into().expect("24 - 16 = 8 bytes");
-        self.take(tenant, Handle::from_bytes(*handle), *blind, Slot(u64::from_le_bytes(slot)))
+        self.take(
+            tenant,
+            Handle::from_bytes(*handle),
+            *blind,
+            Slot(u64::from_le_bytes(slot)),
+        )
     }
 
     fn take(
@@ -211,14 +248,23 @@ pub(crate) fn set_key_of(subjects: &[Arc<Subject>]) -> Key {
 
 /// What a subject's key is bound to in the tree of keys.
 pub(crate) fn subject_context(tenant: &TenantId, handle: &Handle) -> SlotContext {
-    SlotContext { kind: SlotKind::Subject, tenant: *tenant.as_bytes(), owner: *handle.as_bytes() }
+    SlotContext {
+        kind: SlotKind::Subject,
+        tenant: *tenant.as_bytes(),
+        owner: *handle.as_bytes(),
+    }
 }
 
 /// A keyed hash of the subject's type and id.
 fn blind(directory: &Key, subject: &SubjectRef) -> [u8; 32] {
     *derive(
         "attestore 2026 subject blind v1",
-        &[directory.expose(), subject.ty.as_bytes(), b"\0", subject.id.as_bytes()],
+        &[
+            directory.expose(),
+            subject.ty.as_bytes(),
+            b"\0",
+            subject.id.as_bytes(),
+        ],
     )
     .expose()
 }

@@ -28,13 +28,19 @@ impl Generation {
     }
 
     pub(crate) fn fresh(number: u32, entropy: &dyn Entropy) -> Self {
-        Self { number, key: Key::random(entropy) }
+        Self {
+            number,
+            key: Key::random(entropy),
+        }
     }
 }
 
 /// The salt key of one class in a generation.
 pub(crate) fn class_key(generation: &Key, class: u16) -> Key {
-    derive("attestore 2026 salt class v1", &[generation.expose(), &class.to_le_bytes()])
+    derive(
+        "attestore 2026 salt class v1",
+        &[generation.expose(), &class.to_le_bytes()],
+    )
 }
 
 /// Seals a personal group of a record for the WAL and the tail: nonce ‖ ciphertext ‖ tag under a key derived from the set

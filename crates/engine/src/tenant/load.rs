@@ -26,12 +26,17 @@ impl Tenant {
     ) -> Result<Self> {
         let txn = catalog.read()?;
         let table = txn.open_table(tables::TENANTS).map_err(storage)?;
-        let row = table.get(id.as_bytes()).map_err(storage)?.ok_or(Error::UnknownTenant)?;
+        let row = table
+            .get(id.as_bytes())
+            .map_err(storage)?
+            .ok_or(Error::UnknownTenant)?;
         let row: TenantRow = json(row.value())?;
         let damage = |what: &str| Error::damage("catalog", 0, format!("tenant {id}: {what}"));
         let frontier = unhex_vec(&row.frontier).ok_or_else(|| damage("frontier is not hex"))?;
         let frontier = Frontier::from_bytes(&frontier).map_err(|error| damage(&error.to_string()))?;
-        let root = unhex(&row.root).map(Hash).ok_or_else(|| damage("root is not hex"))?;
+        let root = unhex(&row.root)
+            .map(Hash)
+            .ok_or_else(|| damage("root is not hex"))?;
         if frontier.size() != row.flushed || frontier.root() != root {
             return Err(damage("frontier, root and count do not fit each other"));
         }
@@ -78,18 +83,29 @@ impl Tenant {
 }
 
 fn keys(catalog: &Catalog, id: &TenantId, row: &TenantRow) -> Result<TenantKeys> {
-    let context = |kind| SlotContext { kind, tenant: *id.as_bytes(), owner: [0; 16] };
+    let context = |kind| SlotContext {
+        kind,
+        tenant: *id.as_bytes(),
+        owner: [0; 16],
+    };
     let tenant = catalog.key(Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
     let under = |slot, kind| -> Result<Key> { Ok(catalog.key(Slot(slot), &context(kind), Some(&tenant))?) };
     let signing = SigningKey::from_seed(&under(row.signing_slot, SlotKind::Signing)?);
     let directory = under(row.directory_slot, SlotKind::Directory)?;
-    Ok(TenantKeys { signing, directory, tenant })
+    Ok(TenantKeys {
+        signing,
+        directory,
+        tenant,
+    })
 }
 
 /// The segments of a tenant, ascending by first seq.
 fn file_sets(txn: &redb::ReadTransaction, id: &TenantId) -> Result<Vec<Arc<FileSet>>> {
     let table = txn.open_table(tables::FILES).map_err(storage)?;
-    let (first, last) = ((id.as_bytes(), 0, 0, 0), (id.as_bytes(), u64::MAX, u32::MAX, u8::MAX));
+    let (first, last) = (
+        (id.as_bytes(), 0, 0, 0),
+        (id.as_bytes(), u64::MAX, u32::MAX, u8::MAX),
+    );
     let mut rows: Vec<FileRow> = Vec::new();
     for row in table.range(first..=last).map_err(storage)? {
         rows.push(json(row.map_err(storage)?.1.value())?);
@@ -115,7 +131,13 @@ pub(crate) fn group(rows: Vec<FileRow>) -> Option<Vec<Arc<FileSet>>> {
         .into_iter()
         .map(|(set, [seg, sub, idx])| {
             let seg = seg?;
-            Some(Arc::new(FileSet { set, class: seg.class, seg, sub, idx }))
+            Some(Arc::new(FileSet {
+                set,
+                class: seg.class,
+                seg,
+                sub,
+                idx,
+            }))
         })
         .collect::<Option<Vec<_>>>()?;
     sets.sort_by_key(|set| (set.min_seq(), set.set));
@@ -133,7 +155,11 @@ fn cut(disk: &dyn Disk, id: &TenantId, flushed: u64) -> Result<()> {
             Err(error) => return Err(error.into()),
         };
         if length < bytes {
-            return Err(Error::damage(path, length, format!("{bytes} bytes are counted, {length} are there")));
+            return Err(Error::damage(
+                path,
+                length,
+                format!("{bytes} bytes are counted, {length} are there"),
+            ));
         }
         if length > bytes {
             disk.open(&path, Mode::ReadWrite)?.set_len(bytes)?;

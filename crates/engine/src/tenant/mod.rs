@@ -134,7 +134,10 @@ impl Tenant {
     ///
     /// # Errors
     /// What the catalog says.
-    pub fn set_key(&self, handles: &[attestore_record::Handle]) -> crate::Result<Option<attestore_keys::Key>> {
+    pub fn set_key(
+        &self,
+        handles: &[attestore_record::Handle],
+    ) -> crate::Result<Option<attestore_keys::Key>> {
         self.directory.set_key(self, handles)
     }
 
@@ -146,7 +149,10 @@ impl Tenant {
     /// How many records of the tail are not indexed yet.
     pub fn index_lag(&self) -> u64 {
         let view = self.view.load();
-        let done = self.indexed.load(std::sync::atomic::Ordering::Acquire).max(view.tail.start());
+        let done = self
+            .indexed
+            .load(std::sync::atomic::Ordering::Acquire)
+            .max(view.tail.start());
         view.size.saturating_sub(done)
     }
 

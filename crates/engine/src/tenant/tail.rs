@@ -53,7 +53,11 @@ pub struct TailGroup {
 impl TailRecord {
     /// Bytes that the record takes in the WAL, about.
     pub fn bytes_len(&self) -> u64 {
-        let groups: usize = self.groups.iter().map(|g| g.sealed.len() + 16 * g.handles.len() + 40).sum();
+        let groups: usize = self
+            .groups
+            .iter()
+            .map(|g| g.sealed.len() + 16 * g.handles.len() + 40)
+            .sum();
         (self.public.len() + groups + 96) as u64
     }
 
@@ -82,7 +86,11 @@ struct Block {
 impl Tail {
     /// Makes an empty tail that begins at `start`.
     pub fn new(start: u64) -> Self {
-        Self { blocks: Arc::default(), start, end: start }
+        Self {
+            blocks: Arc::default(),
+            start,
+            end: start,
+        }
     }
 
     /// The seqs in it.
@@ -183,7 +191,10 @@ impl Tail {
 
 impl Block {
     fn new() -> Self {
-        Self { slots: (0..BLOCK_RECORDS).map(|_| OnceLock::new()).collect(), node: OnceLock::new() }
+        Self {
+            slots: (0..BLOCK_RECORDS).map(|_| OnceLock::new()).collect(),
+            node: OnceLock::new(),
+        }
     }
 }
 

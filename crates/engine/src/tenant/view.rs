@@ -61,6 +61,9 @@ impl View {
     pub fn sets_at(&self, seq: u64) -> impl Iterator<Item = &Arc<FileSet>> {
         // Sets of one flush overlap in seqs when they differ in class; they are few, and sorted by first seq.
         let end = self.flushed.partition_point(|set| set.min_seq() <= seq);
-        self.flushed[..end].iter().rev().filter(move |set| set.max_seq() >= seq)
+        self.flushed[..end]
+            .iter()
+            .rev()
+            .filter(move |set| set.max_seq() >= seq)
     }
 }

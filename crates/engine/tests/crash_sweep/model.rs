@@ -42,12 +42,16 @@ impl Model {
         let count = events.len() as u64;
         let items = events
             .into_iter()
-            .map(|event| Item { bytes: Bytes::from(event), fallback_key: None })
+            .map(|event| Item {
+                bytes: Bytes::from(event),
+                fallback_key: None,
+            })
             .collect();
         log.in_doubt = count;
         let by = Principal::internal();
-        let appended =
-            engine.append_blocking(tenant, &by, "native", items, Mode::Each).map_err(|error| error.to_string())?;
+        let appended = engine
+            .append_blocking(tenant, &by, "native", items, Mode::Each)
+            .map_err(|error| error.to_string())?;
         log.in_doubt = 0;
         for item in appended.items {
             let receipt = item.unwrap();
@@ -57,12 +61,19 @@ impl Model {
             }
             if receipt.duplicate {
                 let first = &log.acknowledged[usize::try_from(receipt.seq).unwrap()].receipt;
-                assert_eq!((first.id, first.entry), (receipt.id, receipt.entry), "a repetition");
+                assert_eq!(
+                    (first.id, first.entry),
+                    (receipt.id, receipt.entry),
+                    "a repetition"
+                );
                 continue;
             }
             assert_eq!(receipt.seq, log.acknowledged.len() as u64, "seqs have no gaps");
             let view = engine.get(tenant, &by, Which::Seq(receipt.seq)).ok();
-            log.acknowledged.push(Acknowledged { receipt, event: view.map(|view| view.event) });
+            log.acknowledged.push(Acknowledged {
+                receipt,
+                event: view.map(|view| view.event),
+            });
         }
         let size = log.acknowledged.len() as u64;
         assert_eq!(appended.tree.size, size);
@@ -93,7 +104,11 @@ impl Model {
             let view = engine
                 .get(name, &by, Which::Seq(seq))
                 .unwrap_or_else(|error| panic!("{name}/{seq} was acknowledged: {error}"));
-            assert_eq!((view.seq, view.id, view.entry), (seq, held.receipt.id, held.receipt.entry), "{name}");
+            assert_eq!(
+                (view.seq, view.id, view.entry),
+                (seq, held.receipt.id, held.receipt.entry),
+                "{name}"
+            );
             if let Some(event) = &held.event {
                 assert_eq!(&view.event, event, "{name}/{seq}");
             }
@@ -102,7 +117,11 @@ impl Model {
         let report = engine.verify(name, &mut |_, _| {}).unwrap();
         assert!(report.is_sound(), "{name}: {:?}", report.problems);
         let extra = report.size - log.acknowledged.len() as u64;
-        assert!(extra == 0 || extra == log.in_doubt, "{name}: {extra} of {} unacknowledged", log.in_doubt);
+        assert!(
+            extra == 0 || extra == log.in_doubt,
+            "{name}: {extra} of {} unacknowledged",
+            log.in_doubt
+        );
         for seq in log.acknowledged.len() as u64..report.size {
             let view = engine.get(name, &by, Which::Seq(seq)).unwrap();
             tree.push(leaf_hash(&view.entry));
@@ -113,11 +132,23 @@ impl Model {
                 entry: view.entry,
                 duplicate: false,
             };
-            log.acknowledged.push(Acknowledged { receipt, event: Some(view.event) });
+            log.acknowledged.push(Acknowledged {
+                receipt,
+                event: Some(view.event),
+            });
         }
         log.in_doubt = 0;
-        assert_eq!((report.size, report.root), (tree.size(), tree.root()), "{name}: root from the entries");
-        self.append(engine, name, vec![r#"{"action":"a.check","actor":{"type":"service","id":"s"}}"#.into()], None)
-            .unwrap_or_else(|error| panic!("{name}: the next append: {error}"));
+        assert_eq!(
+            (report.size, report.root),
+            (tree.size(), tree.root()),
+            "{name}: root from the entries"
+        );
+        self.append(
+            engine,
+            name,
+            vec![r#"{"action":"a.check","actor":{"type":"service","id":"s"}}"#.into()],
+            None,
+        )
+        .unwrap_or_else(|error| panic!("{name}: the next append: {error}"));
     }
 }

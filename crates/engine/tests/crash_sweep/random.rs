@@ -9,7 +9,10 @@ use crate::world::World;
 
 #[test]
 fn random_crashes_of_random_workloads_lose_nothing_acknowledged() {
-    let seeds = std::env::var("ATTESTORE_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
+    let seeds = std::env::var("ATTESTORE_SIM_SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(SEEDS);
     for seed in 0..seeds {
         println!("seed {seed}");
         play(seed);
@@ -38,7 +41,9 @@ fn play(seed: u64) {
             ),
         }
         disk = disk.crash();
-        let (engine, _) = world.open(&disk).unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
+        let (engine, _) = world
+            .open(&disk)
+            .unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
         model.check(&engine);
         drop(engine);
         disk = disk.crash();
@@ -56,7 +61,13 @@ fn step(dice: &Dice) -> Step {
         6 => Step::Later(dice.roll(200_000)),
         7 => {
             let key = u32::try_from(dice.roll(4)).unwrap();
-            Step::Append { tenant, count: 1, bytes: 10, subject: 1, key: Some(key) }
+            Step::Append {
+                tenant,
+                count: 1,
+                bytes: 10,
+                subject: 1,
+                key: Some(key),
+            }
         }
         _ => Step::Append {
             tenant,
@@ -87,4 +98,4 @@ impl Dice {
     }
 }
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 300;

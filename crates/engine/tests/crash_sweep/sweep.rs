@@ -74,17 +74,24 @@ fn case(op: u64, fault: Fault) {
     }
     disk = disk.crash();
     // Every third time, another crash inside of the reopening: at an operation that moves along with `op`.
-    if op % 3 == 0 {
-        disk.fail_at(op / 3 % 40, [Fault::CrashBefore, Fault::CrashTorn, Fault::CrashAfter][(op / 3 % 3) as usize]);
+    if op.is_multiple_of(3) {
+        disk.fail_at(
+            op / 3 % 40,
+            [Fault::CrashBefore, Fault::CrashTorn, Fault::CrashAfter][(op / 3 % 3) as usize],
+        );
         if let Ok((engine, _)) = world.open(&disk) {
             drop(engine);
         }
         disk = disk.crash();
     }
-    let (engine, _) = world.open(&disk).unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
+    let (engine, _) = world
+        .open(&disk)
+        .unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
     model.check(&engine);
     drop(engine);
     let disk = disk.crash();
-    let (engine, _) = world.open(&disk).unwrap_or_else(|error| panic!("{context}: does not open again: {error}"));
+    let (engine, _) = world
+        .open(&disk)
+        .unwrap_or_else(|error| panic!("{context}: does not open again: {error}"));
     model.check(&engine);
 }

@@ -11,7 +11,13 @@ use crate::world::World;
 pub(crate) enum Step {
     Tenant(&'static str),
     /// Appends `count` events of about `bytes` bytes each about subject number `subject`.
-    Append { tenant: &'static str, count: usize, bytes: usize, subject: u32, key: Option<u32> },
+    Append {
+        tenant: &'static str,
+        count: usize,
+        bytes: usize,
+        subject: u32,
+        key: Option<u32>,
+    },
     Flush,
     FlushTenant(&'static str),
     Tick,
@@ -22,7 +28,13 @@ pub(crate) enum Step {
 
 /// Two tenants, subjects, flushes into both kinds of files, a switch of WAL files, a credential.
 pub(crate) fn canonical() -> Vec<Step> {
-    let append = |tenant, count, bytes, subject| Step::Append { tenant, count, bytes, subject, key: None };
+    let append = |tenant, count, bytes, subject| Step::Append {
+        tenant,
+        count,
+        bytes,
+        subject,
+        key: None,
+    };
     vec![
         Step::Tenant("acme"),
         append("acme", 3, 100, 1),
@@ -32,8 +44,20 @@ pub(crate) fn canonical() -> Vec<Step> {
         Step::Flush,
         Step::Later(1000),
         append("acme", 4, 100, 3),
-        Step::Append { tenant: "acme", count: 1, bytes: 10, subject: 1, key: Some(7) },
-        Step::Append { tenant: "acme", count: 1, bytes: 10, subject: 1, key: Some(7) },
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 10,
+            subject: 1,
+            key: Some(7),
+        },
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 10,
+            subject: 1,
+            key: Some(7),
+        },
         append("globex", 4, 2500, 2),
         Step::Checkpoint("acme"),
         append("globex", 5, 2500, 4),
@@ -48,9 +72,21 @@ pub(crate) fn canonical() -> Vec<Step> {
         append("acme", 1, 50, 6),
         Step::FlushTenant("acme"),
         append("acme", 1, 50, 6),
-        Step::Append { tenant: "acme", count: 1, bytes: 10, subject: 1, key: Some(7) },
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 10,
+            subject: 1,
+            key: Some(7),
+        },
         Step::FlushTenant("acme"),
-        Step::Append { tenant: "acme", count: 1, bytes: 10, subject: 1, key: Some(7) },
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 10,
+            subject: 1,
+            key: Some(7),
+        },
     ]
 }
 
@@ -74,11 +110,19 @@ fn take(world: &World, engine: &Engine, model: &mut Model, step: &Step) -> Resul
             model.tenant_in_doubt = None;
             model.tenants.entry((*name).to_owned()).or_default();
         }
-        Step::Append { tenant, count, bytes, subject, key } => {
+        Step::Append {
+            tenant,
+            count,
+            bytes,
+            subject,
+            key,
+        } => {
             if !model.tenants.contains_key(*tenant) {
                 return Ok(());
             }
-            let events = (0..*count).map(|index| event(index, *bytes, *subject, *key)).collect();
+            let events = (0..*count)
+                .map(|index| event(index, *bytes, *subject, *key))
+                .collect();
             model.append(engine, tenant, events, *key)?;
         }
         Step::Flush => drop(engine.flush().map_err(text)?),

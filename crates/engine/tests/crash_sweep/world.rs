@@ -16,7 +16,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { clock: ManualClock::new(1_795_000_000_000), seed, starts: std::cell::Cell::new(0) }
+        Self {
+            clock: ManualClock::new(1_795_000_000_000),
+            seed,
+            starts: std::cell::Cell::new(0),
+        }
     }
 
     /// Starts a process on `disk`.
