@@ -159,6 +159,7 @@ impl Writer {
         let seal = Seal {
             spec: &self.spec,
             file_key: &self.file_key,
+            offset: self.offset,
             frame_no: self.frame_no,
             watermark: self.watermark(),
             random: random_array(&*self.entropy),

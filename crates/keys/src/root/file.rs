@@ -2,7 +2,8 @@
 //!
 //! # Format
 //! `root.<generation>` in one directory, see [`super::format`]. `root.<generation>.new` is left over from a creation
-//! that did not finish, `root.<generation>.gone` from a destruction; opening finishes the destruction of both.
+//! that did not finish, `root.<generation>.gone` from a destruction; opening finishes the destruction of both, once it has
+//! read every root, and only of a generation that is older than one it has read.
 //!
 //! # Durability
 //! A new root is written under its temporary name, synced, renamed, and the directory synced, before it is used. A
@@ -85,21 +86,41 @@ impl FileRoot {
             Err(error) => return Err(error.into()),
         };
         root.check_mode(dir)?;
+        let mut unfinished = Vec::new();
+        let mut gone = Vec::new();
         for entry in entries {
             let Some(name) = entry.name.strip_prefix(PREFIX) else {
                 continue;
             };
-            if name.ends_with(TEMPORARY) || name.ends_with(GONE) {
-                root.erase(&dir.join(&entry.name))?;
-                continue;
+            if let Some(generation) = name.strip_suffix(TEMPORARY).and_then(parse_generation) {
+                unfinished.push((generation, entry.name));
+            } else if let Some(generation) = name.strip_suffix(GONE).and_then(parse_generation) {
+                gone.push((generation, entry.name));
+            } else if let Some(generation) = parse_generation(name) {
+                let key = root.read(generation)?;
+                root.roots.get_mut().insert(generation, key);
             }
-            let Some(generation) = parse_generation(name) else {
-                continue;
-            };
-            let key = root.read(generation)?;
-            root.roots.get_mut().insert(generation, key);
+        }
+        root.check_newer(gone.iter().map(|(generation, _)| *generation))?;
+        for (_, name) in gone.into_iter().chain(unfinished) {
+            root.erase(&dir.join(name))?;
         }
         Ok(root)
+    }
+
+    /// Only a generation that has a newer one is ever destroyed. If the newer one is not there, what is left of the older may be
+    /// all that there is, and nothing is erased.
+    fn check_newer(&self, gone: impl Iterator<Item = u64>) -> Result<()> {
+        let current = self.generation();
+        match gone.max() {
+            Some(last) if last >= current => Err(Error::MissingKey {
+                what: format!(
+                    "root key newer than {PREFIX}{last}{GONE} in {}",
+                    self.dir.display()
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn read(&self, generation: u64) -> Result<Key> {

@@ -217,3 +217,44 @@ fn a_crash_or_error_at_any_operation_of_a_rotation_leaves_a_root_to_open() {
     }
     assert!(!last, "the last operation is part of the destruction");
 }
+
+#[test]
+fn what_is_left_of_a_root_is_erased_only_when_a_newer_root_can_be_read() {
+    let whole = SimDisk::new(1);
+    create(&whole).unwrap().next_generation().unwrap();
+    whole
+        .rename(Path::new(FIRST), Path::new("keys/root.1.gone"))
+        .unwrap();
+    type Spoil = fn(&SimDisk);
+    let spoil: [(&str, Spoil); 4] = [
+        ("flipped", |disk| disk.flip("keys/root.2", 20, 1).unwrap()),
+        ("unreadable", |disk| {
+            disk.read_error_at("keys/root.2", 0..62).unwrap();
+        }),
+        ("wide", |disk| disk.set_mode_bits("keys/root.2", 0o644).unwrap()),
+        ("missing", |disk| disk.remove(Path::new("keys/root.2")).unwrap()),
+    ];
+    for (what, spoil) in spoil {
+        for open in [open, create] {
+            let disk = SimDisk::from_snapshot(&whole.snapshot());
+            let before = bytes(&disk, "keys/root.1.gone");
+            spoil(&disk);
+            let paths = disk.paths();
+            assert!(open(&disk).is_err(), "{what}: opened without the newest root");
+            assert_eq!(disk.paths(), paths, "{what}");
+            assert_eq!(bytes(&disk, "keys/root.1.gone"), before, "{what}");
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_newer_root_than_can_be_read_is_a_missing_key_and_stays() {
+    let disk = SimDisk::new(1);
+    let root = create(&disk).unwrap();
+    root.next_generation().unwrap();
+    disk.rename(Path::new("keys/root.2"), Path::new("keys/root.2.gone"))
+        .unwrap();
+    assert!(matches!(open(&disk), Err(Error::MissingKey { .. })));
+    assert!(matches!(create(&disk), Err(Error::MissingKey { .. })));
+    assert!(disk.exists(Path::new("keys/root.2.gone")).unwrap());
+}

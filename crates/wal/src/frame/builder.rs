@@ -36,6 +36,8 @@ struct Draft {
 pub(crate) struct Seal<'a> {
     pub(crate) spec: &'a FileSpec,
     pub(crate) file_key: &'a Key,
+    /// Where the frame will be in the file.
+    pub(crate) offset: u64,
     pub(crate) frame_no: u64,
     pub(crate) watermark: Position,
     pub(crate) random: [u8; 32],
@@ -120,7 +122,7 @@ impl FrameBuilder {
         self.buf.resize(self.buf.len().max(HEADER_LEN), 0);
         self.buf[..HEADER_LEN].copy_from_slice(&header);
         let directory = self.buf.len();
-        for (index, draft) in (0u16..).zip(&self.sections) {
+        for (index, draft) in (0..=u16::MAX).zip(&self.sections) {
             let sealer = directory::section_sealer(&draft.key, seal.file_key, &seal.random, &draft.owner);
             let aad = directory::section_aad(&seal.spec.file_id, seal.frame_no, index, &draft.owner);
             let nonce = directory::section_nonce(index);
@@ -130,6 +132,7 @@ impl FrameBuilder {
                 offset: small(draft.start),
                 length: small(draft.end - draft.start),
                 tag,
+                key_check: draft.key.check(),
             };
             self.buf.extend_from_slice(&entry.to_bytes());
         }
@@ -143,7 +146,7 @@ impl FrameBuilder {
 
     fn header(&self, seal: &Seal<'_>) -> FrameHeader {
         let payload = self.payload_len();
-        FrameHeader {
+        let mut header = FrameHeader {
             closing: self.sections.is_empty(),
             sections: u16::try_from(self.sections.len()).expect("checked against SECTIONS_MAX"),
             number: seal.spec.number,
@@ -154,7 +157,10 @@ impl FrameBuilder {
             watermark: seal.watermark,
             random: seal.random,
             previous_tag: seal.previous_tag,
-        }
+            check: [0; 12],
+        };
+        header.check = header.check_of(seal.file_key, seal.offset);
+        header
     }
 }
 

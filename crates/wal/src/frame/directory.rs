@@ -1,10 +1,12 @@
-//! The list of a frame's sections, 40 bytes each: owner [16], offset u32, length u32, tag [16].
+//! The list of a frame's sections, 48 bytes each: owner [16], offset u32, length u32, tag [16], check of the
+//! tenant key [8].
 //!
 //! Offsets count from the start of the frame. Sections lie one after the other without gaps, from the frame header to the
-//! directory; anything else is not a frame.
+//! directory; anything else is not a frame. The key check tells a section that is not what was written from a key that is not
+//! the one it was written under.
 
 use attestore_keys::{
-    Key,
+    Key, KeyCheck,
     aead::{NONCE, Sealer, TAG},
     derive,
 };
@@ -13,7 +15,7 @@ use super::header::{FrameHeader, HEADER_LEN};
 use crate::fields::{bytes_at, put, u32_at};
 
 /// Bytes of one entry.
-pub(super) const ENTRY_LEN: usize = 40;
+pub(super) const ENTRY_LEN: usize = 48;
 
 const KEY_CONTEXT: &str = "attestore 2026 wal frame v1";
 const SECTION_KEY_CONTEXT: &str = "attestore 2026 wal section v1";
@@ -26,7 +28,10 @@ pub(super) struct Entry {
     pub(super) offset: u32,
     pub(super) length: u32,
     pub(super) tag: [u8; TAG],
+    pub(super) key_check: KeyCheck,
 }
+
+const _: () = assert!(ENTRY_LEN == 24 + TAG + KeyCheck::LEN);
 
 impl Entry {
     pub(super) fn to_bytes(self) -> [u8; ENTRY_LEN] {
@@ -35,6 +40,7 @@ impl Entry {
         put(&mut bytes, 16, &self.offset.to_le_bytes());
         put(&mut bytes, 20, &self.length.to_le_bytes());
         put(&mut bytes, 24, &self.tag);
+        put(&mut bytes, 40, &self.key_check.0);
         bytes
     }
 
@@ -44,6 +50,7 @@ impl Entry {
             offset: u32_at(bytes, 16),
             length: u32_at(bytes, 20),
             tag: bytes_at(bytes, 24),
+            key_check: KeyCheck(bytes_at(bytes, 40)),
         }
     }
 

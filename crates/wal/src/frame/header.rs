@@ -2,21 +2,24 @@
 //!
 //! ```text
 //!    0  magic "AFRM"      40  length u32, with padding      96  directory tag of the previous frame [16]
-//!    4  version u8 = 1    44  payload u32, without         112  zeros [12]
+//!    4  version u8 = 1    44  payload u32, without         112  header check [12]
 //!    5  flags u8          48  D: file number u64           124  crc32 of bytes 0..124
 //!    6  sections u16      56  D: offset u64
 //!    8  file number u64   64  random [32]
 //!   16  file id [16]
 //!   32  frame number u64
 //! ```
+//!
+//! The header check is keyed, over the frame's offset in the file and bytes 0..112. By it a header alone, without the directory
+//! behind it, shows that this file's writer put it at this place.
 
 use attestore_disk::BLOCK;
-use attestore_keys::aead::TAG;
+use attestore_keys::{Key, aead::TAG, derive};
 
 use super::directory;
 use crate::{
     Position,
-    fields::{bytes_at, is_zero, put, u16_at, u32_at, u64_at},
+    fields::{bytes_at, put, u16_at, u32_at, u64_at},
 };
 
 /// Length of the header in bytes.
@@ -25,9 +28,14 @@ pub(crate) const HEADER_LEN: usize = 128;
 const MAGIC: [u8; 4] = *b"AFRM";
 const VERSION: u8 = 1;
 const FLAG_CLOSING: u8 = 1;
+const CHECKED: usize = 112;
+const CHECK_LEN: usize = 12;
+const CHECK_CONTEXT: &str = "attestore 2026 wal frame header v1";
 const CRC: usize = HEADER_LEN - 4;
 
-/// A decoded frame header. It is authentic only when the frame's directory opens under it.
+const _: () = assert!(CHECKED + CHECK_LEN == CRC);
+
+/// A decoded frame header. Nothing in it is authentic before [`FrameHeader::is_authentic`] says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Whether the frame has no sections and only carries the watermark.
@@ -50,6 +58,8 @@ pub struct FrameHeader {
     pub random: [u8; 32],
     /// Tag of the previous frame's directory; zeros in the first.
     pub previous_tag: [u8; TAG],
+    /// Keyed check of the fields above and of the frame's offset in the file.
+    pub check: [u8; 12],
 }
 
 /// Why bytes are no frame header.
@@ -98,9 +108,9 @@ pub fn parse_frame_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
         },
         random: bytes_at(block, 64),
         previous_tag: bytes_at(block, 96),
+        check: bytes_at(block, CHECKED),
     };
     let plausible = block[5] & !FLAG_CLOSING == 0
-        && is_zero(&block[112..CRC])
         && header.closing == (header.sections == 0)
         && header.payload_len() >= HEADER_LEN + header.directory_len()
         && header.payload_len().next_multiple_of(BLOCK) == header.frame_len()
@@ -113,6 +123,21 @@ pub fn parse_frame_header(bytes: &[u8]) -> Result<FrameHeader, FrameError> {
 }
 
 impl FrameHeader {
+    /// Tells whether the writer of the file with this key put the header at this offset.
+    ///
+    /// It says nothing about the rest of the frame, which may be torn; but what the header's watermark claims holds.
+    #[must_use]
+    pub fn is_authentic(&self, file_key: &Key, offset: u64) -> bool {
+        self.check == self.check_of(file_key, offset)
+    }
+
+    /// Computes [`check`](Self::check) for a frame at `offset`.
+    pub(super) fn check_of(&self, file_key: &Key, offset: u64) -> [u8; CHECK_LEN] {
+        let (bytes, offset) = (self.to_bytes(), offset.to_le_bytes());
+        let key = derive(CHECK_CONTEXT, &[file_key.expose(), &offset, &bytes[..CHECKED]]);
+        bytes_at(key.expose(), 0)
+    }
+
     pub(crate) fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let mut block = [0u8; HEADER_LEN];
         put(&mut block, 0, &MAGIC);
@@ -128,6 +153,7 @@ impl FrameHeader {
         put(&mut block, 56, &self.watermark.offset.to_le_bytes());
         put(&mut block, 64, &self.random);
         put(&mut block, 96, &self.previous_tag);
+        put(&mut block, CHECKED, &self.check);
         let crc = crc32fast::hash(&block[..CRC]);
         put(&mut block, CRC, &crc.to_le_bytes());
         block

@@ -1,7 +1,7 @@
 //! One frame: a header in the clear, the sealed sections, the sealed directory of them, zeros up to the next block.
 //!
 //! ```text
-//!   header [128] ‖ section ciphertexts ‖ directory ciphertext (40 bytes for each section) ‖ directory tag [16] ‖ zeros
+//!   header [128] ‖ section ciphertexts ‖ directory ciphertext (48 bytes for each section) ‖ directory tag [16] ‖ zeros
 //! ```
 //!
 //! The directory comes last so that sections are written and sealed where they stand, before their number is known. The
@@ -18,7 +18,7 @@ pub use header::{FrameError, FrameHeader, parse_frame_header};
 
 pub(crate) use builder::Seal;
 pub(crate) use header::HEADER_LEN;
-pub(crate) use open::{OpenFrame, is_authentic, open_frame};
+pub(crate) use open::{OpenFrame, open_frame};
 
 use attestore_keys::aead::TAG;
 

@@ -10,7 +10,7 @@ use super::{
     header::{FrameHeader, HEADER_LEN},
 };
 use crate::{
-    fields::{bytes_at, is_zero},
+    fields::is_zero,
     keys::{KeyError, SectionKeys},
     replay::SectionBody,
 };
@@ -27,7 +27,7 @@ pub(crate) enum OpenFrame {
     Valid(Opened),
     /// The bytes are not a whole authentic frame; why.
     Invalid(&'static str),
-    /// A section's key cannot be had.
+    /// A section's key cannot be had, or is not the one that it was sealed under.
     Key {
         owner: [u8; 16],
         error: KeyError,
@@ -51,20 +51,15 @@ pub(crate) fn open_frame(
     let Some((entries, tag)) = open_entries(&mut frame, header, file_key) else {
         return OpenFrame::Invalid("the frame's directory is not authentic");
     };
+    let section_keys = match section_keys(&entries, keys) {
+        Ok(keys) => keys,
+        Err((owner, error)) => return OpenFrame::Key { owner, error },
+    };
     let mut sections = Vec::with_capacity(entries.len());
-    for (index, entry) in (0u16..).zip(&entries) {
-        let key = match keys.section_key(&entry.owner) {
-            Ok(key) => key,
-            Err(KeyError::Destroyed) => {
-                sections.push((entry.owner, SectionBody::Destroyed));
-                continue;
-            }
-            Err(error) => {
-                return OpenFrame::Key {
-                    owner: entry.owner,
-                    error,
-                };
-            }
+    for (index, (entry, key)) in (0..=u16::MAX).zip(entries.iter().zip(section_keys)) {
+        let Some(key) = key else {
+            sections.push((entry.owner, SectionBody::Destroyed));
+            continue;
         };
         let sealer = directory::section_sealer(&key, file_key, &header.random, &entry.owner);
         let aad = directory::section_aad(&header.file_id, header.frame_no, index, &entry.owner);
@@ -80,29 +75,25 @@ pub(crate) fn open_frame(
     OpenFrame::Valid(Opened { sections, tag })
 }
 
-/// Checks the directory alone, which authenticates the header. `head` are the header's bytes, `sealed` the directory's with
-/// its tag.
-pub(crate) fn is_authentic(head: &[u8], mut sealed: Vec<u8>, header: &FrameHeader, file_key: &Key) -> bool {
-    open_sealed(head, &mut sealed, header, file_key).is_some()
+/// Gets the key of every section, `None` for a destroyed one, before any section is judged: whatever else is wrong with a frame,
+/// a wrong key is told first.
+fn section_keys(entries: &[Entry], keys: &dyn SectionKeys) -> Result<Vec<Option<Key>>, ([u8; 16], KeyError)> {
+    let key = |entry: &Entry| match keys.section_key(&entry.owner) {
+        Ok(key) if entry.key_check.matches(&key) => Ok(Some(key)),
+        Ok(_) => Err((entry.owner, KeyError::Missing)),
+        Err(KeyError::Destroyed) => Ok(None),
+        Err(error) => Err((entry.owner, error)),
+    };
+    entries.iter().map(key).collect()
 }
 
 fn open_entries(frame: &mut [u8], header: &FrameHeader, file_key: &Key) -> Option<(Vec<Entry>, [u8; TAG])> {
     let (head, rest) = frame.split_at_mut_checked(HEADER_LEN)?;
     let end = header.payload_len().checked_sub(HEADER_LEN)?;
     let start = end.checked_sub(header.directory_len())?;
-    open_sealed(head, rest.get_mut(start..end)?, header, file_key)
-}
-
-fn open_sealed(
-    head: &[u8],
-    sealed: &mut [u8],
-    header: &FrameHeader,
-    file_key: &Key,
-) -> Option<(Vec<Entry>, [u8; TAG])> {
-    let (directory, tag) = sealed.split_at_mut_checked(sealed.len().checked_sub(TAG)?)?;
-    let tag: [u8; TAG] = bytes_at(tag, 0);
+    let (directory, tag) = rest.get_mut(start..end)?.split_last_chunk_mut::<TAG>()?;
     directory::sealer(file_key, &header.random)
-        .open_in_place([0; NONCE], head, directory, &tag)
+        .open_in_place([0; NONCE], head, directory, tag)
         .ok()?;
-    Some((directory::parse(directory, header)?, tag))
+    Some((directory::parse(directory, header)?, *tag))
 }

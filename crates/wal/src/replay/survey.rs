@@ -1,27 +1,36 @@
-//! Looks at everything behind the first invalid frame of a file: are there authentic frames, and where do the zeros begin.
+//! Looks at everything behind the first invalid frame of a file: are there headers of frames, and where do the zeros begin.
+//!
+//! Each block is read once. What a header says of its own size is not followed: its keyed check, which binds it to its place, is
+//! enough to believe its watermark, whether the rest of that frame arrived or not. So nobody without the file's key can make
+//! this read more than the file, or hide a header by others.
 
 use attestore_disk::BLOCK;
 
 use super::{Loaded, ReplayError};
-use crate::{
-    fields::is_zero,
-    frame::{FrameHeader, HEADER_LEN, is_authentic, parse_frame_header},
-};
+use crate::{fields::is_zero, frame::parse_frame_header};
 
 const PIECE: usize = 64 * BLOCK;
 const BLOCK_BYTES: u64 = BLOCK as u64;
 
+/// What lies in a file from the first invalid frame on.
+pub(super) struct Survey {
+    /// Authentic headers, ascending.
+    headers: Vec<Later>,
+    /// End of the last block that is not zero.
+    end: u64,
+}
+
 /// What lies behind the end of the log.
 pub(super) struct Rest {
-    /// The authentic frame that claims most.
+    /// The authentic header that claims most.
     pub(super) claim: Option<Later>,
-    /// The first authentic frame.
+    /// The first authentic header.
     pub(super) next: Option<Later>,
     /// End of the last block that is not zero; the start of the rest if all are.
     pub(super) end: u64,
 }
 
-/// An authentic frame behind an invalid one.
+/// An authentic frame header behind an invalid frame.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Later {
     pub(super) offset: u64,
@@ -29,67 +38,55 @@ pub(super) struct Later {
     pub(super) watermark: u64,
 }
 
-/// Reads `file` from `from`, where no valid frame begins, to its end.
-pub(super) fn survey(file: &Loaded, from: u64) -> Result<Rest, ReplayError> {
-    let mut rest = Rest {
-        claim: None,
-        next: None,
-        end: from,
-    };
-    let mut offset = from;
-    while offset < file.len {
-        let len = usize::try_from(file.len - offset).unwrap_or(PIECE).min(PIECE);
-        let Some(piece) = file.read(offset, len)? else {
-            break;
+impl Survey {
+    /// Reads `file` from `from`, where no valid frame begins, to its end.
+    pub(super) fn read(file: &Loaded, from: u64) -> Result<Self, ReplayError> {
+        let mut survey = Self {
+            headers: Vec::new(),
+            end: from,
         };
-        for block in piece.chunks(BLOCK) {
-            if !is_zero(block) {
-                rest.end = offset + block.len() as u64;
-                if offset > from
-                    && let Some(later) = authentic_frame(file, offset, block)?
-                {
-                    rest.next.get_or_insert(later);
-                    rest.claim = rest
-                        .claim
-                        .into_iter()
-                        .chain([later])
-                        .max_by_key(|claim| claim.watermark);
+        let mut offset = from;
+        while offset < file.len {
+            let len = usize::try_from(file.len - offset).unwrap_or(PIECE).min(PIECE);
+            let Some(piece) = file.read(offset, len)? else {
+                break;
+            };
+            for block in piece.chunks(BLOCK) {
+                if !is_zero(block) {
+                    survey.end = offset + block.len() as u64;
+                    survey.headers.extend(authentic_header(file, offset, block));
                 }
+                offset += BLOCK_BYTES;
             }
-            offset += BLOCK_BYTES;
+        }
+        Ok(survey)
+    }
+
+    /// What of it lies behind `from`, which is not before where it was read from.
+    pub(super) fn behind(&self, from: u64) -> Rest {
+        let later = self.headers.partition_point(|header| header.offset <= from);
+        let headers = self.headers.get(later..).unwrap_or_default();
+        Rest {
+            claim: headers.iter().copied().max_by_key(|claim| claim.watermark),
+            next: headers.first().copied(),
+            end: self.end.max(from),
         }
     }
-    Ok(rest)
 }
 
-fn authentic_frame(file: &Loaded, offset: u64, block: &[u8]) -> Result<Option<Later>, ReplayError> {
-    let Ok(header) = parse_frame_header(block) else {
-        return Ok(None);
-    };
+fn authentic_header(file: &Loaded, offset: u64, block: &[u8]) -> Option<Later> {
+    let header = parse_frame_header(block).ok()?;
     let spec = &file.header.spec;
-    if header.file_id != spec.file_id || header.number != spec.number {
-        return Ok(None);
-    }
-    let Some(sealed) = read_directory(file, offset, &header)? else {
-        return Ok(None);
-    };
-    let head = block.get(..HEADER_LEN).unwrap_or_default();
-    if !is_authentic(head, sealed, &header, &file.key) {
-        return Ok(None);
-    }
-    let watermark = if header.watermark.wal == spec.number {
-        header.watermark.offset
-    } else {
-        0
-    };
-    Ok(Some(Later {
+    let ours = header.file_id == spec.file_id
+        && header.number == spec.number
+        && header.is_authentic(&file.key, offset);
+    ours.then_some(Later {
         offset,
         frame_no: header.frame_no,
-        watermark,
-    }))
-}
-
-fn read_directory(file: &Loaded, offset: u64, header: &FrameHeader) -> Result<Option<Vec<u8>>, ReplayError> {
-    let start = header.payload_len() - header.directory_len(); // parsing has checked that it fits
-    file.read(offset + start as u64, header.directory_len())
+        watermark: if header.watermark.wal == spec.number {
+            header.watermark.offset
+        } else {
+            0
+        },
+    })
 }

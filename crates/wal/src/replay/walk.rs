@@ -4,7 +4,7 @@ use attestore_keys::aead::TAG;
 
 use super::{
     Frame, Loaded, ReplayError, Source, TornTail, Trouble,
-    survey::{self, Rest},
+    survey::{Rest, Survey},
     tail,
 };
 use crate::{
@@ -73,6 +73,7 @@ pub(super) fn walk(
         .claimed
         .filter(|claim| claim.wal == file.header.spec.number)
         .map_or(0, |claim| claim.offset);
+    let mut surveyed = None;
     loop {
         if bound == Some(cursor.offset) {
             return Ok(walked);
@@ -96,13 +97,17 @@ pub(super) fn walk(
                 None // a frame that cannot be read is not a damaged one
             }
         };
-        let rest = match survey::survey(file, cursor.offset) {
-            Ok(rest) => rest,
-            Err(error) => {
-                trouble.report(error)?;
-                return Ok(walked);
+        // Read once, however many frames are damaged.
+        if surveyed.is_none() {
+            match Survey::read(file, cursor.offset) {
+                Ok(survey) => surveyed = Some(survey),
+                Err(error) => trouble.report(error)?,
             }
+        }
+        let Some(survey) = &surveyed else {
+            return Ok(walked);
         };
+        let rest = survey.behind(cursor.offset);
         if let Some(reason) = invalid {
             let Some(claim) = claim(&rest, bound, claimed, cursor.offset) else {
                 walked.synced = walked.synced.max(claimed);
@@ -160,6 +165,9 @@ fn step(
     };
     if let Some(reason) = misfit(file, cursor, bound, &header) {
         return Ok(Step::Invalid(reason));
+    }
+    if !header.is_authentic(&file.key, cursor.offset) {
+        return Ok(Step::Invalid("the frame header is not authentic"));
     }
     let Some(bytes) = file.read(cursor.offset, header.frame_len())? else {
         return Ok(Step::Invalid("the file ends inside the frame"));

@@ -6,3 +6,5 @@ mod crash;
 mod golden;
 mod log;
 mod replay;
+mod survey;
+mod tenant_keys;

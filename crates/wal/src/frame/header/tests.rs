@@ -14,6 +14,7 @@ fn header() -> FrameHeader {
         watermark: Position { wal: 3, offset: 4096 },
         random: [6; 32],
         previous_tag: [7; 16],
+        check: [8; 12],
     }
 }
 
@@ -51,5 +52,31 @@ fn impossible_fields_are_refused_though_the_checksum_holds() {
             Err(FrameError::Fields),
             "case {case}"
         );
+    }
+}
+
+#[test]
+fn a_header_is_authentic_under_its_key_at_its_place_only() {
+    let (key, other) = (Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
+    let mut good = header();
+    good.check = good.check_of(&key, 4096);
+    assert!(good.is_authentic(&key, 4096));
+    assert!(!good.is_authentic(&other, 4096) && !good.is_authentic(&key, 8192));
+    let changes: [fn(&mut FrameHeader); 10] = [
+        |h| h.sections += 1,
+        |h| h.number += 1,
+        |h| h.file_id[0] += 1,
+        |h| h.frame_no += 1,
+        |h| h.length += 4096,
+        |h| h.payload += 1,
+        |h| h.watermark.offset += 4096,
+        |h| h.random[31] += 1,
+        |h| h.previous_tag[15] += 1,
+        |h| h.check[11] ^= 1,
+    ];
+    for (case, change) in changes.into_iter().enumerate() {
+        let mut changed = good.clone();
+        change(&mut changed);
+        assert!(!changed.is_authentic(&key, 4096), "case {case}");
     }
 }
