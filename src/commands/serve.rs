@@ -35,6 +35,8 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     }
     let runtime = runtime.thread_name("attestore-http").enable_all().build()?;
     let served = runtime.block_on(async {
+        // Before anybody is told that the server is there: a signal that comes then must already drain it.
+        let stop = stop_signal()?;
         let listener = TcpListener::bind(&settings.listen)
             .await
             .map_err(|e| Failure::failed(format!("cannot listen on {}: {e}", settings.listen)))?;
@@ -48,7 +50,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let http = settings.http.settings();
         let router = attestore_http::router(engine.clone(), http.clone(), metrics);
-        attestore_http::serve(listener, router, &http, stop_signal()?).await.map_err(Failure::from)
+        attestore_http::serve(listener, router, &http, stop).await.map_err(Failure::from)
     });
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");

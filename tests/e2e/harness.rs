@@ -34,6 +34,7 @@ pub struct Server {
     log: PathBuf,
     extra: Vec<String>,
     env: Vec<(String, String)>,
+    data: Option<PathBuf>,
 }
 
 impl Server {
@@ -51,10 +52,19 @@ impl Server {
         server
     }
 
+    /// Starts a server whose data directory lies elsewhere.
+    pub fn start_in(data: &Path, env: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(tempfile::tempdir().unwrap());
+        server.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        server.data = Some(data.to_owned());
+        server.run();
+        server
+    }
+
     /// Takes a directory without starting anything.
     pub fn prepare(home: TempDir) -> Self {
         let log = home.path().join("stderr.log");
-        Self { home, child: None, base: String::new(), secret: String::new(), log, extra: Vec::new(), env: Vec::new() }
+        Self { home, child: None, base: String::new(), secret: String::new(), log, extra: Vec::new(), env: Vec::new(), data: None }
     }
 
     /// Starts the server and waits until it says where it listens. Returns how long that took.
@@ -111,12 +121,17 @@ impl Server {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.data.clone().unwrap_or_else(|| self.home.path().join("data"))
     }
 
     /// The folder around it.
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Process id of the running server.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server runs").id()
     }
 
     /// Base URL, without a trailing slash.

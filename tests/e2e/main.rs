@@ -16,4 +16,5 @@ mod openapi;
 mod quickstart;
 mod rollback;
 mod space;
+mod tenants;
 mod trail;

@@ -40,8 +40,8 @@ fn appends_stop_before_the_disk_is_full_and_resume_when_there_is_room() {
     let data = disk.mount.join("data");
     let filler = disk.mount.join("filler");
     std::fs::write(&filler, vec![0u8; 30 << 20]).unwrap();
-    let mut server = Server::start_with(
-        &["--data", data.to_str().unwrap()],
+    let mut server = Server::start_in(
+        &data,
         &[("ATTESTORE_ENGINE__WAL_FILE_BYTES", "2097152"), ("ATTESTORE_ENGINE__WAL_BUDGET_BYTES", "8388608"), ("ATTESTORE_ENGINE__FLUSH_TAIL_BYTES", "1000000"), ("ATTESTORE_ENGINE__FLUSH_AGE_MS", "500")],
     );
     let client = server.client();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Server, binary, scale};
 
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/cloudtrail-sample.ndjson");
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/record/tests/data/cloudtrail-sample.ndjson");
 
 fn jq(filter: &str, files: &[&str]) -> u64 {
     let out = Command::new("jq").args(["-n", &format!("[inputs | select({filter})] | length")]).args(files).output().unwrap();
