@@ -18,12 +18,15 @@
 //!
 //! Handles ascend; fields are in schema order. There is one personal group for each distinct set of subjects.
 
+use std::borrow::Cow;
+
 use crate::event::leaf::Leaf;
 use crate::event::write::{Divert, field, write};
 use crate::event::{Event, Raw};
 use crate::ids::{Handle, RecordId, TenantId, push_hex, push_record_id};
 use crate::json::claims::{Claims, Places};
 use crate::json::escape::push_string;
+use crate::json::reader::Fail;
 use crate::json::splice;
 use crate::policy::{PrivacyPolicy, SubjectRule};
 
@@ -65,10 +68,20 @@ pub struct PersonalGroup {
 /// A data subject as the tenant knows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubjectRef {
-    /// Kind of subject.
+    /// Kind of subject, ASCII letters in lower case.
     pub ty: String,
     /// The tenant's id of the subject.
     pub id: String,
+}
+
+impl SubjectRef {
+    /// Names a subject. The case of ASCII letters of a type does not count; ids are exact.
+    pub fn new(ty: &str, id: impl Into<String>) -> Self {
+        Self {
+            ty: ty.to_ascii_lowercase(),
+            id: id.into(),
+        }
+    }
 }
 
 impl PersonalGroup {
@@ -136,7 +149,8 @@ pub(crate) fn push_envelope(out: &mut Vec<u8>, envelope: &Envelope<'_>, privacy:
 
 /// The data subjects of an event. A set of them is a mask, one bit for each in order of first occurrence.
 struct People<'e> {
-    list: Vec<(&'e str, &'e str)>,
+    /// Types, as [`SubjectRef`] has them, and ids.
+    list: Vec<(Cow<'e, str>, &'e str)>,
     /// The mask that each set of subject rules stands for.
     masks: [u64; SubjectRule::SETS],
 }
@@ -191,6 +205,11 @@ impl<'e> People<'e> {
         if known != 0 {
             return known;
         }
+        let ty = if ty.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(ty.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(ty)
+        };
         self.list.push((ty, id));
         1 << (self.list.len() - 1)
     }
@@ -199,8 +218,23 @@ impl<'e> People<'e> {
         let at = self
             .list
             .iter()
-            .position(|(known_ty, known_id)| *known_id == id && *known_ty == ty);
+            .position(|(known_ty, known_id)| *known_id == id && known_ty.eq_ignore_ascii_case(ty));
         at.map_or(0, |at| 1 << at)
+    }
+
+    /// Returns the mask of a target: the subject it is by type and id, else everybody with its id. Other systems
+    /// name one person by several types, as `AWS::IAM::User` for an actor of type `user`.
+    fn target(&self, ty: &str, id: &str) -> u64 {
+        let exact = self.mask_of(ty, id);
+        if exact != 0 {
+            return exact;
+        }
+        let same = self
+            .list
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, known))| *known == id);
+        same.fold(0, |mask, (at, _)| mask | 1 << at)
     }
 
     fn of_rules(&self, bits: u8) -> u64 {
@@ -273,7 +307,7 @@ impl Split<'_, '_> {
             Leaf::TargetId | Leaf::TargetName | Leaf::TargetAttributes => {
                 let target = self.event.targets.get(index);
                 mask |= target.map_or(0, |it| {
-                    self.people.mask_of(&it.ty, it.id.as_deref().unwrap_or_default())
+                    self.people.target(&it.ty, it.id.as_deref().unwrap_or_default())
                 });
             }
             _ => {}
@@ -286,6 +320,20 @@ impl Split<'_, '_> {
             places = places.down(segment);
         }
         (mask | places.mask, Some(places))
+    }
+
+    /// Finds the parts of a free-form value that are personal; `None` when it is personal as a whole.
+    fn parts(
+        &self,
+        text: &str,
+        base: &str,
+        places: &Places<'_>,
+        mask: u64,
+    ) -> Result<Option<Vec<splice::Found>>, Fail> {
+        if mask != 0 {
+            return Ok(None);
+        }
+        splice::find(text, base, places, self.part_bytes_left)
     }
 
     /// Adds a field to the group of a set of subjects.
@@ -327,29 +375,24 @@ impl Divert for Split<'_, '_> {
     fn raw(&mut self, leaf: Leaf, index: usize, raw: &Raw<'_>, out: &mut Vec<u8>, name: &str) -> bool {
         let text = raw.as_str();
         let (mask, places) = self.subjects(leaf, index);
-        let inside = places.filter(Places::goes_deeper);
-        // Whoever is claimed inside is a subject of a value that is kept whole.
-        let beneath = |places: &Places<'_>| splice::subjects_beneath(text, places).unwrap_or(0);
-        let parts = match &inside {
-            Some(places) if mask == 0 => {
-                splice::find(text, &leaf.pointer(index), places, self.part_bytes_left)
-                    .ok()
-                    .flatten()
-            }
-            Some(_) => None,
-            None => Some(Vec::new()),
-        };
-        let whole = match (&inside, &parts) {
-            (Some(places), None) => mask | beneath(places),
-            _ => mask,
+        let base = leaf.pointer(index);
+        // A value that is kept whole is about whoever is claimed inside; one that cannot be walked is about all
+        // who might be.
+        let (whole, parts) = match places.filter(Places::goes_deeper) {
+            None => (mask, Vec::new()),
+            Some(places) => match self.parts(text, &base, &places, mask) {
+                Ok(Some(parts)) => (0, parts),
+                Ok(None) => {
+                    let beneath = splice::subjects_beneath(text, &places);
+                    (mask | beneath.unwrap_or_else(|_| places.everybody()), Vec::new())
+                }
+                Err(_) => (mask | places.everybody(), Vec::new()),
+            },
         };
         if whole != 0 {
-            self.put(whole, &leaf.pointer(index), |body| {
-                body.extend_from_slice(text.as_bytes())
-            });
+            self.put(whole, &base, |body| body.extend_from_slice(text.as_bytes()));
             return true;
         }
-        let parts = parts.unwrap_or_default();
         for part in &parts {
             self.part_bytes_left = self.part_bytes_left.saturating_sub(part.pointer.len());
             let value = &text.as_bytes()[part.span.clone()];
@@ -375,7 +418,7 @@ impl Group {
             .filter(|(bit, _)| self.mask & 1 << bit != 0);
         let mut subjects: Vec<SubjectRef> = members
             .map(|(_, (ty, id))| SubjectRef {
-                ty: (*ty).to_owned(),
+                ty: ty.clone().into_owned(),
                 id: (*id).to_owned(),
             })
             .collect();
@@ -383,3 +426,6 @@ impl Group {
         PersonalGroup { subjects, body }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! The privacy policy: which fields are personal, and about whom.
 //!
 //! Always personal, whatever the rules say: `/data_subjects/*/id`, the fields that a data subject declares, and
-//! `id`, `name` and `attributes` of a target whose type and id are those of a subject of the event.
+//! `id`, `name` and `attributes` of a target whose id is that of a subject of the event. With several such subjects,
+//! the one of the target's type counts, and all of them when there is none.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub struct Rule {
 }
 
 /// Whom a rule's fields are about. A rule about nobody in the event at hand has no effect.
+///
+/// The name `target` is kept for targets of a human type, which are no subjects yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectRule {
@@ -169,7 +172,7 @@ fn compile(rule: &Rule, leaves: &mut [u8; LEAVES], deep: &mut Vec<(Vec<String>, 
     (whole || partial).then_some(())
 }
 
-const HUMAN_TYPES: [&str; 26] = [
+const HUMAN_TYPES: [&str; 27] = [
     "user",
     "human",
     "person",
@@ -183,6 +186,7 @@ const HUMAN_TYPES: [&str; 26] = [
     "student",
     "root",
     "iam_user",
+    "role_session",
     "client",
     "consumer",
     "guest",
@@ -198,7 +202,11 @@ const HUMAN_TYPES: [&str; 26] = [
     "worker",
 ];
 
-const RULES: [(&str, SubjectRule); 12] = [
+/// The context and the outcome's message are about both who acts and for whom: behind a service that acts for a person
+/// stands that person's device.
+const RULES: [(&str, SubjectRule); 20] = [
+    ("/outcome_reason/message", SubjectRule::Actor),
+    ("/outcome_reason/message", SubjectRule::OnBehalfOf),
     ("/actor/id", SubjectRule::Actor),
     ("/actor/name", SubjectRule::Actor),
     ("/actor/email", SubjectRule::Actor),
@@ -207,9 +215,15 @@ const RULES: [(&str, SubjectRule); 12] = [
     ("/actor/on_behalf_of/name", SubjectRule::OnBehalfOf),
     ("/actor/on_behalf_of/email", SubjectRule::OnBehalfOf),
     ("/context/ip", SubjectRule::Actor),
+    ("/context/ip", SubjectRule::OnBehalfOf),
     ("/context/host", SubjectRule::Actor),
+    ("/context/host", SubjectRule::OnBehalfOf),
     ("/context/user_agent", SubjectRule::Actor),
+    ("/context/user_agent", SubjectRule::OnBehalfOf),
     ("/context/session_id", SubjectRule::Actor),
+    ("/context/session_id", SubjectRule::OnBehalfOf),
+    ("/changes/*/old", SubjectRule::All),
+    ("/changes/*/new", SubjectRule::All),
     ("/payload", SubjectRule::All),
 ];
 

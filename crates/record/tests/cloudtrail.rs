@@ -114,9 +114,20 @@ fn identities_outcomes_and_addresses_are_told_apart() {
         ),
         (
             format!(r#"{{"type":"AssumedRole",{arn}}}"#),
-            "role",
+            "role_session",
             "arn:aws:sts::1:assumed-role/ops/i-0",
         ),
+        (
+            r#"{"type":"Role","arn":"arn:aws:iam::1:role/ops"}"#.into(),
+            "role",
+            "arn:aws:iam::1:role/ops",
+        ),
+        (
+            r#"{"type":"Unknown","principalId":"9","userName":"ann"}"#.into(),
+            "user",
+            "9",
+        ),
+        (r#"{"type":"Unknown","principalId":"9"}"#.into(), "unknown", "9"),
         (r#"{"type":"Root","principalId":"123"}"#.into(), "root", "123"),
         (
             r#"{"type":"AWSService","invokedBy":"rds.amazonaws.com"}"#.into(),
@@ -184,6 +195,60 @@ fn resources_become_targets() {
 }
 
 #[test]
+fn sessions_of_people_are_personal_and_services_are_not() {
+    let identity = |text: &str| {
+        mapped(&format!(
+            r#"{{"eventSource":"iam.amazonaws.com","eventName":"GetUser","errorMessage":"User: arn:s/ann is not authorized","sourceIPAddress":"192.0.2.1","userIdentity":{text},"resources":[{{"type":"AWS::IAM::User","ARN":"arn:s/ann"}}]}}"#
+        ))
+    };
+    let envelope = Envelope {
+        id: RecordId::new(NOW_MS, [7; 10]),
+        tenant: TenantId::from_bytes([1; 16]),
+        protocol: "cloudtrail",
+        credential_id: "key_9",
+    };
+    for (ty, human) in [
+        ("AssumedRole", true),
+        ("IAMUser", true),
+        ("Root", true),
+        ("AWSService", false),
+    ] {
+        let native = identity(&format!(
+            r#"{{"type":"{ty}","arn":"arn:s/ann","accessKeyId":"ASIA1"}}"#
+        ));
+        let encoded = encode(&event(&native), &envelope, &PrivacyPolicy::default());
+        let public = String::from_utf8(encoded.public).unwrap();
+        for word in ["ann", "192.0.2.1", "ASIA1"] {
+            assert_eq!(public.contains(word), !human, "{ty}: {public}");
+        }
+        assert_eq!(encoded.personal.len(), usize::from(human));
+    }
+}
+
+#[test]
+fn numbers_keep_all_their_digits() {
+    let mapping = Mapping::from_toml(
+        "name = 'x'\n[[set]]\nto = '/actor/id'\nfrom = ['/id']\n[[set]]\nto = '/actor/name'\nfrom = ['/list/1/a~1b']",
+    )
+    .unwrap();
+    for number in [
+        "18446744073709551615",
+        "18446744073709551616",
+        "123456789012345678901234567890",
+        "-9223372036854775809",
+        "9007199254740993",
+        "0.10000000000000000000001",
+        "1e3",
+    ] {
+        let mapped = mapping.apply(format!(r#"{{"id":{number},"list":[0,{{"a/b":true}}]}}"#).as_bytes());
+        assert_eq!(
+            String::from_utf8(mapped.unwrap()).unwrap(),
+            format!(r#"{{"actor":{{"id":"{number}","name":"true"}}}}"#)
+        );
+    }
+}
+
+#[test]
 fn records_that_cannot_be_mapped_say_where() {
     let mapping = Mapping::builtin("cloudtrail").unwrap();
     assert_eq!(
@@ -214,6 +279,22 @@ fn mapping_files_with_mistakes_are_refused() {
             "odd",
         ),
         ("name = 'x'\nextra = 1", "extra"),
+        (
+            "name = 'x'\n[[set]]\nto = '/actor'\nconst = 'a'\n[[set]]\nto = '/actor/id'\nconst = 'b'",
+            "/actor:",
+        ),
+        (
+            "name = 'x'\n[[set]]\nto = '/a/b'\nconst = 'b'\n[[each]]\nto = '/a'\nfrom = '/a'\nmax = 1\nset = []",
+            "/a:",
+        ),
+        (
+            "name = 'x'\n[[each]]\nto = '/a'\nfrom = '/a'\nmax = 1\n[[each.set]]\nto = '/c'\nconst = 'a'\n[[each.set]]\nto = '/c/d'\nconst = 'b'",
+            "/a/*/c:",
+        ),
+        (
+            "name = 'x'\n[[each]]\nto = '/a'\nfrom = '/a'\nmax = 1\nset = []\n[[each]]\nto = '/a'\nfrom = '/b'\nmax = 1\nset = []",
+            "/a:",
+        ),
     ] {
         let error = Mapping::from_toml(text).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -204,6 +204,22 @@ fn every_error_code_names_its_place() {
             ErrorCode::InvalidValue,
             "/data_subjects/0/fields/1",
         ),
+        (
+            with(&format!(
+                r#""data_subjects":[{{"type":"c","id":"1","fields":["/actor/id","{}"]}}]"#,
+                "/".repeat(37)
+            )),
+            ErrorCode::TooDeep,
+            "/data_subjects/0/fields/1",
+        ),
+        (
+            with(&format!(
+                r#""data_subjects":[{{"type":"c","id":"1","fields":["{}"]}}]"#,
+                "/".repeat(36)
+            )),
+            ErrorCode::InvalidValue,
+            "/data_subjects/0/fields/0",
+        ),
         (with(r#""id":"x""#), ErrorCode::ServerField, "/id"),
         (with(r#""seq":1"#), ErrorCode::ServerField, "/seq"),
         (with(r#""tenant":"x""#), ErrorCode::ServerField, "/tenant"),

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use attestore_record::event::{Event, Limits, parse};
+use attestore_record::event::{ErrorCode, Event, Limits, parse};
 use attestore_record::group::{Encoded, Envelope, encode};
 use attestore_record::policy::{PolicyError, PrivacyPolicy, Rule, SubjectRule};
-use attestore_record::{Handle, RecordId, TenantId, control, view};
+use attestore_record::{Handle, RecordId, SubjectRef, TenantId, control, view};
 
 const NOW_MS: u64 = 1_795_312_800_000;
 const FULL: &str = include_str!("data/full-event.json");
@@ -79,7 +79,7 @@ fn fields_about_a_human_actor_leave_the_public_group() {
     assert_eq!(
         describe(&encoded),
         [(
-            "User:u_42".to_owned(),
+            "user:u_42".to_owned(),
             r#"{"/actor/id":"u_42","/actor/name":"Ann","/context/ip":"203.0.113.9","/payload":[1]}"#
                 .to_owned()
         )]
@@ -109,18 +109,23 @@ fn each_set_of_subjects_has_its_own_group() {
             .find(|(subjects, _)| subjects == set)
             .map_or("", |(_, body)| body.as_str())
     };
-    assert_eq!(groups.len(), 4, "{groups:#?}");
+    assert_eq!(groups.len(), 5, "{groups:#?}");
     assert!(of("user:u_42").contains(r#""/data_subjects/1/id":"u_42""#));
-    assert!(of("user:u_42").contains(r#""/context/host":"laptop.example.com""#));
+    assert_eq!(
+        of("user:u_42+user:u_7"),
+        r#"{"/outcome_reason/message":"second factor missing","/context/ip":"203.0.113.9","/context/host":"laptop.example.com","/context/user_agent":"curl/8","/context/session_id":"s-1"}"#
+    );
     assert_eq!(
         of("user:u_7"),
         r#"{"/actor/on_behalf_of/id":"u_7","/actor/on_behalf_of/name":"Bo","/actor/on_behalf_of/email":"b@example.com"}"#
     );
     assert_eq!(
         of("customer:c_9"),
-        r#"{"/targets/1/id":"c_9","/targets/1/name":"Cleo","/targets/1/attributes":{"tier":"gold"},"/changes/0/new":{"value":20},"/data_subjects/0/id":"c_9","/metadata/email":"ann@example.com","/metadata/nested/phones/1":"+2"}"#
+        r#"{"/targets/1/id":"c_9","/targets/1/name":"Cleo","/targets/1/attributes":{"tier":"gold"},"/data_subjects/0/id":"c_9","/metadata/email":"ann@example.com","/metadata/nested/phones/1":"+2"}"#
     );
-    assert!(of("customer:c_9+user:u_42+user:u_7").starts_with(r#"{"/payload":{"#));
+    assert!(of("customer:c_9+user:u_42+user:u_7").starts_with(
+        r#"{"/changes/0/old":10,"/changes/0/new":{"value":20},"/changes/1/old":null,"/payload":{"#
+    ));
     let public = String::from_utf8(encoded.public.clone()).unwrap();
     assert!(
         public.contains(r#""metadata":{"k":"v","email":null,"nested":{"phones":["+1",null]}}"#),
@@ -225,6 +230,127 @@ fn policy_rules_reach_into_free_form_values() {
     assert_eq!(fields.personal.payload.unwrap().as_str(), r#"{"ssn":"s"}"#);
     assert_eq!(fields.public.target_names, ["M"]);
     assert_eq!(fields.personal.target_names, ["N"]);
+}
+
+#[test]
+fn the_case_of_a_type_makes_no_other_subject() {
+    let event = event(
+        r#"{"action":"a.b","actor":{"type":"User","id":"alice","on_behalf_of":{"type":"USER","id":"alice"}},"targets":[{"type":"uSER","id":"alice"}],"data_subjects":[{"type":"user","id":"alice"}]}"#,
+    );
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    assert_eq!(
+        describe(&encoded),
+        [(
+            "user:alice".to_owned(),
+            r#"{"/actor/id":"alice","/actor/on_behalf_of/id":"alice","/targets/0/id":"alice","/data_subjects/0/id":"alice"}"#
+                .to_owned()
+        )]
+    );
+    let subject = &encoded.personal[0].subjects[0];
+    assert_eq!(*subject, SubjectRef::new("USER", "alice"));
+    assert_ne!(*subject, SubjectRef::new("user", "Alice"), "ids are exact");
+}
+
+#[test]
+fn a_target_with_the_id_of_a_subject_is_that_subject() {
+    let event = event(
+        r#"{"action":"a.b","actor":{"type":"user","id":"arn:a"},"targets":[{"type":"AWS::IAM::User","id":"arn:a","name":"Ann","attributes":{"x":1}},{"type":"AWS::IAM::User","id":"arn:b"},{"type":"customer","id":"9"},{"type":"invoice","id":"9"}],"data_subjects":[{"type":"customer","id":"9"},{"type":"patient","id":"9"}]}"#,
+    );
+    assert_eq!(
+        describe(&encode(&event, &envelope(), &PrivacyPolicy::default())),
+        [
+            (
+                "user:arn:a".to_owned(),
+                r#"{"/actor/id":"arn:a","/targets/0/id":"arn:a","/targets/0/name":"Ann","/targets/0/attributes":{"x":1}}"#
+                    .to_owned()
+            ),
+            (
+                "customer:9".to_owned(),
+                r#"{"/targets/2/id":"9","/data_subjects/0/id":"9"}"#.to_owned()
+            ),
+            (
+                "customer:9+patient:9".to_owned(),
+                r#"{"/targets/3/id":"9"}"#.to_owned()
+            ),
+            ("patient:9".to_owned(), r#"{"/data_subjects/1/id":"9"}"#.to_owned()),
+        ]
+    );
+    let by_a_service =
+        r#"{"action":"a.b","actor":{"type":"service","id":"s"},"targets":[{"type":"service","id":"s"}]}"#;
+    assert!(
+        encode(&self::event(by_a_service), &envelope(), &PrivacyPolicy::default())
+            .personal
+            .is_empty()
+    );
+}
+
+#[test]
+fn where_a_service_acts_for_a_person_the_context_is_about_that_person() {
+    let event = event(
+        r#"{"action":"a.b","outcome_reason":{"code":"c","message":"Bo is locked"},"actor":{"type":"service","id":"s","name":"proxy","on_behalf_of":{"type":"user","id":"u_7"}},"context":{"ip":"::1","host":"h","user_agent":"a","location":"DE","session_id":"x"},"changes":[{"path":"p","old":1,"new":{"x":2}}]}"#,
+    );
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    assert_eq!(
+        describe(&encoded),
+        [(
+            "user:u_7".to_owned(),
+            r#"{"/outcome_reason/message":"Bo is locked","/actor/on_behalf_of/id":"u_7","/context/ip":"::1","/context/host":"h","/context/user_agent":"a","/context/session_id":"x","/changes/0/old":1,"/changes/0/new":{"x":2}}"#
+                .to_owned()
+        )]
+    );
+}
+
+#[test]
+fn every_record_that_is_accepted_can_be_read_again() {
+    let limits = Limits {
+        free_form_depth_max: 1000,
+        ..Limits::DEFAULT
+    };
+    let nested = |depth: usize| {
+        let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        format!(
+            r#"{{"action":"a","actor":{{"type":"user","id":"u"}},"targets":[{{"type":"t","id":"1","attributes":{{"x":{}}}}}],"changes":[{{"path":"p","old":{nested}}}],"metadata":{{"x":{}}},"payload":{nested}}}"#,
+            &nested[1..2 * depth - 1],
+            &nested[1..2 * depth - 1]
+        )
+    };
+    let text = nested(64);
+    let event = parse(text.as_bytes(), &limits, NOW_MS).unwrap();
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let groups = personal(&encoded);
+    assert_eq!(
+        view::rebuild(&encoded.public, &slices(&groups)).unwrap(),
+        event.to_json()
+    );
+    view::fields(&encoded.public, &slices(&groups)).unwrap();
+    for depth in [65, 120, 200] {
+        let error = parse(nested(depth).as_bytes(), &limits, NOW_MS).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TooDeep, "{depth}");
+    }
+}
+
+/// The document names every human type and every rule of the default policy.
+#[test]
+fn the_default_policy_is_documented() {
+    let document = include_str!("../../../docs/event.md");
+    let (_, section) = document.split_once("### Version 1").unwrap();
+    let section = section.split("\n#").next().unwrap();
+    let policy = PrivacyPolicy::default();
+    for ty in policy.human_types() {
+        assert!(section.contains(&format!("`{ty}`")), "{ty}");
+    }
+    for rule in policy.rules() {
+        let subject = serde_json::to_value(rule.subject).unwrap();
+        let row = section
+            .lines()
+            .find(|line| line.contains(&format!("`{}`", rule.path)));
+        let row = row.unwrap_or_else(|| panic!("{}", rule.path));
+        assert!(
+            row.contains(&format!("`{}`", subject.as_str().unwrap())),
+            "{}: {row}",
+            rule.path
+        );
+    }
 }
 
 #[test]
@@ -333,7 +459,9 @@ fn groups_of_other_records_are_refused() {
     );
     assert!(view::open(&groups[0]).is_err());
     assert!(view::handles(&one.public).is_err());
-    assert_eq!(view::handles(&groups[0]).unwrap().len(), 1);
+    for (group, encoded) in groups.iter().zip(&one.personal) {
+        assert_eq!(view::handles(group).unwrap().len(), encoded.subjects.len());
+    }
 }
 
 #[test]

@@ -144,7 +144,8 @@ fn events() -> Value {
             "public": String::from_utf8(encoded.public).unwrap(), "personal": personal,
         })
     };
-    json!([one(small), one(full)])
+    let behalf = r#"{"action":"user.update","actor":{"type":"service","id":"proxy","on_behalf_of":{"type":"User","id":"arn:ann"}},"targets":[{"type":"AWS::IAM::User","id":"arn:ann"},{"type":"USER","id":"arn:bo"}],"context":{"ip":"192.0.2.1"},"data_subjects":[{"type":"uSer","id":"arn:ann"},{"type":"user","id":"arn:bo","fields":["/metadata/bo"]}],"metadata":{"bo":9007199254740993}}"#;
+    json!([one(small), one(full), one(behalf)])
 }
 
 /// A tree of seven entries.

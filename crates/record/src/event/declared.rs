@@ -10,8 +10,11 @@ use crate::json::pointer::{push_segment, segments};
 use crate::json::reader::Fail;
 use crate::json::splice;
 
-/// Checks every `data_subjects[].fields` pointer of an event.
-pub(super) fn check(event: &Event<'_>) -> Result<(), Fail> {
+/// No free-form value stands deeper in the event than this many segments (`/targets/0/attributes` has three).
+const LEAF_SEGMENTS_MAX: usize = 4;
+
+/// Checks every `data_subjects[].fields` pointer of an event whose free-form values nest at most `depth_max` levels.
+pub(super) fn check(event: &Event<'_>, depth_max: usize) -> Result<(), Fail> {
     if event
         .data_subjects
         .iter()
@@ -23,6 +26,10 @@ pub(super) fn check(event: &Event<'_>) -> Result<(), Fail> {
     let mut pointers = Vec::new();
     for (index, subject) in event.data_subjects.iter().enumerate() {
         for (field, text) in subject.fields.iter().enumerate() {
+            if text.bytes().filter(|byte| *byte == b'/').count() > depth_max + LEAF_SEGMENTS_MAX {
+                let error = EventError::new(ErrorCode::TooDeep, "a pointer longer than any place is deep");
+                return Err(under_field(error, index, field));
+            }
             let segments = segments(text)
                 .ok_or_else(|| refused("expected a JSON pointer into this event", index, field))?;
             claims.insert(&segments, false, 1);
@@ -48,7 +55,10 @@ pub(super) fn check(event: &Event<'_>) -> Result<(), Fail> {
 }
 
 fn refused(message: &str, subject: usize, field: usize) -> Fail {
-    let error = EventError::new(ErrorCode::InvalidValue, message);
+    under_field(EventError::new(ErrorCode::InvalidValue, message), subject, field)
+}
+
+fn under_field(error: Fail, subject: usize, field: usize) -> Fail {
     error
         .under_index(field)
         .under("fields")

@@ -7,7 +7,8 @@ pub struct Limits {
     ///
     /// A text with white space may be up to four times as long.
     pub event_bytes_max: usize,
-    /// Nesting of a free-form value; a scalar has depth 0. Default 32.
+    /// Nesting of a free-form value; a scalar has depth 0. Default 32; more than [`FREE_FORM_DEPTH_MAX`] counts as
+    /// that.
     pub free_form_depth_max: usize,
     /// `id`, `type` and other identifying strings. Default 256.
     pub id_bytes_max: usize,
@@ -52,6 +53,9 @@ pub struct Limits {
     /// How far `occurred_at` may lie ahead of the server's clock, in milliseconds. Default 5 minutes.
     pub future_ms_max: u64,
 }
+
+/// The deepest nesting of a free-form value, whatever [`Limits`] say, so that every reader of stored bytes can follow.
+pub const FREE_FORM_DEPTH_MAX: usize = 64;
 
 /// The most `data_subjects` that the encoding of groups can hold, whatever [`Limits`] say.
 pub const DATA_SUBJECTS_MAX: usize = 32;

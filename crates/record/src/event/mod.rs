@@ -16,7 +16,7 @@ pub(crate) mod time;
 pub(crate) mod write;
 
 pub use error::{ErrorCode, EventError};
-pub use limits::{DATA_SUBJECTS_MAX, Limits};
+pub use limits::{DATA_SUBJECTS_MAX, FREE_FORM_DEPTH_MAX, Limits};
 pub use model::{
     Actor, Change, Classification, Context, DataSubject, Event, Http, Operation, Outcome, OutcomeReason,
     Principal, Raw, Severity, Source, Target, Text,

@@ -1,6 +1,6 @@
 //! From received bytes to a checked event.
 
-use super::limits::DATA_SUBJECTS_MAX;
+use super::limits::{DATA_SUBJECTS_MAX, FREE_FORM_DEPTH_MAX};
 use super::{
     Actor, Change, Classification, Context, DataSubject, ErrorCode, Event, EventError, Http, Limits,
     Operation, Outcome, OutcomeReason, Principal, Raw, Severity, Source, Target, Text, declared, time,
@@ -41,7 +41,7 @@ struct Rules<'l> {
 
 const STORED: Limits = Limits {
     event_bytes_max: usize::MAX,
-    free_form_depth_max: 128,
+    free_form_depth_max: 2 * FREE_FORM_DEPTH_MAX,
     id_bytes_max: usize::MAX,
     name_bytes_max: usize::MAX,
     email_bytes_max: usize::MAX,
@@ -79,7 +79,8 @@ fn accept<'a>(bytes: &'a [u8], rules: &Rules<'_>, now_ms: u64) -> Result<Event<'
     if bytes.len() > most.saturating_mul(SPACE_FACTOR_MAX) {
         return Err(too_large());
     }
-    let mut reader = Reader::new(bytes, rules.limits.free_form_depth_max)?;
+    let depth_max = rules.limits.free_form_depth_max.min(FREE_FORM_DEPTH_MAX);
+    let mut reader = Reader::new(bytes, depth_max)?;
     let event = event(&mut reader, rules)?;
     reader.end()?;
     if bytes.len() - reader.spaces() > most {
@@ -92,7 +93,7 @@ fn accept<'a>(bytes: &'a [u8], rules: &Rules<'_>, now_ms: u64) -> Result<Event<'
             return Err(EventError::new(ErrorCode::OccurredInFuture, message).under("occurred_at"));
         }
     }
-    declared::check(&event)?;
+    declared::check(&event, depth_max)?;
     Ok(event)
 }
 

@@ -38,6 +38,11 @@ impl Claims {
         next.insert(rest, wild, mask);
     }
 
+    fn everybody(&self) -> u64 {
+        let beneath = self.named.values().chain(self.any.as_deref());
+        beneath.fold(self.mask, |mask, claims| mask | claims.everybody())
+    }
+
     /// Starts a look-up.
     pub(crate) fn root(&self) -> Places<'_> {
         Places {
@@ -69,6 +74,13 @@ impl<'c> Places<'c> {
             mask: 0,
             open: self.open.clone(),
         }
+    }
+
+    /// Returns everybody whom claims here or beneath name.
+    pub(crate) fn everybody(&self) -> u64 {
+        self.open
+            .iter()
+            .fold(self.mask, |mask, claims| mask | claims.everybody())
     }
 
     /// Tells whether claims lie beneath this place.

@@ -1,8 +1,9 @@
 //! JSON text: reading, minifying, writing, pointers. Strict (RFC 8259), bounded, never building a tree.
 //!
 //! Beyond the grammar, free-form values must not repeat a name within an object, must not hold halves of
-//! surrogate pairs, must not nest deeper than a limit, and their numbers must be finite as IEEE 754 doubles, so
-//! that every reader of the stored bytes sees the same value.
+//! surrogate pairs, must not nest deeper than a limit, and their numbers must be finite as IEEE 754 doubles. So
+//! readers of the stored bytes agree about everything but the precision of numbers: the digits are kept as received,
+//! and a reader that holds numbers as doubles rounds integers above 2^53 and long fractions.
 
 pub(crate) mod claims;
 pub(crate) mod escape;

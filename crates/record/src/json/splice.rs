@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::claims::Places;
 use super::pointer::push_segment;
 use super::reader::{Fail, Reader};
+use crate::event::{ErrorCode, EventError};
 
 /// Nesting that is followed; stored values were bounded more tightly when they were accepted.
 const DEPTH_MAX: usize = 128;
@@ -87,7 +88,10 @@ fn descend(
     visit: &mut Visit<'_>,
     depth: usize,
 ) -> Result<(), Fail> {
-    let open = depth > 0 && places.goes_deeper();
+    let open = places.goes_deeper();
+    if open && depth == 0 && matches!(reader.peek(), Some(b'{' | b'[')) {
+        return Err(EventError::new(ErrorCode::TooDeep, "nested too deeply"));
+    }
     let length = pointer.len();
     let mut member = |reader: &mut Reader<'_>, segment: &str| {
         let next = places.down(segment);

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::MappingError;
+use super::foreign::Foreign;
 use super::transform::{Lookup, Test, Transform};
-use crate::event::Limits;
+use crate::event::{EventError, Limits};
 use crate::json::escape::push_string;
 use crate::json::minify;
 
@@ -58,14 +57,9 @@ pub(super) enum Condition {
 }
 
 pub(super) fn apply(root: &Node, keep_original: bool, foreign: &[u8]) -> Result<Vec<u8>, MappingError> {
-    let original = minify(foreign, Limits::DEFAULT.free_form_depth_max).map_err(|error| MappingError {
-        path: error.path,
-        message: error.message,
-    })?;
-    let value: Value = serde_json::from_str(&original).map_err(|error| MappingError {
-        path: String::new(),
-        message: error.to_string(),
-    })?;
+    let original = minify(foreign, Limits::DEFAULT.free_form_depth_max).map_err(refused)?;
+    let value =
+        Foreign::read(&original, Limits::DEFAULT.free_form_depth_max).map_err(|error| refused(*error))?;
     let mut out = Vec::with_capacity(original.len() + 1024);
     out.push(b'{');
     write_members(root, &value, &mut out)?;
@@ -77,7 +71,14 @@ pub(super) fn apply(root: &Node, keep_original: bool, foreign: &[u8]) -> Result<
     Ok(out)
 }
 
-fn write_members(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<(), MappingError> {
+fn refused(error: EventError) -> MappingError {
+    MappingError {
+        path: error.path,
+        message: error.message,
+    }
+}
+
+fn write_members(node: &Node, value: &Foreign<'_>, out: &mut Vec<u8>) -> Result<(), MappingError> {
     for (name, member) in &node.members {
         let before = out.len();
         push_name(out, name);
@@ -89,7 +90,7 @@ fn write_members(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<(), Ma
 }
 
 /// Writes what a place yields; false when that is nothing.
-fn write(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<bool, MappingError> {
+fn write(node: &Node, value: &Foreign<'_>, out: &mut Vec<u8>) -> Result<bool, MappingError> {
     if let Some(each) = &node.each {
         return write_list(each, value, out);
     }
@@ -116,8 +117,8 @@ fn write(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<bool, MappingE
 }
 
 /// Writes a list; elements that lack what their rules need are left out, they are in the original.
-fn write_list(each: &Each, value: &Value, out: &mut Vec<u8>) -> Result<bool, MappingError> {
-    let Some(Value::Array(elements)) = value.pointer(&each.from) else {
+fn write_list(each: &Each, value: &Foreign<'_>, out: &mut Vec<u8>) -> Result<bool, MappingError> {
+    let Some(Foreign::List(elements)) = value.at(&each.from) else {
         return Ok(false);
     };
     out.push(b'[');
@@ -140,17 +141,20 @@ fn write_list(each: &Each, value: &Value, out: &mut Vec<u8>) -> Result<bool, Map
 }
 
 impl Rule {
-    fn text<'v>(&'v self, value: &'v Value) -> Option<Cow<'v, str>> {
+    fn text<'v>(&'v self, value: &'v Foreign<'_>) -> Option<Cow<'v, str>> {
         let applies = match &self.when {
             Condition::Always => true,
-            Condition::Present(path) => scalar(value, path).is_some(),
-            Condition::Absent(path) => scalar(value, path).is_none(),
+            Condition::Present(path) => value.scalar(path).is_some(),
+            Condition::Absent(path) => value.scalar(path).is_none(),
         };
         if !applies {
             return None;
         }
         let mut text = match &self.source {
-            Source::First(paths) => paths.iter().find_map(|path| scalar(value, path)),
+            Source::First(paths) => paths
+                .iter()
+                .find_map(|path| value.scalar(path))
+                .map(Cow::Borrowed),
             Source::Constant(text) => Some(Cow::Borrowed(text.as_str())),
             Source::Join { glue, parts } => {
                 let parts: Option<Vec<_>> = parts.iter().map(|part| part.text(value)).collect();
@@ -174,17 +178,6 @@ impl Rule {
             Source::Constant(_) => String::new(),
             Source::Join { parts, .. } => parts.last().map(Self::first_path).unwrap_or_default(),
         }
-    }
-}
-
-/// Returns the text, number or boolean at a pointer, as text; nothing for the rest and for empty texts.
-fn scalar<'v>(value: &'v Value, path: &str) -> Option<Cow<'v, str>> {
-    match value.pointer(path)? {
-        Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
-        Value::Number(number) => Some(Cow::Owned(number.to_string())),
-        Value::Bool(true) => Some(Cow::Borrowed("true")),
-        Value::Bool(false) => Some(Cow::Borrowed("false")),
-        _ => None,
     }
 }
 

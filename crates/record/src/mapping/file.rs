@@ -104,17 +104,43 @@ pub(super) fn compile(text: &str) -> Result<Mapping, String> {
         }
         check_pointer(&each.from)?;
         let node = descend(&mut root, &each.to)?;
+        if node.each.is_some() {
+            return Err(format!("place {}: two lists", each.to));
+        }
         node.each = Some(Box::new(Each {
             from: each.from,
             max: each.max,
             item,
         }));
     }
+    check_node(&root, "")?;
     Ok(Mapping {
         name: file.name,
         root,
         keep_original: file.payload.is_some(),
     })
+}
+
+/// A place is an object, a list or a text: rules for two of these would silently lose one.
+fn check_node(node: &Node, path: &str) -> Result<(), String> {
+    let forms = [
+        !node.members.is_empty(),
+        node.each.is_some(),
+        !node.rules.is_empty(),
+    ];
+    if forms.into_iter().filter(|form| *form).count() > 1 {
+        return Err(format!(
+            "place {path}: can be only one of an object, a list and a text"
+        ));
+    }
+    for (name, member) in &node.members {
+        let mut path = path.to_owned();
+        pointer::push_segment(&mut path, name);
+        check_node(member, &path)?;
+    }
+    node.each
+        .as_ref()
+        .map_or(Ok(()), |each| check_node(&each.item, &format!("{path}/*")))
 }
 
 fn add(root: &mut Node, set: Set, lookups: &BTreeMap<String, Lookup>) -> Result<(), String> {

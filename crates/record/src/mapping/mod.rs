@@ -3,8 +3,8 @@
 //! A mapping is a TOML file: an ordered list of rules, each of which says where one field of the event comes from.
 //! The first rule for a field that yields a value wins. `docs/event.md` describes the file.
 //!
-//! Foreign records are read into a tree, since rules look at them in any order; the original that becomes the
-//! `payload` is copied verbatim without insignificant white space and never goes through that tree.
+//! Foreign records are read into a tree, since rules look at them in any order; numbers keep their digits there. The
+//! original that becomes the `payload` is copied verbatim without insignificant white space and never goes through that tree.
 //!
 //! # Example
 //! ```
@@ -30,6 +30,7 @@
 
 mod apply;
 mod file;
+mod foreign;
 mod transform;
 
 use apply::Node;

@@ -1,10 +1,12 @@
 //! Recomputes a record's commitments and reads just enough of its bytes to tell what they are.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use attestore_record::{
     Entry, Handle, Kind, RecordId, TenantId, commitment::record_commitment, entry::EntryError,
 };
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -93,14 +95,26 @@ pub fn verify_opening(record: &OpenedRecord) -> Result<Opened, OpeningError> {
         return Err(OpeningError::Commitment);
     }
 
-    let (id, tenant) = check_public(&record.public, entry.kind, record.groups.len())
+    let public = check_public(&record.public, entry.kind, record.groups.len())
         .map_err(|message| OpeningError::Public { message })?;
+    let PublicParts {
+        id,
+        tenant,
+        mut withheld,
+    } = public;
     let mut groups_opened = 0;
     for (group, opening) in record.groups.iter().enumerate() {
         if let GroupOpening::Opened { bytes, .. } = opening {
-            check_personal(bytes).map_err(|message| OpeningError::Personal { group, message })?;
+            check_personal(bytes, &mut withheld)
+                .map_err(|message| OpeningError::Personal { group, message })?;
             groups_opened += 1;
         }
+    }
+    if groups_opened == record.groups.len()
+        && let Some(pointer) = withheld.first()
+    {
+        let message = format!("{pointer:?} is withheld, but no personal group has it");
+        return Err(OpeningError::Public { message });
     }
     Ok(Opened {
         id,
@@ -113,7 +127,15 @@ pub fn verify_opening(record: &OpenedRecord) -> Result<Opened, OpeningError> {
     })
 }
 
-fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<(RecordId, TenantId), String> {
+/// What a public group tells about the record.
+struct PublicParts {
+    id: RecordId,
+    tenant: TenantId,
+    /// The pointers of the fields that stand in personal groups.
+    withheld: BTreeSet<String>,
+}
+
+fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<PublicParts, String> {
     let public: Public<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     check_version(public.v)?;
     let id: RecordId = public.id.parse().map_err(|error| format!("{error}"))?;
@@ -131,10 +153,23 @@ fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<(RecordId, Te
     if kind != Kind::Event && groups > 0 {
         return Err("a control record has no personal groups".into());
     }
-    Ok((id, tenant))
+    let mut withheld = BTreeSet::new();
+    for pointer in public.withheld.iter().flatten() {
+        if !withheld.insert(pointer.clone().into_owned()) {
+            return Err(format!("{pointer:?} is withheld twice"));
+        }
+    }
+    match (groups, public.withheld) {
+        (0, None) => {}
+        (0, Some(_)) => return Err("a record without personal groups has no `withheld`".into()),
+        _ if withheld.is_empty() => return Err("a record with personal groups names their fields".into()),
+        _ => {}
+    }
+    Ok(PublicParts { id, tenant, withheld })
 }
 
-fn check_personal(bytes: &[u8]) -> Result<(), String> {
+/// Checks a personal group and takes its pointers out of `withheld`.
+fn check_personal(bytes: &[u8], withheld: &mut BTreeSet<String>) -> Result<(), String> {
     let personal: Personal<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     check_version(personal.v)?;
     let handles = personal.subjects.iter().map(|handle| handle.parse::<Handle>());
@@ -144,7 +179,17 @@ fn check_personal(bytes: &[u8]) -> Result<(), String> {
     if handles.is_empty() || !handles.is_sorted_by(|a, b| a < b) {
         return Err("subjects are not a sorted set of handles".into());
     }
-    check_object(personal.fields, "fields")
+    if personal.fields.0.is_empty() {
+        return Err("`fields` is empty".into());
+    }
+    for pointer in &personal.fields.0 {
+        if !withheld.remove(&**pointer) {
+            return Err(format!(
+                "{pointer:?} is not withheld from the public group, or given twice"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_version(v: u32) -> Result<(), String> {
@@ -179,8 +224,8 @@ struct Public<'a> {
     #[serde(rename = "privacy")]
     _privacy: u32,
     /// JSON pointers of the fields that stand in personal groups.
-    #[serde(borrow, default, rename = "withheld")]
-    _withheld: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "some")]
+    withheld: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default)]
     event: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -195,7 +240,39 @@ struct Personal<'a> {
     #[serde(borrow)]
     subjects: Vec<Cow<'a, str>>,
     #[serde(borrow)]
-    fields: &'a RawValue,
+    fields: Pointers<'a>,
+}
+
+/// The names of an object, repeated ones included; the values are only checked to be JSON.
+struct Pointers<'a>(Vec<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pointers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Vec<Cow<'de, str>>;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(names)
+            }
+        }
+
+        deserializer.deserialize_map(Names).map(Self)
+    }
+}
+
+/// Reads a value that may be absent but not `null`.
+fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 const GROUP_VERSION: u32 = 1;

@@ -12,6 +12,11 @@ pub(crate) const PUBLIC: &str = concat!(
     r#"{"v":1,"id":"019ab0c1-2d3e-7f00-8123-456789abcdef","tenant":"00112233445566778899aabbccddeeff","#,
     r#""protocol":"native","credential":"cred_1","privacy":1,"event":{"action":"document.read"}}"#
 );
+
+/// A public group whose record has personal groups with these pointers.
+pub(crate) fn withholding(pointers: &str) -> String {
+    PUBLIC.replace(r#","event":"#, &format!(r#","withheld":[{pointers}],"event":"#))
+}
 const PERSONAL: &str =
     r#"{"v":1,"subjects":["0123456789abcdef0123456789abcdef"],"fields":{"/actor/id":"u_42"}}"#;
 const OTHER: &str = concat!(
@@ -57,7 +62,7 @@ pub(crate) fn sample(version: HashVersion) -> OpenedRecord {
     record(
         version,
         Kind::Event,
-        PUBLIC,
+        &withholding(r#""/actor/id","/context/ip","/payload""#),
         vec![opened(1, PERSONAL), withheld, opened(2, OTHER)],
     )
 }
@@ -170,7 +175,7 @@ fn truncated_and_padded_bytes_are_refused() {
         OpenedRecord::from_bytes(&[2]),
         Err(CodecError::Version { version: 2 })
     );
-    let count_at = 1 + 44 + 32 + 4 + PUBLIC.len();
+    let count_at = 1 + 44 + 32 + 4 + sample(HashVersion::Blake3).public.len();
     let mut many = bytes.clone();
     many[count_at..count_at + 4].copy_from_slice(&u32::MAX.to_be_bytes());
     assert_eq!(
@@ -301,7 +306,7 @@ fn personal_bytes_that_are_no_personal_group_are_refused() {
         let record = record(
             HashVersion::Blake3,
             Kind::Event,
-            PUBLIC,
+            &withholding(r#""/actor/id""#),
             vec![opened(1, &personal)],
         );
         assert!(
@@ -312,6 +317,70 @@ fn personal_bytes_that_are_no_personal_group_are_refused() {
             "{personal}"
         );
     }
+}
+
+#[test]
+fn the_public_group_names_exactly_the_fields_of_personal_groups() {
+    let check = |public: &str, groups| {
+        verify_opening(&record(HashVersion::Blake3, Kind::Event, public, groups))
+            .map(|opened| opened.groups_opened)
+    };
+    let hidden = || GroupOpening::Withheld {
+        commitment: [0x55; 32],
+    };
+    let sound = withholding(r#""/actor/id""#);
+    assert_eq!(check(&sound, vec![opened(1, PERSONAL)]), Ok(1));
+    assert_eq!(check(&sound, vec![hidden()]), Ok(0));
+    assert_eq!(check(PUBLIC, vec![]), Ok(0));
+    let both = withholding(r#""/actor/id","/context/ip""#);
+    assert_eq!(check(&both, vec![opened(1, PERSONAL), opened(2, OTHER)]), Ok(2));
+    assert_eq!(check(&both, vec![opened(1, PERSONAL), hidden()]), Ok(1));
+
+    for (public, groups) in [
+        (PUBLIC.to_owned(), vec![opened(1, PERSONAL)]),
+        (PUBLIC.to_owned(), vec![hidden()]),
+        (withholding(""), vec![]),
+        (withholding(r#""/actor/id""#), vec![]),
+        (
+            withholding(r#""/actor/id","/actor/id""#),
+            vec![opened(1, PERSONAL)],
+        ),
+        (withholding(r#""/actor/id",1"#), vec![opened(1, PERSONAL)]),
+        (
+            PUBLIC.replace(r#","event":"#, r#","withheld":{},"event":"#),
+            vec![],
+        ),
+        (
+            PUBLIC.replace(r#","event":"#, r#","withheld":null,"event":"#),
+            vec![],
+        ),
+    ] {
+        assert!(
+            matches!(check(&public, groups), Err(OpeningError::Public { .. })),
+            "{public}"
+        );
+    }
+    let two_fields = PERSONAL.replace("}}", r#","/actor/name":"A"}}"#);
+    let twice = PERSONAL.replace("}}", r#","/actor/id":"u_43"}}"#);
+    let none = PERSONAL.replace(r#"{"/actor/id":"u_42"}"#, "{}");
+    for groups in [
+        vec![opened(1, OTHER), hidden()],
+        vec![opened(1, &two_fields), hidden()],
+        vec![opened(1, &twice), hidden()],
+        vec![opened(1, &none), hidden()],
+        vec![opened(1, PERSONAL), opened(2, PERSONAL)],
+    ] {
+        let result = check(&sound, groups.clone());
+        assert!(
+            matches!(result, Err(OpeningError::Personal { .. })),
+            "{result:?} {groups:?}"
+        );
+    }
+    let uncovered = check(&both, vec![opened(1, PERSONAL)]);
+    assert!(
+        matches!(uncovered, Err(OpeningError::Public { .. })),
+        "{uncovered:?}"
+    );
 }
 
 #[test]
