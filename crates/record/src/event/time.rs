@@ -16,10 +16,11 @@ pub(crate) fn parse_rfc3339(text: &str) -> Result<i64, Fail> {
     let total = i128::from(seconds) * NS_PER_SECOND + i128::from(ns);
     match i64::try_from(total) {
         Ok(total) if total >= 0 => Ok(total),
-        _ => Err(EventError::new(
-            ErrorCode::InvalidTime,
-            "time is not between 1970 and 2262",
+        Err(_) if total > 0 => Err(EventError::new(
+            ErrorCode::OccurredInFuture,
+            "time is after April 2262",
         )),
+        _ => Err(EventError::new(ErrorCode::InvalidTime, "time is before 1970")),
     }
 }
 
