@@ -154,7 +154,7 @@ fn every_error_code_names_its_place() {
         ),
         (
             with(r#""occurred_at":"2300-01-01T00:00:00Z""#),
-            ErrorCode::InvalidTime,
+            ErrorCode::OccurredInFuture,
             "/occurred_at",
         ),
         (

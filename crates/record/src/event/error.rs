@@ -23,7 +23,7 @@ pub enum ErrorCode {
     TooMany,
     /// The bytes are not UTF-8, or a `\u` escape is half of a surrogate pair.
     InvalidUtf8,
-    /// A time that is not RFC 3339, or lies outside of 1970 to 2262.
+    /// A time that is not RFC 3339, or lies before 1970.
     InvalidTime,
     /// `occurred_at` lies further ahead of the server's clock than tolerated.
     OccurredInFuture,
