@@ -6,7 +6,8 @@
 //!
 //! # Format
 //! ```text
-//! catalog            0 header ‖ 4096 header again ‖ 8192 state, twice ‖ 12288 sealed blocks of 4128 bytes
+//! catalog            0 header ‖ 4096 header again ‖ 8192 state ‖ 12288 state again ‖ 16384 sealed blocks
+//!                    of 4128 bytes
 //! catalog.journal.0  the journals with even numbers
 //! catalog.journal.1  the journals with odd numbers
 //! ```
@@ -172,7 +173,7 @@ impl SealedStorage {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, Error> {
         let inner = open::open(disk.as_ref(), provider, entropy)?;
-        inner.forget_unfinished_store()?;
+        inner.look_at_store()?;
         Ok(Self(Arc::new(inner)))
     }
 
@@ -290,18 +291,24 @@ impl Inner {
         result
     }
 
-    /// Empties the file when the store in it was never completed: the store syncs its first pages once without
-    /// its magic number, and refuses to open what a crash leaves between that and the next sync.
-    fn forget_unfinished_store(&self) -> io::Result<()> {
-        let unfinished = match self.block(0) {
-            Ok(first) => first.starts_with(&[0; STORE_MAGIC]),
+    /// Empties the file when the store in it was never created to the end: the store syncs its first pages once without
+    /// its magic number, and refuses to open what a crash leaves between that and the next sync. The state says when the
+    /// number has been there; from then on a first block without it is damage, such as an old one put back.
+    fn look_at_store(&self) -> Result<(), Error> {
+        let magic = match self.block(0) {
+            Ok(first) => has_magic(first.as_slice()),
             // Reported to the store when it reads the block.
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => false,
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
-        if unfinished {
-            self.overlay.write().set_len(0);
+        if magic {
+            return Ok(());
         }
+        if self.writer.lock().state.finished {
+            let reason = "the first block is from before the store was finished";
+            return Err(Damage::new(CATALOG, place(0), reason).into());
+        }
+        self.overlay.write().set_len(0);
         Ok(())
     }
 
@@ -417,6 +424,7 @@ impl Inner {
             return Ok(());
         }
         let written = written_after(start, &blocks, length);
+        let finished = state.finished || blocks.get(&0).is_some_and(|first| has_magic(first.as_slice()));
         let journal = self.journal(state.sequence + 1, length, start..written, &blocks)?;
         let file = &self.journals[slot(journal.sequence)];
         file.write_all_at(journal.bytes(), 0)?;
@@ -424,7 +432,7 @@ impl Inner {
         {
             // Readers wait while the blocks change in place.
             let mut overlay = self.overlay.write();
-            self.put_in_place(writer, &journal)?;
+            self.put_in_place(writer, &journal, finished)?;
             overlay.written = written;
         }
         self.catalog.sync_data()?;
@@ -458,7 +466,7 @@ impl Inner {
     }
 
     /// Writes the journal's blocks, and the state that says so, to their places. Syncs nothing.
-    fn put_in_place(&self, writer: &mut Writer, journal: &Journal) -> io::Result<()> {
+    fn put_in_place(&self, writer: &mut Writer, journal: &Journal, finished: bool) -> io::Result<()> {
         let end = place(journal.written);
         if self.catalog.len()? > end {
             self.catalog.set_len(end)?;
@@ -486,6 +494,7 @@ impl Inner {
             written: journal.written,
             journaled: true,
             header_changing: writer.state.header_changing,
+            finished,
         };
         self.write_state(writer, state)
     }
@@ -587,6 +596,11 @@ fn written_after(start: u64, blocks: &Blocks, length: u64) -> u64 {
     }
     let grown = needed + (needed / 8).clamp(GROWTH.0, GROWTH.1);
     grown.min(length.div_ceil(LOGICAL as u64)).max(needed)
+}
+
+/// Whether the store's first block begins with something.
+fn has_magic(first: &[u8]) -> bool {
+    !first.starts_with(&[0; STORE_MAGIC])
 }
 
 /// Where a sealed block is in the file.

@@ -14,7 +14,7 @@ use super::header::{self, Header, Wrap};
 use super::journal::Journal;
 use super::overlay::Overlay;
 use super::state::{self, State};
-use super::{CATALOG, Damage, Error, Inner, JOURNALS, Writer, place, slot};
+use super::{CATALOG, Damage, Error, Inner, JOURNALS, Writer, has_magic, place, slot};
 
 const TEMPORARY: &str = "catalog.new";
 
@@ -144,33 +144,69 @@ impl Inner {
         let file = &self.journals[slot(journal.sequence)];
         file.write_all_at(journal.bytes(), 0)?;
         file.sync_data()?;
-        self.put_in_place(writer, journal)?;
+        let finished = writer.state.finished || self.finishes(journal);
+        self.put_in_place(writer, journal, finished)?;
         self.catalog.sync_data()
+    }
+
+    /// Whether the journal brings the store's first block with its magic number.
+    fn finishes(&self, journal: &Journal) -> bool {
+        let Some((0, sealed)) = journal.blocks().next() else {
+            return false;
+        };
+        let mut sealed = sealed.to_vec();
+        self.cipher
+            .open(0, &mut sealed)
+            .is_ok_and(|first| has_magic(first.as_slice()))
+    }
+}
+
+/// Reads one copy of header or state. A copy that cannot be read is as good as a bad one, as long as the other is good.
+fn read_copy<T>(
+    catalog: &dyn File,
+    at: u64,
+    bytes: &mut [u8],
+    decode: impl FnOnce(&[u8]) -> Result<T, &'static str>,
+) -> Result<T, Error> {
+    match catalog.read_exact_at(bytes, at) {
+        Ok(()) => decode(bytes).map_err(|reason| Damage::new(CATALOG, at, reason).into()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(Damage::new(CATALOG, at, "file ends in the header or state").into())
+        }
+        Err(error) => Err(Error::Io(error)),
+    }
+}
+
+/// What to say when no copy is good. A failure of the medium comes first: it may pass, and then nothing was damaged.
+fn refusal(errors: Vec<Error>) -> Error {
+    let medium = errors.iter().position(|error| matches!(error, Error::Io(_)));
+    let mut errors = errors;
+    errors.swap_remove(medium.unwrap_or(0))
+}
+
+/// Tells of the bad copies beside a good one.
+fn warn(errors: &[Error]) {
+    for error in errors {
+        tracing::warn!(%error, "the catalog is opened by the other copy");
     }
 }
 
 /// Finds the newest copy of the header, and its key; and says whether both copies are valid and the same.
 fn read_header(catalog: &dyn File, provider: &dyn RootProvider) -> Result<(Header, Cipher, bool), Error> {
     let mut copies = Vec::new();
-    let mut refusal = None;
+    let mut errors = Vec::new();
     for copy in header::COPIES {
         let mut bytes = vec![0; header::LEN];
-        let decoded = match catalog.read_exact_at(&mut bytes, copy) {
-            Ok(()) => Header::decode(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err("file ends in the header"),
-            Err(error) => return Err(error.into()),
-        };
-        match decoded {
+        match read_copy(catalog, copy, &mut bytes, Header::decode) {
             Ok(header) => copies.push((copy, header, bytes)),
-            Err(reason) => drop(refusal.get_or_insert_with(|| Damage::new(CATALOG, copy, reason))),
+            Err(error) => errors.push(error),
         }
     }
     let agree = matches!(copies.as_slice(), [(_, _, first), (_, _, second)] if first == second);
     let Some((at, header, bytes)) = copies.into_iter().max_by_key(|(_, header, _)| header.sequence) else {
-        return Err(refusal
-            .unwrap_or_else(|| Damage::new(CATALOG, 0, "no header"))
-            .into());
+        return Err(refusal(errors));
     };
+    warn(&errors);
     let cipher = Cipher::new(header.id, header.unwrap(provider)?);
     if !Header::is_authentic(&bytes, &cipher) {
         return Err(Damage::new(CATALOG, at, "header is not authentic").into());
@@ -181,24 +217,18 @@ fn read_header(catalog: &dyn File, provider: &dyn RootProvider) -> Result<(Heade
 /// Finds the newest copy of the state; and says whether both copies are valid and the same.
 fn read_state(catalog: &dyn File, cipher: &Cipher) -> Result<(State, bool), Error> {
     let mut copies = Vec::new();
-    let mut refusal = None;
+    let mut errors = Vec::new();
     for copy in state::COPIES {
         let mut bytes = [0; state::LEN];
-        let decoded = match catalog.read_exact_at(&mut bytes, copy) {
-            Ok(()) => State::decode(&bytes, cipher),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err("file ends in the state"),
-            Err(error) => return Err(error.into()),
-        };
-        match decoded {
+        match read_copy(catalog, copy, &mut bytes, |bytes| State::decode(bytes, cipher)) {
             Ok(state) => copies.push(state),
-            Err(reason) => drop(refusal.get_or_insert_with(|| Damage::new(CATALOG, copy, reason))),
+            Err(error) => errors.push(error),
         }
     }
     let Some(newest) = copies.iter().copied().max_by_key(|state| state.revision) else {
-        return Err(refusal
-            .unwrap_or_else(|| Damage::new(CATALOG, state::START, "no state"))
-            .into());
+        return Err(refusal(errors));
     };
+    warn(&errors);
     Ok((newest, copies == [newest, newest]))
 }
 

@@ -1,4 +1,5 @@
-//! The state: how long the catalog is, and which journal was applied last. Two equal copies, each in one sector.
+//! The state: how long the catalog is, and which journal was applied last. Two equal copies, each in one
+//! sector of a 4 KiB block of its own.
 //!
 //! # Format
 //! ```text
@@ -11,18 +12,18 @@
 //!  80  zero, to 512
 //! ```
 //! flags: 1 journaled, applying began and the journal is needed until the catalog is closed; 2 the header is being
-//! replaced.
+//! replaced; 4 finished, the store's first block has had its magic number.
 
 use super::block::{Cipher, MAC};
 
 /// Bytes of a copy: one sector, which a medium writes whole or not at all.
 pub(super) const LEN: usize = 512;
-/// Where the copies are. The rest of the block they are in is zero.
-pub(super) const COPIES: [u64; 2] = [START, START + 2048];
-/// Where the block with the copies begins, and ends.
+/// Where the copies are. The rest of the blocks they are in is zero.
+pub(super) const COPIES: [u64; 2] = [START, START + 4096];
+/// Where the blocks with the copies begin, and end.
 pub(super) const START: u64 = 8192;
 /// See [`START`].
-pub(super) const END: u64 = START + 4096;
+pub(super) const END: u64 = START + 8192;
 
 const MAGIC: [u8; 8] = *b"ATSTCATS";
 const VERSION: u16 = 1;
@@ -30,6 +31,7 @@ const MAC_AT: usize = 48;
 const ZERO_AT: usize = MAC_AT + MAC;
 const JOURNALED: u16 = 1;
 const HEADER_CHANGING: u16 = 2;
+const FINISHED: u16 = 4;
 const PURPOSE: &str = "attestore 2026 catalog state v1";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,12 +42,16 @@ pub(super) struct State {
     pub(super) written: u64,
     pub(super) journaled: bool,
     pub(super) header_changing: bool,
+    /// The store was created to the end: never is it to be emptied again.
+    pub(super) finished: bool,
 }
 
 impl State {
     pub(super) fn encode(&self, cipher: &Cipher) -> [u8; LEN] {
         let mut bytes = [0; LEN];
-        let flags = u16::from(self.journaled) * JOURNALED + u16::from(self.header_changing) * HEADER_CHANGING;
+        let flags = u16::from(self.journaled) * JOURNALED
+            + u16::from(self.header_changing) * HEADER_CHANGING
+            + u16::from(self.finished) * FINISHED;
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
         bytes[10..12].copy_from_slice(&flags.to_le_bytes());
@@ -59,7 +65,8 @@ impl State {
     }
 
     /// Reads a copy; the error is what does not hold.
-    pub(super) fn decode(bytes: &[u8; LEN], cipher: &Cipher) -> Result<Self, &'static str> {
+    pub(super) fn decode(bytes: &[u8], cipher: &Cipher) -> Result<Self, &'static str> {
+        let bytes: &[u8; LEN] = bytes.try_into().map_err(|_| "short state")?;
         if cipher.mac(PURPOSE, &bytes[..MAC_AT]) != bytes[MAC_AT..ZERO_AT] {
             return Err("state is not authentic");
         }
@@ -73,7 +80,9 @@ impl State {
                 .map_err(|_| "short state")
         };
         let flags = u16::from_le_bytes([bytes[10], bytes[11]]);
-        if bytes[..8] != MAGIC || bytes[8..10] != VERSION.to_le_bytes() || flags > JOURNALED + HEADER_CHANGING
+        if bytes[..8] != MAGIC
+            || bytes[8..10] != VERSION.to_le_bytes()
+            || flags > JOURNALED + HEADER_CHANGING + FINISHED
         {
             return Err("unknown version of the state");
         }
@@ -84,6 +93,7 @@ impl State {
             written: word(40)?,
             journaled: flags & JOURNALED != 0,
             header_changing: flags & HEADER_CHANGING != 0,
+            finished: flags & FINISHED != 0,
         })
     }
 }

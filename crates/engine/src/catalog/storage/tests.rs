@@ -12,6 +12,7 @@ use super::{CATALOG, Damage, Error, JOURNALS, SealedStorage};
 
 mod crash;
 mod flip;
+mod hardening;
 mod model;
 mod wrap;
 
@@ -197,6 +198,6 @@ fn the_layout_of_the_files_does_not_change() {
         .collect();
     let catalog = bytes(&disk, CATALOG);
     assert_eq!(&catalog[..10], b"ATSTCAT\0\x01\0");
-    assert_eq!(catalog.len(), 12288 + 3 * 4128);
-    assert_eq!(hashes, [2_644_610_586, 0, 217_803_246]);
+    assert_eq!(catalog.len(), 16384 + 3 * 4128);
+    assert_eq!(hashes, [2_505_037_783, 0, 217_803_246]);
 }

@@ -38,10 +38,10 @@ fn damage_of(error: &redb::Error) -> Option<&Damage> {
 /// Offsets that are worth trying: all near the edges of the parts, some within blocks.
 fn offsets(len: u64) -> impl Iterator<Item = u64> {
     (0..len).filter(|at| {
-        let in_block = at.saturating_sub(12288) % 4128;
+        let in_block = at.saturating_sub(16384) % 4128;
         match at {
-            0..4200 | 8192..8300 | 10240..10340 => true,
-            4200..12288 => at % 5 == 0,
+            0..4200 | 8192..8300 | 12288..12400 => true,
+            4200..16384 => at % 5 == 0,
             _ => !(16..=4100).contains(&in_block) || at % 61 == 0,
         }
     })
@@ -59,7 +59,7 @@ fn a_flipped_byte_of_a_closed_catalog_is_refused_or_reported_at_its_place() {
             Ok(storage) => {
                 let found = storage.scan();
                 assert_eq!(found.len(), 1, "offset {at}: {found:?}");
-                let covered = if at < 12288 { 4096 } else { 4128 };
+                let covered = if at < 16384 { 4096 } else { 4128 };
                 let (start, name) = (found[0].offset, found[0].path.as_path());
                 assert!(
                     start <= at && at < start + covered && name == Path::new(CATALOG),
@@ -79,7 +79,7 @@ fn the_store_over_a_damaged_catalog_gives_an_error_with_file_and_offset_or_the_r
     let snapshot = disk.snapshot();
     let mut refused = 0;
     for at in
-        offsets(disk.len(Path::new(CATALOG)).unwrap()).filter(|at| at % 7 == 0 || at % 4128 == 12300 % 4128)
+        offsets(disk.len(Path::new(CATALOG)).unwrap()).filter(|at| at % 7 == 0 || at % 4128 == 16396 % 4128)
     {
         disk.restore(&snapshot);
         disk.flip(CATALOG, at, 0x80).unwrap();
@@ -130,13 +130,13 @@ fn a_zeroed_block_is_damage() {
     let root = root();
     let disk = closed(&root);
     let file = disk.open(Path::new(CATALOG), Mode::ReadWrite).unwrap();
-    file.write_all_at(&[0; 4128], 12288 + 4128).unwrap();
+    file.write_all_at(&[0; 4128], 16384 + 4128).unwrap();
     let storage = open(&disk, &root).unwrap();
     let error = storage.read(4096, &mut [0; 10]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     assert_eq!(
         error.to_string(),
-        "catalog: damaged at offset 16416: block is not authentic"
+        "catalog: damaged at offset 20512: block is not authentic"
     );
     assert_eq!(storage.scan().len(), 1);
 }
@@ -147,7 +147,7 @@ fn a_block_in_the_place_of_another_is_damage() {
     let disk = closed(&root);
     let content = bytes(&disk, CATALOG);
     let file = disk.open(Path::new(CATALOG), Mode::ReadWrite).unwrap();
-    file.write_all_at(&content[12288..12288 + 4128], 12288 + 4128)
+    file.write_all_at(&content[16384..16384 + 4128], 16384 + 4128)
         .unwrap();
     assert_eq!(open(&disk, &root).unwrap().scan().len(), 1);
 }
@@ -158,7 +158,19 @@ fn a_catalog_that_is_cut_short_or_missing_is_refused() {
     let disk = closed(&root);
     let len = disk.len(Path::new(CATALOG)).unwrap();
     let snapshot = disk.snapshot();
-    for left in [0, 10, 4096, 8192, 8300, 12288, 12289, len - 4128, len - 1] {
+    for left in [
+        0,
+        10,
+        4096,
+        8192,
+        8300,
+        12288,
+        12400,
+        16384,
+        16385,
+        len - 4128,
+        len - 1,
+    ] {
         disk.restore(&snapshot);
         disk.open(Path::new(CATALOG), Mode::ReadWrite)
             .unwrap()
@@ -199,12 +211,12 @@ fn a_needed_journal_that_is_missing_is_damage() {
 fn an_unreadable_sector_is_an_error_for_its_blocks_only() {
     let root = root();
     let disk = closed(&root);
-    disk.read_error_at(CATALOG, 12288 + 4128..12288 + 4128 + 512)
+    disk.read_error_at(CATALOG, 16384 + 4128..16384 + 4128 + 512)
         .unwrap();
     let storage: SealedStorage = open(&disk, &root).unwrap();
     assert!(storage.read(4096, &mut [0; 10]).is_err());
     storage.read(0, &mut [0; 4096]).unwrap();
     let found = storage.scan();
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].offset, 12288 + 4128);
+    assert_eq!(found[0].offset, 16384 + 4128);
 }
