@@ -45,7 +45,8 @@ fn single_events_are_refused_with_stable_codes_and_nothing_is_stored() {
         ("invalid_utf8", 400, b"{\"action\":\"a\xff\",\"actor\":{\"type\":\"user\",\"id\":\"u\"}}".to_vec()),
         ("empty_batch", 400, b"  ".to_vec()),
         ("empty_batch", 400, b"[]".to_vec()),
-        ("event_too_large", 413, with(json!({"payload": "x".repeat(600_000)}))),
+        ("too_long", 422, with(json!({"payload": "x".repeat(300_000)}))),
+        ("event_too_large", 413, with(json!({"payload": "x".repeat(200_000), "metadata": {"k": "x".repeat(60_000)}, "changes": [{"path": "/x", "old": "x".repeat(100_000)}]}))),
     ];
     for (code, status, body) in cases {
         let answer = client.request("POST", EVENTS, &[("content-type", "application/json")], &body);

@@ -30,7 +30,7 @@ fn a_trail_is_found_counted_and_verified() {
         ("", "true"),
         ("action:s3.get_object", r#".eventSource == "s3.amazonaws.com" and .eventName == "GetObject""#),
         ("action:iam.*", r#".eventSource == "iam.amazonaws.com""#),
-        ("actor.name:user-00001", r#".userIdentity.userName == "user-00001""#),
+        ("actor.name:user-00001", r#".userIdentity.userName == "user-00001" or ((.userIdentity.arn // "") | endswith("/user-00001"))"#),
         ("outcome:failure OR outcome:denied", ".errorCode != null"),
         ("ip:10.0.0.0/8", r#".sourceIPAddress | test("^10\\.")"#),
         ("location:eu-central-1", r#".awsRegion == "eu-central-1""#),

@@ -237,3 +237,32 @@ fn a_second_process_is_refused() {
     let refused = Engine::open_as(parts, small(), OpenMode::Inline).err().unwrap();
     assert_eq!(refused.exit_code(), 5);
 }
+
+#[test]
+fn a_tail_of_many_new_subjects_is_recovered_into_small_files() {
+    let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
+    let settings = Settings {
+        wal_file_bytes: 64 << 10,
+        wal_budget_bytes: 64 << 20,
+        ..small()
+    };
+    let engine = inline(&disk, &clock, settings.clone());
+    for n in 0..2000 {
+        let event = format!(r#"{{"action":"a","actor":{{"type":"user","id":"u{n}"}}}}"#);
+        append(&engine, &[&event], Mode::Each).unwrap();
+    }
+    drop(engine);
+    // Every start has other randomness.
+    let reopened = |seed| open(Arc::new(disk.clone()), &clock, settings.clone(), OpenMode::Inline, seed);
+    let engine = reopened(2);
+    assert_eq!(engine.tenant("acme").unwrap().size, 2000);
+    append(&engine, &[r#"{"action":"a","actor":{"type":"user","id":"u7"}}"#], Mode::Each).unwrap();
+    drop(engine);
+    // Now in the tail of a tail that was written again; then in files.
+    let engine = reopened(3);
+    assert!(engine.verify("acme", &mut |_, _| {}).unwrap().is_sound());
+    engine.flush().unwrap();
+    let report = engine.verify("acme", &mut |_, _| {}).unwrap();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!((report.records, report.groups_opened), (2001, 2001));
+}

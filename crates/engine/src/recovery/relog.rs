@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use attestore_record::Handle;
 use attestore_tlog::{Frontier, Hash};
 use attestore_wal::Position;
+use hashbrown::HashMap;
 
 use crate::append::Committer;
 use crate::append::section::{self, SectionHead};
 use crate::catalog::WalPosition;
 use crate::instance::Inner;
-use crate::tenant::{Generation, Subject, TailRecord, Tenant};
+use crate::tenant::{Generation, Subject, SubjectState, TailRecord, Tenant};
 use crate::{Error, Result};
 
 /// Begins a new WAL file after `end`, writes every tail into it, and then lets the catalog begin the log there.
@@ -46,7 +48,9 @@ pub(crate) fn relog(inner: &Inner, end: Position, start_nonce: &str, capacity_by
 
 fn write_tail(inner: &Inner, committer: &mut Committer, tenant: &Arc<Tenant>) -> Result<()> {
     let view = tenant.view();
-    let mut subjects = tenant.directory.logged();
+    let logged = tenant.directory.logged();
+    let mut subjects: HashMap<Handle, Arc<Subject>> =
+        logged.into_iter().map(|subject| (subject.handle, subject)).collect();
     let mut frontier = tenant.core.lock().flushed_frontier.clone();
     let mut runs: Vec<(u64, u64)> = Vec::new();
     let mut run: Vec<Arc<TailRecord>> = Vec::new();
@@ -79,6 +83,8 @@ fn write_tail(inner: &Inner, committer: &mut Committer, tenant: &Arc<Tenant>) ->
         &mut run,
         &mut runs,
     )?;
+    // Nobody in the tail needs these; the next record that does logs them again.
+    subjects.values().for_each(|subject| subject.set(SubjectState::Pending));
     if frontier.root() != view.root {
         return Err(Error::Stopped(format!(
             "tenant {}: the tail has another root",
@@ -96,7 +102,7 @@ fn write_run(
     committer: &mut Committer,
     tenant: &Tenant,
     frontier: &mut Frontier,
-    subjects: &mut Vec<Arc<Subject>>,
+    subjects: &mut HashMap<Handle, Arc<Subject>>,
     run: &mut Vec<Arc<TailRecord>>,
     runs: &mut Vec<(u64, u64)>,
 ) -> Result<()> {
@@ -111,17 +117,19 @@ fn write_run(
         size: frontier.size(),
         root,
     };
+    // A subject goes with the first record that needs it, so that no frame outgrows the file.
+    let needed = run.iter().flat_map(|record| &record.groups).flat_map(|group| &group.handles);
+    let fresh: Vec<_> = needed.filter_map(|handle| subjects.remove(handle)).collect();
     committer
         .frame()
         .section(*tenant.id.as_bytes(), &tenant.keys.tenant, |buf| {
-            section::write(buf, &head, subjects, run.iter().map(AsRef::as_ref));
+            section::write(buf, &head, &fresh, run.iter().map(AsRef::as_ref));
         });
     let wal = committer.write(inner)?;
     if runs.last().is_none_or(|(_, last)| *last != wal) {
         runs.push((first_seq, wal));
     }
     run.clear();
-    subjects.clear();
     Ok(())
 }
 
