@@ -48,7 +48,10 @@ impl Known {
 
 /// Hashes an idempotency key.
 pub(crate) fn key_hash(directory: &Key, key: &str) -> u64 {
-    let hash = derive("attestore 2026 idempotency key v1", &[directory.expose(), key.as_bytes()]);
+    let hash = derive(
+        "attestore 2026 idempotency key v1",
+        &[directory.expose(), key.as_bytes()],
+    );
     let (first, _) = hash.expose().split_first_chunk::<8>().expect("32 bytes hold 8");
     u64::from_le_bytes(*first)
 }
@@ -63,8 +66,10 @@ pub(crate) fn event_digest<'a>(
     let mut groups: Vec<[u8; 32]> = personal.map(|bytes| *blake3::hash(bytes).as_bytes()).collect();
     groups.sort_unstable();
     let event = event_part(public);
-    let hash =
-        derive("attestore 2026 event digest v1", &[directory.expose(), event, groups.as_flattened()]);
+    let hash = derive(
+        "attestore 2026 event digest v1",
+        &[directory.expose(), event, groups.as_flattened()],
+    );
     let (first, _) = hash.expose().split_first_chunk::<16>().expect("32 bytes hold 16");
     *first
 }
@@ -84,5 +89,8 @@ pub(crate) fn idempotency<'a>(
     public: &[u8],
     personal: impl Iterator<Item = &'a [u8]>,
 ) -> Idempotency {
-    Idempotency { key: key_hash(directory, key), digest: event_digest(directory, public, personal) }
+    Idempotency {
+        key: key_hash(directory, key),
+        digest: event_digest(directory, public, personal),
+    }
 }

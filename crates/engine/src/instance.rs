@@ -110,26 +110,49 @@ impl Inner {
     /// The key of a sealed file or part.
     ///
     /// # Errors
-    /// What the catalog says; a destroyed key is [`Error::Erased`].
+    /// What the catalog says. A missing key is damage while a row names the file; a file that was replaced meanwhile is
+    /// [`Error::Io`], and the newer view says where its records are.
     pub(crate) fn file_key(&self, tenant: &Tenant, row: &FileRow) -> Result<Key> {
         let context = file_context(tenant, row.container_id()?, row.is_part());
-        match self.catalog.key(Slot(row.slot), &context, Some(&tenant.keys.tenant)) {
-            Err(attestore_keys::Error::Destroyed { .. }) => Err(Error::Erased("the file's key was destroyed")),
-            key => Ok(key?),
+        match self
+            .catalog
+            .key(Slot(row.slot), &context, Some(&tenant.keys.tenant))
+        {
+            Err(attestore_keys::Error::Destroyed { .. }) => {}
+            key => return Ok(key?),
         }
+        if self.catalog.has_file(&tenant.id, row)? {
+            return Err(Error::damage(
+                &row.path,
+                row.offset,
+                "the file's key is not in the catalog",
+            ));
+        }
+        // The flush that replaced it has committed; its end shows the newer view. Flushes read only what is named.
+        drop(self.flushing.lock());
+        Err(Error::Io(format!(
+            "{} was replaced meanwhile",
+            row.path.display()
+        )))
     }
 
     /// Stops all writing for good: what reached the medium is not known, only a new start can tell.
     pub(crate) fn fail_stop(&self, reason: impl Into<String>) {
         let reason = reason.into();
-        let mut stopped = self.stopped.write();
-        if stopped.is_none() {
+        if self.stop(reason.clone()) {
             tracing::error!(reason, "stopped");
-            *stopped = Some(reason);
         }
+    }
+
+    /// Refuses all writing from now on; false if something did before.
+    fn stop(&self, reason: String) -> bool {
+        let mut stopped = self.stopped.write();
+        let first = stopped.is_none();
+        stopped.get_or_insert(reason);
         drop(stopped);
         self.queue.wake();
         self.flusher.notify();
+        first
     }
 
     /// Why the engine stopped; `None` while it runs.
@@ -156,6 +179,14 @@ impl Inner {
 
 /// What a file's key is bound to in the tree of keys.
 pub(crate) fn file_context(tenant: &Tenant, id: [u8; 16], part: bool) -> SlotContext {
-    let kind = if part { SlotKind::Part } else { SlotKind::SealedFile };
-    SlotContext { kind, tenant: *tenant.id.as_bytes(), owner: id }
+    let kind = if part {
+        SlotKind::Part
+    } else {
+        SlotKind::SealedFile
+    };
+    SlotContext {
+        kind,
+        tenant: *tenant.id.as_bytes(),
+        owner: id,
+    }
 }

@@ -33,6 +33,8 @@ pub mod search;
 mod settings;
 pub mod status;
 pub mod tenant;
+#[cfg(test)]
+mod testing;
 mod wal_files;
 
 pub use append::{Appended, Item, Mode, Receipt, Tree};

@@ -253,10 +253,23 @@ fn a_tail_of_many_new_subjects_is_recovered_into_small_files() {
     }
     drop(engine);
     // Every start has other randomness.
-    let reopened = |seed| open(Arc::new(disk.clone()), &clock, settings.clone(), OpenMode::Inline, seed);
+    let reopened = |seed| {
+        open(
+            Arc::new(disk.clone()),
+            &clock,
+            settings.clone(),
+            OpenMode::Inline,
+            seed,
+        )
+    };
     let engine = reopened(2);
     assert_eq!(engine.tenant("acme").unwrap().size, 2000);
-    append(&engine, &[r#"{"action":"a","actor":{"type":"user","id":"u7"}}"#], Mode::Each).unwrap();
+    append(
+        &engine,
+        &[r#"{"action":"a","actor":{"type":"user","id":"u7"}}"#],
+        Mode::Each,
+    )
+    .unwrap();
     drop(engine);
     // Now in the tail of a tail that was written again; then in files.
     let engine = reopened(3);

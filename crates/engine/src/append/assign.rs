@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use attestore_record::Entry;
 use attestore_tlog::leaf_hash;
+use hashbrown::HashMap;
 
 use super::queue::{Draft, Reply, Request, Slot};
 use super::receipt::{Appended, Receipt, Tree};
@@ -22,7 +23,7 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     time_ms: u64,
     /// Keys of records in this frame, beside those the core knows.
-    keys: Vec<(u64, First)>,
+    keys: HashMap<u64, First>,
     answers: Vec<Answer>,
 }
 
@@ -42,7 +43,7 @@ impl Plan {
             records: Vec::new(),
             subjects: Vec::new(),
             bytes: 0,
-            keys: Vec::new(),
+            keys: HashMap::new(),
             answers: Vec::new(),
         }
     }
@@ -161,7 +162,7 @@ impl Plan {
                 entry: bytes,
                 digest: own.digest,
             };
-            self.keys.push((own.key, first));
+            self.keys.insert(own.key, first);
         }
         let record = Arc::new(TailRecord {
             seq,
@@ -185,17 +186,13 @@ impl Plan {
     }
 
     fn known(&self, key: u64) -> Option<First> {
-        let here = self
-            .keys
-            .iter()
-            .find(|(held, _)| *held == key)
-            .map(|(_, first)| *first);
+        let here = self.keys.get(&key).copied();
         here.or_else(|| self.tenant.core.lock().known.get(key).copied())
     }
 
     /// What an atomic request would be refused for.
     fn conflicts(&self, slots: &[Slot]) -> Option<Vec<(usize, ItemError)>> {
-        let mut own_keys: Vec<Idempotency> = Vec::new();
+        let mut own_keys: HashMap<u64, [u8; 16]> = HashMap::new();
         let mut errors = Vec::new();
         for (index, slot) in slots.iter().enumerate() {
             let error = match slot {
@@ -203,14 +200,8 @@ impl Plan {
                 Slot::Duplicate(_) => None,
                 Slot::Draft(draft) => draft.idempotency.and_then(|own| {
                     let first = self.known(own.key).map(|first| first.digest);
-                    let first = first.or_else(|| {
-                        own_keys
-                            .iter()
-                            .find(|held| held.key == own.key)
-                            .map(|held| held.digest)
-                    });
-                    own_keys.push(own);
-                    first.filter(|digest| *digest != own.digest).map(|_| conflict())
+                    let first = first.unwrap_or_else(|| *own_keys.entry(own.key).or_insert(own.digest));
+                    (first != own.digest).then(conflict)
                 }),
             };
             errors.extend(error.map(|error| (index, error)));

@@ -13,8 +13,12 @@ mod queue;
 mod receipt;
 pub(crate) mod section;
 mod submit;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use commit::{Committer, run as run_committer};
 pub(crate) use queue::Queue;
 pub use receipt::{Appended, Item, Mode, Receipt, Tree};
 pub(crate) use submit::append_internal;
+#[cfg(test)]
+pub(crate) use testing::append_class;

@@ -188,4 +188,4 @@ fn refusal(error: EventError) -> ItemError {
 }
 
 /// The retention class of new records, until tenants have retention policies.
-const CLASS: u16 = 0;
+const CLASS: u16 = attestore_record::entry::CLASS_DEFAULT;

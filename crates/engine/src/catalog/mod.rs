@@ -15,14 +15,13 @@ use std::sync::Arc;
 
 use attestore_disk::Disk;
 use attestore_keys::{Entropy, Key, KeyTree, RootProvider, Slot, SlotContext, TreeHead};
+use attestore_record::TenantId;
 use parking_lot::Mutex;
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
 use storage::SealedStorage;
 
-pub use rows::{
-    FileRow, FileType, InstanceRow, TenantRow, WalPosition, WalRow, hex, unhex, unhex_vec,
-};
+pub use rows::{FileRow, FileType, InstanceRow, TenantRow, WalPosition, WalRow, hex, unhex, unhex_vec};
 pub use update::Update;
 
 use crate::{Error, OpenError, Result};
@@ -65,8 +64,17 @@ impl Catalog {
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(sealed.clone())
             .map_err(database)?;
-        let state = Mutex::new(State { tree: None, poisoned: None });
-        Ok(Self { db, sealed, entropy, root, state })
+        let state = Mutex::new(State {
+            tree: None,
+            poisoned: None,
+        });
+        Ok(Self {
+            db,
+            sealed,
+            entropy,
+            root,
+            state,
+        })
     }
 
     /// The sealed file below.
@@ -81,7 +89,11 @@ impl Catalog {
     pub fn instance(&self) -> Result<Option<InstanceRow>> {
         let txn = self.read()?;
         match txn.open_table(tables::META) {
-            Ok(table) => table.get(tables::INSTANCE).map_err(storage)?.map(|row| json(row.value())).transpose(),
+            Ok(table) => table
+                .get(tables::INSTANCE)
+                .map_err(storage)?
+                .map(|row| json(row.value()))
+                .transpose(),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             Err(error) => Err(storage(error)),
         }
@@ -91,11 +103,7 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`Catalog::update`].
-    pub fn create<T>(
-        &self,
-        row: InstanceRow,
-        fill: impl FnOnce(&mut Update<'_>) -> Result<T>,
-    ) -> Result<T> {
+    pub fn create<T>(&self, row: InstanceRow, fill: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
         let mut state = self.state.lock();
         let txn = self.begin()?;
         let mut store = pages::PagesMut(txn.open_table(tables::PAGES).map_err(storage)?);
@@ -114,13 +122,30 @@ impl Catalog {
     /// # Errors
     /// A missing or wrong root key, or damage.
     pub fn load(&self) -> Result<InstanceRow, OpenError> {
-        let row = self.instance()?.ok_or_else(|| OpenError::damage("catalog", 0, "no instance row"))?;
+        let row = self
+            .instance()?
+            .ok_or_else(|| OpenError::damage("catalog", 0, "no instance row"))?;
         let wrapped = unhex_vec(&row.root_page_key)
             .ok_or_else(|| OpenError::damage("catalog", 0, "root page key is not hex"))?;
-        let key = self.root.unwrap(row.root_generation, ROOT_PAGE_KEY_AAD, &wrapped)?;
-        let head = TreeHead { height: row.tree_height, next_slot: row.tree_next_slot };
+        let key = self
+            .root
+            .unwrap(row.root_generation, &root_page_key_aad(&row.id), &wrapped)?;
+        let head = TreeHead {
+            height: row.tree_height,
+            next_slot: row.tree_next_slot,
+        };
         self.state.lock().tree = Some(KeyTree::load(key, head, self.entropy.clone()));
         Ok(row)
+    }
+
+    /// Whether a row names that file.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(crate) fn has_file(&self, tenant: &TenantId, row: &FileRow) -> Result<bool> {
+        let table = self.read()?.open_table(tables::FILES).map_err(storage)?;
+        let key = (tenant.as_bytes(), row.set, row.generation, row.ty.byte());
+        Ok(table.get(key).map_err(storage)?.is_some())
     }
 
     /// Begins reading the last committed state.
@@ -135,12 +160,22 @@ impl Catalog {
     ///
     /// # Errors
     /// As [`KeyTree::get`].
-    pub fn key(&self, slot: Slot, context: &SlotContext, wrap: Option<&Key>) -> Result<Key, attestore_keys::Error> {
+    pub fn key(
+        &self,
+        slot: Slot,
+        context: &SlotContext,
+        wrap: Option<&Key>,
+    ) -> Result<Key, attestore_keys::Error> {
         let state = self.state.lock();
         // The snapshot is taken under the lock: the tree must not be newer than the pages.
-        let pages = self.read().and_then(|txn| txn.open_table(tables::PAGES).map_err(storage));
+        let pages = self
+            .read()
+            .and_then(|txn| txn.open_table(tables::PAGES).map_err(storage));
         let pages = pages.map_err(io::Error::other)?;
-        let tree = state.tree.as_ref().ok_or_else(|| io::Error::other("the catalog is not loaded"))?;
+        let tree = state
+            .tree
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the catalog is not loaded"))?;
         tree.get(&pages::Pages(pages), slot, context, wrap)
     }
 
@@ -163,9 +198,13 @@ impl Catalog {
         if let Some(reason) = &state.poisoned {
             return Err(Error::Stopped(reason.clone()).into());
         }
-        let row = self.instance()?.ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
-        let mut tree =
-            state.tree.take().ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        let row = self
+            .instance()?
+            .ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
+        let mut tree = state
+            .tree
+            .take()
+            .ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
         let mark = tree.mark();
         let result = self.change(&mut tree, row, change);
         let result = match result {
@@ -186,7 +225,10 @@ impl Catalog {
     pub fn verify_keys(&self) -> Result<attestore_keys::TreeReport> {
         let state = self.state.lock();
         let pages = self.read()?.open_table(tables::PAGES).map_err(storage)?;
-        let tree = state.tree.as_ref().ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        let tree = state
+            .tree
+            .as_ref()
+            .ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
         Ok(tree.verify(&pages::Pages(pages))?)
     }
 
@@ -240,7 +282,10 @@ pub(crate) fn storage(error: impl Into<redb::Error>) -> Error {
 
 /// Damage of a block comes through the store as an input/output error.
 fn sealed(error: io::Error) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<storage::Damage>()) {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<storage::Damage>())
+    {
         Some(damage) => damage.clone().into(),
         None => Error::Io(format!("catalog: {error}")),
     }
@@ -248,7 +293,11 @@ fn sealed(error: io::Error) -> Error {
 
 impl From<storage::Damage> for Error {
     fn from(damage: storage::Damage) -> Self {
-        Self::Damage { path: damage.path, offset: damage.offset, reason: damage.reason }
+        Self::Damage {
+            path: damage.path,
+            offset: damage.offset,
+            reason: damage.reason,
+        }
     }
 }
 
@@ -259,5 +308,10 @@ fn database(error: redb::DatabaseError) -> OpenError {
     }
 }
 
-pub(crate) const ROOT_PAGE_KEY_AAD: &[u8] = b"attestore root page key v1";
+/// What the wrapped root page key is bound to: its use, and the instance's id as its row has it.
+fn root_page_key_aad(instance: &str) -> Vec<u8> {
+    [ROOT_PAGE_KEY_AAD, instance.as_bytes()].concat()
+}
+
+const ROOT_PAGE_KEY_AAD: &[u8] = b"attestore root page key v1";
 const CACHE_BYTES: usize = 16 << 20;

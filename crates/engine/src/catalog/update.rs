@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::pages::PagesMut;
 use super::rows::{FileRow, InstanceRow, TenantRow, WalRow, hex};
-use super::{ROOT_PAGE_KEY_AAD, json, storage, tables};
+use super::{json, root_page_key_aad, storage, tables};
 use crate::{Error, Result};
 
 /// A transaction in the making.
@@ -158,7 +158,7 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Removes a file's row.
+    /// Removes a file's row and destroys its key.
     ///
     /// # Errors
     /// As writes.
@@ -167,6 +167,8 @@ impl<'a> Update<'a> {
         table
             .remove((tenant.as_bytes(), row.set, row.generation, row.ty.byte()))
             .map_err(storage)?;
+        drop(table);
+        self.destroy_keys(&[Slot(row.slot)])?;
         Ok(())
     }
 
@@ -198,20 +200,25 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Removes the rows of WAL files below `low`, frees their keys' slots from the row's point of view, and notes `low`.
+    /// Removes the rows of WAL files below `low`, destroys their keys, and notes `low`; returns their numbers.
     ///
     /// # Errors
     /// As writes.
     pub fn free_wal_below(&mut self, low: u64) -> Result<Vec<u64>> {
         let mut table = self.txn.open_table(tables::WAL).map_err(storage)?;
-        let gone: Vec<u64> = table
-            .range(..low)
-            .map_err(storage)?
-            .map(|row| row.map(|(number, _)| number.value()).map_err(storage))
-            .collect::<Result<_>>()?;
+        let mut gone = Vec::new();
+        let mut slots = Vec::new();
+        for row in table.range(..low).map_err(storage)? {
+            let (number, row) = row.map_err(storage)?;
+            let row: WalRow = json(row.value())?;
+            gone.push(number.value());
+            slots.push(Slot(row.key_slot));
+        }
         for number in &gone {
             table.remove(number).map_err(storage)?;
         }
+        drop(table);
+        self.destroy_keys(&slots)?;
         self.instance.wal_low = self.instance.wal_low.max(low);
         Ok(gone)
     }
@@ -220,9 +227,13 @@ impl<'a> Update<'a> {
         let head = self.tree.head();
         self.instance.tree_height = head.height;
         self.instance.tree_next_slot = head.next_slot;
-        if self.fresh || self.tree.root_version() != self.root_version {
-            self.instance.root_generation = self.root.generation();
-            let wrapped = self.root.wrap(ROOT_PAGE_KEY_AAD, self.tree.root_page_key())?;
+        let generation = self.root.generation();
+        let moved =
+            self.tree.root_version() != self.root_version || self.instance.root_generation != generation;
+        if self.fresh || moved {
+            self.instance.root_generation = generation;
+            let aad = root_page_key_aad(&self.instance.id);
+            let wrapped = self.root.wrap(&aad, self.tree.root_page_key())?;
             self.instance.root_page_key = hex(&wrapped);
         }
         let mut table = self.txn.open_table(tables::META).map_err(storage)?;

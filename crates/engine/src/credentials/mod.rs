@@ -115,14 +115,19 @@ impl Credentials {
                 .map_err(|_| Error::damage("catalog", 0, "credential id"))?;
             by_id.insert(key, Arc::new(Held::new(id.value(), json(bytes.value())?)?));
         }
-        Ok(Self { by_id: RwLock::new(by_id), change: Mutex::new(()) })
+        Ok(Self {
+            by_id: RwLock::new(by_id),
+            change: Mutex::new(()),
+        })
     }
 
     fn authenticate(&self, token: &str, now_ms: u64) -> Option<Principal> {
         let presented = parse(token)?;
         let held = self.by_id.read().get(&presented.id).cloned();
         // An unknown id costs a comparison too.
-        let same = presented.hash.matches(held.as_ref().map_or(&SecretHash([0; 32]), |held| &held.hash));
+        let same = presented
+            .hash
+            .matches(held.as_ref().map_or(&SecretHash([0; 32]), |held| &held.hash));
         let held = held.filter(|held| same && held.is_live(now_ms))?;
         held.last_used_ms.store(now_ms, Ordering::Relaxed);
         Some(held.principal.clone())
@@ -138,7 +143,12 @@ impl Held {
             roles: row.roles.clone(),
             tenant: row.tenant.clone(),
         };
-        Ok(Self { row, hash: SecretHash(hash), principal, last_used_ms: AtomicU64::new(0) })
+        Ok(Self {
+            row,
+            hash: SecretHash(hash),
+            principal,
+            last_used_ms: AtomicU64::new(0),
+        })
     }
 
     fn is_live(&self, now_ms: u64) -> bool {
@@ -165,7 +175,9 @@ impl Held {
 impl Engine {
     /// Recognises a token. `None` for every token that does not work, whatever the reason.
     pub fn authenticate(&self, token: &str) -> Option<Principal> {
-        self.inner.credentials.authenticate(token, self.inner.clock.now_ms())
+        self.inner
+            .credentials
+            .authenticate(token, self.inner.clock.now_ms())
     }
 
     /// Creates a credential. The secret is returned once and cannot be had again.
@@ -175,7 +187,11 @@ impl Engine {
     /// # Errors
     /// [`Error::Forbidden`], [`Error::UnknownTenant`], [`Error::Invalid`] for a specification that makes no sense, or
     /// why nothing could be written.
-    pub fn create_credential(&self, spec: CredentialSpec, by: &Principal) -> Result<(CredentialInfo, Secret)> {
+    pub fn create_credential(
+        &self,
+        spec: CredentialSpec,
+        by: &Principal,
+    ) -> Result<(CredentialInfo, Secret)> {
         check_scope(by, spec.tenant.as_deref())?;
         check_spec(&spec, self.inner.clock.now_ms())?;
         if let Some(tenant) = &spec.tenant {
@@ -190,12 +206,14 @@ impl Engine {
     /// # Errors
     /// Why nothing could be written.
     pub fn first_credential(&self) -> Result<Option<(CredentialInfo, Secret)>> {
+        // Held from the look to the insertion: of two that call at once, one finds what the other made.
+        let _change = self.inner.credentials.change.lock();
         let now_ms = self.inner.clock.now_ms();
         let administrated = |held: &Arc<Held>| held.is_live(now_ms) && held.principal.is_instance_admin();
         if self.inner.credentials.by_id.read().values().any(administrated) {
             return Ok(None);
         }
-        self.bootstrap_credential().map(Some)
+        self.bootstrap().map(Some)
     }
 
     /// Creates an admin credential with every role on nobody's behalf, whoever else can administrate: for the first start,
@@ -205,6 +223,10 @@ impl Engine {
     /// Why nothing could be written.
     pub fn bootstrap_credential(&self) -> Result<(CredentialInfo, Secret)> {
         let _change = self.inner.credentials.change.lock();
+        self.bootstrap()
+    }
+
+    fn bootstrap(&self) -> Result<(CredentialInfo, Secret)> {
         let spec = CredentialSpec {
             name: "bootstrap".to_owned(),
             roles: Role::ALL.to_vec(),
@@ -243,8 +265,16 @@ impl Engine {
         check_scope(by, by.tenant.as_deref())?;
         let credentials = &self.inner.credentials;
         let _change = credentials.change.lock();
-        let key: CredentialId = id.as_bytes().try_into().map_err(|_| Error::NotFound("credential"))?;
-        let held = credentials.by_id.read().get(&key).filter(|held| in_scope(by, held)).cloned();
+        let key: CredentialId = id
+            .as_bytes()
+            .try_into()
+            .map_err(|_| Error::NotFound("credential"))?;
+        let held = credentials
+            .by_id
+            .read()
+            .get(&key)
+            .filter(|held| in_scope(by, held))
+            .cloned();
         let held = held.ok_or(Error::NotFound("credential"))?;
         if held.row.revoked_at_ms.is_some() {
             return Ok(held.info());
@@ -318,7 +348,12 @@ fn in_scope(by: &Principal, held: &Held) -> bool {
 }
 
 fn check_spec(spec: &CredentialSpec, now_ms: u64) -> Result<()> {
-    let invalid = |message: &str| Err(Error::Invalid { code: "invalid_credential", message: message.to_owned() });
+    let invalid = |message: &str| {
+        Err(Error::Invalid {
+            code: "invalid_credential",
+            message: message.to_owned(),
+        })
+    };
     let length = spec.name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&length) || spec.name.chars().any(char::is_control) {
         return invalid("a credential's name has 1 to 128 characters, none of them a control character");

@@ -120,14 +120,22 @@ impl Principal {
     /// # Errors
     /// [`Error::Forbidden`].
     pub fn check_instance_admin(&self) -> Result<()> {
-        if self.is_instance_admin() { Ok(()) } else { Err(Error::Forbidden) }
+        if self.is_instance_admin() {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
     }
 
     fn check(&self, tenant: &str, any_of: &[Role]) -> Result<()> {
         if !self.may_touch(tenant) {
             return Err(Error::UnknownTenant);
         }
-        if any_of.iter().any(|role| self.has(*role)) { Ok(()) } else { Err(Error::Forbidden) }
+        if any_of.iter().any(|role| self.has(*role)) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden)
+        }
     }
 }
 
@@ -161,6 +169,10 @@ mod tests {
         assert!(!principal(&[Role::Reader], None).may_see_personal());
         assert!(principal(&[Role::Investigator], None).may_see_personal());
         assert!(principal(&[Role::Investigator], None).check_read("a").is_ok());
-        assert!(principal(&[Role::Admin], Some("a")).check_instance_admin().is_err());
+        assert!(
+            principal(&[Role::Admin], Some("a"))
+                .check_instance_admin()
+                .is_err()
+        );
     }
 }

@@ -76,7 +76,10 @@ pub fn parse(token: &str) -> Option<Presented> {
     let rest = body.strip_prefix(PREFIX.as_bytes())?;
     let (id, rest) = rest.split_first_chunk::<ID_CHARS>()?;
     let secret = base62::<SECRET_BYTES>(rest.strip_prefix(b"_")?)?;
-    id.iter().all(u8::is_ascii_alphanumeric).then(|| Presented { id: *id, hash: SecretHash::of(&secret) })
+    id.iter().all(u8::is_ascii_alphanumeric).then(|| Presented {
+        id: *id,
+        hash: SecretHash::of(&secret),
+    })
 }
 
 /// Twelve characters, each uniform: bytes that would favour some are drawn again.
@@ -136,7 +139,9 @@ fn base62<const BYTES: usize>(digits: &[u8]) -> Option<Zeroizing<[u8; BYTES]>> {
 /// CRC-32 (IEEE 802.3, reflected), bit by bit: tokens are short.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
     })
 }
 
@@ -180,7 +185,10 @@ mod tests {
         for at in 0..token.len() {
             let mut bad = token.to_owned().into_bytes();
             bad[at] = if bad[at] == b'x' { b'y' } else { b'x' };
-            assert!(parse(std::str::from_utf8(&bad).unwrap()).is_none(), "character {at}");
+            assert!(
+                parse(std::str::from_utf8(&bad).unwrap()).is_none(),
+                "character {at}"
+            );
             assert!(parse(&token[..at]).is_none());
         }
         assert!(parse(&format!("{token}a")).is_none());

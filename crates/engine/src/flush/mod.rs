@@ -24,3 +24,6 @@ pub(crate) use tree::tree_files;
 pub(crate) fn l0_name(number: u64) -> String {
     format!("{number:020}.l0")
 }
+
+#[cfg(test)]
+mod tests;

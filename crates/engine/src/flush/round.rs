@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use attestore_disk::Disk;
+use attestore_index::{Split, merge};
 
 use super::build::{Sealed, Segment, unbuildable};
 use super::cut::{Cut, cut};
@@ -121,8 +122,7 @@ fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
         };
         let mut files = segment.seal()?;
         if !part {
-            let first = records.first().map_or(cut.seqs.start, Source::seq);
-            files.extend(index(inner, &cut, &segment, first..cut.seqs.end));
+            files.extend(index(inner, &cut, &segment));
         }
         sets.push(files);
     }
@@ -130,19 +130,48 @@ fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
 }
 
 /// Seals the split; a segment without one is scanned instead.
-fn index(inner: &Inner, cut: &Cut, segment: &Segment<'_>, seqs: Range<u64>) -> Option<Sealed> {
+fn index(inner: &Inner, cut: &Cut, segment: &Segment<'_>) -> Option<Sealed> {
     if !inner.settings.indexing {
         return None;
     }
-    let bundle = crate::search::split_for(inner, &cut.tenant, &cut.view, seqs)
-        .and_then(|split| split.map(|split| split.bundle().map_err(unbuildable)).transpose());
-    match bundle {
+    let runs = runs(segment.records);
+    if runs.len() > RUNS_MAX {
+        tracing::info!(tenant = %cut.tenant.id, runs = runs.len(), "a segment was not indexed: its class is scattered");
+        return None;
+    }
+    match split(inner, cut, runs)
+        .and_then(|split| split.map(|split| split.bundle().map_err(unbuildable)).transpose())
+    {
         Ok(bundle) => bundle.map(|bundle| segment.idx(&bundle)),
         Err(error) => {
             tracing::warn!(tenant = %cut.tenant.id, %error, "a segment was not indexed");
             None
         }
     }
+}
+
+/// Builds a split over exactly the seqs in `runs`: records between them are of other classes, and in other segments.
+fn split(inner: &Inner, cut: &Cut, runs: Vec<Range<u64>>) -> Result<Option<Split>> {
+    let mut splits = Vec::with_capacity(runs.len());
+    for seqs in runs {
+        splits.extend(crate::search::split_for(inner, &cut.tenant, &cut.view, seqs)?);
+    }
+    match splits.len() {
+        0 | 1 => Ok(splits.pop()),
+        _ => merge(&splits).map(Some).map_err(unbuildable),
+    }
+}
+
+/// The runs of seqs without gaps.
+fn runs(records: &[Source]) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for seq in records.iter().map(Source::seq) {
+        match runs.last_mut() {
+            Some(last) if last.end == seq => last.end += 1,
+            _ => runs.push(seq..seq + 1),
+        }
+    }
+    runs
 }
 
 /// The parts right before the tail that are put together with it: when they are many, or when the tail gets files of its
@@ -294,6 +323,8 @@ fn is_due(
         || oldest_wal.is_some_and(|oldest| core.wal_runs.front().is_some_and(|(_, wal)| *wal <= oldest))
 }
 
+/// A class that is scattered over more runs of seqs than this in one flush gets no split of its own.
+const RUNS_MAX: usize = 64;
 /// How often is looked whether a tenant is due.
 const TICK: Duration = Duration::from_millis(100);
 /// Up to this many tenants, files are synced one by one; beyond, all at once.

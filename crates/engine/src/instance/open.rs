@@ -145,7 +145,7 @@ impl Engine {
             committer.retire();
         }
         let registered = inner.heads.register_moved();
-        inner.fail_stop("closed");
+        inner.stop("closed".to_owned());
         drop(inner.lock.lock().take());
         match stopped {
             Some(reason) => Err(Error::Stopped(reason)),

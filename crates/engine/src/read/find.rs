@@ -63,11 +63,17 @@ enum Scan {
     On(u64),
 }
 
-/// Looks through the blocks that hold `seq`; says where to go on.
+/// Looks through the blocks that hold `seq`; says where to go on. Segments of several classes interleave: the next step
+/// begins at the first block that begins behind `seq`, of whatever class.
 fn scan_block(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, prefix: &[u8]) -> Result<Scan> {
-    let mut next = u64::MAX;
+    let behind = view.flushed.partition_point(|set| set.min_seq() <= seq);
+    let mut next = view.flushed.get(behind).map_or(u64::MAX, |set| set.min_seq());
     for set in view.sets_at(seq) {
         let reader = inner.readers.seg(inner, tenant, &set.seg)?;
+        let later = reader.blocks().partition_point(|block| block.first_seq <= seq);
+        if let Some(later) = reader.blocks().get(later) {
+            next = next.min(later.first_seq);
+        }
         let Some(number) = reader.block_of(seq) else {
             continue;
         };

@@ -49,8 +49,10 @@ pub(crate) fn relog(inner: &Inner, end: Position, start_nonce: &str, capacity_by
 fn write_tail(inner: &Inner, committer: &mut Committer, tenant: &Arc<Tenant>) -> Result<()> {
     let view = tenant.view();
     let logged = tenant.directory.logged();
-    let mut subjects: HashMap<Handle, Arc<Subject>> =
-        logged.into_iter().map(|subject| (subject.handle, subject)).collect();
+    let mut subjects: HashMap<Handle, Arc<Subject>> = logged
+        .into_iter()
+        .map(|subject| (subject.handle, subject))
+        .collect();
     let mut frontier = tenant.core.lock().flushed_frontier.clone();
     let mut runs: Vec<(u64, u64)> = Vec::new();
     let mut run: Vec<Arc<TailRecord>> = Vec::new();
@@ -84,7 +86,9 @@ fn write_tail(inner: &Inner, committer: &mut Committer, tenant: &Arc<Tenant>) ->
         &mut runs,
     )?;
     // Nobody in the tail needs these; the next record that does logs them again.
-    subjects.values().for_each(|subject| subject.set(SubjectState::Pending));
+    subjects
+        .values()
+        .for_each(|subject| subject.set(SubjectState::Pending));
     if frontier.root() != view.root {
         return Err(Error::Stopped(format!(
             "tenant {}: the tail has another root",
@@ -118,7 +122,10 @@ fn write_run(
         root,
     };
     // A subject goes with the first record that needs it, so that no frame outgrows the file.
-    let needed = run.iter().flat_map(|record| &record.groups).flat_map(|group| &group.handles);
+    let needed = run
+        .iter()
+        .flat_map(|record| &record.groups)
+        .flat_map(|group| &group.handles);
     let fresh: Vec<_> = needed.filter_map(|handle| subjects.remove(handle)).collect();
     committer
         .frame()
