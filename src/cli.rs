@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Append-only audit log database with search, encryption, erasure and proofs.
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true, max_term_width = 110)]
-#[command(after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 tampering or damage found, 4 keys missing or wrong, 5 directory in use.\n\
-Client commands read ATTESTORE_URL and ATTESTORE_CREDENTIAL.")]
+#[command(
+    after_help = "Exit codes: 0 fine, 1 failed, 2 usage, 3 tampering or damage found, 4 keys missing or wrong, 5 directory in use.\n\
+Client commands read ATTESTORE_URL and ATTESTORE_CREDENTIAL."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -53,7 +55,12 @@ pub enum Output {
 #[derive(Debug, Args)]
 pub struct Remote {
     /// Base URL of the server
-    #[arg(long, env = "ATTESTORE_URL", default_value = "http://127.0.0.1:7117", global = true)]
+    #[arg(
+        long,
+        env = "ATTESTORE_URL",
+        default_value = "http://127.0.0.1:7117",
+        global = true
+    )]
     pub url: String,
     /// Credential (bearer token)
     #[arg(long, env = "ATTESTORE_CREDENTIAL", hide_env_values = true, global = true)]

@@ -49,7 +49,11 @@ impl Client {
             .build()
             .into();
         let base = remote.url.trim_end_matches('/').to_owned();
-        Ok(Self { agent, base, authorization: format!("Bearer {}", credential.trim()) })
+        Ok(Self {
+            agent,
+            base,
+            authorization: format!("Bearer {}", credential.trim()),
+        })
     }
 
     /// GET, expecting success.
@@ -58,7 +62,10 @@ impl Client {
     /// The server's own words when it refuses.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failure> {
         let answer = self.with_retries(|| {
-            self.agent.get(self.url(path)).header("authorization", &self.authorization).call()
+            self.agent
+                .get(self.url(path))
+                .header("authorization", &self.authorization)
+                .call()
         })?;
         answer.success()
     }
@@ -76,7 +83,8 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn get_text(&self, path: &str) -> Result<String, Failure> {
-        String::from_utf8(self.get(path)?).map_err(|_| Failure::failed("the server answered with bytes, not text"))
+        String::from_utf8(self.get(path)?)
+            .map_err(|_| Failure::failed("the server answered with bytes, not text"))
     }
 
     /// POST with extra headers; the caller judges the status. Safe to call for requests that carry idempotency keys.
@@ -85,7 +93,10 @@ impl Client {
     /// When the server cannot be reached or stays busy.
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Failure> {
         self.with_retries(|| {
-            let mut request = self.agent.post(self.url(path)).header("authorization", &self.authorization);
+            let mut request = self
+                .agent
+                .post(self.url(path))
+                .header("authorization", &self.authorization);
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -115,7 +126,10 @@ impl Client {
     /// The server's own words when it refuses.
     pub fn delete(&self, path: &str) -> Result<(), Failure> {
         let answer = self.with_retries(|| {
-            self.agent.delete(self.url(path)).header("authorization", &self.authorization).call()
+            self.agent
+                .delete(self.url(path))
+                .header("authorization", &self.authorization)
+                .call()
         })?;
         answer.success().map(drop)
     }
@@ -136,7 +150,10 @@ impl Client {
                     if !matches!(status, 429 | 503) || attempt == RETRIES_MAX {
                         return Answer::read(response);
                     }
-                    let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+                    let after = response
+                        .headers()
+                        .get("retry-after")
+                        .and_then(|v| v.to_str().ok()?.parse().ok());
                     after.map(Duration::from_secs)
                 }
                 Err(error) if attempt == RETRIES_MAX || !passing(&error) => {
@@ -152,7 +169,10 @@ impl Client {
 }
 
 fn passing(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_))
+    matches!(
+        error,
+        ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_)
+    )
 }
 
 impl Answer {

@@ -21,7 +21,10 @@ pub const DAMAGE: u8 = 3;
 impl Failure {
     /// Makes a failure.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// Exit code 1.

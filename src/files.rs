@@ -1,5 +1,8 @@
 //! Files that the user names on the command line. Data directories are not opened here but by `attestore-disk`.
-#![expect(clippy::disallowed_methods, reason = "files of the user, not of a data directory")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "files of the user, not of a data directory"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -26,9 +29,15 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 /// Writes a file that must not exist yet, readable by its owner only.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
-    let mut file =
-        options.write(true).create_new(true).mode(0o600).open(path).map_err(|e| named(path, &e))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| named(path, &e))
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| named(path, &e))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|e| named(path, &e))
 }
 
 /// Writes or replaces a file that holds nothing secret.

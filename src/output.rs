@@ -35,9 +35,15 @@ pub fn ndjson(value: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// Prints a table without borders.
-pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Result<(), Failure> {
+pub fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> Result<(), Failure> {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(head);
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(head);
     for row in rows {
         table.add_row(row.map(|cell| visible(&cell)));
     }

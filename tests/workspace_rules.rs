@@ -36,12 +36,25 @@ const OWNED: &[(&str, &str)] = &[
 
 /// Crates that do no IO and know no clock may not even link these.
 const PURE: &[&str] = &["attestore-record", "attestore-tlog"];
-const IMPURE_LIBRARIES: &[&str] = &["attestore-disk", "tokio", "rustix", "axum", "redb", "tantivy", "tracing"];
+const IMPURE_LIBRARIES: &[&str] = &[
+    "attestore-disk",
+    "tokio",
+    "rustix",
+    "axum",
+    "redb",
+    "tantivy",
+    "tracing",
+];
 
 fn metadata() -> Metadata {
-    MetadataCommand::new().other_options(["--locked".to_owned(), "--offline".to_owned()]).exec().unwrap_or_else(|_| {
-        MetadataCommand::new().exec().expect("cargo metadata runs in the workspace")
-    })
+    MetadataCommand::new()
+        .other_options(["--locked".to_owned(), "--offline".to_owned()])
+        .exec()
+        .unwrap_or_else(|_| {
+            MetadataCommand::new()
+                .exec()
+                .expect("cargo metadata runs in the workspace")
+        })
 }
 
 fn ours(metadata: &Metadata) -> Vec<&Package> {
@@ -49,7 +62,11 @@ fn ours(metadata: &Metadata) -> Vec<&Package> {
 }
 
 fn normal_dependencies(package: &Package) -> impl Iterator<Item = &str> {
-    package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal).map(|d| d.name.as_str())
+    package
+        .dependencies
+        .iter()
+        .filter(|d| d.kind == DependencyKind::Normal)
+        .map(|d| d.name.as_str())
 }
 
 #[test]
@@ -60,7 +77,9 @@ fn arrows_between_crates_point_down_only() {
     for package in ours(&metadata) {
         let name = package.name.as_str();
         let Some(level) = levels.get(name) else {
-            wrong.push(format!("{name} has no level: place it in LEVELS and in docs/ARCHITECTURE.md"));
+            wrong.push(format!(
+                "{name} has no level: place it in LEVELS and in docs/ARCHITECTURE.md"
+            ));
             continue;
         };
         for dependency in normal_dependencies(package).filter(|d| d.starts_with("attestore")) {
@@ -83,7 +102,10 @@ fn heavy_libraries_are_named_by_their_one_crate() {
                 // The HTTP layer opens zstd request bodies; that is a wire encoding, not a stored block.
                 let wire = *library == "zstd" && package.name.as_str() == "attestore-http";
                 if dependency == *library && package.name.as_str() != *owner && !wire {
-                    wrong.push(format!("{} names {library}, which belongs to {owner}", package.name));
+                    wrong.push(format!(
+                        "{} names {library}, which belongs to {owner}",
+                        package.name
+                    ));
                 }
             }
         }
@@ -94,10 +116,17 @@ fn heavy_libraries_are_named_by_their_one_crate() {
 #[test]
 fn pure_crates_link_no_io() {
     let metadata = metadata();
-    for package in ours(&metadata).into_iter().filter(|p| PURE.contains(&p.name.as_str())) {
+    for package in ours(&metadata)
+        .into_iter()
+        .filter(|p| PURE.contains(&p.name.as_str()))
+    {
         let names: BTreeSet<_> = normal_dependencies(package).collect();
         let impure: Vec<_> = IMPURE_LIBRARIES.iter().filter(|l| names.contains(*l)).collect();
-        assert!(impure.is_empty(), "{} is pure but depends on {impure:?}", package.name);
+        assert!(
+            impure.is_empty(),
+            "{} is pure but depends on {impure:?}",
+            package.name
+        );
     }
 }
 
@@ -110,7 +139,9 @@ fn versions_are_decided_in_the_workspace_table_only() {
         let text = read(&manifest.to_string_lossy());
         let table: toml::Table = text.parse().expect("a manifest is TOML");
         for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let Some(dependencies) = table.get(kind).and_then(toml::Value::as_table) else { continue };
+            let Some(dependencies) = table.get(kind).and_then(toml::Value::as_table) else {
+                continue;
+            };
             for (name, value) in dependencies {
                 if value.get("workspace").and_then(toml::Value::as_bool) != Some(true) {
                     wrong.push(format!("{}: {name}", manifest.display()));
@@ -118,7 +149,10 @@ fn versions_are_decided_in_the_workspace_table_only() {
             }
         }
     }
-    assert!(wrong.is_empty(), "dependencies without `workspace = true`: {wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "dependencies without `workspace = true`: {wrong:#?}"
+    );
 }
 
 #[test]
@@ -126,16 +160,28 @@ fn every_crate_takes_the_workspace_lints() {
     let root = env!("CARGO_MANIFEST_DIR");
     for entry in std::fs::read_dir(format!("{root}/crates")).expect("crates/ exists") {
         let manifest = entry.expect("readable entry").path().join("Cargo.toml");
-        let table: toml::Table = read(&manifest.to_string_lossy()).parse().expect("a manifest is TOML");
-        let lints = table.get("lints").and_then(|l| l.get("workspace")).and_then(toml::Value::as_bool);
-        assert_eq!(lints, Some(true), "{} lacks `[lints] workspace = true`", manifest.display());
+        let table: toml::Table = read(&manifest.to_string_lossy())
+            .parse()
+            .expect("a manifest is TOML");
+        let lints = table
+            .get("lints")
+            .and_then(|l| l.get("workspace"))
+            .and_then(toml::Value::as_bool);
+        assert_eq!(
+            lints,
+            Some(true),
+            "{} lacks `[lints] workspace = true`",
+            manifest.display()
+        );
     }
 }
 
 #[test]
 fn every_licence_is_on_the_allow_list() {
     let metadata = metadata();
-    let deny: toml::Table = read(&format!("{}/deny.toml", env!("CARGO_MANIFEST_DIR"))).parse().expect("deny.toml is TOML");
+    let deny: toml::Table = read(&format!("{}/deny.toml", env!("CARGO_MANIFEST_DIR")))
+        .parse()
+        .expect("deny.toml is TOML");
     let allowed: BTreeSet<&str> = deny["licenses"]["allow"]
         .as_array()
         .expect("licenses.allow is a list")
@@ -146,14 +192,21 @@ fn every_licence_is_on_the_allow_list() {
     for package in &metadata.packages {
         let expression = package.license.as_deref().unwrap_or("");
         // SPDX: an OR needs one allowed side, an AND all of them; `/` is the old spelling of OR.
-        let fine = expression.replace('/', " OR ").replace(['(', ')'], " ").split(" OR ").any(|side| {
-            !side.trim().is_empty() && side.split(" AND ").all(|term| allowed.contains(term.trim()))
-        });
+        let fine = expression
+            .replace('/', " OR ")
+            .replace(['(', ')'], " ")
+            .split(" OR ")
+            .any(|side| {
+                !side.trim().is_empty() && side.split(" AND ").all(|term| allowed.contains(term.trim()))
+            });
         if !fine {
             wrong.push(format!("{} {}: {expression:?}", package.name, package.version));
         }
     }
-    assert!(wrong.is_empty(), "licences not on the list in deny.toml: {wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "licences not on the list in deny.toml: {wrong:#?}"
+    );
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its own repository")]

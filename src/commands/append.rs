@@ -36,7 +36,11 @@ pub fn run(args: &AppendArgs) -> Result<(), Failure> {
     }
     let (mut input, length) = files::open_lines(&args.file)?;
     let bar = progress(length);
-    let nonce = if args.repeat { fresh_nonce()? } else { String::new() };
+    let nonce = if args.repeat {
+        fresh_nonce()?
+    } else {
+        String::new()
+    };
     let mut sums = Sums::default();
     let mut batch = Vec::new();
     let (mut lines, mut first_line, mut number) = (0u64, 1u64, 0u64);
@@ -56,7 +60,10 @@ pub fn run(args: &AppendArgs) -> Result<(), Failure> {
             let key = format!("{nonce}{:016x}-{number}", fingerprint(&batch));
             send(&client, &path, &key, &batch, first_line, &mut sums)?;
             bar.inc(batch.len() as u64);
-            bar.set_message(format!("{} appended, {} duplicates, {} refused", sums.appended, sums.duplicates, sums.refused));
+            bar.set_message(format!(
+                "{} appended, {} duplicates, {} refused",
+                sums.appended, sums.duplicates, sums.refused
+            ));
             (first_line, lines, number) = (first_line + lines, 0, number + 1);
             batch.clear();
         }
@@ -68,7 +75,14 @@ pub fn run(args: &AppendArgs) -> Result<(), Failure> {
     print(args.output, &sums)
 }
 
-fn send(client: &Client, path: &str, key: &str, batch: &[u8], first_line: u64, sums: &mut Sums) -> Result<(), Failure> {
+fn send(
+    client: &Client,
+    path: &str,
+    key: &str,
+    batch: &[u8],
+    first_line: u64,
+    sums: &mut Sums,
+) -> Result<(), Failure> {
     let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", key)];
     let answer = client.post(path, &headers, batch)?;
     let body: Value = serde_json::from_slice(&answer.success()?)?;
@@ -78,7 +92,12 @@ fn send(client: &Client, path: &str, key: &str, batch: &[u8], first_line: u64, s
             if sums.refused <= REFUSALS_SHOWN_MAX {
                 let text = |key: &str| output::visible(error[key].as_str().unwrap_or(""));
                 let line = first_line + item["index"].as_u64().unwrap_or(0);
-                output::note(format!("event {line}: {} {} ({})", text("path"), text("message"), text("code")));
+                output::note(format!(
+                    "event {line}: {} {} ({})",
+                    text("path"),
+                    text("message"),
+                    text("code")
+                ));
             }
         } else if item["duplicate"] == true {
             sums.duplicates += 1;
@@ -91,7 +110,12 @@ fn send(client: &Client, path: &str, key: &str, batch: &[u8], first_line: u64, s
 }
 
 fn print(output: Output, sums: &Sums) -> Result<(), Failure> {
-    let Sums { appended, duplicates, refused, tree } = sums;
+    let Sums {
+        appended,
+        duplicates,
+        refused,
+        tree,
+    } = sums;
     match output {
         Output::Table => output::line(format!(
             "{appended} appended, {duplicates} duplicates, {refused} refused; the log has {} records",
@@ -102,7 +126,9 @@ fn print(output: Output, sums: &Sums) -> Result<(), Failure> {
         )?,
     }
     if *refused > 0 {
-        return Err(Failure::failed(format!("{refused} events were refused; nothing of them was stored")));
+        return Err(Failure::failed(format!(
+            "{refused} events were refused; nothing of them was stored"
+        )));
     }
     Ok(())
 }
@@ -125,7 +151,9 @@ fn progress(length: Option<u64>) -> ProgressBar {
 
 /// FNV-1a over a batch: tells batches of one input apart; the server compares the events themselves.
 fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| {
+        (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 fn fresh_nonce() -> Result<String, Failure> {

@@ -13,21 +13,33 @@ pub fn run(args: &CheckpointArgs) -> Result<(), Failure> {
     let client = Client::new(&args.on.remote)?;
     let key = key(&client, &args.on, args.vkey.as_deref())?;
     let text = client.get_text(&format!("{}/checkpoint", prefix(&args.on)))?;
-    let head = open_checkpoint(&text, &key).map_err(|e| Failure::damage(format!("the checkpoint does not verify: {e}")))?;
+    let head = open_checkpoint(&text, &key)
+        .map_err(|e| Failure::damage(format!("the checkpoint does not verify: {e}")))?;
     if let Some(path) = &args.since {
         let old = open_checkpoint(&files::read_text(path)?, &key)
             .map_err(|e| Failure::damage(format!("{}: does not verify: {e}", path.display())))?;
         if old.size() > head.size() {
             return Err(Failure::damage(format!(
                 "the log has {} records, but {} signed {}: it was rolled back",
-                head.size(), path.display(), old.size()
+                head.size(),
+                path.display(),
+                old.size()
             )));
         }
-        let path_and_query = format!("{}/consistency?from={}&to={}", prefix(&args.on), old.size(), head.size());
+        let path_and_query = format!(
+            "{}/consistency?from={}&to={}",
+            prefix(&args.on),
+            old.size(),
+            head.size()
+        );
         let proof = hashes(&client.get_json(&path_and_query)?)?;
         verify_consistency(old.size(), head.size(), old.root(), head.root(), &proof)
             .map_err(|e| Failure::damage(format!("the log does not extend {}: {e}", path.display())))?;
-        output::note(format!("extends the checkpoint of size {} in {}", old.size(), path.display()));
+        output::note(format!(
+            "extends the checkpoint of size {} in {}",
+            old.size(),
+            path.display()
+        ));
     }
     if let Some(path) = &args.save {
         files::write_text(path, &text)?;
@@ -56,7 +68,12 @@ pub fn key(client: &Client, on: &OnTenant, given: Option<&str>) -> Result<Verifi
 
 fn hashes(body: &Value) -> Result<Vec<Hash>, Failure> {
     let bad = || Failure::failed("the server's consistency proof is malformed");
-    body["proof"].as_array().ok_or_else(bad)?.iter().map(|h| h.as_str().and_then(unhex).ok_or_else(bad)).collect()
+    body["proof"]
+        .as_array()
+        .ok_or_else(bad)?
+        .iter()
+        .map(|h| h.as_str().and_then(unhex).ok_or_else(bad))
+        .collect()
 }
 
 fn unhex(text: &str) -> Option<Hash> {

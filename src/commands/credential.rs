@@ -14,7 +14,13 @@ use crate::{files, output};
 /// Makes, lists or revokes credentials.
 pub fn run(args: &CredentialArgs) -> Result<(), Failure> {
     match &args.action {
-        CredentialAction::Create { tenant, roles, name, expires_at, secret_file } => {
+        CredentialAction::Create {
+            tenant,
+            roles,
+            name,
+            expires_at,
+            secret_file,
+        } => {
             let mut body = json!({"name": name, "roles": roles});
             if let Some(time) = expires_at {
                 body["expires_at"] = json!(time);
@@ -34,9 +40,11 @@ pub fn run(args: &CredentialArgs) -> Result<(), Failure> {
             Client::new(&args.remote)?.delete(&path)?;
             output::line(format!("revoked {}", output::visible(id)))
         }
-        CredentialAction::Bootstrap { data, head_register, secret_file } => {
-            bootstrap(data, head_register.as_deref(), secret_file.as_deref())
-        }
+        CredentialAction::Bootstrap {
+            data,
+            head_register,
+            secret_file,
+        } => bootstrap(data, head_register.as_deref(), secret_file.as_deref()),
     }
 }
 
@@ -73,8 +81,20 @@ fn list(items: &Value, output: Output) -> Result<(), Failure> {
             ["ID", "NAME", "ROLES", "CREATED", "EXPIRES", "REVOKED"],
             items.iter().map(|c| {
                 let text = |key: &str| c[key].as_str().unwrap_or("").to_owned();
-                let roles: Vec<_> = c["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                [text("id"), text("name"), roles.join(","), text("created_at"), text("expires_at"), text("revoked_at")]
+                let roles: Vec<_> = c["roles"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                [
+                    text("id"),
+                    text("name"),
+                    roles.join(","),
+                    text("created_at"),
+                    text("expires_at"),
+                    text("revoked_at"),
+                ]
             }),
         ),
     }

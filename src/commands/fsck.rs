@@ -38,7 +38,16 @@ fn print(report: &FsckReport) -> Result<(), Failure> {
     let c = &report.counts;
     output::line(format!(
         "{} tenants, {} records re-hashed, {} nodes recomputed, {} sealed files and parts, {} log frames, {} key pages: {}",
-        c.tenants, c.records, c.nodes, c.sealed, c.frames, c.key_pages,
-        if report.problems.is_empty() { "all sound".to_owned() } else { format!("{} problems", report.problems.len()) }
+        c.tenants,
+        c.records,
+        c.nodes,
+        c.sealed,
+        c.frames,
+        c.key_pages,
+        if report.problems.is_empty() {
+            "all sound".to_owned()
+        } else {
+            format!("{} problems", report.problems.len())
+        }
     ))
 }

@@ -27,9 +27,13 @@ use crate::output;
 /// made, with a root key; without, both must be there.
 pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<Parts, Failure> {
     if !create && !data.join("catalog").exists() {
-        return Err(Failure::failed(format!("{} is not a data directory", data.display())));
+        return Err(Failure::failed(format!(
+            "{} is not a data directory",
+            data.display()
+        )));
     }
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(data).map_err(|e| Failure::failed(format!("{}: {e}", data.display())))?);
+    let disk: Arc<dyn Disk> =
+        Arc::new(RealDisk::new(data).map_err(|e| Failure::failed(format!("{}: {e}", data.display())))?);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let fresh = !data.join("catalog").exists();
     let root = if create && fresh {
@@ -39,7 +43,13 @@ pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<
     }
     .map_err(|e| Failure::from(attestore_engine::OpenError::from(e)))?;
     let register = head_register.map(register_at).transpose()?;
-    Ok(Parts { disk, clock: Arc::new(SystemClock), entropy, root: Arc::new(root), register })
+    Ok(Parts {
+        disk,
+        clock: Arc::new(SystemClock),
+        entropy,
+        root: Arc::new(root),
+        register,
+    })
 }
 
 fn register_at(path: &Path) -> Result<RegisterAt, Failure> {
@@ -50,7 +60,10 @@ fn register_at(path: &Path) -> Result<RegisterAt, Failure> {
         _ => Path::new("."),
     };
     let disk = RealDisk::new(folder).map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
-    Ok(RegisterAt { disk: Arc::new(disk), path: name.into() })
+    Ok(RegisterAt {
+        disk: Arc::new(disk),
+        path: name.into(),
+    })
 }
 
 /// Prints what a check found, a line each: kind, file, offset, reason.
@@ -58,7 +71,12 @@ pub fn print_problems(problems: &[Problem]) -> Result<(), Failure> {
     for problem in problems {
         let kind = serde_json::to_value(problem.kind)?;
         let kind = kind.as_str().unwrap_or_default().to_uppercase();
-        output::line(format!("{kind} {} at {}: {}", problem.path.display(), problem.offset, problem.reason))?;
+        output::line(format!(
+            "{kind} {} at {}: {}",
+            problem.path.display(),
+            problem.offset,
+            problem.reason
+        ))?;
     }
     Ok(())
 }

@@ -27,7 +27,9 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
             url = format!("{url}&cursor={}", escape(cursor));
         }
         let mut page = client.get_json(&url)?;
-        let Value::Array(items) = page["items"].take() else { break };
+        let Value::Array(items) = page["items"].take() else {
+            break;
+        };
         left -= items.len().min(left);
         if args.output == Output::Ndjson {
             for record in &items {
@@ -49,7 +51,11 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
 }
 
 fn path(args: &SearchArgs) -> String {
-    let mut path = format!("/v1/tenants/{}/events?q={}", escape(&args.on.tenant), escape(&args.query));
+    let mut path = format!(
+        "/v1/tenants/{}/events?q={}",
+        escape(&args.on.tenant),
+        escape(&args.query)
+    );
     if let Some(from) = &args.from {
         path = format!("{path}&from={}", escape(from));
     }

@@ -50,7 +50,9 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let http = settings.http.settings();
         let router = attestore_http::router(engine.clone(), http.clone(), metrics);
-        attestore_http::serve(listener, router, &http, stop).await.map_err(Failure::from)
+        attestore_http::serve(listener, router, &http, stop)
+            .await
+            .map_err(Failure::from)
     });
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
@@ -63,9 +65,16 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
 }
 
 fn start_log(log: &Log) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|e| Failure::usage(format!("settings: log.level: {e}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if log.format == "json" { builder.json().try_init() } else { builder.try_init() };
+    let filter =
+        EnvFilter::try_new(&log.level).map_err(|e| Failure::usage(format!("settings: log.level: {e}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = if log.format == "json" {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
     started.map_err(|e| Failure::failed(e.to_string()))
 }
 
@@ -74,7 +83,12 @@ fn report(settings: &Settings, opened: &Opened) {
         tracing::info!(data = %settings.data.display(), "made a new data directory with a root key in keys/");
     } else {
         let found = &opened.recovered;
-        tracing::info!(frames = found.frames, records = found.records, tenants = found.tenants, "opened, log replayed");
+        tracing::info!(
+            frames = found.frames,
+            records = found.records,
+            tenants = found.tenants,
+            "opened, log replayed"
+        );
         if let Some(torn) = &found.torn {
             tracing::warn!(file = %torn.path.display(), offset = torn.offset, bytes = torn.bytes,
                 "cut an unfinished write at the end of the log; a copy is in quarantine/");
@@ -90,7 +104,9 @@ fn report(settings: &Settings, opened: &Opened) {
 
 /// Makes the first tenant and admin credential where there is no credential yet.
 fn first_credential(engine: &Engine, file: Option<&Path>) -> Result<Option<String>, Failure> {
-    let Some((_, secret)) = engine.first_credential()? else { return Ok(None) };
+    let Some((_, secret)) = engine.first_credential()? else {
+        return Ok(None);
+    };
     engine.create_tenant(FIRST_TENANT, &Principal::internal())?;
     match file {
         Some(path) => {

@@ -14,7 +14,9 @@ pub fn run(args: &TenantArgs) -> Result<(), Failure> {
         TenantAction::Create { name } => {
             output::json(&client.put_json(&format!("/v1/tenants/{}", escape(name)), &json!({}))?)
         }
-        TenantAction::Show { name } => output::json(&client.get_json(&format!("/v1/tenants/{}", escape(name)))?),
+        TenantAction::Show { name } => {
+            output::json(&client.get_json(&format!("/v1/tenants/{}", escape(name)))?)
+        }
         TenantAction::List { output } => list(&client, *output),
     }
 }
@@ -40,7 +42,13 @@ fn list(client: &Client, output: Output) -> Result<(), Failure> {
             tenants.iter().map(|t| {
                 let text = |key: &str| t[key].as_str().unwrap_or("").to_owned();
                 let appends = t["refuses_appends"].as_str().unwrap_or("accepted").to_owned();
-                [text("name"), t["size"].to_string(), text("created_at"), text("origin"), appends]
+                [
+                    text("name"),
+                    t["size"].to_string(),
+                    text("created_at"),
+                    text("origin"),
+                    appends,
+                ]
             }),
         ),
     }

@@ -42,7 +42,8 @@ fn proof(path: &Path, vkey: &str, output: Output) -> Result<(), Failure> {
 
 /// Re-hashes every record of a tenant from the disk.
 fn directory(data: &Path, args: &VerifyArgs) -> Result<(), Failure> {
-    let (engine, _) = Engine::create_or_open(parts(data, None, false)?, attestore_engine::Settings::default())?;
+    let (engine, _) =
+        Engine::create_or_open(parts(data, None, false)?, attestore_engine::Settings::default())?;
     let bar = bar();
     let started = Instant::now();
     let result = engine.verify(&args.on.tenant, &mut |done, all| {
@@ -57,15 +58,26 @@ fn directory(data: &Path, args: &VerifyArgs) -> Result<(), Failure> {
     match args.output {
         Output::Table => {
             super::print_problems(&report.problems)?;
-            output::line(format!("origin  {}\nsize    {}\nroot    {}", report.origin, report.size, report.root))?;
+            output::line(format!(
+                "origin  {}\nsize    {}\nroot    {}",
+                report.origin, report.size, report.root
+            ))?;
             output::line(format!(
                 "{} records re-hashed from disk against the signed checkpoint, {} personal groups opened, {} erased, {} nodes recomputed, {:.0} records per second",
-                report.records, report.groups_opened, report.groups_erased, report.nodes, rate(report.records, seconds)
+                report.records,
+                report.groups_opened,
+                report.groups_erased,
+                report.nodes,
+                rate(report.records, seconds)
             ))?;
         }
         Output::Json | Output::Ndjson => output::ndjson(&json!({"report": report, "seconds": seconds}))?,
     }
-    if report.is_sound() { Ok(()) } else { Err(Failure::damage("the log does not verify")) }
+    if report.is_sound() {
+        Ok(())
+    } else {
+        Err(Failure::damage("the log does not verify"))
+    }
 }
 
 /// Recomputes the tree from what a server hands out, and opens a sample of its records.
@@ -81,16 +93,36 @@ fn server(args: &VerifyArgs) -> Result<(), Failure> {
     }
     let bar = bar();
     let started = Instant::now();
-    let source = Remote { client: &client, prefix: prefix(&args.on) };
+    let source = Remote {
+        client: &client,
+        prefix: prefix(&args.on),
+    };
     let report = verifier.verify_with(&source, |done| bar.set_position(done));
     let (opened, unreadable) = sample(&client, &args.on, &vkey, report.entries, args.sample, &bar)?;
     bar.finish_and_clear();
-    print(&report, opened, &unreadable, started.elapsed().as_secs_f64(), args.output)?;
-    if report.is_sound() && unreadable.is_empty() { Ok(()) } else { Err(Failure::damage("the log does not verify")) }
+    print(
+        &report,
+        opened,
+        &unreadable,
+        started.elapsed().as_secs_f64(),
+        args.output,
+    )?;
+    if report.is_sound() && unreadable.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::damage("the log does not verify"))
+    }
 }
 
 /// Opens records spread evenly over the log; each must verify by itself.
-fn sample(client: &Client, on: &OnTenant, vkey: &str, size: u64, wanted: u64, bar: &ProgressBar) -> Result<(u64, Vec<String>), Failure> {
+fn sample(
+    client: &Client,
+    on: &OnTenant,
+    vkey: &str,
+    size: u64,
+    wanted: u64,
+    bar: &ProgressBar,
+) -> Result<(u64, Vec<String>), Failure> {
     let count = if wanted == 0 { size } else { wanted.min(size) };
     bar.set_length(size + count);
     let mut wrong = Vec::new();
@@ -99,7 +131,10 @@ fn sample(client: &Client, on: &OnTenant, vkey: &str, size: u64, wanted: u64, ba
         let text = client.get_text(&format!("/v1/tenants/{}/events/{seq}/proof", escape(&on.tenant)))?;
         match verify_tlog_proof(&text, vkey) {
             Ok(verified) if verified.index == seq => {}
-            Ok(verified) => wrong.push(format!("record {seq}: the proof is about record {}", verified.index)),
+            Ok(verified) => wrong.push(format!(
+                "record {seq}: the proof is about record {}",
+                verified.index
+            )),
             Err(error) => wrong.push(format!("record {seq}: {error}")),
         }
         bar.inc(1);
@@ -107,9 +142,17 @@ fn sample(client: &Client, on: &OnTenant, vkey: &str, size: u64, wanted: u64, ba
     Ok((count, wrong))
 }
 
-fn print(report: &LogReport, opened: u64, wrong: &[String], seconds: f64, output: Output) -> Result<(), Failure> {
+fn print(
+    report: &LogReport,
+    opened: u64,
+    wrong: &[String],
+    seconds: f64,
+    output: Output,
+) -> Result<(), Failure> {
     if output != Output::Table {
-        return output::ndjson(&json!({"report": report, "opened": opened, "wrong": wrong, "seconds": seconds}));
+        return output::ndjson(
+            &json!({"report": report, "opened": opened, "wrong": wrong, "seconds": seconds}),
+        );
     }
     for finding in &report.findings {
         output::line(format!("WRONG: {finding}"))?;
@@ -118,11 +161,16 @@ fn print(report: &LogReport, opened: u64, wrong: &[String], seconds: f64, output
         output::line(format!("WRONG: {text}"))?;
     }
     if let Some(head) = &report.head {
-        output::line(format!("origin  {}\nsize    {}\nroot    {}", head.origin, head.size, head.root))?;
+        output::line(format!(
+            "origin  {}\nsize    {}\nroot    {}",
+            head.origin, head.size, head.root
+        ))?;
     }
     output::line(format!(
         "entries {} hashed into the signed root, tiles {} compared, records {opened} opened, {:.0} entries per second",
-        report.entries, report.tiles, rate(report.entries, seconds)
+        report.entries,
+        report.tiles,
+        rate(report.entries, seconds)
     ))
 }
 
@@ -133,7 +181,9 @@ struct Remote<'a> {
 
 impl Remote<'_> {
     fn fetch(&self, path: &str) -> Result<Vec<u8>, SourceError> {
-        self.client.get(&format!("{}/{path}", self.prefix)).map_err(|e| SourceError::Failed(e.message))
+        self.client
+            .get(&format!("{}/{path}", self.prefix))
+            .map_err(|e| SourceError::Failed(e.message))
     }
 }
 

@@ -79,7 +79,10 @@ impl Default for Settings {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".into(), format: "text".into() }
+        Self {
+            level: "info".into(),
+            format: "text".into(),
+        }
     }
 }
 
@@ -117,7 +120,13 @@ impl Http {
 }
 
 /// Variables with our prefix that are not settings of the server.
-const NOT_SETTINGS: &[&str] = &["URL", "CREDENTIAL", "TENANT", "CONFIG", "BOOTSTRAP_CREDENTIAL_FILE"];
+const NOT_SETTINGS: &[&str] = &[
+    "URL",
+    "CREDENTIAL",
+    "TENANT",
+    "CONFIG",
+    "BOOTSTRAP_CREDENTIAL_FILE",
+];
 const PREFIX: &str = "ATTESTORE_";
 
 impl Settings {
@@ -136,9 +145,15 @@ impl Settings {
             .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?.to_owned(), value)))
             .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()))
             .collect();
-        let environment = Environment::default().separator("__").try_parsing(true).source(Some(variables));
-        let mut settings: Self =
-            builder.add_source(environment).build().and_then(Config::try_deserialize).map_err(usage)?;
+        let environment = Environment::default()
+            .separator("__")
+            .try_parsing(true)
+            .source(Some(variables));
+        let mut settings: Self = builder
+            .add_source(environment)
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(usage)?;
         if let Some(data) = &args.data {
             settings.data.clone_from(data);
         }

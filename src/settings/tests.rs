@@ -2,7 +2,9 @@ use super::*;
 
 #[test]
 fn printed_defaults_are_a_valid_settings_file() {
-    let text = Settings::default().to_toml().expect("every value has a TOML form");
+    let text = Settings::default()
+        .to_toml()
+        .expect("every value has a TOML form");
     let again: Settings = toml::from_str(&text).expect("what is printed can be read");
     assert_eq!(again.to_toml().expect("same"), text);
 }

@@ -6,13 +6,35 @@ use serde_json::json;
 
 use crate::harness::{Server, escape};
 
-const CANARIES: &[&str] = &["kanarienvogel-actor", "Zebrafinch Zilpzalp", "zilpzalp@example.com", "canary-target-4711", "canary-metadata-4712", "canary-payload-4713", "198.51.100.77", "canary-agent-4714", "canary-search-4715", "canary-tenant-4716"];
+const CANARIES: &[&str] = &[
+    "kanarienvogel-actor",
+    "Zebrafinch Zilpzalp",
+    "zilpzalp@example.com",
+    "canary-target-4711",
+    "canary-metadata-4712",
+    "canary-payload-4713",
+    "198.51.100.77",
+    "canary-agent-4714",
+    "canary-search-4715",
+    "canary-tenant-4716",
+];
 
 #[test]
 fn nothing_of_an_event_is_on_disk_or_in_the_output_in_clear() {
-    let mut server = Server::start_with(&[], &[("ATTESTORE_LOG__LEVEL", "trace"), ("ATTESTORE_ENGINE__FLUSH_AGE_MS", "300")]);
+    let mut server = Server::start_with(
+        &[],
+        &[
+            ("ATTESTORE_LOG__LEVEL", "trace"),
+            ("ATTESTORE_ENGINE__FLUSH_AGE_MS", "300"),
+        ],
+    );
     let client = server.client();
-    assert_eq!(client.request("PUT", "/v1/tenants/canary-tenant-4716", &[], &[]).status, 201);
+    assert_eq!(
+        client
+            .request("PUT", "/v1/tenants/canary-tenant-4716", &[], &[])
+            .status,
+        201
+    );
     let event = json!({
         "action": "bird.sing", "actor": {"type": "user", "id": CANARIES[0], "name": CANARIES[1], "email": CANARIES[2]},
         "targets": [{"type": "branch", "id": CANARIES[3]}], "context": {"ip": CANARIES[6], "user_agent": CANARIES[7]},
@@ -37,13 +59,19 @@ fn nothing_of_an_event_is_on_disk_or_in_the_output_in_clear() {
 
     // Positive control of the reader: it finds what is there.
     std::fs::write(server.home().join("data/control"), "xx canary-control xx").unwrap();
-    assert!(finds(&server.data(), b"canary-control"), "the search for canaries is blind");
+    assert!(
+        finds(&server.data(), b"canary-control"),
+        "the search for canaries is blind"
+    );
     std::fs::remove_file(server.home().join("data/control")).unwrap();
 
     let log = server.log_text();
     assert!(log.contains("serving"), "the log is empty");
     for canary in CANARIES.iter().chain(&["canary-key-4717"]) {
-        assert!(!finds(&server.data(), canary.as_bytes()), "{canary} is on disk in clear");
+        assert!(
+            !finds(&server.data(), canary.as_bytes()),
+            "{canary} is on disk in clear"
+        );
         assert!(!log.contains(canary), "{canary} is in the server's output");
     }
 }

@@ -11,10 +11,16 @@ fn a_generated_trail_is_appended_resumed_found_and_verified() {
 
     let first = server.cli_ok(&["append", file, "--mapping", "cloudtrail", "--output", "json"]);
     let first: serde_json::Value = serde_json::from_str(&first).unwrap();
-    assert_eq!((first["appended"].as_u64(), first["refused"].as_u64()), (Some(3000), Some(0)));
+    assert_eq!(
+        (first["appended"].as_u64(), first["refused"].as_u64()),
+        (Some(3000), Some(0))
+    );
     let again = server.cli_ok(&["append", file, "--mapping", "cloudtrail", "--output", "json"]);
     let again: serde_json::Value = serde_json::from_str(&again).unwrap();
-    assert_eq!((again["appended"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(3000)));
+    assert_eq!(
+        (again["appended"].as_u64(), again["duplicates"].as_u64()),
+        (Some(0), Some(3000))
+    );
 
     let denied = server.cli_ok(&["search", "outcome:denied", "--count"]);
     let jq = std::process::Command::new("jq")
@@ -38,18 +44,31 @@ fn a_generated_trail_is_appended_resumed_found_and_verified() {
 fn proof_files_verify_offline_and_fail_when_touched() {
     let server = Server::start();
     let client = server.client();
-    assert_eq!(client.post_json("/v1/tenants/default/events", &crate::harness::event(7)).status, 201);
+    assert_eq!(
+        client
+            .post_json("/v1/tenants/default/events", &crate::harness::event(7))
+            .status,
+        201
+    );
     let vkey = client.get("/v1/tenants/default/log/vkey").text();
     let proof = server.cli_ok(&["get", "0", "--proof"]);
     let path = server.home().join("record.tlog-proof");
     let verify = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        binary().args(["verify", "--vkey", vkey.trim(), "--proof"]).arg(&path).output().unwrap().status.code()
+        binary()
+            .args(["verify", "--vkey", vkey.trim(), "--proof"])
+            .arg(&path)
+            .output()
+            .unwrap()
+            .status
+            .code()
     };
     assert_eq!(verify(&proof), Some(0));
     let (mut refused, lines): (u32, Vec<&str>) = (0, proof.lines().collect());
     for (n, line) in lines.iter().enumerate() {
-        let Some(at) = line.char_indices().map(|(i, _)| i).nth(line.chars().count() / 2) else { continue };
+        let Some(at) = line.char_indices().map(|(i, _)| i).nth(line.chars().count() / 2) else {
+            continue;
+        };
         let old = line[at..].chars().next().unwrap();
         let new = if old == 'A' { 'B' } else { 'A' };
         let mut touched: Vec<String> = lines.iter().map(ToString::to_string).collect();
@@ -70,7 +89,11 @@ fn exit_codes_tell_what_happened() {
     assert_eq!(code(&["frobnicate"]), Some(2));
     let data = server.data();
     let data = data.to_str().unwrap();
-    assert_eq!(code(&["fsck", "--data", data]), Some(5), "a directory in use is told");
+    assert_eq!(
+        code(&["fsck", "--data", data]),
+        Some(5),
+        "a directory in use is told"
+    );
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(code(&["fsck", "--data", empty.path().to_str().unwrap()]), Some(1));
 }
@@ -92,5 +115,9 @@ fn a_lost_admin_credential_can_be_replaced_by_who_has_the_root_key() {
     let secret = std::fs::read_to_string(&file).unwrap();
     let client = crate::harness::Client::new(server.base(), secret.trim());
     let recorded = client.all("_system", "action:credential.bootstrap");
-    assert_eq!(recorded.len(), 2, "the first start and the replacement are both in the log: {recorded:?}");
+    assert_eq!(
+        recorded.len(),
+        2,
+        "the first start and the replacement are both in the log: {recorded:?}"
+    );
 }

@@ -15,13 +15,17 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// The binary under test.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attestore"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
 /// A number that the tier sets through the environment.
 pub fn scale(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+    std::env::var(name).ok().map_or(default, |v| {
+        v.parse().unwrap_or_else(|_| panic!("{name} is not a number"))
+    })
 }
 
 /// A data directory, the credential file beside it and, while it runs, the server.
@@ -47,7 +51,10 @@ impl Server {
     pub fn start_with(extra: &[&str], env: &[(&str, &str)]) -> Self {
         let mut server = Self::prepare(tempfile::tempdir().unwrap());
         server.extra = extra.iter().map(ToString::to_string).collect();
-        server.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        server.env = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         server.run();
         server
     }
@@ -55,7 +62,10 @@ impl Server {
     /// Starts a server whose data directory lies elsewhere.
     pub fn start_in(data: &Path, env: &[(&str, &str)]) -> Self {
         let mut server = Self::prepare(tempfile::tempdir().unwrap());
-        server.env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        server.env = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         server.data = Some(data.to_owned());
         server.run();
         server
@@ -64,19 +74,33 @@ impl Server {
     /// Takes a directory without starting anything.
     pub fn prepare(home: TempDir) -> Self {
         let log = home.path().join("stderr.log");
-        Self { home, child: None, base: String::new(), secret: String::new(), log, extra: Vec::new(), env: Vec::new(), data: None }
+        Self {
+            home,
+            child: None,
+            base: String::new(),
+            secret: String::new(),
+            log,
+            extra: Vec::new(),
+            env: Vec::new(),
+            data: None,
+        }
     }
 
     /// Starts the server and waits until it says where it listens. Returns how long that took.
     pub fn run(&mut self) -> Duration {
-        self.try_run().unwrap_or_else(|status| panic!("the server ended with {status}: {}", self.log_text()))
+        self.try_run()
+            .unwrap_or_else(|status| panic!("the server ended with {status}: {}", self.log_text()))
     }
 
     /// As [`Server::run`], but a server that ends instead is an `Err`.
     pub fn try_run(&mut self) -> Result<Duration, ExitStatus> {
         let started = Instant::now();
         let credential = self.home.path().join("credential");
-        let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .unwrap();
         let mut command = binary();
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -100,7 +124,12 @@ impl Server {
                 let _ = writeln!(log, "{line}");
                 let parsed: Value = serde_json::from_str(&line).unwrap_or_default();
                 if parsed["fields"]["message"] == "serving" {
-                    let _ = found.send(parsed["fields"]["address"].as_str().unwrap_or_default().to_owned());
+                    let _ = found.send(
+                        parsed["fields"]["address"]
+                            .as_str()
+                            .unwrap_or_default()
+                            .to_owned(),
+                    );
                 }
             }
         });
@@ -115,7 +144,11 @@ impl Server {
                 std::thread::sleep(Duration::from_millis(50));
                 return Err(status);
             }
-            assert!(started.elapsed() < START_MAX, "the server does not start: {}", self.log_text());
+            assert!(
+                started.elapsed() < START_MAX,
+                "the server does not start: {}",
+                self.log_text()
+            );
         }
     }
 
@@ -159,11 +192,17 @@ impl Server {
 
     /// SIGTERM and wait: drains and closes.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         let status = Command::new("kill").arg(child.id().to_string()).status().unwrap();
         assert!(status.success());
         let status = child.wait().unwrap();
-        assert!(status.success(), "the server ended with {status}: {}", self.log_text());
+        assert!(
+            status.success(),
+            "the server ended with {status}: {}",
+            self.log_text()
+        );
     }
 
     /// A client with the first credential.
@@ -174,14 +213,21 @@ impl Server {
     /// Runs a client command against this server.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = binary();
-        command.args(arguments).env("ATTESTORE_URL", &self.base).env("ATTESTORE_CREDENTIAL", &self.secret);
+        command
+            .args(arguments)
+            .env("ATTESTORE_URL", &self.base)
+            .env("ATTESTORE_CREDENTIAL", &self.secret);
         command.output().unwrap()
     }
 
     /// Runs a client command that must succeed and returns its standard output.
     pub fn cli_ok(&self, arguments: &[&str]) -> String {
         let output = self.cli(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 }
@@ -235,14 +281,25 @@ impl Client {
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
-        Self { agent, base: base.to_owned(), secret: secret.to_owned() }
+        Self {
+            agent,
+            base: base.to_owned(),
+            secret: secret.to_owned(),
+        }
     }
 
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        self.try_request(method, path, headers, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+        self.try_request(method, path, headers, body)
+            .unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
-    pub fn try_request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base));
@@ -262,7 +319,11 @@ impl Client {
         let headers = response.headers().clone();
         Ok(Answer {
             status: response.status().as_u16(),
-            content_type: headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("").to_owned(),
+            content_type: headers
+                .get("content-type")
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or("")
+                .to_owned(),
             body: bytes,
             headers,
         })
@@ -273,29 +334,47 @@ impl Client {
     }
 
     pub fn post_json(&self, path: &str, body: &Value) -> Answer {
-        self.request("POST", path, &[("content-type", "application/json")], &serde_json::to_vec(body).unwrap())
+        self.request(
+            "POST",
+            path,
+            &[("content-type", "application/json")],
+            &serde_json::to_vec(body).unwrap(),
+        )
     }
 
     pub fn post_ndjson(&self, path: &str, lines: &str) -> Answer {
-        self.request("POST", path, &[("content-type", "application/x-ndjson")], lines.as_bytes())
+        self.request(
+            "POST",
+            path,
+            &[("content-type", "application/x-ndjson")],
+            lines.as_bytes(),
+        )
     }
 
     /// Counts what a query matches, by reading every page.
     pub fn count(&self, tenant: &str, query: &str) -> u64 {
-        let answer = self.get(&format!("/v1/tenants/{tenant}/events?limit=1&count=true&q={}", escape(query)));
+        let answer = self.get(&format!(
+            "/v1/tenants/{tenant}/events?limit=1&count=true&q={}",
+            escape(query)
+        ));
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["count"].as_u64().unwrap()
     }
 
     /// All records that a query matches, oldest first.
     pub fn all(&self, tenant: &str, query: &str) -> Vec<Value> {
-        let base = format!("/v1/tenants/{tenant}/events?limit=1000&order=oldest&q={}", escape(query));
+        let base = format!(
+            "/v1/tenants/{tenant}/events?limit=1000&order=oldest&q={}",
+            escape(query)
+        );
         let (mut records, mut cursor) = (Vec::new(), String::new());
         loop {
             let answer = self.get(&format!("{base}{cursor}"));
             assert_eq!(answer.status, 200, "{}", answer.text());
             let mut page = answer.json();
-            let Value::Array(items) = page["items"].take() else { panic!("{page}") };
+            let Value::Array(items) = page["items"].take() else {
+                panic!("{page}")
+            };
             records.extend(items);
             match page["cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={}", escape(next)),
@@ -308,7 +387,13 @@ impl Client {
 /// Percent-encodes a query value.
 pub fn escape(text: &str) -> String {
     text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect()
 }
 

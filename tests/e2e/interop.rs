@@ -14,7 +14,13 @@ const LOG: &str = "/v1/tenants/default/log";
 
 /// A server with a log that needs several tiles, partly flushed, partly in the tail.
 fn filled() -> Server {
-    let server = Server::start_with(&[], &[("ATTESTORE_ENGINE__FLUSH_TAIL_BYTES", "200000"), ("ATTESTORE_ENGINE__FLUSH_AGE_MS", "500")]);
+    let server = Server::start_with(
+        &[],
+        &[
+            ("ATTESTORE_ENGINE__FLUSH_TAIL_BYTES", "200000"),
+            ("ATTESTORE_ENGINE__FLUSH_AGE_MS", "500"),
+        ],
+    );
     append(&server, 1, scale("ATTESTORE_EVENTS", 3000).min(20_000));
     server
 }
@@ -22,7 +28,16 @@ fn filled() -> Server {
 fn append(server: &Server, seed: u64, count: u64) {
     let file = server.home().join(format!("trail-{seed}.ndjson"));
     let file = file.to_str().unwrap();
-    server.cli_ok(&["bench", "generate", "-n", &count.to_string(), "--seed", &seed.to_string(), "-o", file]);
+    server.cli_ok(&[
+        "bench",
+        "generate",
+        "-n",
+        &count.to_string(),
+        "--seed",
+        &seed.to_string(),
+        "-o",
+        file,
+    ]);
     server.cli_ok(&["append", file, "--mapping", "cloudtrail"]);
 }
 
@@ -70,7 +85,9 @@ fn entry(client: &Client, seq: u64) -> Vec<u8> {
     let answer = client.get(&format!("/v1/tenants/default/events/{seq}"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let hex = answer.json()["entry"].as_str().unwrap().to_owned();
-    (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
+    (0..hex.len() / 2)
+        .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+        .collect()
 }
 
 #[test]
@@ -83,7 +100,10 @@ fn rust_crates_verify_inclusion_and_consistency_and_refuse_a_flipped_byte() {
     assert!(new.size() > old.size());
     let (size, root) = (new.size(), *new.hash());
 
-    let tiles = Tiles { client: &client, flip: Cell::new(false) };
+    let tiles = Tiles {
+        client: &client,
+        flip: Cell::new(false),
+    };
     let reader = theirs::TileHashReader::new(size, root, &tiles);
     for i in 0..20u64 {
         let seq = (i * 7919 + 13) % size;
@@ -98,7 +118,10 @@ fn rust_crates_verify_inclusion_and_consistency_and_refuse_a_flipped_byte() {
 
     tiles.flip.set(true);
     let reader = theirs::TileHashReader::new(size, root, &tiles);
-    assert!(theirs::prove_record(size, 5, &reader).is_err(), "a flipped byte in a tile went unnoticed");
+    assert!(
+        theirs::prove_record(size, 5, &reader).is_err(),
+        "a flipped byte in a tile went unnoticed"
+    );
 }
 
 #[test]
@@ -114,7 +137,10 @@ fn go_sumdb_verifies_the_log_and_refuses_a_flipped_byte() {
     let vkey = client.get(&format!("{LOG}/vkey")).text();
     let go = |arguments: &[&str]| {
         let output = Command::new("go")
-            .args(["run", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/go/main.go")])
+            .args([
+                "run",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/go/main.go"),
+            ])
             .args(arguments)
             .env("GO111MODULE", "off")
             .env("GOPATH", "/usr/share/gocode")
@@ -124,7 +150,11 @@ fn go_sumdb_verifies_the_log_and_refuses_a_flipped_byte() {
             .env("ATTESTORE_CREDENTIAL", server.secret())
             .output()
             .unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
         (output.status.code(), text)
     };
     let old = old.to_str().unwrap();

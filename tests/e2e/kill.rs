@@ -32,7 +32,9 @@ fn acknowledged_records_survive_kill_9() {
     let mut random = seed;
     let mut starts = Vec::new();
     for round in 0..rounds {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let run = Duration::from_millis(30 + (random >> 33) % 700);
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -49,34 +51,76 @@ fn acknowledged_records_survive_kill_9() {
         // Appends are accepted at once, and the newest acknowledged records are found.
         let first = client.post_json(EVENTS, &event(u64::MAX));
         assert_eq!(first.status, 201, "round {round}: {}", first.text());
-        let newest: Vec<_> = acknowledged.lock().unwrap().iter().rev().take(5).map(|(s, v)| (*s, v.clone())).collect();
+        let newest: Vec<_> = acknowledged
+            .lock()
+            .unwrap()
+            .iter()
+            .rev()
+            .take(5)
+            .map(|(s, v)| (*s, v.clone()))
+            .collect();
         for (seq, (id, request)) in newest {
             check(&client, seq, &id, &request);
-            assert_eq!(client.count("default", &format!("request_id:{request}")), 1, "round {round}, record {seq}");
+            assert_eq!(
+                client.count("default", &format!("request_id:{request}")),
+                1,
+                "round {round}, record {seq}"
+            );
         }
     }
     let acknowledged = acknowledged.into_inner().unwrap();
     let client = server.client();
     let records = client.all("default", "");
-    println!("{} records, {} acknowledged, slowest start {:?}", records.len(), acknowledged.len(), starts.iter().max());
-    assert!(acknowledged.len() as u64 > rounds, "too little was written to show anything");
+    println!(
+        "{} records, {} acknowledged, slowest start {:?}",
+        records.len(),
+        acknowledged.len(),
+        starts.iter().max()
+    );
+    assert!(
+        acknowledged.len() as u64 > rounds,
+        "too little was written to show anything"
+    );
     let mut requests = HashSet::new();
     for (at, record) in records.iter().enumerate() {
-        assert_eq!(record["seq"].as_u64(), Some(at as u64), "a gap or a wrong order at {at}");
+        assert_eq!(
+            record["seq"].as_u64(),
+            Some(at as u64),
+            "a gap or a wrong order at {at}"
+        );
         let request = record["event"]["context"]["request_id"].as_str().unwrap();
-        assert!(request == format!("req-{}", u64::MAX) || requests.insert(request.to_owned()), "{request} is there twice");
+        assert!(
+            request == format!("req-{}", u64::MAX) || requests.insert(request.to_owned()),
+            "{request} is there twice"
+        );
         if let Some((id, wanted)) = acknowledged.get(&(at as u64)) {
-            assert_eq!((record["id"].as_str(), request), (Some(id.as_str()), wanted.as_str()), "record {at} is another one");
+            assert_eq!(
+                (record["id"].as_str(), request),
+                (Some(id.as_str()), wanted.as_str()),
+                "record {at} is another one"
+            );
         }
     }
     let last = acknowledged.keys().next_back().unwrap();
-    assert!(*last < records.len() as u64, "record {last} was acknowledged and is gone");
+    assert!(
+        *last < records.len() as u64,
+        "record {last} was acknowledged and is gone"
+    );
     let verified = server.cli_ok(&["verify", "--sample", "200"]);
     println!("{verified}");
     server.stop();
     let data = server.data();
-    let out = crate::harness::binary().args(["fsck", "--data"]).arg(&data).output().unwrap();
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let out = crate::harness::binary()
+        .args(["fsck", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 /// Appends until the server is gone, one event or a batch at a time, and notes what was acknowledged.
@@ -90,9 +134,13 @@ fn write(
     while !stop.load(Ordering::Relaxed) {
         let count = if writer % 2 == 0 { 1 } else { 25 };
         let first = numbers.fetch_add(count, Ordering::Relaxed);
-        let lines: String = (first..first + count).map(|n| format!("{}\n", event(n))).collect();
+        let lines: String = (first..first + count)
+            .map(|n| format!("{}\n", event(n)))
+            .collect();
         let headers = [("content-type", "application/x-ndjson")];
-        let Ok(answer) = client.try_request("POST", EVENTS, &headers, lines.as_bytes()) else { continue };
+        let Ok(answer) = client.try_request("POST", EVENTS, &headers, lines.as_bytes()) else {
+            continue;
+        };
         if answer.status != 201 {
             assert_eq!(answer.status, 503, "{}", answer.text());
             continue;
@@ -110,8 +158,16 @@ fn write(
 
 fn check(client: &Client, seq: u64, id: &str, request: &str) {
     let answer = client.get(&format!("{EVENTS}/{seq}"));
-    assert_eq!(answer.status, 200, "record {seq} was acknowledged and is gone: {}", answer.text());
+    assert_eq!(
+        answer.status,
+        200,
+        "record {seq} was acknowledged and is gone: {}",
+        answer.text()
+    );
     let record = answer.json();
     assert_eq!(record["id"], id, "record {seq} is another one");
-    assert_eq!(record["event"]["context"]["request_id"], request, "record {seq} is another one");
+    assert_eq!(
+        record["event"]["context"]["request_id"], request,
+        "record {seq} is another one"
+    );
 }

@@ -2,7 +2,12 @@
 //!
 //! Every test starts its own server on a free port with its own data directory. Counts scale with the tier: see
 //! `scripts/test`.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod harness;
 

@@ -10,19 +10,32 @@ fn docs_openapi_json_is_what_the_server_serves() {
         std::fs::write(path, &served).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(committed == served, "docs/openapi.json is stale: run this test with ATTESTORE_UPDATE_OPENAPI=1");
+    assert!(
+        committed == served,
+        "docs/openapi.json is stale: run this test with ATTESTORE_UPDATE_OPENAPI=1"
+    );
 }
 
 #[test]
 fn every_route_documents_its_problems() {
     let api: serde_json::Value = Server::start().client().get("/openapi.json").json();
-    assert!(api["openapi"].as_str().unwrap().starts_with("3.1"), "{}", api["openapi"]);
+    assert!(
+        api["openapi"].as_str().unwrap().starts_with("3.1"),
+        "{}",
+        api["openapi"]
+    );
     let paths = api["paths"].as_object().unwrap();
     assert!(paths.len() >= 14, "{:?}", paths.keys());
     for (path, methods) in paths.iter().filter(|(p, _)| p.starts_with("/v1/")) {
         for (method, operation) in methods.as_object().unwrap() {
-            assert!(operation["responses"]["401"].is_object(), "{method} {path} does not say what a missing credential gets");
-            assert!(operation["security"].is_array(), "{method} {path} needs no credential?");
+            assert!(
+                operation["responses"]["401"].is_object(),
+                "{method} {path} does not say what a missing credential gets"
+            );
+            assert!(
+                operation["security"].is_array(),
+                "{method} {path} needs no credential?"
+            );
         }
     }
 }

@@ -23,7 +23,11 @@ fn printed_curl_lines_work_as_they_stand() {
         let line = lines.next().expect("the server prints three curl lines").unwrap();
         if line.trim_start().starts_with("curl ") {
             let output = Command::new("sh").args(["-c", line.trim()]).output().unwrap();
-            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                output.status.success(),
+                "{line}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             answers.push(String::from_utf8(output.stdout).unwrap());
         }
     }
@@ -35,5 +39,9 @@ fn printed_curl_lines_work_as_they_stand() {
     assert_eq!(appended["items"][0]["seq"], 0, "{appended}");
     let found: Value = serde_json::from_str(&answers[1]).unwrap();
     assert_eq!(found["items"][0]["event"]["actor"]["id"], "u_42", "{found}");
-    assert!(answers[2].starts_with("c2sp.org/tlog-proof@v1\n"), "{}", answers[2]);
+    assert!(
+        answers[2].starts_with("c2sp.org/tlog-proof@v1\n"),
+        "{}",
+        answers[2]
+    );
 }

@@ -36,7 +36,9 @@ fn usage(server: &Server) -> (u64, u64, u64) {
         let line = status.lines().find(|l| l.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
-    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", server.pid()))
+        .unwrap()
+        .count() as u64;
     (field("VmRSS:") * 1024, field("Threads:"), descriptors)
 }
 
@@ -65,29 +67,47 @@ fn many_tenants_with_an_event_each_stay_cheap() {
         println!("round {round}: {tenants} events in {appended:?}");
     }
     let (rss_busy, threads, descriptors) = usage(&server);
-    println!("{tenants} tenants made in {made:?}; with a tail each: {} MiB, {threads} threads, {descriptors} descriptors", rss_busy >> 20);
-    assert!(descriptors < 200, "{descriptors} descriptors for {tenants} tenants");
-    assert!(threads <= threads_before + 64, "{threads} threads for {tenants} tenants");
+    println!(
+        "{tenants} tenants made in {made:?}; with a tail each: {} MiB, {threads} threads, {descriptors} descriptors",
+        rss_busy >> 20
+    );
+    assert!(
+        descriptors < 200,
+        "{descriptors} descriptors for {tenants} tenants"
+    );
+    assert!(
+        threads <= threads_before + 64,
+        "{threads} threads for {tenants} tenants"
+    );
 
     // The tails age and are flushed; nothing waits in the log any more.
     let started = Instant::now();
     let tail = || metric(&server, "attestore_tail_records");
     while tail() > 0 {
-        assert!(started.elapsed() < Duration::from_secs(120), "the tails are not flushed: {}", tail());
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "the tails are not flushed: {}",
+            tail()
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
     let (rss_idle, _, descriptors) = usage(&server);
     let each = rss_idle.saturating_sub(rss_before) / tenants;
     println!(
         "flushed {:?} after the last append (tails age for 3 s): {} MiB, {each} bytes per tenant, {descriptors} descriptors, {} files",
-        started.elapsed(), rss_idle >> 20, files(&server.data())
+        started.elapsed(),
+        rss_idle >> 20,
+        files(&server.data())
     );
     // A process has costs of its own that only many tenants make small.
     if tenants >= 1000 {
         assert!(each <= IDLE_BYTES_MAX, "an idle tenant costs {each} bytes");
     }
     for n in [0, tenants / 2, tenants - 1] {
-        assert_eq!(server.client().count(&format!("t{n}"), "action:invoice.export"), 3);
+        assert_eq!(
+            server.client().count(&format!("t{n}"), "action:invoice.export"),
+            3
+        );
     }
     server.kill();
     let start = server.run();
@@ -97,6 +117,9 @@ fn many_tenants_with_an_event_each_stay_cheap() {
 
 fn metric(server: &Server, name: &str) -> u64 {
     let text = server.client().get("/metrics").text();
-    let line = text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    let line = text
+        .lines()
+        .find(|l| l.starts_with(name))
+        .unwrap_or_else(|| panic!("no {name} in {text}"));
     line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64
 }

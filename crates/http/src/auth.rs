@@ -29,7 +29,9 @@ impl Caller {
     /// # Errors
     /// As [`Caller::writer`].
     pub fn reader(self, tenant: &str) -> Result<Principal, Problem> {
-        self.0.check_read(tenant).map_err(|e| refusal(&e, "reader or investigator"))?;
+        self.0
+            .check_read(tenant)
+            .map_err(|e| refusal(&e, "reader or investigator"))?;
         Ok(self.0)
     }
 
@@ -47,7 +49,9 @@ impl Caller {
     /// # Errors
     /// 403 `forbidden`.
     pub fn instance_admin(self) -> Result<Principal, Problem> {
-        self.0.check_instance_admin().map_err(|e| refusal(&e, "admin, for the whole instance"))?;
+        self.0
+            .check_instance_admin()
+            .map_err(|e| refusal(&e, "admin, for the whole instance"))?;
         Ok(self.0)
     }
 
@@ -56,7 +60,11 @@ impl Caller {
     /// # Errors
     /// 404 `unknown_tenant` outside of the caller's scope.
     pub fn of_tenant(self, tenant: &str) -> Result<Principal, Problem> {
-        if self.0.may_touch(tenant) { Ok(self.0) } else { Err(Problem::tenant_not_found()) }
+        if self.0.may_touch(tenant) {
+            Ok(self.0)
+        } else {
+            Err(Problem::tenant_not_found())
+        }
     }
 }
 
@@ -78,7 +86,9 @@ impl FromRequestParts<App> for Caller {
 fn authenticate(parts: &Parts, engine: &Engine) -> Result<Caller, Problem> {
     let refuse = |detail| Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(|| refuse("send Authorization: Bearer <credential>"))?;
+    let value = values
+        .next()
+        .ok_or_else(|| refuse("send Authorization: Bearer <credential>"))?;
     if values.next().is_some() {
         return Err(refuse("more than one Authorization header"));
     }

@@ -19,5 +19,7 @@ pub use server::{App, Settings, nop_router, openapi_json, router, serve};
 /// Installs the recorder behind `GET /metrics`; `None` when the process already has one.
 #[must_use]
 pub fn install_metrics() -> Option<metrics_exporter_prometheus::PrometheusHandle> {
-    metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok()
+    metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .ok()
 }

@@ -11,7 +11,10 @@ use axum::response::Response;
 /// Counts a request and times it.
 pub async fn count(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
     let method = request.method().as_str().to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
@@ -30,8 +33,14 @@ pub fn gauges(status: &Status) {
     set("attestore_wal_files", status.wal_files);
     set("attestore_index_lag_records", status.index_lag_records);
     set("attestore_heads_waiting", status.heads_waiting);
-    set("attestore_rollback_detection", u64::from(status.rollback_detection));
-    set("attestore_ready", u64::from(!status.reasons.iter().any(|reason| reason.blocks)));
+    set(
+        "attestore_rollback_detection",
+        u64::from(status.rollback_detection),
+    );
+    set(
+        "attestore_ready",
+        u64::from(!status.reasons.iter().any(|reason| reason.blocks)),
+    );
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]

@@ -97,8 +97,13 @@ struct BearerScheme;
 
 impl utoipa::Modify for BearerScheme {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("a credential")).build();
-        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("a credential"))
+            .build();
+        api.components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }
 }
 
@@ -137,10 +142,18 @@ struct TileApi;
 /// Makes the router over an engine.
 #[must_use]
 pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
-    let app = App(Arc::new(Inner { engine, settings, metrics, openapi: Bytes::from(openapi_json()) }));
+    let app = App(Arc::new(Inner {
+        engine,
+        settings,
+        metrics,
+        openapi: Bytes::from(openapi_json()),
+    }));
     let (router, _) = described().split_for_parts();
     router
-        .route("/v1/tenants/{tenant}/log/tile/{*tile}", axum::routing::get(log::tile))
+        .route(
+            "/v1/tenants/{tenant}/log/tile/{*tile}",
+            axum::routing::get(log::tile),
+        )
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(problems_only))
@@ -151,15 +164,26 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
 /// A router with one route, `POST /nop`, which reads its body and answers nothing: the floor for load measurements.
 #[must_use]
 pub fn nop_router() -> Router {
-    Router::new().route("/nop", axum::routing::post(|_body: Bytes| async { StatusCode::CREATED }))
+    Router::new().route(
+        "/nop",
+        axum::routing::post(|_body: Bytes| async { StatusCode::CREATED }),
+    )
 }
 
 async fn unknown_route() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "route_not_found", "there is no such route; GET /openapi.json lists them")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "route_not_found",
+        "there is no such route; GET /openapi.json lists them",
+    )
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the route knows other methods")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the route knows other methods",
+    )
 }
 
 /// Turns refusals of the framework's own extractors into problem documents.
@@ -174,8 +198,14 @@ async fn problems_only(request: Request, next: Next) -> Response {
     if !(status.is_client_error() || status.is_server_error()) || is_ours {
         return response;
     }
-    let code = if status == StatusCode::BAD_REQUEST { "invalid_request" } else { "refused" };
-    let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    let code = if status == StatusCode::BAD_REQUEST {
+        "invalid_request"
+    } else {
+        "refused"
+    };
+    let body = axum::body::to_bytes(response.into_body(), 4096)
+        .await
+        .unwrap_or_default();
     let detail = String::from_utf8_lossy(&body).into_owned();
     Problem::new(status, code, detail).into_response()
 }
@@ -191,7 +221,10 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).max_headers(64).pipeline_flush(true);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_headers(64)
+        .pipeline_flush(true);
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);

@@ -23,7 +23,11 @@ pub struct Tree {
 
 impl From<&EngineTree> for Tree {
     fn from(tree: &EngineTree) -> Self {
-        Self { origin: tree.origin.clone(), size: tree.size, root: hex(tree.root.as_bytes()) }
+        Self {
+            origin: tree.origin.clone(),
+            size: tree.size,
+            root: hex(tree.root.as_bytes()),
+        }
     }
 }
 
@@ -65,7 +69,11 @@ pub fn problem(error: Error) -> Problem {
     match error {
         Error::UnknownTenant => Problem::tenant_not_found(),
         Error::Append(error) => append_problem(*error),
-        Error::Query { ref message, column, ref suggestion } => {
+        Error::Query {
+            ref message,
+            column,
+            ref suggestion,
+        } => {
             let mut problem = Problem::bad_request(error.code(), message);
             problem.column = column;
             problem.suggestion.clone_from(suggestion);
@@ -97,20 +105,36 @@ pub fn append_problem(error: AppendError) -> Problem {
 
 /// 422 for an atomic batch: what is wrong with which event.
 pub fn refused_batch(errors: Vec<(usize, ItemError)>) -> Problem {
-    let detail = format!("{} of the events cannot be accepted, so none was stored", errors.len());
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", detail)
-        .with_errors(errors.into_iter().map(|(index, error)| field_error(index, error)).collect())
+    let detail = format!(
+        "{} of the events cannot be accepted, so none was stored",
+        errors.len()
+    );
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", detail).with_errors(
+        errors
+            .into_iter()
+            .map(|(index, error)| field_error(index, error))
+            .collect(),
+    )
 }
 
 /// One event's fault on the wire.
 pub fn field_error(index: usize, error: ItemError) -> FieldError {
-    FieldError { index, path: error.path, code: error.code, message: error.message }
+    FieldError {
+        index,
+        path: error.path,
+        code: error.code,
+        message: error.message,
+    }
 }
 
 /// 500 for what should not happen; the cause goes to the server's own log.
 pub fn internal(error: impl std::fmt::Display) -> Problem {
     tracing::error!(%error, "internal error");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says more")
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the server failed; its log says more",
+    )
 }
 
 /// Runs blocking engine work away from the connection threads.
@@ -122,12 +146,17 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, Error> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(internal)?.map_err(problem)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(internal)?
+        .map_err(problem)
 }
 
 /// Milliseconds since the Unix epoch as RFC 3339, UTC.
 pub fn rfc3339_ms(ms: u64) -> String {
-    let timestamp = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let timestamp = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     timestamp.map_or_else(|| ms.to_string(), |t| format!("{t:.3}"))
 }
 
@@ -136,12 +165,19 @@ pub fn rfc3339_ms(ms: u64) -> String {
 /// # Errors
 /// 400 `invalid_time`.
 pub fn parse_time(name: &str, text: &str) -> Result<i64, Problem> {
-    let bad = || Problem::bad_request("invalid_time", format!("{name} must be an RFC 3339 time or a date"));
+    let bad = || {
+        Problem::bad_request(
+            "invalid_time",
+            format!("{name} must be an RFC 3339 time or a date"),
+        )
+    };
     let timestamp = match text.parse::<jiff::Timestamp>() {
         Ok(timestamp) => timestamp,
         Err(_) => {
             let date: jiff::civil::Date = text.parse().map_err(|_| bad())?;
-            date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?.timestamp()
+            date.to_zoned(jiff::tz::TimeZone::UTC)
+                .map_err(|_| bad())?
+                .timestamp()
         }
     };
     i64::try_from(timestamp.as_nanosecond()).map_err(|_| bad())
@@ -150,5 +186,9 @@ pub fn parse_time(name: &str, text: &str) -> Result<i64, Problem> {
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+    bytes
+        .iter()
+        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])
+        .map(char::from)
+        .collect()
 }

@@ -69,7 +69,10 @@ pub fn run(args: &BenchAppendArgs) -> Result<(), Failure> {
 
 fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
     let pool = Arc::new(pool(args.seed)?);
-    let mut settings = attestore_engine::Settings { indexing: !args.no_index, ..Default::default() };
+    let mut settings = attestore_engine::Settings {
+        indexing: !args.no_index,
+        ..Default::default()
+    };
     // Without an index nothing but durability is measured; with it, back-pressure is part of the answer.
     settings.wal_budget_bytes = settings.wal_budget_bytes.max(512 << 20);
     let (engine, _) = Engine::create_or_open(parts(&dir.join("data"), None, true)?, settings)?;
@@ -81,7 +84,11 @@ fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
     for mode in &args.mode {
         for &batch in &args.batch {
             for &clients in &args.clients {
-                let case = Case { clients, batch, duration: Duration::from_secs(args.seconds) };
+                let case = Case {
+                    clients,
+                    batch,
+                    duration: Duration::from_secs(args.seconds),
+                };
                 output::note(format!("{mode}: {clients} clients, {batch} events per append"));
                 rows.push(match mode.as_str() {
                     "in-process" => in_process(&engine, &by, &floor, &pool, &case)?,
@@ -104,8 +111,14 @@ struct Case {
 
 fn pool(seed: u64) -> Result<Vec<Bytes>, Failure> {
     let mut generator = Generator::new(&GenerateArgs {
-        count: 0, seed, shape: "native".into(), actors: 5000, addresses: 20_000,
-        start: "2026-01-01T00:00:00Z".into(), step_ms: 200, out: None,
+        count: 0,
+        seed,
+        shape: "native".into(),
+        actors: 5000,
+        addresses: 20_000,
+        start: "2026-01-01T00:00:00Z".into(),
+        step_ms: 200,
+        out: None,
     })?;
     Ok((0..POOL).map(|_| Bytes::from(generator.next_event())).collect())
 }
@@ -122,11 +135,22 @@ impl Usage {
     fn look(engine: &Engine) -> Result<Self, Failure> {
         let status = engine.status()?;
         let (wal_bytes, commits) = (status.wal_written_bytes, status.wal_frames);
-        Ok(Self { at: Instant::now(), cpu_us: files::process_cpu_us(), wal_bytes, commits })
+        Ok(Self {
+            at: Instant::now(),
+            cpu_us: files::process_cpu_us(),
+            wal_bytes,
+            commits,
+        })
     }
 }
 
-fn in_process(engine: &Engine, by: &Principal, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
+fn in_process(
+    engine: &Engine,
+    by: &Principal,
+    floor: &Floor,
+    pool: &Arc<Vec<Bytes>>,
+    case: &Case,
+) -> Result<Row, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let before = Usage::look(engine)?;
     let results: Vec<Result<Histogram<u64>, String>> = std::thread::scope(|scope| {
@@ -138,28 +162,49 @@ fn in_process(engine: &Engine, by: &Principal, floor: &Floor, pool: &Arc<Vec<Byt
             .collect();
         std::thread::sleep(case.duration);
         stop.store(true, Ordering::Relaxed);
-        appenders.into_iter().map(|a| a.join().unwrap_or_else(|_| Err("an appender panicked".into()))).collect()
+        appenders
+            .into_iter()
+            .map(|a| a.join().unwrap_or_else(|_| Err("an appender panicked".into())))
+            .collect()
     });
     let after = Usage::look(engine)?;
     let mut times = histogram();
     for result in results {
-        times.add(result.map_err(Failure::failed)?).map_err(|e| Failure::failed(e.to_string()))?;
+        times
+            .add(result.map_err(Failure::failed)?)
+            .map_err(|e| Failure::failed(e.to_string()))?;
     }
     row("in-process", case, &times, &before, &after, floor, None)
 }
 
 /// One closed loop: the next append starts when the last was acknowledged.
-fn appender(engine: &Engine, by: &Principal, pool: &[Bytes], batch: usize, client: usize, stop: &AtomicBool) -> Result<Histogram<u64>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+fn appender(
+    engine: &Engine,
+    by: &Principal,
+    pool: &[Bytes],
+    batch: usize,
+    client: usize,
+    stop: &AtomicBool,
+) -> Result<Histogram<u64>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|e| e.to_string())?;
     let mut times = histogram();
     let mut at = client * 61;
     runtime.block_on(async {
         while !stop.load(Ordering::Relaxed) {
-            let items = (0..batch).map(|i| Item { bytes: pool[(at + i) % pool.len()].clone(), fallback_key: None }).collect();
+            let items = (0..batch)
+                .map(|i| Item {
+                    bytes: pool[(at + i) % pool.len()].clone(),
+                    fallback_key: None,
+                })
+                .collect();
             at += batch;
             let started = Instant::now();
             match engine.append("bench", by, "native", items, Mode::Each).await {
-                Ok(appended) if appended.items.iter().all(Result::is_ok) => record(&mut times, started.elapsed()),
+                Ok(appended) if appended.items.iter().all(Result::is_ok) => {
+                    record(&mut times, started.elapsed())
+                }
                 Ok(_) => return Err("an event of the bench was refused".to_owned()),
                 Err(AppendError::Overloaded { retry_after_ms, .. }) => {
                     std::thread::sleep(Duration::from_millis(retry_after_ms.min(50)));
@@ -175,12 +220,16 @@ fn appender(engine: &Engine, by: &Principal, pool: &[Bytes], batch: usize, clien
 async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
     let (_, secret) = engine.create_credential(
         attestore_engine::credentials::CredentialSpec {
-            name: "bench".into(), roles: vec![attestore_engine::Role::Ingest], tenant: Some("bench".into()), expires_at_ms: None,
+            name: "bench".into(),
+            roles: vec![attestore_engine::Role::Ingest],
+            tenant: Some("bench".into()),
+            expires_at_ms: None,
         },
         &Principal::internal(),
     )?;
     let settings = attestore_http::Settings::default();
-    let router = attestore_http::router(engine.clone(), settings.clone(), None).merge(attestore_http::nop_router());
+    let router =
+        attestore_http::router(engine.clone(), settings.clone(), None).merge(attestore_http::nop_router());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -194,10 +243,26 @@ async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Cas
     let after = Usage::look(engine)?;
     let _ = stop.send(());
     server.await.map_err(|e| Failure::failed(e.to_string()))??;
-    row("http", case, &load.times, &before, &after, floor, Some(per_second(nop.times.len(), nop.elapsed)))
+    row(
+        "http",
+        case,
+        &load.times,
+        &before,
+        &after,
+        floor,
+        Some(per_second(nop.times.len(), nop.elapsed)),
+    )
 }
 
-fn row(mode: &str, case: &Case, times: &Histogram<u64>, before: &Usage, after: &Usage, floor: &Floor, nop: Option<f64>) -> Result<Row, Failure> {
+fn row(
+    mode: &str,
+    case: &Case,
+    times: &Histogram<u64>,
+    before: &Usage,
+    after: &Usage,
+    floor: &Floor,
+    nop: Option<f64>,
+) -> Result<Row, Failure> {
     if times.is_empty() {
         return Err(Failure::failed("no append was acknowledged in the time given"));
     }
@@ -244,11 +309,14 @@ impl Floor {
         }
         file.sync_data()?;
         drop(file);
-        Ok(Self { file: disk.open(name, FileMode::DirectSync)? })
+        Ok(Self {
+            file: disk.open(name, FileMode::DirectSync)?,
+        })
     }
 
     fn measure(&self, bytes: u64) -> Result<Histogram<u64>, Failure> {
-        let length = usize::try_from(bytes.min(FLOOR_FILE_BYTES)).map_err(|e| Failure::failed(e.to_string()))?;
+        let length =
+            usize::try_from(bytes.min(FLOOR_FILE_BYTES)).map_err(|e| Failure::failed(e.to_string()))?;
         let mut buffer = AlignedBuf::new();
         buffer.resize(length, 0x5a);
         let mut times = histogram();
@@ -293,7 +361,20 @@ fn ratio(a: u64, b: u64) -> f64 {
 
 fn print(rows: &[Row]) -> Result<(), Failure> {
     output::table(
-        ["MODE", "CLIENTS", "BATCH", "P50 us", "P99 us", "P99.9 us", "FLOOR p50/p99", "RATIO p50/p99", "EVENTS/s", "OF NOP", "CPU us/ev", "BYTES/ev"],
+        [
+            "MODE",
+            "CLIENTS",
+            "BATCH",
+            "P50 us",
+            "P99 us",
+            "P99.9 us",
+            "FLOOR p50/p99",
+            "RATIO p50/p99",
+            "EVENTS/s",
+            "OF NOP",
+            "CPU us/ev",
+            "BYTES/ev",
+        ],
         rows.iter().map(|r| {
             [
                 r.mode.clone(),
@@ -302,7 +383,10 @@ fn print(rows: &[Row]) -> Result<(), Failure> {
                 format!("{:.0}", r.p50_us),
                 format!("{:.0}", r.p99_us),
                 format!("{:.0}", r.p999_us),
-                format!("{:.0}/{:.0} ({} B)", r.floor_p50_us, r.floor_p99_us, r.floor_bytes),
+                format!(
+                    "{:.0}/{:.0} ({} B)",
+                    r.floor_p50_us, r.floor_p99_us, r.floor_bytes
+                ),
                 format!("{:.2}/{:.2}", r.ratio_p50, r.ratio_p99),
                 format!("{:.0}", r.events_per_s),
                 r.ratio_nop.map_or_else(String::new, |n| format!("{n:.2}")),

@@ -22,7 +22,11 @@ pub fn run(args: &GenerateArgs) -> Result<(), Failure> {
         None => Box::new(std::io::stdout().lock()),
     };
     let mut out = BufWriter::with_capacity(1 << 20, out);
-    let bar = if args.out.is_some() { ProgressBar::new(args.count) } else { ProgressBar::hidden() };
+    let bar = if args.out.is_some() {
+        ProgressBar::new(args.count)
+    } else {
+        ProgressBar::hidden()
+    };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta}") {
         bar.set_style(style);
     }
@@ -47,7 +51,12 @@ const CALLS: &[(&str, &str, bool, &str)] = &[
     ("s3", "PutObject", false, "AWS::S3::Object"),
     ("ec2", "DescribeInstances", true, ""),
     ("dynamodb", "GetItem", true, "AWS::DynamoDB::Table"),
-    ("secretsmanager", "GetSecretValue", true, "AWS::SecretsManager::Secret"),
+    (
+        "secretsmanager",
+        "GetSecretValue",
+        true,
+        "AWS::SecretsManager::Secret",
+    ),
     ("s3", "ListObjects", true, "AWS::S3::Bucket"),
     ("lambda", "Invoke", false, "AWS::Lambda::Function"),
     ("ec2", "RunInstances", false, "AWS::EC2::Instance"),
@@ -55,12 +64,23 @@ const CALLS: &[(&str, &str, bool, &str)] = &[
     ("s3", "DeleteObject", false, "AWS::S3::Object"),
     ("iam", "CreateAccessKey", false, "AWS::IAM::User"),
     ("s3", "GetBucketPolicy", true, "AWS::S3::Bucket"),
-    ("ec2", "AuthorizeSecurityGroupIngress", false, "AWS::EC2::SecurityGroup"),
+    (
+        "ec2",
+        "AuthorizeSecurityGroupIngress",
+        false,
+        "AWS::EC2::SecurityGroup",
+    ),
     ("iam", "AttachUserPolicy", false, "AWS::IAM::User"),
     ("signin", "ConsoleLogin", false, ""),
     ("cloudtrail", "StopLogging", false, "AWS::CloudTrail::Trail"),
 ];
-const REGIONS: &[&str] = &["eu-central-1", "us-east-1", "eu-west-1", "us-west-2", "ap-south-1"];
+const REGIONS: &[&str] = &[
+    "eu-central-1",
+    "us-east-1",
+    "eu-west-1",
+    "us-west-2",
+    "ap-south-1",
+];
 const AGENTS: &[&str] = &[
     "aws-cli/2.15.0 Python/3.11.6 Linux/6.1.0 exe/x86_64",
     "Boto3/1.34.0 md/Botocore#1.34.0 ua/2.0 os/linux#6.1",
@@ -68,8 +88,17 @@ const AGENTS: &[&str] = &[
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
     "APN/1.0 HashiCorp/1.0 Terraform/1.6.6",
 ];
-const SERVICES: &[&str] = &["config.amazonaws.com", "autoscaling.amazonaws.com", "lambda.amazonaws.com"];
-const ERRORS: &[&str] = &["AccessDenied", "ThrottlingException", "Client.UnauthorizedOperation", "NoSuchBucketPolicy"];
+const SERVICES: &[&str] = &[
+    "config.amazonaws.com",
+    "autoscaling.amazonaws.com",
+    "lambda.amazonaws.com",
+];
+const ERRORS: &[&str] = &[
+    "AccessDenied",
+    "ThrottlingException",
+    "Client.UnauthorizedOperation",
+    "NoSuchBucketPolicy",
+];
 
 /// An endless, seeded source of events.
 pub struct Generator {
@@ -93,8 +122,10 @@ impl Generator {
             "native" => true,
             _ => return Err(Failure::usage("--shape is cloudtrail or native")),
         };
-        let start: jiff::Timestamp =
-            args.start.parse().map_err(|_| Failure::usage("--start must be an RFC 3339 time"))?;
+        let start: jiff::Timestamp = args
+            .start
+            .parse()
+            .map_err(|_| Failure::usage("--start must be an RFC 3339 time"))?;
         Ok(Self {
             random: ChaCha8Rng::seed_from_u64(args.seed),
             actors: Zipf::new(args.actors.clamp(1, 1 << 24)),
@@ -111,11 +142,22 @@ impl Generator {
         let call = CALLS[usize::try_from(self.calls.draw(&mut self.random)).unwrap_or(0) % CALLS.len()];
         let actor = self.actors.draw(&mut self.random);
         let time = jiff::Timestamp::from_millisecond(self.time_ms).unwrap_or(jiff::Timestamp::MAX);
-        self.time_ms = self.time_ms.saturating_add(self.random.random_range(0..=self.step_ms.saturating_mul(2)));
-        if self.native { self.native(call, actor, time) } else { self.cloudtrail(call, actor, time) }
+        self.time_ms = self
+            .time_ms
+            .saturating_add(self.random.random_range(0..=self.step_ms.saturating_mul(2)));
+        if self.native {
+            self.native(call, actor, time)
+        } else {
+            self.cloudtrail(call, actor, time)
+        }
     }
 
-    fn cloudtrail(&mut self, (service, name, reads, resource): (&str, &str, bool, &str), actor: u64, time: jiff::Timestamp) -> String {
+    fn cloudtrail(
+        &mut self,
+        (service, name, reads, resource): (&str, &str, bool, &str),
+        actor: u64,
+        time: jiff::Timestamp,
+    ) -> String {
         let user = format!("user-{actor:05}");
         let account = format!("{:012}", 100_000_000_000 + actor % 7);
         let identity = match self.random.random_range(0..20) {
@@ -144,7 +186,10 @@ impl Generator {
             "tlsDetails": {"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256", "clientProvidedHostHeader": format!("{service}.amazonaws.com")},
         });
         if !resource.is_empty() {
-            let arn = format!("arn:aws:{service}:::{service}-{}", self.random.random_range(0..2000));
+            let arn = format!(
+                "arn:aws:{service}:::{service}-{}",
+                self.random.random_range(0..2000)
+            );
             event["resources"] = json!([{"accountId": account, "type": resource, "ARN": arn}]);
         }
         if self.random.random_range(0..10) == 0 {
@@ -154,8 +199,17 @@ impl Generator {
         event.to_string()
     }
 
-    fn native(&mut self, (service, name, reads, resource): (&str, &str, bool, &str), actor: u64, time: jiff::Timestamp) -> String {
-        let outcome = if self.random.random_range(0..10) == 0 { "denied" } else { "success" };
+    fn native(
+        &mut self,
+        (service, name, reads, resource): (&str, &str, bool, &str),
+        actor: u64,
+        time: jiff::Timestamp,
+    ) -> String {
+        let outcome = if self.random.random_range(0..10) == 0 {
+            "denied"
+        } else {
+            "success"
+        };
         let action = format!("{service}.{}", name.to_ascii_lowercase());
         json!({
             "occurred_at": time.to_string(), "action": action,
@@ -171,19 +225,30 @@ impl Generator {
 
     /// Most calls of an actor come from a few addresses.
     fn address(&mut self, actor: u64) -> String {
-        let n = (actor.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20).wrapping_add(self.random.random_range(0..3)) % self.addresses;
+        let n = (actor.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20)
+            .wrapping_add(self.random.random_range(0..3))
+            % self.addresses;
         format!("10.{}.{}.{}", (n >> 16) & 255, (n >> 8) & 255, n & 255)
     }
 
     fn uuid(&mut self) -> String {
         let n: u128 = u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
         let h = format!("{n:032x}");
-        format!("{}-{}-4{}-a{}-{}", &h[..8], &h[8..12], &h[13..16], &h[17..20], &h[20..])
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            &h[..8],
+            &h[8..12],
+            &h[13..16],
+            &h[17..20],
+            &h[20..]
+        )
     }
 
     fn token(&mut self, prefix: &str, digits: usize) -> String {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let tail: String = (0..digits).map(|_| char::from(LETTERS[self.random.random_range(0..LETTERS.len())])).collect();
+        let tail: String = (0..digits)
+            .map(|_| char::from(LETTERS[self.random.random_range(0..LETTERS.len())]))
+            .collect();
         format!("{prefix}{tail}")
     }
 }
@@ -201,7 +266,12 @@ impl Zipf {
     #[expect(clippy::cast_precision_loss, reason = "weights, not counts")]
     fn new(n: u64) -> Self {
         let mut sum = 0.0;
-        let cumulative = (1..=n).map(|rank| { sum += 1.0 / rank as f64; sum }).collect();
+        let cumulative = (1..=n)
+            .map(|rank| {
+                sum += 1.0 / rank as f64;
+                sum
+            })
+            .collect();
         Self { cumulative }
     }
 
@@ -218,8 +288,14 @@ mod tests {
 
     fn some(seed: u64, shape: &str) -> Vec<String> {
         let args = GenerateArgs {
-            count: 200, seed, shape: shape.into(), actors: 50, addresses: 100,
-            start: "2026-01-01T00:00:00Z".into(), step_ms: 200, out: None,
+            count: 200,
+            seed,
+            shape: shape.into(),
+            actors: 50,
+            addresses: 100,
+            start: "2026-01-01T00:00:00Z".into(),
+            step_ms: 200,
+            out: None,
         };
         let mut generator = Generator::new(&args).expect("good arguments");
         (0..200).map(|_| generator.next_event()).collect()

@@ -45,7 +45,10 @@ impl Target {
                 Bytes::from(request)
             })
             .collect();
-        Self { address, requests: Arc::new(requests) }
+        Self {
+            address,
+            requests: Arc::new(requests),
+        }
     }
 }
 
@@ -77,10 +80,18 @@ pub async fn run(target: &Target, clients: usize, duration: Duration) -> Result<
         let one = connection.await.map_err(|e| Failure::failed(e.to_string()))??;
         times.add(one).map_err(|e| Failure::failed(e.to_string()))?;
     }
-    Ok(Load { times, elapsed: started.elapsed() })
+    Ok(Load {
+        times,
+        elapsed: started.elapsed(),
+    })
 }
 
-async fn connection(address: SocketAddr, requests: &[Bytes], client: usize, stop: &AtomicBool) -> Result<Histogram<u64>, Failure> {
+async fn connection(
+    address: SocketAddr,
+    requests: &[Bytes],
+    client: usize,
+    stop: &AtomicBool,
+) -> Result<Histogram<u64>, Failure> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut times = histogram();
@@ -94,7 +105,12 @@ async fn connection(address: SocketAddr, requests: &[Bytes], client: usize, stop
         match answer(&mut stream, &mut buffer).await? {
             201 => record(&mut times, started.elapsed()),
             503 => tokio::time::sleep(Duration::from_millis(20)).await,
-            status => return Err(Failure::failed(format!("the server answered {status}: {}", String::from_utf8_lossy(&buffer)))),
+            status => {
+                return Err(Failure::failed(format!(
+                    "the server answered {status}: {}",
+                    String::from_utf8_lossy(&buffer)
+                )));
+            }
         }
     }
     Ok(times)
@@ -108,12 +124,24 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, Fai
         if stream.read_buf(buffer).await? == 0 {
             return Err(Failure::failed("the server closed the connection"));
         }
-        let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") else {
+            continue;
+        };
         let head = std::str::from_utf8(&buffer[..end]).map_err(|_| malformed())?;
-        let status = head.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(malformed)?;
+        let status = head
+            .get(9..12)
+            .and_then(|s| s.parse().ok())
+            .ok_or_else(malformed)?;
         let length: usize = head
             .lines()
-            .find_map(|l| l.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse().ok())
+            .find_map(|l| {
+                l.split_once(':')
+                    .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))?
+                    .1
+                    .trim()
+                    .parse()
+                    .ok()
+            })
             .ok_or_else(malformed)?;
         while buffer.len() < end + 4 + length {
             if stream.read_buf(buffer).await? == 0 {

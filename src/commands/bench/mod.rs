@@ -1,8 +1,8 @@
 //! `attestore bench`.
 
 mod append;
-mod load;
 pub mod generate;
+mod load;
 
 use crate::cli::{BenchAction, BenchArgs};
 use crate::failure::Failure;

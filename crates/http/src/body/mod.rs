@@ -57,7 +57,9 @@ impl Encoding {
             ))
         };
         let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
-        let Some(value) = values.next() else { return Ok(Self::Identity) };
+        let Some(value) = values.next() else {
+            return Ok(Self::Identity);
+        };
         if values.next().is_some() {
             return refuse("encodings cannot be stacked");
         }
@@ -77,20 +79,30 @@ impl Encoding {
 /// 413 `body_too_large`, 408 `body_timeout`, 415 `unsupported_encoding`, 400 `invalid_encoding` or `body_incomplete`.
 pub async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
     let encoding = Encoding::of(headers)?;
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|n| n > limits.wire_bytes_max as u64) {
         return Err(too_large("on the wire", limits.wire_bytes_max));
     }
-    let wire = tokio::time::timeout(limits.deadline, collect(body, limits.wire_bytes_max)).await.map_err(|_| {
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time")
-    })??;
+    let wire = tokio::time::timeout(limits.deadline, collect(body, limits.wire_bytes_max))
+        .await
+        .map_err(|_| {
+            Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                "the body did not arrive in time",
+            )
+        })??;
     let max = limits.decoded_bytes_max;
     match encoding {
         Encoding::Identity => Ok(wire),
         Encoding::Gzip => decode(flate2::read::MultiGzDecoder::new(&wire[..]), max),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(&wire[..]).map_err(|_| invalid_encoding())?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| invalid_encoding())?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(|_| invalid_encoding())?;
             decode(decoder, max)
         }
     }
@@ -100,7 +112,8 @@ async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Problem::bad_request("body_incomplete", "the body ended before its end"))?;
+        let frame =
+            frame.map_err(|_| Problem::bad_request("body_incomplete", "the body ended before its end"))?;
         let Ok(data) = frame.into_data() else { continue };
         let so_far = first.as_ref().map_or(0, Bytes::len).max(rest.len());
         if so_far + data.len() > max {
@@ -121,7 +134,10 @@ async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
 
 fn decode(reader: impl Read, max: usize) -> Result<Bytes, Problem> {
     let mut out = Vec::new();
-    let read = reader.take(max as u64 + 1).read_to_end(&mut out).map_err(|_| invalid_encoding())?;
+    let read = reader
+        .take(max as u64 + 1)
+        .read_to_end(&mut out)
+        .map_err(|_| invalid_encoding())?;
     if read > max {
         return Err(too_large("after decompression", max));
     }
@@ -129,11 +145,18 @@ fn decode(reader: impl Read, max: usize) -> Result<Bytes, Problem> {
 }
 
 fn invalid_encoding() -> Problem {
-    Problem::bad_request("invalid_encoding", "the body is not valid in its Content-Encoding")
+    Problem::bad_request(
+        "invalid_encoding",
+        "the body is not valid in its Content-Encoding",
+    )
 }
 
 fn too_large(what: &str, max: usize) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("the body exceeds {max} bytes {what}"))
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the body exceeds {max} bytes {what}"),
+    )
 }
 
 #[cfg(test)]

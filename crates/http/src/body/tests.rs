@@ -5,7 +5,11 @@ use axum::http::HeaderValue;
 use super::*;
 
 fn limits() -> Limits {
-    Limits { wire_bytes_max: 1 << 20, decoded_bytes_max: 1 << 16, ..Limits::default() }
+    Limits {
+        wire_bytes_max: 1 << 20,
+        decoded_bytes_max: 1 << 16,
+        ..Limits::default()
+    }
 }
 
 fn encoded(name: &'static str) -> HeaderMap {
@@ -23,10 +27,14 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn bodies_come_back_whole_in_every_encoding() {
     let text = b"{\"a\":1}".repeat(100);
-    for (name, wire) in
-        [("identity", text.clone()), ("gzip", gzip(&text)), ("zstd", zstd::encode_all(&text[..], 3).expect("zstd"))]
-    {
-        let got = read(&encoded(name), Body::from(wire), &limits()).await.expect("a good body");
+    for (name, wire) in [
+        ("identity", text.clone()),
+        ("gzip", gzip(&text)),
+        ("zstd", zstd::encode_all(&text[..], 3).expect("zstd")),
+    ] {
+        let got = read(&encoded(name), Body::from(wire), &limits())
+            .await
+            .expect("a good body");
         assert_eq!(got, text, "{name}");
     }
 }
@@ -34,9 +42,14 @@ async fn bodies_come_back_whole_in_every_encoding() {
 #[tokio::test]
 async fn bombs_are_refused_after_the_decoded_limit() {
     let zeros = vec![0u8; 50 << 20];
-    for (name, wire) in [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 3).expect("zstd"))] {
+    for (name, wire) in [
+        ("gzip", gzip(&zeros)),
+        ("zstd", zstd::encode_all(&zeros[..], 3).expect("zstd")),
+    ] {
         assert!(wire.len() < 1 << 20);
-        let problem = read(&encoded(name), Body::from(wire), &limits()).await.expect_err("a bomb");
+        let problem = read(&encoded(name), Body::from(wire), &limits())
+            .await
+            .expect_err("a bomb");
         assert_eq!((problem.status, problem.code), (413, "body_too_large"), "{name}");
     }
 }
@@ -44,18 +57,29 @@ async fn bombs_are_refused_after_the_decoded_limit() {
 #[tokio::test]
 async fn wire_limit_holds_with_and_without_a_declared_length() {
     let big = vec![b' '; (1 << 20) + 1];
-    let problem = read(&HeaderMap::new(), Body::from(big), &limits()).await.expect_err("too large");
+    let problem = read(&HeaderMap::new(), Body::from(big), &limits())
+        .await
+        .expect_err("too large");
     assert_eq!(problem.code, "body_too_large");
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("99999999"));
-    let problem = read(&headers, Body::empty(), &limits()).await.expect_err("declared too large");
+    let problem = read(&headers, Body::empty(), &limits())
+        .await
+        .expect_err("declared too large");
     assert_eq!(problem.code, "body_too_large");
 }
 
 #[tokio::test]
 async fn unknown_stacked_and_broken_encodings_are_told_apart() {
-    for (name, code) in [("br", "unsupported_encoding"), ("gzip, zstd", "unsupported_encoding"), ("gzip", "invalid_encoding"), ("zstd", "invalid_encoding")] {
-        let problem = read(&encoded(name), Body::from("nonsense"), &limits()).await.expect_err(name);
+    for (name, code) in [
+        ("br", "unsupported_encoding"),
+        ("gzip, zstd", "unsupported_encoding"),
+        ("gzip", "invalid_encoding"),
+        ("zstd", "invalid_encoding"),
+    ] {
+        let problem = read(&encoded(name), Body::from("nonsense"), &limits())
+            .await
+            .expect_err(name);
         assert_eq!(problem.code, code, "{name}");
     }
 }

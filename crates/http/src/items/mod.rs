@@ -28,7 +28,10 @@ enum Format {
 
 impl Format {
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let value = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("");
         let essence = value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/json" => Ok(Self::Json),
@@ -80,18 +83,35 @@ fn split_json(body: &Bytes) -> Result<Items, Problem> {
         return Err(Problem::bad_request("empty_batch", "the body holds no event"));
     }
     if trimmed.first() != Some(&b'[') {
-        return Ok(Items { items: vec![body.slice_ref(trimmed)], single: true });
+        return Ok(Items {
+            items: vec![body.slice_ref(trimmed)],
+            single: true,
+        });
     }
-    let text = std::str::from_utf8(trimmed)
-        .map_err(|e| Problem::bad_request("invalid_utf8", format!("invalid UTF-8 at byte {}", e.valid_up_to())))?;
+    let text = std::str::from_utf8(trimmed).map_err(|e| {
+        Problem::bad_request(
+            "invalid_utf8",
+            format!("invalid UTF-8 at byte {}", e.valid_up_to()),
+        )
+    })?;
     let raw: Vec<&RawValue> =
         serde_json::from_str(text).map_err(|e| Problem::bad_request("invalid_json", position(&e)))?;
-    Ok(Items { items: raw.into_iter().map(|r| body.slice_ref(r.get().as_bytes())).collect(), single: false })
+    Ok(Items {
+        items: raw
+            .into_iter()
+            .map(|r| body.slice_ref(r.get().as_bytes()))
+            .collect(),
+        single: false,
+    })
 }
 
 /// Where the text stops being JSON, without repeating any of it.
 fn position(error: &serde_json::Error) -> String {
-    format!("not valid JSON at line {}, column {}", error.line(), error.column())
+    format!(
+        "not valid JSON at line {}, column {}",
+        error.line(),
+        error.column()
+    )
 }
 
 /// The mapping preset that the request names, if any.
@@ -102,22 +122,38 @@ pub fn mapping(name: Option<&str>) -> Result<Option<&'static Mapping>, Problem> 
     let Some(name) = name else { return Ok(None) };
     PRESETS.get(name).map(Some).ok_or_else(|| {
         let names: Vec<_> = Mapping::builtin_names().collect();
-        Problem::bad_request("unknown_mapping", format!("no such mapping preset; there is: {}", names.join(", ")))
+        Problem::bad_request(
+            "unknown_mapping",
+            format!("no such mapping preset; there is: {}", names.join(", ")),
+        )
     })
 }
 
-static PRESETS: LazyLock<HashMap<&'static str, Mapping>> =
-    LazyLock::new(|| Mapping::builtin_names().filter_map(|name| Some((name, Mapping::builtin(name)?))).collect());
+static PRESETS: LazyLock<HashMap<&'static str, Mapping>> = LazyLock::new(|| {
+    Mapping::builtin_names()
+        .filter_map(|name| Some((name, Mapping::builtin(name)?)))
+        .collect()
+});
 
 /// The `Idempotency-Key` header of a request (draft-ietf-httpapi-idempotency-key-header-06), quoted or bare.
 ///
 /// # Errors
 /// 400 `invalid_idempotency_key` when it is empty or longer than an event's own key may be.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let bad = || Problem::bad_request("invalid_idempotency_key", "Idempotency-Key must be 1 to 100 visible ASCII characters");
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let bad = || {
+        Problem::bad_request(
+            "invalid_idempotency_key",
+            "Idempotency-Key must be 1 to 100 visible ASCII characters",
+        )
+    };
     let text = value.to_str().map_err(|_| bad())?.trim();
-    let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    let text = text
+        .strip_prefix('"')
+        .and_then(|t| t.strip_suffix('"'))
+        .unwrap_or(text);
     if text.is_empty() || text.len() > 100 || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(bad());
     }

@@ -10,15 +10,32 @@ fn typed(value: &'static str) -> HeaderMap {
 
 fn cut(kind: &'static str, body: &'static str) -> Result<(Vec<String>, bool), &'static str> {
     split(&typed(kind), &Bytes::from_static(body.as_bytes()), 3)
-        .map(|i| (i.items.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect(), i.single))
+        .map(|i| {
+            (
+                i.items
+                    .iter()
+                    .map(|b| String::from_utf8_lossy(b).into_owned())
+                    .collect(),
+                i.single,
+            )
+        })
         .map_err(|p| p.code)
 }
 
 #[test]
 fn objects_arrays_and_lines_are_cut_in_order() {
-    assert_eq!(cut("application/json", " {\"a\":1} "), Ok((vec!["{\"a\":1}".into()], true)));
-    assert_eq!(cut("application/json; charset=utf-8", "[ {\"a\":1},\n{\"b\":[1,2]} ]"), Ok((vec!["{\"a\":1}".into(), "{\"b\":[1,2]}".into()], false)));
-    assert_eq!(cut("application/x-ndjson", "{\"a\":1}\r\n\n{broken\n"), Ok((vec!["{\"a\":1}".into(), "{broken".into()], false)));
+    assert_eq!(
+        cut("application/json", " {\"a\":1} "),
+        Ok((vec!["{\"a\":1}".into()], true))
+    );
+    assert_eq!(
+        cut("application/json; charset=utf-8", "[ {\"a\":1},\n{\"b\":[1,2]} ]"),
+        Ok((vec!["{\"a\":1}".into(), "{\"b\":[1,2]}".into()], false))
+    );
+    assert_eq!(
+        cut("application/x-ndjson", "{\"a\":1}\r\n\n{broken\n"),
+        Ok((vec!["{\"a\":1}".into(), "{broken".into()], false))
+    );
 }
 
 #[test]
@@ -28,14 +45,26 @@ fn bodies_that_hold_no_events_are_refused_with_their_own_codes() {
     assert_eq!(cut("application/x-ndjson", "\n\n"), Err("empty_batch"));
     assert_eq!(cut("application/json", "[{\"a\":1}"), Err("invalid_json"));
     assert_eq!(cut("text/plain", "{}"), Err("unsupported_content_type"));
-    assert_eq!(cut("application/x-ndjson", "1\n2\n3\n4\n"), Err("too_many_events"));
+    assert_eq!(
+        cut("application/x-ndjson", "1\n2\n3\n4\n"),
+        Err("too_many_events")
+    );
 }
 
 #[test]
 fn idempotency_keys_come_quoted_or_bare() {
-    for (sent, want) in [("\"k-1\"", Some("k-1")), ("k-1", Some("k-1")), ("", None), ("a b", None)] {
+    for (sent, want) in [
+        ("\"k-1\"", Some("k-1")),
+        ("k-1", Some("k-1")),
+        ("", None),
+        ("a b", None),
+    ] {
         let mut headers = HeaderMap::new();
         headers.insert("idempotency-key", HeaderValue::from_static(sent));
-        assert_eq!(idempotency_key(&headers).ok().flatten().as_deref(), want, "{sent:?}");
+        assert_eq!(
+            idempotency_key(&headers).ok().flatten().as_deref(),
+            want,
+            "{sent:?}"
+        );
     }
 }

@@ -129,12 +129,19 @@ pub async fn append(
         };
         match native {
             Ok(bytes) => {
-                let fallback_key = request_key.as_ref().map(|k| if many { format!("{k}/{index}") } else { k.clone() });
+                let fallback_key = request_key
+                    .as_ref()
+                    .map(|k| if many { format!("{k}/{index}") } else { k.clone() });
                 batch.push(Item { bytes, fallback_key });
             }
             Err(error) => refused.push((
                 index,
-                ItemError { code: "invalid_mapping_input", path: error.path, message: error.message, status: 422 },
+                ItemError {
+                    code: "invalid_mapping_input",
+                    path: error.path,
+                    message: error.message,
+                    status: 422,
+                },
             )),
         }
     }
@@ -142,7 +149,11 @@ pub async fn append(
         return Err(wire::refused_batch(refused));
     }
     let protocol = query.mapping.as_deref().unwrap_or("native");
-    let appended = app.engine().append(&tenant, &principal, protocol, batch, mode).await.map_err(wire::append_problem)?;
+    let appended = app
+        .engine()
+        .append(&tenant, &principal, protocol, batch, mode)
+        .await
+        .map_err(wire::append_problem)?;
     answer(appended, refused, split.single)
 }
 
@@ -150,16 +161,15 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
     match headers.get("attestore-batch").map(HeaderValue::as_bytes) {
         None => Ok(Mode::Each),
         Some(value) if value.eq_ignore_ascii_case(b"atomic") => Ok(Mode::Atomic),
-        Some(_) => Err(Problem::bad_request("invalid_header", "Attestore-Batch knows only `atomic`")),
+        Some(_) => Err(Problem::bad_request(
+            "invalid_header",
+            "Attestore-Batch knows only `atomic`",
+        )),
     }
 }
 
 /// Puts the engine's results and the events that never reached it back into request order.
-fn answer(
-    appended: Appended,
-    refused: Vec<(usize, ItemError)>,
-    single: bool,
-) -> Result<Response, Problem> {
+fn answer(appended: Appended, refused: Vec<(usize, ItemError)>, single: bool) -> Result<Response, Problem> {
     let total = appended.items.len() + refused.len();
     let mut results: Vec<Option<Result<Receipt, ItemError>>> = (0..total).map(|_| None).collect();
     for (index, error) in refused {
@@ -174,10 +184,16 @@ fn answer(
     let results: Vec<_> = results.into_iter().flatten().collect();
     let failed = results.iter().any(Result::is_err);
     if failed && single {
-        let faults = results.into_iter().enumerate().filter_map(|(i, r)| Some((i, r.err()?))).collect();
+        let faults = results
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, r)| Some((i, r.err()?)))
+            .collect();
         return Err(refused_single(faults));
     }
-    let fresh = results.iter().any(|r| matches!(r, Ok(receipt) if !receipt.duplicate));
+    let fresh = results
+        .iter()
+        .any(|r| matches!(r, Ok(receipt) if !receipt.duplicate));
     let receipt = match results.first() {
         Some(Ok(receipt)) if single => Some(receipt_body(receipt)),
         _ => None,
@@ -191,7 +207,11 @@ fn answer(
                 status: if receipt.duplicate { 200 } else { 201 },
                 receipt: receipt_body(&receipt),
             },
-            Err(error) => ItemBody::Refused { index, status: error.status, error: wire::field_error(index, error) },
+            Err(error) => ItemBody::Refused {
+                index,
+                status: error.status,
+                error: wire::field_error(index, error),
+            },
         })
         .collect();
     let body = AppendBody {
@@ -201,9 +221,16 @@ fn answer(
         tree: Tree::from(&appended.tree),
         durability: "durable",
     };
-    let status = if failed || !fresh { StatusCode::OK } else { StatusCode::CREATED };
+    let status = if failed || !fresh {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
     let json = serde_json::to_vec(&body).map_err(wire::internal)?;
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     Ok((status, headers, json).into_response())
 }
 
@@ -218,8 +245,15 @@ fn receipt_body(receipt: &Receipt) -> ReceiptBody {
 }
 
 fn refused_single(mut faults: Vec<(usize, ItemError)>) -> Problem {
-    let Some((index, error)) = faults.pop() else { return wire::internal("a refusal without a fault") };
+    let Some((index, error)) = faults.pop() else {
+        return wire::internal("a refusal without a fault");
+    };
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let place = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
-    Problem::new(status, error.code, format!("{place}{}", error.message)).with_errors(vec![wire::field_error(index, error)])
+    let place = if error.path.is_empty() {
+        String::new()
+    } else {
+        format!("{}: ", error.path)
+    };
+    Problem::new(status, error.code, format!("{place}{}", error.message))
+        .with_errors(vec![wire::field_error(index, error)])
 }

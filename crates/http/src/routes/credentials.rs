@@ -1,7 +1,7 @@
 //! `/v1/tenants/{t}/credentials`: make, list and revoke the credentials of one tenant.
 
-use attestore_engine::{Error, Role};
 use attestore_engine::credentials::{CredentialInfo, CredentialSpec};
+use attestore_engine::{Error, Role};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -108,7 +108,9 @@ pub async fn create(
     let wanted: CredentialBodyIn =
         serde_json::from_slice(&bytes).map_err(|e| invalid(format!("the body is not a credential: {e}")))?;
     if wanted.roles.is_empty() {
-        return Err(invalid("roles: name at least one of admin, ingest, reader, investigator".into()));
+        return Err(invalid(
+            "roles: name at least one of admin, ingest, reader, investigator".into(),
+        ));
     }
     if wanted.name.chars().count() > 128 {
         return Err(invalid("name: at most 128 characters".into()));
@@ -116,7 +118,10 @@ pub async fn create(
     let roles = wanted
         .roles
         .iter()
-        .map(|name| Role::from_name(name).ok_or_else(|| invalid("roles: there are admin, ingest, reader, investigator".into())))
+        .map(|name| {
+            Role::from_name(name)
+                .ok_or_else(|| invalid("roles: there are admin, ingest, reader, investigator".into()))
+        })
         .collect::<Result<_, _>>()?;
     let expires_at_ms = match &wanted.expires_at {
         None => None,
@@ -125,11 +130,23 @@ pub async fn create(
             Some(u64::try_from(ns / 1_000_000).map_err(|_| invalid("expires_at: before 1970".into()))?)
         }
     };
-    let spec = CredentialSpec { name: wanted.name, roles, tenant: Some(tenant), expires_at_ms };
+    let spec = CredentialSpec {
+        name: wanted.name,
+        roles,
+        tenant: Some(tenant),
+        expires_at_ms,
+    };
     let engine = app.engine().clone();
     let (info, secret) = wire::blocking(move || engine.create_credential(spec, &principal)).await?;
-    let body = NewCredentialBody { credential: info.into(), secret: secret.expose().to_owned() };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)))
+    let body = NewCredentialBody {
+        credential: info.into(),
+        secret: secret.expose().to_owned(),
+    };
+    Ok((
+        StatusCode::CREATED,
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(body),
+    ))
 }
 
 /// List the credentials of a tenant, without secrets.
@@ -158,7 +175,10 @@ pub async fn list(
         Ok(all)
     })
     .await?;
-    Ok(Json(CredentialsBody { items: infos.into_iter().map(CredentialBody::from).collect(), cursor: None }))
+    Ok(Json(CredentialsBody {
+        items: infos.into_iter().map(CredentialBody::from).collect(),
+        cursor: None,
+    }))
 }
 
 /// Revoke a credential of a tenant; it is refused from the next request on.
@@ -183,10 +203,14 @@ pub async fn revoke(
     wire::blocking(move || {
         // A credential of another tenant is as unknown here as one that does not exist.
         let all = engine.list_credentials(&principal, None, usize::MAX)?;
-        if !all.iter().any(|c| c.id == credential && c.tenant.as_deref() == Some(&tenant)) {
+        if !all
+            .iter()
+            .any(|c| c.id == credential && c.tenant.as_deref() == Some(&tenant))
+        {
             return Err(Error::NotFound("credential"));
         }
         engine.revoke_credential(&credential, &principal)
-    }).await?;
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -76,17 +76,33 @@ pub async fn search(
     let principal = caller.reader(&tenant)?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::bad_request("invalid_limit", format!("limit must be 1 to {LIMIT_MAX}")));
+        return Err(Problem::bad_request(
+            "invalid_limit",
+            format!("limit must be 1 to {LIMIT_MAX}"),
+        ));
     }
     let order = match query.order.as_deref() {
         None | Some("newest" | "desc") => Order::Newest,
         Some("oldest" | "asc") => Order::Oldest,
-        Some(_) => return Err(Problem::bad_request("invalid_order", "order must be newest or oldest")),
+        Some(_) => {
+            return Err(Problem::bad_request(
+                "invalid_order",
+                "order must be newest or oldest",
+            ));
+        }
     };
     let request = SearchRequest {
         q: query.q.unwrap_or_default(),
-        from_ns: query.from.as_deref().map(|t| wire::parse_time("from", t)).transpose()?,
-        to_ns: query.to.as_deref().map(|t| wire::parse_time("to", t)).transpose()?,
+        from_ns: query
+            .from
+            .as_deref()
+            .map(|t| wire::parse_time("from", t))
+            .transpose()?,
+        to_ns: query
+            .to
+            .as_deref()
+            .map(|t| wire::parse_time("to", t))
+            .transpose()?,
         order,
         limit,
         cursor: query.cursor,
@@ -94,9 +110,25 @@ pub async fn search(
     };
     let engine = app.engine().clone();
     let page = wire::blocking(move || engine.search(&tenant, &principal, &request)).await?;
-    let items = page.items.into_iter().map(wire::record).collect::<Result<_, _>>()?;
-    let tree = wire::Tree { origin: page.tree.origin, size: page.tree.size, root: String::new() };
-    Ok((NO_STORE, Json(EventsBody { items, cursor: page.cursor, count: page.count, tree })))
+    let items = page
+        .items
+        .into_iter()
+        .map(wire::record)
+        .collect::<Result<_, _>>()?;
+    let tree = wire::Tree {
+        origin: page.tree.origin,
+        size: page.tree.size,
+        root: String::new(),
+    };
+    Ok((
+        NO_STORE,
+        Json(EventsBody {
+            items,
+            cursor: page.cursor,
+            count: page.count,
+            tree,
+        }),
+    ))
 }
 
 /// Get one record by seq or id.
@@ -146,7 +178,11 @@ pub async fn proof(
     let which = which(&record)?;
     let engine = app.engine().clone();
     let text = wire::blocking(move || engine.proof(&tenant, &principal, which)).await?;
-    Ok((NO_STORE, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+    Ok((
+        NO_STORE,
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        text,
+    ))
 }
 
 /// A path segment of digits is a seq, everything else must be a record id.

@@ -96,7 +96,11 @@ pub async fn tile(
     })
     .await?;
     // What a full tile holds never changes; it still belongs to one caller.
-    let cache = if full { "private, max-age=31536000, immutable" } else { "no-store" };
+    let cache = if full {
+        "private, max-age=31536000, immutable"
+    } else {
+        "no-store"
+    };
     Ok(([OCTETS, (header::CACHE_CONTROL, cache)], bytes).into_response())
 }
 
@@ -148,7 +152,12 @@ pub async fn consistency(
             None => engine.tenant(&tenant)?.size,
         };
         engine.consistency(&tenant, query.from, to)
-    }).await?;
+    })
+    .await?;
     let hashes = proof.hashes.iter().map(|h| wire::hex(h.as_bytes())).collect();
-    Ok(Json(ConsistencyBody { from: proof.from, to: proof.to, proof: hashes }))
+    Ok(Json(ConsistencyBody {
+        from: proof.from,
+        to: proof.to,
+        proof: hashes,
+    }))
 }

@@ -39,10 +39,27 @@ pub async fn readyz(State(app): State<App>) -> Response {
         Err(problem) => return problem.into_response(),
     };
     let (blocking, warnings): (Vec<_>, Vec<_>) = status.reasons.into_iter().partition(|reason| reason.blocks);
-    let text = |reasons: Vec<Reason>| reasons.into_iter().map(|r| format!("{}: {}", r.code, r.message)).collect();
+    let text = |reasons: Vec<Reason>| {
+        reasons
+            .into_iter()
+            .map(|r| format!("{}: {}", r.code, r.message))
+            .collect()
+    };
     let ready = blocking.is_empty();
-    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(ReadyBody { ready, reasons: text(blocking), warnings: text(warnings) })).into_response()
+    let code = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        code,
+        Json(ReadyBody {
+            ready,
+            reasons: text(blocking),
+            warnings: text(warnings),
+        }),
+    )
+        .into_response()
 }
 
 /// Metrics in the Prometheus text format; no tenant, actor or event value is ever a label.
@@ -54,7 +71,11 @@ pub async fn show_metrics(State(app): State<App>) -> Response {
         Err(problem) => return problem.into_response(),
     }
     let text = app.metrics().map(|handle| handle.render()).unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response()
 }
 
 /// This description.

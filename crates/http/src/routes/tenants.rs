@@ -86,7 +86,11 @@ pub async fn put(
     }
     let engine = app.engine().clone();
     let (info, created) = wire::blocking(move || engine.create_tenant(&tenant, &principal)).await?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok((status, Json(TenantBody::from(info))))
 }
 
@@ -148,7 +152,10 @@ pub async fn list(
 ) -> Result<Json<TenantsBody>, Problem> {
     let limit = query.limit.unwrap_or(LIMIT_MAX);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::bad_request("invalid_limit", format!("limit must be 1 to {LIMIT_MAX}")));
+        return Err(Problem::bad_request(
+            "invalid_limit",
+            format!("limit must be 1 to {LIMIT_MAX}"),
+        ));
     }
     let engine = app.engine().clone();
     let own = caller.0.tenant.clone();
@@ -157,6 +164,13 @@ pub async fn list(
         None => engine.tenants(query.cursor.as_deref(), limit),
     })
     .await?;
-    let cursor = if infos.len() == limit { infos.last().map(|t| t.name.clone()) } else { None };
-    Ok(Json(TenantsBody { items: infos.into_iter().map(TenantBody::from).collect(), cursor }))
+    let cursor = if infos.len() == limit {
+        infos.last().map(|t| t.name.clone())
+    } else {
+        None
+    };
+    Ok(Json(TenantsBody {
+        items: infos.into_iter().map(TenantBody::from).collect(),
+        cursor,
+    }))
 }
