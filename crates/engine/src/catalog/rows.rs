@@ -69,6 +69,9 @@ pub struct TenantRow {
     pub directory_slot: u64,
     /// Next free slot of its current bucket of subject keys, and how many slots are left in it.
     pub bucket: (u64, u32),
+    /// First slot of its current bucket of lookup keys, and which of its 64 slots are free: bit n for slot first + n. They
+    /// are taken at random, so that their order does not tell which belongs to which subject.
+    pub lookup_bucket: (u64, u64),
     /// What is personal.
     pub privacy: PrivacyPolicy,
     /// Number of the next salt generation.

@@ -12,12 +12,11 @@ pub(crate) const PAGES: TableDefinition<u64, &[u8]> = TableDefinition::new("page
 pub(crate) const TENANTS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("tenants");
 /// Tenant name to tenant id.
 pub(crate) const TENANT_NAMES: TableDefinition<&str, &[u8; 16]> = TableDefinition::new("tenant_names");
-/// (tenant id, blind) to handle ‖ slot u64 LE.
-pub(crate) const DIRECTORY: TableDefinition<(&[u8; 16], &[u8; 32]), &[u8; 24]> =
+/// (tenant id, blind) to [`super::directory::DirectoryRow`].
+pub(crate) const DIRECTORY: TableDefinition<(&[u8; 16], &[u8; 32]), &[u8]> =
     TableDefinition::new("directory");
-/// (tenant id, handle) to slot u64 LE ‖ blind.
-pub(crate) const HANDLES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8; 40]> =
-    TableDefinition::new("handles");
+/// (tenant id, handle) to [`super::directory::HandleRow`].
+pub(crate) const HANDLES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("handles");
 /// (tenant id, set, generation, type) to [`crate::catalog::FileRow`]. JSON.
 pub(crate) const FILES: TableDefinition<(&[u8; 16], u64, u32, u8), &[u8]> = TableDefinition::new("files");
 /// Number of an `l0` file to how many parts in it are live.

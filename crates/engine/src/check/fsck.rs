@@ -229,7 +229,10 @@ impl Fsck<'_> {
         {
             let (number, row) = row.map_err(storage)?;
             let _: WalRow = json(row.value())?;
-            named.insert(attestore_wal::file_path(number.value()));
+            let path = attestore_wal::file_path(number.value());
+            // Made ready for the committer, or being made ready when the process ended; the next start removes it.
+            named.insert(path.with_extension("new"));
+            named.insert(path);
         }
         let tenants = tenants(&txn)?;
         self.report.counts.tenants = tenants.len() as u64;

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use attestore_keys::{NewKey, Slot};
+use attestore_keys::{Entropy, Key, NewKey, Slot, random_array};
+use attestore_record::TenantId;
 
 use super::build::Sealed;
 use super::cut::Cut;
+use crate::catalog::directory::{DirectoryRow, HandleRow, HandleState};
 use crate::catalog::{FileType, TenantRow, Update, WalPosition, hex, storage, tables};
 use crate::instance::Inner;
-use crate::tenant::{FileSet, Subject, View, subject_context};
+use crate::tenant::{FileSet, Subject, View, lookup_context, subject_context};
 use crate::{Error, Result};
 
 /// A tenant's part of a round: its files are durable.
@@ -36,7 +38,7 @@ pub(super) fn commit(inner: &Inner, round: &[Flushed], l0: Option<(u64, u64)>) -
     let (numbers, gone) = inner.catalog.update::<_, Error>(|update| {
         let mut gone = Vec::new();
         for flushed in round {
-            tenant(update, flushed)?;
+            tenant(inner, update, flushed)?;
             gone.extend(replace(update, flushed)?);
         }
         if let Some((number, parts)) = l0 {
@@ -82,27 +84,33 @@ fn low(inner: &Inner, round: &[Flushed], current: u64) -> u64 {
     low
 }
 
-fn tenant(update: &mut Update<'_>, flushed: &Flushed) -> Result<()> {
+fn tenant(inner: &Inner, update: &mut Update<'_>, flushed: &Flushed) -> Result<()> {
     let cut = &flushed.cut;
     let id = &cut.tenant.id;
     let mut row: TenantRow = update.tenant(id)?.ok_or(Error::UnknownTenant)?;
-    let slots = subject_slots(update, &mut row, cut.subjects.len());
+    let places = places(&*inner.entropy, update, &mut row, &cut.subjects);
     let tenant_key = &cut.tenant.keys.tenant;
     let mut keys: Vec<NewKey<'_>> = Vec::new();
     for sealed in flushed.sets.iter().flatten() {
         keys.push(sealed.new_key(&cut.tenant));
         update.put_file(id, &sealed.row)?;
     }
-    for (subject, slot) in cut.subjects.iter().zip(&slots) {
+    for place in &places {
         keys.push(NewKey {
-            slot: *slot,
-            context: subject_context(id, &subject.handle),
+            slot: place.slot,
+            context: subject_context(id, &place.subject.handle),
             wrap: Some(tenant_key),
-            value: &subject.key,
+            value: &place.subject.key,
+        });
+        keys.push(NewKey {
+            slot: place.lookup_slot,
+            context: lookup_context(id, &place.subject.blind),
+            wrap: Some(tenant_key),
+            value: &place.lookup_key,
         });
     }
     update.put_keys(&keys)?;
-    directory_rows(update, cut, &slots)?;
+    directory_rows(&*inner.entropy, update, id, &places)?;
     row.salt_generation = row.salt_generation.max(cut.next_generation);
     row.next_set = cut.next_set + flushed.sets.len() as u64;
     row.flushed = cut.seqs.end;
@@ -112,35 +120,75 @@ fn tenant(update: &mut Update<'_>, flushed: &Flushed) -> Result<()> {
     update.put_tenant(id, &row)
 }
 
+/// Where the keys of a new subject go.
+struct Place<'a> {
+    subject: &'a Subject,
+    slot: Slot,
+    lookup_slot: Slot,
+    lookup_key: Key,
+}
+
 /// Takes slots from the tenant's buckets: pages that hold no other tenant's keys.
-fn subject_slots(update: &mut Update<'_>, row: &mut TenantRow, count: usize) -> Vec<Slot> {
-    let mut slots = Vec::with_capacity(count);
-    for _ in 0..count {
+fn places<'a>(
+    entropy: &dyn Entropy,
+    update: &mut Update<'_>,
+    row: &mut TenantRow,
+    subjects: &'a [Arc<Subject>],
+) -> Vec<Place<'a>> {
+    let mut places = Vec::with_capacity(subjects.len());
+    for subject in subjects {
         if row.bucket.1 == 0 {
             row.bucket = (update.reserve_bucket().0, BUCKET_SLOTS);
         }
-        slots.push(Slot(row.bucket.0));
+        let slot = Slot(row.bucket.0);
         row.bucket.0 += 1;
         row.bucket.1 -= 1;
+        let (first, free) = &mut row.lookup_bucket;
+        if *free == 0 {
+            (*first, *free) = (update.reserve_bucket().0, u64::MAX);
+        }
+        let bit = any_bit(*free, u64::from_le_bytes(random_array(entropy)));
+        *free &= !(1 << bit);
+        places.push(Place {
+            subject,
+            slot,
+            lookup_slot: Slot(*first + u64::from(bit)),
+            lookup_key: Key::random(entropy),
+        });
     }
-    slots
+    places
 }
 
-fn directory_rows(update: &mut Update<'_>, cut: &Cut, slots: &[Slot]) -> Result<()> {
-    let id = cut.tenant.id.as_bytes();
+/// One of the bits that are set in `free`, which is not 0.
+fn any_bit(mut free: u64, random: u64) -> u32 {
+    for _ in 0..random % u64::from(free.count_ones().max(1)) {
+        free &= free - 1;
+    }
+    free.trailing_zeros()
+}
+
+fn directory_rows(
+    entropy: &dyn Entropy,
+    update: &mut Update<'_>,
+    tenant: &TenantId,
+    places: &[Place<'_>],
+) -> Result<()> {
     let mut directory = update.txn().open_table(tables::DIRECTORY).map_err(storage)?;
     let mut handles = update.txn().open_table(tables::HANDLES).map_err(storage)?;
-    for (subject, slot) in cut.subjects.iter().zip(slots) {
-        let Subject { handle, blind, .. } = &**subject;
-        let mut by_blind = [0; 24];
-        by_blind[..16].copy_from_slice(handle.as_bytes());
-        by_blind[16..].copy_from_slice(&slot.0.to_le_bytes());
-        let mut by_handle = [0; 40];
-        by_handle[..8].copy_from_slice(&slot.0.to_le_bytes());
-        by_handle[8..].copy_from_slice(blind);
-        directory.insert((id, blind), &by_blind).map_err(storage)?;
+    let id = tenant.as_bytes();
+    for place in places {
+        let Subject { handle, blind, .. } = place.subject;
+        let lookup = (place.lookup_slot, &place.lookup_key);
+        let by_blind = DirectoryRow::seal(lookup, tenant, blind, handle, place.slot, entropy);
+        let by_handle = HandleRow {
+            state: HandleState::Live,
+            slot: place.slot,
+        };
+        directory
+            .insert((id, blind), by_blind.to_bytes().as_slice())
+            .map_err(storage)?;
         handles
-            .insert((id, handle.as_bytes()), &by_handle)
+            .insert((id, handle.as_bytes()), by_handle.to_bytes().as_slice())
             .map_err(storage)?;
     }
     Ok(())

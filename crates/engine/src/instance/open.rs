@@ -65,6 +65,11 @@ impl Engine {
         let mut warnings = Vec::new();
         let (register, rollback_detection) = open_register(&parts, &system, nonce, &row, &mut warnings)?;
         drop(system);
+        warnings.extend(clock_warning(
+            parts.clock.now_ms(),
+            row.newest_time_ms,
+            settings.future_tolerance_ms,
+        ));
         attestore_wal::remove_unfinished(&*disk)?;
         let capacity_bytes = row.capacity_bytes.max(free_bytes);
         let inner = Arc::new(Inner {
@@ -237,6 +242,25 @@ fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), 
     Ok((Arc::new(catalog), true))
 }
 
+/// Compares the clock with the newest time that a commit trusted. How long nobody was here is not known, so a clock that is
+/// ahead cannot be told from a long pause: only a very long one is mentioned.
+fn clock_warning(now_ms: u64, newest_ms: u64, tolerance_ms: u64) -> Option<String> {
+    let (behind_ms, ahead_ms) = (newest_ms.saturating_sub(now_ms), now_ms.saturating_sub(newest_ms));
+    if behind_ms > tolerance_ms {
+        Some(format!(
+            "the clock is {} s behind the newest record: times of receipt stand still until it has caught up",
+            behind_ms / 1000
+        ))
+    } else if ahead_ms > PAUSE_MS_MAX {
+        Some(format!(
+            "the newest record is {} days old: check the clock if this instance was not stopped for so long",
+            ahead_ms / DAY_MS
+        ))
+    } else {
+        None
+    }
+}
+
 fn system_tenant(
     parts: &Parts,
     catalog: &Arc<Catalog>,
@@ -321,5 +345,24 @@ fn raise_priority() {
     }
 }
 
+const DAY_MS: u64 = 24 * 3_600_000;
+/// A pause between two starts that is longer is mentioned.
+const PAUSE_MS_MAX: u64 = 30 * DAY_MS;
 const LOCK: &str = "attestore.lock";
 const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::{DAY_MS, clock_warning};
+
+    #[test]
+    fn a_clock_that_cannot_be_right_is_mentioned() {
+        let newest = 1_795_000_000_000;
+        let said = |now_ms| clock_warning(now_ms, newest, 300_000).unwrap_or_default();
+        for quiet in [newest - 300_000, newest, newest + 30 * DAY_MS] {
+            assert_eq!(said(quiet), "");
+        }
+        assert!(said(newest - 301_000).contains("301 s behind"));
+        assert!(said(newest + 31 * DAY_MS).contains("31 days old"));
+    }
+}

@@ -107,6 +107,7 @@ pub(crate) fn new_tenant(
         signing_slot: signing_slot.0,
         directory_slot: directory_slot.0,
         bucket: (0, 0),
+        lookup_bucket: (0, 0),
         privacy: PrivacyPolicy::default(),
         salt_generation: 0,
         next_set: 0,

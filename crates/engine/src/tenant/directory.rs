@@ -2,7 +2,10 @@
 //!
 //! A subject is looked up by its blind, a keyed hash, so that the directory's rows name nobody. A new subject gets a
 //! handle and a key at once, in memory; the first section of the WAL that uses it carries both; the next flush hangs
-//! the key into the tree and writes the rows. Until then it must not leave memory.
+//! the key and a lookup key into the tree and writes the rows ([`crate::catalog::directory`]). Until then it must not
+//! leave memory.
+//!
+//! Of somebody who was erased, the handle's row says so. A row or a key that is just not there is damage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -14,6 +17,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 
 use super::Tenant;
+use crate::catalog::directory::{DirectoryRow, HandleRow, HandleState};
 use crate::catalog::{storage, tables};
 use crate::{Error, Result};
 
@@ -24,7 +28,7 @@ pub struct Subject {
     /// Keyed hash of its type and id.
     pub blind: [u8; 32],
     /// Its key.
-    pub key: Key,
+    pub key: Arc<Key>,
     state: AtomicU8,
 }
 
@@ -45,7 +49,7 @@ impl Subject {
         Arc::new(Self {
             handle,
             blind,
-            key,
+            key: Arc::new(key),
             state: AtomicU8::new(state as u8),
         })
     }
@@ -63,7 +67,7 @@ impl Subject {
 pub(crate) struct Directory {
     fresh: Mutex<Fresh>,
     by_blind: Cache<[u8; 32], Arc<Subject>>,
-    by_handle: Cache<Handle, Arc<Subject>>,
+    by_handle: Cache<Handle, Arc<Key>>,
 }
 
 /// Subjects that are not in the catalog yet.
@@ -114,15 +118,17 @@ impl Directory {
         Ok(subject)
     }
 
-    /// Takes up a subject that a section of the WAL carried.
-    pub(crate) fn recover(&self, handle: Handle, blind: [u8; 32], key: Key) -> Arc<Subject> {
-        let mut fresh = self.fresh.lock();
-        if let Some(known) = fresh.by_handle.get(&handle) {
-            return Arc::clone(known);
+    /// Takes up a subject that a section of the WAL carried, unless the catalog knows its handle: then a flush took it over,
+    /// and somebody may have been erased since.
+    pub(crate) fn recover(&self, tenant: &Tenant, handle: Handle, blind: [u8; 32], key: Key) -> Result<()> {
+        if handle_row(tenant, &handle)?.is_some() {
+            return Ok(());
         }
-        let subject = Subject::new(handle, blind, key, SubjectState::Logged);
-        fresh.insert(&subject);
-        subject
+        let mut fresh = self.fresh.lock();
+        if !fresh.by_handle.contains_key(&handle) {
+            fresh.insert(&Subject::new(handle, blind, key, SubjectState::Logged));
+        }
+        Ok(())
     }
 
     /// The subjects that are in the WAL and not in the catalog.
@@ -149,88 +155,102 @@ impl Directory {
         }
     }
 
-    /// The key of a set of subjects; `None` when one of their keys was destroyed. `handles` ascend.
+    /// The key of a set of subjects; `None` when one of them was erased. `handles` ascend.
     pub(crate) fn set_key(&self, tenant: &Tenant, handles: &[Handle]) -> Result<Option<Key>> {
-        let mut subjects = Vec::with_capacity(handles.len());
+        let mut keys = Vec::with_capacity(handles.len());
         for handle in handles {
             match self.by_handle(tenant, handle)? {
-                Some(subject) => subjects.push(subject),
+                Some(key) => keys.push(key),
                 None => return Ok(None),
             }
         }
-        Ok(Some(set_key_of(&subjects)))
+        Ok(Some(combined(keys.iter().map(|key| &**key))))
     }
 
-    fn by_handle(&self, tenant: &Tenant, handle: &Handle) -> Result<Option<Arc<Subject>>> {
+    fn by_handle(&self, tenant: &Tenant, handle: &Handle) -> Result<Option<Arc<Key>>> {
         if let Some(found) = self.by_handle.get(handle) {
             return Ok(Some(found));
         }
         if let Some(found) = self.fresh.lock().by_handle.get(handle) {
-            return Ok(Some(Arc::clone(found)));
+            return Ok(Some(Arc::clone(&found.key)));
         }
-        let row = {
-            let table = tenant
-                .catalog
-                .read()?
-                .open_table(tables::HANDLES)
-                .map_err(storage)?;
-            table
-                .get((tenant.id.as_bytes(), handle.as_bytes()))
-                .map_err(storage)?
-                .map(|row| *row.value())
-        };
-        let Some(row) = row else { return Ok(None) };
-        let (slot, blind) = row.split_first_chunk::<8>().expect("40 bytes hold 8");
-        let blind: [u8; 32] = blind.try_into().expect("40 - 8 = 32 bytes");
-        self.take(tenant, *handle, blind, Slot(u64::from_le_bytes(*slot)))
+        for _ in 0..LOOKS {
+            let row = handle_row(tenant, handle)?;
+            let row = row.ok_or_else(|| damage(tenant, format!("handle {handle} has no row")))?;
+            if row.state == HandleState::Destroyed {
+                return Ok(None);
+            }
+            if let Some(key) = key(tenant, row.slot, &subject_context(&tenant.id, handle))? {
+                let key = Arc::new(key);
+                self.by_handle.insert(*handle, Arc::clone(&key));
+                return Ok(Some(key));
+            }
+        }
+        Err(damage(
+            tenant,
+            format!("handle {handle} is live and its key is gone"),
+        ))
     }
 
     fn load(&self, tenant: &Tenant, blind: &[u8; 32]) -> Result<Option<Arc<Subject>>> {
-        let row = {
-            let table = tenant
-                .catalog
-                .read()?
-                .open_table(tables::DIRECTORY)
-                .map_err(storage)?;
-            table
-                .get((tenant.id.as_bytes(), blind))
-                .map_err(storage)?
-                .map(|row| *row.value())
-        };
-        let Some(row) = row else { return Ok(None) };
-        let (handle, slot) = row.split_first_chunk::<16>().expect("24 bytes hold 16");
-        let slot: [u8; 8] = slot.try_into().expect("24 - 16 = 8 bytes");
-        self.take(
-            tenant,
-            Handle::from_bytes(*handle),
-            *blind,
-            Slot(u64::from_le_bytes(slot)),
-        )
-    }
-
-    fn take(
-        &self,
-        tenant: &Tenant,
-        handle: Handle,
-        blind: [u8; 32],
-        slot: Slot,
-    ) -> Result<Option<Arc<Subject>>> {
-        let context = subject_context(&tenant.id, &handle);
-        match tenant.catalog.key(slot, &context, Some(&tenant.keys.tenant)) {
-            Ok(key) => {
-                let subject = Subject::new(handle, blind, key, SubjectState::Stored);
+        for _ in 0..LOOKS {
+            let Some(row) = directory_row(tenant, blind)? else {
+                return Ok(None);
+            };
+            let Some(lookup) = key(tenant, row.lookup, &lookup_context(&tenant.id, blind))? else {
+                continue;
+            };
+            let opened = row.open(&lookup, &tenant.id, blind);
+            let (handle, slot) =
+                opened.ok_or_else(|| damage(tenant, "a row of the directory does not open".into()))?;
+            if let Some(key) = key(tenant, slot, &subject_context(&tenant.id, &handle))? {
+                let subject = Subject::new(handle, *blind, key, SubjectState::Stored);
                 self.cache(&subject);
-                Ok(Some(subject))
+                return Ok(Some(subject));
             }
-            Err(attestore_keys::Error::Destroyed { .. }) => Ok(None),
-            Err(error) => Err(Error::from(error)),
         }
+        Err(damage(tenant, "a key of a row of the directory is gone".into()))
     }
 
     fn cache(&self, subject: &Arc<Subject>) {
         self.by_blind.insert(subject.blind, Arc::clone(subject));
-        self.by_handle.insert(subject.handle, Arc::clone(subject));
+        self.by_handle.insert(subject.handle, Arc::clone(&subject.key));
     }
+}
+
+/// A key under the tenant's; `None` when the slot is empty.
+fn key(tenant: &Tenant, slot: Slot, context: &SlotContext) -> Result<Option<Key>> {
+    match tenant.catalog.key(slot, context, Some(&tenant.keys.tenant)) {
+        Ok(key) => Ok(Some(key)),
+        Err(attestore_keys::Error::Destroyed { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn handle_row(tenant: &Tenant, handle: &Handle) -> Result<Option<HandleRow>> {
+    let txn = tenant.catalog.read()?;
+    let table = txn.open_table(tables::HANDLES).map_err(storage)?;
+    let row = table
+        .get((tenant.id.as_bytes(), handle.as_bytes()))
+        .map_err(storage)?;
+    let parse = |bytes: &[u8]| {
+        HandleRow::parse(bytes).ok_or_else(|| damage(tenant, format!("row of handle {handle}")))
+    };
+    row.map(|row| parse(row.value())).transpose()
+}
+
+fn directory_row(tenant: &Tenant, blind: &[u8; 32]) -> Result<Option<DirectoryRow>> {
+    let txn = tenant.catalog.read()?;
+    let table = txn.open_table(tables::DIRECTORY).map_err(storage)?;
+    let row = table.get((tenant.id.as_bytes(), blind)).map_err(storage)?;
+    let parse = |bytes: &[u8]| {
+        DirectoryRow::parse(bytes).ok_or_else(|| damage(tenant, "row of the directory".into()))
+    };
+    row.map(|row| parse(row.value())).transpose()
+}
+
+fn damage(tenant: &Tenant, what: String) -> Error {
+    Error::damage("catalog", 0, format!("tenant {}: {what}", tenant.id))
 }
 
 impl Fresh {
@@ -242,16 +262,30 @@ impl Fresh {
 
 /// The key of a set of subjects, which ascend by handle.
 pub(crate) fn set_key_of(subjects: &[Arc<Subject>]) -> Key {
-    let keys: Vec<_> = subjects.iter().map(|subject| subject.key.expose()).collect();
+    combined(subjects.iter().map(|subject| &*subject.key))
+}
+
+fn combined<'a>(keys: impl Iterator<Item = &'a Key>) -> Key {
+    let keys: Vec<_> = keys.map(Key::expose).collect();
     Key::from_bytes(commitment::set_key(&keys))
 }
 
-/// What a subject's key is bound to in the tree of keys.
+/// What a subject's own key is bound to in the tree of keys.
 pub(crate) fn subject_context(tenant: &TenantId, handle: &Handle) -> SlotContext {
     SlotContext {
         kind: SlotKind::Subject,
         tenant: *tenant.as_bytes(),
         owner: *handle.as_bytes(),
+    }
+}
+
+/// What a subject's lookup key is bound to: the first half of its blind.
+pub(crate) fn lookup_context(tenant: &TenantId, blind: &[u8; 32]) -> SlotContext {
+    let (owner, _) = blind.split_first_chunk::<16>().expect("32 bytes hold 16");
+    SlotContext {
+        kind: SlotKind::Directory,
+        tenant: *tenant.as_bytes(),
+        owner: *owner,
     }
 }
 
@@ -270,3 +304,8 @@ fn blind(directory: &Key, subject: &SubjectRef) -> [u8; 32] {
 }
 
 const CACHED: usize = 1024;
+/// A row may go between reading it and taking its key: then it is read once more.
+const LOOKS: usize = 2;
+
+#[cfg(test)]
+mod tests;

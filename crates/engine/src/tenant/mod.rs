@@ -22,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 pub use create::TenantInfo;
 pub(crate) use create::{check_name, new_tenant};
 pub use directory::Subject;
-pub(crate) use directory::{Directory, SubjectState, set_key_of, subject_context};
+pub(crate) use directory::{Directory, SubjectState, lookup_context, set_key_of, subject_context};
 pub use keys::{Generation, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};
 pub(crate) use registry::Registry;

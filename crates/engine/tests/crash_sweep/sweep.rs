@@ -1,5 +1,8 @@
 //! Every operation of the canonical workload, in four ways each.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use attestore_disk::sim::{Fault, SimDisk};
 
 use crate::model::Model;
@@ -20,6 +23,36 @@ fn the_canonical_workload_runs_and_survives_a_restart() {
     drop(engine);
     let (engine, opened) = world.open(&disk).unwrap();
     assert!(!opened.created && opened.recovered.torn.is_none());
+    model.check(&engine);
+}
+
+/// The sweep is worth what the workload reaches.
+#[test]
+fn the_canonical_workload_switches_wal_files_and_writes_and_rewrites_parts() {
+    let (world, disk, mut model) = (World::new(SEED), SimDisk::new(SEED), Model::default());
+    let (engine, _) = world.open(&disk).unwrap();
+    let files = |extension: &str| -> BTreeSet<PathBuf> {
+        let paths = disk.paths().into_iter();
+        paths
+            .filter(|path| path.extension().is_some_and(|found| found == extension))
+            .collect()
+    };
+    let (mut logs, mut parts) = (files("wal"), BTreeSet::new());
+    assert_eq!(logs.len(), 1);
+    for step in canonical() {
+        assert_eq!(run(&world, &engine, &mut model, &[step]), 1);
+        logs.extend(files("wal"));
+        parts.extend(files("l0"));
+    }
+    assert!(logs.len() > 1, "one WAL file was enough: {logs:?}");
+    assert!(!parts.is_empty(), "no tail was small enough for a part");
+    // A file of parts goes when every part of it was put into a segment of its own.
+    let left = files("l0");
+    assert!(
+        parts.iter().any(|path| !left.contains(path)),
+        "no part was rewritten: {parts:?}"
+    );
+    assert!(!files("seg").is_empty() && !files("sub").is_empty());
     model.check(&engine);
 }
 
