@@ -250,7 +250,6 @@ pub struct Answer {
     pub status: u16,
     pub content_type: String,
     pub body: Vec<u8>,
-    pub headers: ureq::http::HeaderMap,
 }
 
 impl Answer {
@@ -316,7 +315,7 @@ impl Client {
         };
         let mut bytes = Vec::new();
         response.body_mut().as_reader().read_to_end(&mut bytes)?;
-        let headers = response.headers().clone();
+        let headers = response.headers();
         Ok(Answer {
             status: response.status().as_u16(),
             content_type: headers
@@ -325,7 +324,6 @@ impl Client {
                 .unwrap_or("")
                 .to_owned(),
             body: bytes,
-            headers,
         })
     }
 

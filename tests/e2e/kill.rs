@@ -132,7 +132,7 @@ fn write(
     stop: &AtomicBool,
 ) {
     while !stop.load(Ordering::Relaxed) {
-        let count = if writer % 2 == 0 { 1 } else { 25 };
+        let count = if writer.is_multiple_of(2) { 1 } else { 25 };
         let first = numbers.fetch_add(count, Ordering::Relaxed);
         let lines: String = (first..first + count)
             .map(|n| format!("{}\n", event(n)))

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use attestore_engine::Engine;
 use axum::Router;
-use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -140,7 +139,6 @@ pub fn openapi_json() -> String {
 struct TileApi;
 
 /// Makes the router over an engine.
-#[must_use]
 pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
     let app = App(Arc::new(Inner {
         engine,
@@ -156,13 +154,11 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
         )
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(problems_only))
         .layer(middleware::from_fn(metrics::count))
         .with_state(app)
 }
 
 /// A router with one route, `POST /nop`, which reads its body and answers nothing: the floor for load measurements.
-#[must_use]
 pub fn nop_router() -> Router {
     Router::new().route(
         "/nop",
@@ -187,8 +183,7 @@ async fn method_not_allowed() -> Problem {
 }
 
 /// Turns refusals of the framework's own extractors into problem documents.
-async fn problems_only(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+pub(crate) async fn problems_only(response: Response) -> Response {
     let status = response.status();
     let is_ours = response.headers().contains_key(axum::http::header::CONTENT_TYPE)
         && response
@@ -224,7 +219,10 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_headers(64)
-        .pipeline_flush(true);
+        .pipeline_flush(true)
+        // While a request is under way, nobody looks whether its client is still there: that would cost a call to the
+        // system for each append, and what was appended is stored anyway.
+        .half_close(true);
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
