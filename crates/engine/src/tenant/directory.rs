@@ -14,6 +14,7 @@ use attestore_keys::{Entropy, Key, Slot, SlotContext, SlotKind, derive, random_a
 use attestore_record::{Handle, SubjectRef, TenantId, commitment};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
 use super::Tenant;
@@ -81,8 +82,8 @@ impl Directory {
     pub(crate) fn new() -> Self {
         Self {
             fresh: Mutex::default(),
-            by_blind: Cache::new(CACHED),
-            by_handle: Cache::new(CACHED),
+            by_blind: Cache::with_weighter(CACHED_AT_FIRST, CACHED_MAX, UnitWeighter),
+            by_handle: Cache::with_weighter(CACHED_AT_FIRST, CACHED_MAX, UnitWeighter),
         }
     }
 
@@ -303,7 +304,9 @@ fn blind(directory: &Key, subject: &SubjectRef) -> [u8; 32] {
     .expose()
 }
 
-const CACHED: usize = 1024;
+const CACHED_MAX: u64 = 1024;
+/// Places made for them at first: most tenants of many have few.
+const CACHED_AT_FIRST: usize = 16;
 /// A row may go between reading it and taking its key: then it is read once more.
 const LOOKS: usize = 2;
 
