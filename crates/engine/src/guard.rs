@@ -203,3 +203,6 @@ const SAMPLE_MS: u64 = 200;
 const PAUSE_MS: u64 = 5000;
 /// The clocks are compared with each other from this long ago.
 const ANCHOR_MS: u64 = 3_600_000;
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,9 @@ use attestore_disk::{Disk, ManualClock};
 use attestore_keys::{Entropy, FileRoot, SeededEntropy};
 use attestore_record::RecordId;
 
-use crate::append::{Item, Mode, append_class};
+use crate::append::{Appended, Item, Mode, append_class, queue_request};
 use crate::tenant::Tenant;
-use crate::{Engine, OpenMode, Opened, Parts, Principal, Settings};
+use crate::{AppendError, Engine, OpenMode, Opened, Parts, Principal, Settings};
 
 pub(crate) struct World {
     pub(crate) disk: SimDisk,
@@ -49,13 +49,13 @@ impl World {
 
     pub(crate) fn start(&self, indexing: bool) -> (Engine, Opened) {
         let settings = Settings {
-            wal_file_bytes: 64 << 10,
-            l0_tail_bytes_max: 8 << 10,
-            l0_records_max: 16,
-            reserve_bytes: 0,
             indexing,
-            ..Settings::default()
+            ..settings()
         };
+        self.start_with(settings)
+    }
+
+    pub(crate) fn start_with(&self, settings: Settings) -> (Engine, Opened) {
         Engine::open_as(self.parts(), settings, OpenMode::Inline).unwrap()
     }
 
@@ -65,8 +65,29 @@ impl World {
     }
 
     pub(crate) fn append(&self, engine: &Engine, tenant: &str, events: &[String]) {
-        let appended = engine.append_blocking(tenant, &self.by, "native", items(events), Mode::Each);
-        assert!(appended.unwrap().items.iter().all(Result::is_ok));
+        let appended = self.try_append(engine, tenant, events).unwrap();
+        assert!(appended.items.iter().all(Result::is_ok));
+    }
+
+    pub(crate) fn try_append(
+        &self,
+        engine: &Engine,
+        tenant: &str,
+        events: &[String],
+    ) -> Result<Appended, AppendError> {
+        engine.append_blocking(tenant, &self.by, "native", items(events), Mode::Each)
+    }
+}
+
+/// Small files and small limits, so that few records reach every path.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        wal_file_bytes: 64 << 10,
+        l0_tail_bytes_max: 8 << 10,
+        l0_records_max: 16,
+        reserve_bytes: 0,
+        indexing: false,
+        ..Settings::default()
     }
 }
 
@@ -78,6 +99,11 @@ pub(crate) fn append_as(
     events: &[String],
 ) -> Vec<RecordId> {
     append_class(&engine.inner, tenant, class, &items(events))
+}
+
+/// Puts an append into the queue and leaves it there.
+pub(crate) fn leave_waiting(engine: &Engine, tenant: &Arc<Tenant>, events: &[String]) {
+    drop(queue_request(&engine.inner, tenant, 1, &items(events)));
 }
 
 fn items(events: &[String]) -> Vec<Item> {

@@ -198,3 +198,6 @@ fn file_context(file_id: [u8; 16]) -> SlotContext {
 fn failed(error: attestore_wal::Error) -> Error {
     Error::Stopped(format!("wal: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

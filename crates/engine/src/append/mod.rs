@@ -21,4 +21,4 @@ pub(crate) use queue::Queue;
 pub use receipt::{Appended, Item, Mode, Receipt, Tree};
 pub(crate) use submit::append_internal;
 #[cfg(test)]
-pub(crate) use testing::append_class;
+pub(crate) use testing::{append_class, queue_request};

@@ -298,3 +298,6 @@ const GROUP_FIXED: usize = 32 + 2 + 4;
 const RECORD_FIXED: usize = 44 + 16 + 1 + 2 + 4;
 
 const _: () = assert!(RECORD_FIXED == 67);
+
+#[cfg(test)]
+mod tests;

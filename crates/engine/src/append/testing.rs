@@ -14,6 +14,21 @@ use crate::tenant::Tenant;
 
 /// Appends records of that class; returns their ids.
 pub(crate) fn append_class(inner: &Inner, tenant: &Arc<Tenant>, class: u16, items: &[Item]) -> Vec<RecordId> {
+    let mut answer = queue_request(inner, tenant, class, items);
+    inner.commit_all();
+    match answer.try_recv() {
+        Ok(Reply::Done(appended)) => appended.items.into_iter().map(|item| item.unwrap().id).collect(),
+        _ => panic!("not done"),
+    }
+}
+
+/// Puts records of that class into the queue.
+pub(crate) fn queue_request(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    class: u16,
+    items: &[Item],
+) -> oneshot::Receiver<Reply> {
     let preparation = Preparation {
         inner,
         tenant,
@@ -30,7 +45,7 @@ pub(crate) fn append_class(inner: &Inner, tenant: &Arc<Tenant>, class: u16, item
         draft.class = class;
         draft.rehash(tenant, &generation);
     }
-    let (reply, mut answer) = oneshot::channel();
+    let (reply, answer) = oneshot::channel();
     let request = Request {
         tenant: Arc::clone(tenant),
         records: slots.len() as u64,
@@ -42,9 +57,5 @@ pub(crate) fn append_class(inner: &Inner, tenant: &Arc<Tenant>, class: u16, item
         reply,
     };
     assert!(inner.queue.push(request).is_ok());
-    inner.commit_all();
-    match answer.try_recv() {
-        Ok(Reply::Done(appended)) => appended.items.into_iter().map(|item| item.unwrap().id).collect(),
-        _ => panic!("not done"),
-    }
+    answer
 }

@@ -316,3 +316,6 @@ fn root_page_key_aad(instance: &str) -> Vec<u8> {
 
 const ROOT_PAGE_KEY_AAD: &[u8] = b"attestore root page key v1";
 const CACHE_BYTES: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests;
