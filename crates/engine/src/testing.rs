@@ -1,5 +1,4 @@
 //! An instance on a simulated disk for tests inside of the crate, and appends that no client can make.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

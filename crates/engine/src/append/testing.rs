@@ -1,5 +1,4 @@
 //! Appends of any class, for tests: what control records will be.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
 

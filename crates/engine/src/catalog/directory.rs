@@ -136,7 +136,6 @@ const _: () = assert!(DIRECTORY_BYTES == 61 && HANDLE_BYTES == 10);
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
 
     use attestore_keys::SeededEntropy;
 

@@ -1,5 +1,4 @@
 //! How the root page key hangs from the root.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::catalog::Catalog;
 use crate::testing::World;

@@ -1,5 +1,4 @@
 //! Flushes of a tenant with records of several classes, and what a flush lets go of.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use attestore_keys::{Slot, SlotContext, SlotKind};
 use redb::ReadableTable;

@@ -1,5 +1,4 @@
 //! Appends that are pushed back, and go on when there is room.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::search::SearchRequest;
 use crate::testing::{World, event, leave_waiting, settings};

@@ -1,5 +1,4 @@
 //! The spare file, seen from outside.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 

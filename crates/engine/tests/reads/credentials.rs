@@ -147,3 +147,16 @@ fn every_act_is_an_event_in_the_system_tenant() {
             .any(|item| item.event.contains(&secret.expose()[18..]))
     );
 }
+
+#[test]
+fn of_many_that_ask_for_the_first_credential_one_gets_it() {
+    let world = World::new(77);
+    let engine = world.open();
+    let ask = || {
+        let engine = engine.clone();
+        std::thread::spawn(move || engine.first_credential().unwrap().is_some())
+    };
+    let threads: Vec<_> = (0..8).map(|_| ask()).collect();
+    let got = threads.into_iter().map(|thread| thread.join().unwrap());
+    assert_eq!(got.filter(|got| *got).count(), 1);
+}

@@ -1,5 +1,4 @@
 //! The bytes of a section: golden, flipped, cut, invented.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use attestore_record::{HashVersion, Kind};
 use attestore_wal::FrameBuilder;

@@ -1,6 +1,9 @@
 //! The register keeps what it acknowledged, notices other writers, and refuses every changed byte.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use attestore_disk::sim::SimDisk;
 
@@ -122,7 +125,7 @@ fn wrong_key_is_a_key_problem_not_damage() {
         Register::read(&at(&disk), &key(2)),
         Err(RegisterError::Key { .. })
     ));
-    disk.flip(&PathBuf::from("heads"), 30, 1).unwrap();
+    disk.flip(Path::new("heads"), 30, 1).unwrap();
     assert!(matches!(
         Register::read(&at(&disk), &key(1)),
         Err(RegisterError::Damage { .. })

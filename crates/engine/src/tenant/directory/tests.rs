@@ -1,5 +1,4 @@
 //! What the directory's rows tell, and what they do not.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use redb::ReadableTable;
 
