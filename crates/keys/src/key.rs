@@ -1,5 +1,8 @@
 //! A 32-byte secret, how further ones are derived from it, and how the right one is recognised.
 
+use std::cell::RefCell;
+
+use blake3::hazmat::HasherExt as _;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -53,20 +56,41 @@ impl Key {
 /// Derives a key from `parts` under `context` with BLAKE3's `derive_key` mode.
 ///
 /// Each part is preceded by its length as u64 LE, so that no two lists of parts give the same message. `context`
-/// is a hard-coded, globally unique string (BLAKE3 specification, section 2.3). Does not allocate.
+/// is a hard-coded, globally unique string (BLAKE3 specification, section 2.3).
 pub fn derive(context: &'static str, parts: &[&[u8]]) -> Key {
-    let mut hasher = blake3::Hasher::new_derive_key(context);
+    let mut hasher = blake3::Hasher::new_from_context_key(&context_key(context));
     for part in parts {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    let mut key = Key([0; Key::LEN]);
-    let mut output = hasher.finalize_xof();
-    output.fill(&mut key.0);
-    output.zeroize();
+    let mut output: [u8; Key::LEN] = hasher.finalize().into();
     hasher.zeroize();
+    let key = Key(output);
+    output.zeroize();
     key
 }
+
+/// Returns the key that BLAKE3 makes of a context string, which is no secret. Remembers those of this thread.
+fn context_key(context: &'static str) -> blake3::hazmat::ContextKey {
+    CONTEXTS.with_borrow_mut(|contexts| {
+        let known = contexts.iter().find(|(known, _)| std::ptr::eq(*known, context));
+        if let Some((_, key)) = known {
+            return *key;
+        }
+        let key = blake3::hazmat::hash_derive_key_context(context);
+        if contexts.len() < CONTEXTS_MAX {
+            contexts.push((context, key));
+        }
+        key
+    })
+}
+
+thread_local! {
+    static CONTEXTS: RefCell<Vec<(&'static str, blake3::hazmat::ContextKey)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// More contexts than the workspace has, even if the compiler stores some strings more than once.
+const CONTEXTS_MAX: usize = 64;
 
 /// A key-check value: tells the right key from a wrong one before anything is opened with it.
 ///

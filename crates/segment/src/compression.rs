@@ -1,5 +1,6 @@
 //! zstd frames of bounded size, by zstd's one-shot functions: a frame never allocates more than its caller said.
 
+use std::cell::RefCell;
 use std::io;
 
 use crate::{Error, Malformed, Result};
@@ -35,20 +36,32 @@ impl BlockOptions {
 }
 
 /// A compressor whose working memory is kept between frames.
-pub(crate) struct Compressor(zstd::bulk::Compressor<'static>);
+pub(crate) struct Compressor {
+    inner: zstd::bulk::Compressor<'static>,
+    scratch: Vec<u8>,
+}
 
 impl Compressor {
     pub(crate) fn new(level: i32) -> Result<Self> {
         let inner =
             zstd::bulk::Compressor::new(level).map_err(|_| Error::Refused("zstd has no such level"))?;
-        Ok(Self(inner))
+        Ok(Self {
+            inner,
+            scratch: Vec::new(),
+        })
     }
 
+    /// Compresses into one frame, in memory of exactly its size: frames are kept, and most are far below zstd's bound.
     pub(crate) fn compress(&mut self, raw: &[u8]) -> Result<Vec<u8>> {
         if raw.len() > BLOCK_RAW_MAX {
             return Err(Error::Refused("a block is larger than the format allows"));
         }
-        self.0.compress(raw).map_err(|_| Error::Refused("zstd failed"))
+        self.scratch.clear();
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.inner
+            .compress_to_buffer(raw, &mut self.scratch)
+            .map_err(|_| Error::Refused("zstd failed"))?;
+        Ok(self.scratch.clone())
     }
 }
 
@@ -60,10 +73,21 @@ pub(crate) fn decompress(frame: &[u8], raw: usize) -> Result<Vec<u8>, Malformed>
             "a block claims more bytes than the format allows",
         ));
     }
-    let result: io::Result<Vec<u8>> = zstd::bulk::decompress(frame, raw);
+    let result: io::Result<Vec<u8>> = DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(frame, raw),
+        None => kept
+            .insert(zstd::bulk::Decompressor::new()?)
+            .decompress(frame, raw),
+    });
     let bytes = result.map_err(|_| Malformed::at(0, "not a zstd frame of the stated size"))?;
     if bytes.len() != raw {
         return Err(Malformed::at(0, "a block has another size than stated"));
     }
     Ok(bytes)
+}
+
+thread_local! {
+    /// One context for each thread: making one costs more than most frames do. One-shot functions begin each frame anew,
+    /// whatever became of the one before.
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }

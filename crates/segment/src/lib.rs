@@ -32,4 +32,6 @@ pub use seg::{
     BlockRecord, OwnedSegRecord, ResolvedSalt, Salt, SegBlock, SegBuilder, SegMeta, SegOptions, SegReader,
     SegRecord,
 };
-pub use sub::{Group, Handle, HandleSet, SetKeyError, SetKeys, SubBuilder, SubMeta, SubOptions, SubReader};
+pub use sub::{
+    Group, Handle, HandleSet, SetKeyError, SetKeys, SubBuilder, SubMeta, SubOptions, SubReader, SubScan,
+};

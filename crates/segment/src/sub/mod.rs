@@ -38,7 +38,7 @@ pub use block::{SubGroup, parse_sub_block};
 pub use builder::{SubBuilder, SubOptions};
 pub use footer::{PageEntry, SubFooter, SubMeta, parse_sub_footer};
 pub use page::{Pair, parse_sub_page};
-pub use reader::{Group, HandleSet, SCAN_MEMORY_BYTES, SubReader};
+pub use reader::{Group, HandleSet, SCAN_MEMORY_BYTES, SubReader, SubScan};
 
 /// The random id that stands for a data subject.
 pub type Handle = [u8; 16];

@@ -97,7 +97,7 @@ impl SubReader {
     pub fn groups(&self, seq: u64, keys: &dyn SetKeys) -> Result<Vec<Group>> {
         let mut groups = Vec::new();
         let range = seq..seq.saturating_add(1);
-        let mut opener = Opener::new(self, keys);
+        let mut opener = SubScan::new(self, keys);
         self.pairs(&range, seq, |pair| {
             groups.push(opener.group(pair)?);
             Ok(ControlFlow::Continue(()))
@@ -114,13 +114,14 @@ impl SubReader {
         &self,
         seqs: Range<u64>,
         keys: &dyn SetKeys,
-        mut visit: impl FnMut(u64, Group) -> ControlFlow<()>,
+        visit: impl FnMut(u64, Group) -> ControlFlow<()>,
     ) -> Result<()> {
-        let Some(last) = seqs.end.checked_sub(1) else {
-            return Ok(());
-        };
-        let mut opener = Opener::new(self, keys);
-        self.pairs(&seqs, last, |pair| Ok(visit(pair.seq, opener.group(pair)?)))
+        self.scanner(keys).visit(seqs, visit)
+    }
+
+    /// Makes a scan that keeps its keys and opened blocks from one range to the next.
+    pub fn scanner<'a>(&'a self, keys: &'a dyn SetKeys) -> SubScan<'a> {
+        SubScan::new(self, keys)
     }
 
     /// Goes through the sets of subjects, ascending by their handles. Reads nothing.
@@ -224,8 +225,9 @@ impl SubReader {
     }
 }
 
-/// Opens groups for one call, and keeps blocks within [`SCAN_MEMORY_BYTES`] and keys for as long as it lives.
-struct Opener<'a> {
+/// Opens groups, and keeps blocks within [`SCAN_MEMORY_BYTES`] and keys for as long as it lives: a key that is destroyed
+/// meanwhile may still be used.
+pub struct SubScan<'a> {
     reader: &'a SubReader,
     keys: &'a dyn SetKeys,
     set_keys: BTreeMap<usize, Option<Key>>,
@@ -234,7 +236,7 @@ struct Opener<'a> {
     memory: usize,
 }
 
-impl<'a> Opener<'a> {
+impl<'a> SubScan<'a> {
     fn new(reader: &'a SubReader, keys: &'a dyn SetKeys) -> Self {
         let (set_keys, blocks, order) = (BTreeMap::new(), HashMap::new(), VecDeque::new());
         Self {
@@ -245,6 +247,22 @@ impl<'a> Opener<'a> {
             order,
             memory: 0,
         }
+    }
+
+    /// As [`SubReader::scan`], for the next range.
+    ///
+    /// # Errors
+    /// As [`SubReader::scan`].
+    pub fn visit(
+        &mut self,
+        seqs: Range<u64>,
+        mut visit: impl FnMut(u64, Group) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let Some(last) = seqs.end.checked_sub(1) else {
+            return Ok(());
+        };
+        let reader = self.reader;
+        reader.pairs(&seqs, last, |pair| Ok(visit(pair.seq, self.group(pair)?)))
     }
 
     fn group(&mut self, pair: Pair) -> Result<Group> {
