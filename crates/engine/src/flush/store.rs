@@ -60,6 +60,8 @@ pub(super) fn commit(inner: &Inner, round: &[Flushed], l0: Option<(u64, u64)>) -
     })?;
     for flushed in round {
         publish(inner, flushed);
+        // Not under the committer's lock: an index in the making is waited for.
+        inner.search.flushed(&flushed.cut.tenant);
     }
     if let Err(error) = inner.wal.free(inner, &numbers) {
         tracing::warn!(%error, "freed WAL files stay as strays");

@@ -96,6 +96,16 @@ impl Search {
         self.wake.stop();
     }
 
+    /// Forgets the splits over what a flush took out of the tail.
+    pub(crate) fn flushed(&self, tenant: &Tenant) {
+        let start = tenant.view.load().tail.start();
+        let index = self.tails.lock().get(&tenant.id).cloned();
+        if index.is_some_and(|index| index.prune(start)) {
+            // Who extends it meanwhile makes a split that is made again when it is next wanted.
+            self.tails.lock().remove(&tenant.id);
+        }
+    }
+
     /// Forgets what is held in memory of a tenant that is unloaded.
     pub(crate) fn forget(&self, tenant: &TenantId) {
         self.tails.lock().remove(tenant);
@@ -155,8 +165,12 @@ fn index_error(error: attestore_index::Error) -> Error {
     }
 }
 
-/// How long records may wait for the background thread; queries do not wait for it.
-const TICK: Duration = Duration::from_millis(100);
+/// How long records may wait for the background thread; queries do not wait for it. Making and merging a split costs
+/// milliseconds, however few its records are.
+const TICK: Duration = Duration::from_millis(500);
+/// Fewer records than this are left to the query that wants them: a split of a handful costs more than it saves, above all
+/// where thousands of tenants have a handful each.
+const BACKGROUND_RECORDS_MIN: u64 = 64;
 /// Most records in one split of the tail, before merging.
 const BATCH_RECORDS: u64 = 4096;
 /// Sealed splits that are kept open: each is a descriptor.

@@ -12,7 +12,7 @@ use std::{
 use attestore_index::{Split, SplitBuilder, merge};
 use parking_lot::Mutex;
 
-use super::{BATCH_RECORDS, add, index_error, loose};
+use super::{BACKGROUND_RECORDS_MIN, BATCH_RECORDS, add, index_error, loose};
 use crate::{
     error::Result,
     instance::Inner,
@@ -31,6 +31,15 @@ pub(super) struct TailIndex {
 pub(super) struct Part {
     pub(super) seqs: Range<u64>,
     pub(super) split: Split,
+}
+
+impl TailIndex {
+    /// Forgets parts that lie before `start`; says whether nothing is left.
+    pub(super) fn prune(&self, start: u64) -> bool {
+        let mut parts = self.parts.lock();
+        parts.retain(|part| part.seqs.end > start);
+        parts.is_empty()
+    }
 }
 
 impl Part {
@@ -58,6 +67,9 @@ pub(super) fn covering(inner: &Inner, tenant: &Tenant, view: &View) -> Result<Op
 
 /// Indexes what is new, forgets what is flushed, merges what is small.
 pub(super) fn advance(inner: &Inner, tenant: &Tenant) -> Result<()> {
+    if tenant.index_lag() < BACKGROUND_RECORDS_MIN {
+        return Ok(());
+    }
     let index = inner.search.tail(tenant);
     loop {
         let view = tenant.view();
@@ -65,13 +77,18 @@ pub(super) fn advance(inner: &Inner, tenant: &Tenant) -> Result<()> {
         {
             let mut parts = index.parts.lock();
             parts.retain(|part| part.seqs.end > start);
+            let next = parts.last().map_or(start, |last| last.seqs.end.max(start));
+            if view.size.saturating_sub(next) < BACKGROUND_RECORDS_MIN {
+                break;
+            }
             // One batch at a time: a query that waits for the lock waits for no more than it needs.
             if step(tenant, &mut parts, &view)? {
                 continue;
             }
         }
-        return merge_small(&index);
+        break;
     }
+    merge_small(&index)
 }
 
 /// Returns a split over exactly the records `seqs`, all of which are in `view`; `None` if there are none.
