@@ -3,6 +3,8 @@
 //! A credential is a bearer token. Whoever may not know of a tenant gets the same 404 as for a tenant that does not
 //! exist; whoever knows it but lacks the role gets 403.
 
+use std::sync::Arc;
+
 use attestore_engine::{Engine, Error, Principal};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,14 +14,14 @@ use crate::problem::Problem;
 use crate::server::App;
 
 /// An authenticated caller. As an extractor it refuses the request with 401 before anything else is read.
-pub struct Caller(pub Principal);
+pub struct Caller(pub Arc<Principal>);
 
 impl Caller {
     /// The caller, who may append to `tenant`.
     ///
     /// # Errors
     /// 404 `unknown_tenant` outside of the caller's scope, 403 `forbidden` without the role.
-    pub fn writer(self, tenant: &str) -> Result<Principal, Problem> {
+    pub fn writer(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
         self.0.check_append(tenant).map_err(|e| refusal(&e, "ingest"))?;
         Ok(self.0)
     }
@@ -28,7 +30,7 @@ impl Caller {
     ///
     /// # Errors
     /// As [`Caller::writer`].
-    pub fn reader(self, tenant: &str) -> Result<Principal, Problem> {
+    pub fn reader(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
         self.0
             .check_read(tenant)
             .map_err(|e| refusal(&e, "reader or investigator"))?;
@@ -39,7 +41,7 @@ impl Caller {
     ///
     /// # Errors
     /// As [`Caller::writer`].
-    pub fn admin(self, tenant: &str) -> Result<Principal, Problem> {
+    pub fn admin(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
         self.0.check_admin(tenant).map_err(|e| refusal(&e, "admin"))?;
         Ok(self.0)
     }
@@ -48,7 +50,7 @@ impl Caller {
     ///
     /// # Errors
     /// 403 `forbidden`.
-    pub fn instance_admin(self) -> Result<Principal, Problem> {
+    pub fn instance_admin(self) -> Result<Arc<Principal>, Problem> {
         self.0
             .check_instance_admin()
             .map_err(|e| refusal(&e, "admin, for the whole instance"))?;
@@ -59,7 +61,7 @@ impl Caller {
     ///
     /// # Errors
     /// 404 `unknown_tenant` outside of the caller's scope.
-    pub fn of_tenant(self, tenant: &str) -> Result<Principal, Problem> {
+    pub fn of_tenant(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
         if self.0.may_touch(tenant) {
             Ok(self.0)
         } else {

@@ -1,27 +1,97 @@
 //! What `GET /metrics` shows of the HTTP side and of the engine's condition. Labels are routes, methods and status
 //! codes: nothing that a client chose.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use attestore_engine::status::Status;
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
+use metrics::{Counter, Histogram};
 
-/// Counts a request and times it.
+use crate::server::problems_only;
+
+/// Counts a request and times it, and turns refusals of the framework into problem documents.
 pub async fn count(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "none".to_owned(), |p| p.as_str().to_owned());
-    let method = request.method().as_str().to_owned();
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    let labels = [("route", route), ("method", method), ("status", status)];
-    metrics::counter!("attestore_http_requests_total", &labels).increment(1);
-    metrics::histogram!("attestore_http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = method_label(request.method());
+    let response = problems_only(next.run(request).await).await;
+    let status = response.status().as_u16();
+    with_series(
+        route.as_ref().map_or("none", MatchedPath::as_str),
+        method,
+        status,
+        |series| {
+            series.requests.increment(1);
+            series.seconds.record(started.elapsed().as_secs_f64());
+        },
+    );
     response
+}
+
+/// The method, if it is one that routes know: clients can send any word.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::PATCH,
+        Method::OPTIONS,
+    ];
+    const NAMES: [&str; 7] = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"];
+    KNOWN
+        .iter()
+        .position(|known| known == method)
+        .and_then(|at| NAMES.get(at))
+        .unwrap_or(&"other")
+}
+
+/// The metrics of one combination of labels.
+struct Series {
+    route: String,
+    method: &'static str,
+    status: u16,
+    requests: Counter,
+    seconds: Histogram,
+}
+
+impl Series {
+    fn new(route: &str, method: &'static str, status: u16) -> Self {
+        let labels = [
+            ("route", route.to_owned()),
+            ("method", method.to_owned()),
+            ("status", status.to_string()),
+        ];
+        Self {
+            route: route.to_owned(),
+            method,
+            status,
+            requests: metrics::counter!("attestore_http_requests_total", &labels),
+            seconds: metrics::histogram!("attestore_http_request_seconds", &labels),
+        }
+    }
+}
+
+thread_local! {
+    /// Registering builds labels anew each time, so each thread keeps what it got. Routes, methods and codes are few.
+    static SERIES: RefCell<Vec<Series>> = const { RefCell::new(Vec::new()) };
+}
+
+fn with_series(route: &str, method: &'static str, status: u16, then: impl FnOnce(&Series)) {
+    SERIES.with_borrow_mut(|all| {
+        let same = |one: &Series| one.status == status && one.method == method && one.route == route;
+        if let Some(found) = all.iter().find(|one| same(one)) {
+            return then(found);
+        }
+        let new = Series::new(route, method, status);
+        then(&new);
+        all.push(new);
+    });
 }
 
 /// Sets the gauges of the engine's condition.

@@ -1,5 +1,7 @@
 //! Shapes and conversions that several routes share.
 
+use std::fmt::Write as _;
+
 use attestore_engine::read::RecordView;
 use attestore_engine::{AppendError, Error, ItemError, Tree as EngineTree};
 use axum::http::StatusCode;
@@ -185,10 +187,69 @@ pub fn parse_time(name: &str, text: &str) -> Result<i64, Problem> {
 
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()
-        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]])
+        .flat_map(|&byte| digits(byte))
         .map(char::from)
         .collect()
+}
+
+fn digits(byte: u8) -> [u8; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
+}
+
+/// ASCII text of at most `N` bytes in place: a batch answers with thousands of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Short<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Short<N> {
+    /// Shows a value; what does not fit is cut.
+    pub fn show(value: &impl std::fmt::Display) -> Self {
+        let mut short = Self {
+            bytes: [0; N],
+            length: 0,
+        };
+        // Refused only when it does not fit, which the types used here cannot cause.
+        let _ = write!(short, "{value}");
+        short
+    }
+
+    /// Shows bytes in lower-case hex; what does not fit is cut.
+    pub fn hex(bytes: &[u8]) -> Self {
+        let mut short = Self {
+            bytes: [0; N],
+            length: 0,
+        };
+        for (pair, &byte) in short.bytes.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *pair = digits(byte);
+            short.length += 2;
+        }
+        short
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> std::fmt::Write for Short<N> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let room = self
+            .bytes
+            .get_mut(self.length..self.length + text.len())
+            .ok_or(std::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+}
+
+impl<const N: usize> Serialize for Short<N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }

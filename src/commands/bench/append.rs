@@ -1,11 +1,12 @@
 //! `attestore bench append`: durable appends beside their floor, measured in the same run and folder.
 //!
 //! The floor of a row is the bare `O_DIRECT|O_DSYNC` write of as many bytes as the row's frames had on average, taken
-//! before and after the row. Over HTTP there is a second floor: the same requests to a handler that does nothing.
+//! right after the row, once indexing has caught up: work in the background would slow the floor too and flatter the ratio.
+//! Over HTTP there is a second floor: the same requests to a handler that does nothing. Each load runs for a second before
+//! anything of it counts. On a machine that does other work too, compare CPU times; the others measure the neighbours.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use attestore_disk::{AlignedBuf, BLOCK, Disk, Mode as FileMode, RealDisk};
@@ -23,6 +24,10 @@ use crate::{files, output};
 
 /// Different events that the appenders draw from.
 const POOL: usize = 4096;
+/// How long a load runs before it counts.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How long to wait for the index after a row.
+const SETTLE: Duration = Duration::from_secs(20);
 /// Bare writes per floor measurement.
 const FLOOR_WRITES: u64 = 2000;
 /// Bytes of the file that the floor writes to, over and over, as the log does with its recycled files.
@@ -46,6 +51,8 @@ struct Row {
     /// HTTP only: requests per second of a handler that does nothing, and our share of it.
     nop_requests_per_s: Option<f64>,
     ratio_nop: Option<f64>,
+    /// CPU of the whole process, clients included, for one request of those.
+    nop_cpu_us_per_request: Option<f64>,
     /// CPU of the whole process, clients included.
     cpu_us_per_event: f64,
     bytes_per_event: f64,
@@ -88,6 +95,7 @@ fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
                     clients,
                     batch,
                     duration: Duration::from_secs(args.seconds),
+                    indexing: !args.no_index,
                 };
                 output::note(format!("{mode}: {clients} clients, {batch} events per append"));
                 rows.push(match mode.as_str() {
@@ -107,6 +115,7 @@ struct Case {
     clients: usize,
     batch: usize,
     duration: Duration,
+    indexing: bool,
 }
 
 fn pool(seed: u64) -> Result<Vec<Bytes>, Failure> {
@@ -151,29 +160,34 @@ fn in_process(
     pool: &Arc<Vec<Bytes>>,
     case: &Case,
 ) -> Result<Row, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let before = Usage::look(engine)?;
-    let results: Vec<Result<Histogram<u64>, String>> = std::thread::scope(|scope| {
+    let phase = load::Phase::default();
+    let (results, before, after) = std::thread::scope(|scope| {
         let appenders: Vec<_> = (0..case.clients)
             .map(|client| {
-                let (stop, pool) = (Arc::clone(&stop), Arc::clone(pool));
-                scope.spawn(move || appender(engine, by, &pool, case.batch, client, &stop))
+                let (phase, pool) = (&phase, Arc::clone(pool));
+                scope.spawn(move || appender(engine, by, &pool, case.batch, client, phase))
             })
             .collect();
+        std::thread::sleep(WARM_UP);
+        let before = Usage::look(engine);
+        phase.measure();
         std::thread::sleep(case.duration);
-        stop.store(true, Ordering::Relaxed);
-        appenders
+        phase.stop();
+        let after = Usage::look(engine);
+        let results: Vec<Result<Histogram<u64>, String>> = appenders
             .into_iter()
             .map(|a| a.join().unwrap_or_else(|_| Err("an appender panicked".into())))
-            .collect()
+            .collect();
+        (results, before, after)
     });
-    let after = Usage::look(engine)?;
+    let (before, after) = (before?, after?);
     let mut times = histogram();
     for result in results {
         times
             .add(result.map_err(Failure::failed)?)
             .map_err(|e| Failure::failed(e.to_string()))?;
     }
+    settle(engine, case)?;
     row("in-process", case, &times, &before, &after, floor, None)
 }
 
@@ -184,37 +198,43 @@ fn appender(
     pool: &[Bytes],
     batch: usize,
     client: usize,
-    stop: &AtomicBool,
+    phase: &load::Phase,
 ) -> Result<Histogram<u64>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(|e| e.to_string())?;
     let mut times = histogram();
     let mut at = client * 61;
-    runtime.block_on(async {
-        while !stop.load(Ordering::Relaxed) {
-            let items = (0..batch)
-                .map(|i| Item {
-                    bytes: pool[(at + i) % pool.len()].clone(),
-                    fallback_key: None,
-                })
-                .collect();
-            at += batch;
-            let started = Instant::now();
-            match engine.append("bench", by, "native", items, Mode::Each).await {
-                Ok(appended) if appended.items.iter().all(Result::is_ok) => {
-                    record(&mut times, started.elapsed())
+    while !phase.is_over() {
+        let items = (0..batch)
+            .map(|i| Item {
+                bytes: pool[(at + i) % pool.len()].clone(),
+                fallback_key: None,
+            })
+            .collect();
+        at += batch;
+        let counts = phase.counts();
+        let started = Instant::now();
+        match engine.append_blocking("bench", by, "native", items, Mode::Each) {
+            Ok(appended) if appended.items.iter().all(Result::is_ok) => {
+                if counts {
+                    record(&mut times, started.elapsed());
                 }
-                Ok(_) => return Err("an event of the bench was refused".to_owned()),
-                Err(AppendError::Overloaded { retry_after_ms, .. }) => {
-                    std::thread::sleep(Duration::from_millis(retry_after_ms.min(50)));
-                }
-                Err(error) => return Err(error.to_string()),
             }
+            Ok(_) => return Err("an event of the bench was refused".to_owned()),
+            Err(AppendError::Overloaded { retry_after_ms, .. }) => {
+                std::thread::sleep(Duration::from_millis(retry_after_ms.min(50)));
+            }
+            Err(error) => return Err(error.to_string()),
         }
-        Ok(())
-    })?;
+    }
     Ok(times)
+}
+
+/// Waits until everything is indexed, so that the floor is measured on a machine that is as idle as it gets.
+fn settle(engine: &Engine, case: &Case) -> Result<(), Failure> {
+    let begin = Instant::now();
+    while case.indexing && engine.status()?.index_lag_records > 0 && begin.elapsed() < SETTLE {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
@@ -237,20 +257,37 @@ async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Cas
         attestore_http::serve(listener, router, &settings, async { stopped.await.unwrap_or(()) }).await
     });
     let target = |path: &str| Target::new(address, path, secret.expose(), pool, case.batch);
-    let nop = load::run(&target("/nop"), case.clients, case.duration / 2).await?;
-    let before = Usage::look(engine)?;
-    let load = load::run(&target("/v1/tenants/bench/events"), case.clients, case.duration).await?;
-    let after = Usage::look(engine)?;
+    let cpu = || Ok(files::process_cpu_us());
+    let nop = load::run(
+        &target("/nop"),
+        case.clients,
+        [WARM_UP / 2, case.duration / 2],
+        cpu,
+    )
+    .await?;
+    let usage = || Usage::look(engine);
+    let load = load::run(
+        &target("/v1/tenants/bench/events"),
+        case.clients,
+        [WARM_UP, case.duration],
+        usage,
+    )
+    .await?;
     let _ = stop.send(());
     server.await.map_err(|e| Failure::failed(e.to_string()))??;
+    settle(engine, case)?;
+    let nop = Nop {
+        requests_per_s: per_second(nop.times.len(), nop.elapsed),
+        cpu_us: ratio(nop.after - nop.before, nop.times.len()),
+    };
     row(
         "http",
         case,
         &load.times,
-        &before,
-        &after,
+        &load.before,
+        &load.after,
         floor,
-        Some(per_second(nop.times.len(), nop.elapsed)),
+        Some(nop),
     )
 }
 
@@ -261,7 +298,7 @@ fn row(
     before: &Usage,
     after: &Usage,
     floor: &Floor,
-    nop: Option<f64>,
+    nop: Option<Nop>,
 ) -> Result<Row, Failure> {
     if times.is_empty() {
         return Err(Failure::failed("no append was acknowledged in the time given"));
@@ -286,11 +323,18 @@ fn row(
         ratio_p50: us(times, 0.5) / us(&bare, 0.5),
         ratio_p99: us(times, 0.99) / us(&bare, 0.99),
         events_per_s: per_second(events, elapsed),
-        nop_requests_per_s: nop,
-        ratio_nop: nop.map(|nop| requests / nop),
+        nop_requests_per_s: nop.as_ref().map(|nop| nop.requests_per_s),
+        ratio_nop: nop.as_ref().map(|nop| requests / nop.requests_per_s),
+        nop_cpu_us_per_request: nop.map(|nop| nop.cpu_us),
         cpu_us_per_event: ratio(after.cpu_us - before.cpu_us, events),
         bytes_per_event: ratio(written, events),
     })
+}
+
+/// What a handler that does nothing reached.
+struct Nop {
+    requests_per_s: f64,
+    cpu_us: f64,
 }
 
 /// Bare durable writes into a zero-filled file.
@@ -373,6 +417,7 @@ fn print(rows: &[Row]) -> Result<(), Failure> {
             "EVENTS/s",
             "OF NOP",
             "CPU us/ev",
+            "NOP CPU us",
             "BYTES/ev",
         ],
         rows.iter().map(|r| {
@@ -391,6 +436,8 @@ fn print(rows: &[Row]) -> Result<(), Failure> {
                 format!("{:.0}", r.events_per_s),
                 r.ratio_nop.map_or_else(String::new, |n| format!("{n:.2}")),
                 format!("{:.1}", r.cpu_us_per_event),
+                r.nop_cpu_us_per_request
+                    .map_or_else(String::new, |cpu| format!("{cpu:.1}")),
                 format!("{:.0}", r.bytes_per_event),
             ]
         }),

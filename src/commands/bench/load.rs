@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -52,29 +52,71 @@ impl Target {
     }
 }
 
-/// What a load measured.
-pub struct Load {
-    /// Nanoseconds per accepted request.
-    pub times: Histogram<u64>,
-    /// From the first request to the last answer.
-    pub elapsed: Duration,
+/// How far a load has come.
+#[derive(Default)]
+pub struct Phase(AtomicU8);
+
+impl Phase {
+    /// From now on, requests count.
+    pub fn measure(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    /// No further requests.
+    pub fn stop(&self) {
+        self.0.store(2, Ordering::Relaxed);
+    }
+
+    /// Whether a request that begins now counts.
+    pub fn counts(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 1
+    }
+
+    /// Whether there is nothing more to do.
+    pub fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 2
+    }
 }
 
-/// Drives `clients` connections for `duration`.
+/// What a load measured.
+pub struct Load<T> {
+    /// Nanoseconds per accepted request.
+    pub times: Histogram<u64>,
+    /// From the first request that counts to the last.
+    pub elapsed: Duration,
+    /// What was looked at when requests began to count.
+    pub before: T,
+    /// The same when they ended.
+    pub after: T,
+}
+
+/// Drives `clients` connections for two durations; what happens in the first does not count. Calls `look` at both ends of
+/// the second.
 ///
 /// # Errors
-/// When a connection breaks or a request is refused for another reason than being asked to wait.
-pub async fn run(target: &Target, clients: usize, duration: Duration) -> Result<Load, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let started = Instant::now();
+/// When a connection breaks, a request is refused for another reason than being asked to wait, or `look` fails.
+pub async fn run<T>(
+    target: &Target,
+    clients: usize,
+    [warm_up, duration]: [Duration; 2],
+    look: impl Fn() -> Result<T, Failure>,
+) -> Result<Load<T>, Failure> {
+    let phase = Arc::new(Phase::default());
     let connections: Vec<_> = (0..clients)
         .map(|client| {
-            let (requests, stop, address) = (Arc::clone(&target.requests), Arc::clone(&stop), target.address);
-            tokio::spawn(async move { connection(address, &requests, client, &stop).await })
+            let (requests, phase, address) =
+                (Arc::clone(&target.requests), Arc::clone(&phase), target.address);
+            tokio::spawn(async move { connection(address, &requests, client, &phase).await })
         })
         .collect();
+    tokio::time::sleep(warm_up).await;
+    let before = look()?;
+    phase.measure();
+    let started = Instant::now();
     tokio::time::sleep(duration).await;
-    stop.store(true, Ordering::Relaxed);
+    phase.stop();
+    let elapsed = started.elapsed();
+    let after = look()?;
     let mut times = histogram();
     for connection in connections {
         let one = connection.await.map_err(|e| Failure::failed(e.to_string()))??;
@@ -82,7 +124,9 @@ pub async fn run(target: &Target, clients: usize, duration: Duration) -> Result<
     }
     Ok(Load {
         times,
-        elapsed: started.elapsed(),
+        elapsed,
+        before,
+        after,
     })
 }
 
@@ -90,26 +134,26 @@ async fn connection(
     address: SocketAddr,
     requests: &[Bytes],
     client: usize,
-    stop: &AtomicBool,
+    phase: &Phase,
 ) -> Result<Histogram<u64>, Failure> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let mut times = histogram();
     let mut buffer = Vec::with_capacity(1 << 16);
     for n in client.. {
-        if stop.load(Ordering::Relaxed) {
+        if phase.is_over() {
             break;
         }
+        let counts = phase.counts();
         let started = Instant::now();
         stream.write_all(&requests[n % requests.len()]).await?;
         match answer(&mut stream, &mut buffer).await? {
-            201 => record(&mut times, started.elapsed()),
+            201 if counts => record(&mut times, started.elapsed()),
+            201 => {}
             503 => tokio::time::sleep(Duration::from_millis(20)).await,
             status => {
-                return Err(Failure::failed(format!(
-                    "the server answered {status}: {}",
-                    String::from_utf8_lossy(&buffer)
-                )));
+                let said = String::from_utf8_lossy(&buffer);
+                return Err(Failure::failed(format!("the server answered {status}: {said}")));
             }
         }
     }

@@ -184,6 +184,7 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
     let spin = Duration::from_micros(first.settings.committer_spin_us);
     drop(first);
     let mut idle = false;
+    let mut spinning = Spinning::default();
     loop {
         let Some(inner) = inner.upgrade() else { return };
         let worked = inner.committer.lock().step(&inner);
@@ -197,16 +198,47 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
         if idle {
             inner.committer.lock().close_frame(&inner);
         }
-        let (spin, timeout) = if idle {
-            (Duration::ZERO, IDLE)
+        let timeout = if idle { IDLE } else { CLOSING };
+        let spin = if idle || !spinning.worth_it() {
+            Duration::ZERO
         } else {
-            (spin, CLOSING)
+            spin
         };
-        inner.queue.wait(spin, timeout);
+        let came = inner.queue.wait(spin, timeout);
+        if !spin.is_zero() {
+            spinning.ended(came);
+        }
         idle = inner.queue.is_empty();
     }
 }
 
+/// Whether spinning lately caught the next request. Where it does not, it takes a core from those who prepare requests.
+#[derive(Default)]
+struct Spinning {
+    failed: u32,
+    skipped: u32,
+}
+
+impl Spinning {
+    /// Says whether to spin now: always after it worked, now and then after it did not.
+    fn worth_it(&mut self) -> bool {
+        if self.failed < FAILED_MAX || self.skipped >= SKIP {
+            self.skipped = 0;
+            return true;
+        }
+        self.skipped += 1;
+        false
+    }
+
+    fn ended(&mut self, caught: bool) {
+        self.failed = if caught { 0 } else { self.failed.saturating_add(1) };
+    }
+}
+
+/// Spins without success after which most are left out.
+const FAILED_MAX: u32 = 3;
+/// Spins left out between two tries.
+const SKIP: u32 = 63;
 /// How long after the last frame a closing one is written.
 const CLOSING: Duration = Duration::from_millis(20);
 /// How long the idle committer sleeps at most.

@@ -157,23 +157,28 @@ impl Queue {
         }
     }
 
-    /// Waits until there may be work: spins first, then parks, for `timeout` at most.
-    pub(crate) fn wait(&self, spin: Duration, timeout: Duration) {
+    /// Waits until there may be work: spins first, then parks, for `timeout` at most. Says whether it came while spinning.
+    pub(crate) fn wait(&self, spin: Duration, timeout: Duration) -> bool {
         let begin = Instant::now();
-        while begin.elapsed() < spin {
-            if !self.is_empty() {
-                return;
+        while !spin.is_zero() && begin.elapsed() < spin {
+            for _ in 0..SPINS_PER_LOOK {
+                if !self.is_empty() {
+                    return true;
+                }
+                std::hint::spin_loop();
             }
-            std::hint::spin_loop();
         }
         self.sleeping.store(true, Ordering::SeqCst);
         if self.is_empty() {
             std::thread::park_timeout(timeout);
         }
         self.sleeping.store(false, Ordering::SeqCst);
+        false
     }
 }
 
+/// Looks at the queue between two looks at the clock.
+const SPINS_PER_LOOK: u32 = 16;
 /// Requests in one frame: bounds its sections.
 const REQUESTS_MAX: usize = 16_384;
 /// What a request adds to a frame beside its records, at most: a section's head and directory entry.

@@ -36,10 +36,17 @@ pub(super) fn check_tenant(
 ) -> Checked {
     let mut checked = Checked::default();
     check_tree(inner, tenant, view, &mut checked);
-    let mut seen = Bitmap::new(view.size);
+    let mut look = Look {
+        reader: tree::reader(inner, tenant, view),
+        entries: Vec::new(),
+        first: 0,
+        size: view.size,
+        salts: records::SetSalts::default(),
+        seen: Bitmap::new(view.size),
+    };
     for set in view.flushed.iter() {
         let visited = records::scan_set(inner, tenant, set, |record| {
-            check_record(inner, tenant, view, &record, &mut seen, &mut checked);
+            check_record(tenant, &record, &mut look, &mut checked);
             if checked.records % PROGRESS_EVERY == 0 {
                 progress(checked.records, view.size);
             }
@@ -51,11 +58,11 @@ pub(super) fn check_tenant(
     }
     for record in view.tail.iter(view.tail.range()) {
         match records::from_tail(tenant, record, true) {
-            Ok(opened) => check_record(inner, tenant, view, &opened, &mut seen, &mut checked),
+            Ok(opened) => check_record(tenant, &opened, &mut look, &mut checked),
             Err(error) => checked.problem(Problem::of(&error, "wal")),
         }
     }
-    let missing = seen.missing();
+    let missing = look.seen.missing();
     if let Some(first) = missing.first {
         let reason = format!(
             "{} records are in no segment, the first is {first}",
@@ -151,21 +158,43 @@ fn check_node(files: &LogFiles, level: u8, index: u64, hash: Hash, checked: &mut
     }
 }
 
-fn check_record(
-    inner: &Inner,
-    tenant: &Tenant,
-    view: &View,
-    record: &Record,
-    seen: &mut Bitmap,
-    checked: &mut Checked,
-) {
+/// What checking many records keeps from one to the next.
+struct Look<'a> {
+    reader: tree::Reader<'a>,
+    /// Entries from `first` on: reading each alone would be a call to the disk for each record.
+    entries: Vec<[u8; ENTRY_BYTES]>,
+    first: u64,
+    size: u64,
+    salts: records::SetSalts,
+    seen: Bitmap,
+}
+
+impl Look<'_> {
+    fn entry(&mut self, seq: u64) -> crate::Result<Entry> {
+        let held = self.first..self.first + self.entries.len() as u64;
+        if !held.contains(&seq) {
+            let ahead = seq..self.size.min(seq.saturating_add(ENTRIES_AHEAD));
+            // Where a run cannot be read, each record is told apart below.
+            self.entries = self.reader.source().entries(ahead).unwrap_or_default();
+            self.first = seq;
+        }
+        let at = usize::try_from(seq - self.first).ok();
+        let bytes = at.and_then(|at| self.entries.get(at));
+        match bytes.map(|bytes| Entry::from_bytes(bytes)) {
+            Some(Ok(entry)) => Ok(entry),
+            Some(Err(_)) | None => self.reader.source().entry(seq),
+        }
+    }
+}
+
+fn check_record(tenant: &Tenant, record: &Record, look: &mut Look<'_>, checked: &mut Checked) {
     checked.records += 1;
     let place = tenant.dir();
-    if !seen.set(record.seq) {
+    if !look.seen.set(record.seq) {
         let reason = format!("record {} is beyond the tree, or stored twice", record.seq);
         return checked.problem(Problem::damage(place, 0, reason));
     }
-    let entry = match tree::reader(inner, tenant, view).source().entry(record.seq) {
+    let entry = match look.entry(record.seq) {
         Ok(entry) => entry,
         Err(error) => return checked.problem(Problem::of(&error, place)),
     };
@@ -175,7 +204,7 @@ fn check_record(
         .filter(|group| matches!(group, records::Personal::Erased))
         .count();
     checked.groups_erased += erased as u64;
-    let reason = match records::check(tenant, record, &entry) {
+    let reason = match records::check(tenant, &mut look.salts, record, &entry) {
         Ok(opened) => {
             checked.groups_opened += opened;
             if record.personal.len() == record.commitments.len() {
@@ -247,6 +276,8 @@ impl Bitmap {
 }
 
 const BATCH: u64 = 4096;
+/// Entries read at once while records are checked.
+const ENTRIES_AHEAD: u64 = 1024;
 const PROGRESS_EVERY: u64 = 1024;
 /// Problems listed for one tenant; more say nothing new.
 const PROBLEMS_MAX: usize = 1000;

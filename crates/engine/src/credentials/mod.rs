@@ -11,11 +11,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use attestore_keys::{Entropy, Key};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 use redb::ReadableTable;
@@ -85,7 +86,7 @@ struct Row {
 struct Held {
     row: Row,
     hash: SecretHash,
-    principal: Principal,
+    principal: Arc<Principal>,
     last_used_ms: AtomicU64,
 }
 
@@ -93,6 +94,11 @@ struct Held {
 #[derive(Default)]
 pub struct Credentials {
     by_id: RwLock<HashMap<CredentialId, Arc<Held>>>,
+    /// Credentials by keyed hash of a token that was right: taking one apart costs microseconds. The secret of an id never
+    /// changes; whether the credential still works is looked up each time.
+    recognised: RwLock<HashMap<[u8; 32], CredentialId>>,
+    /// Key of those hashes, of this process.
+    token_key: OnceLock<Key>,
     /// One change at a time: what is checked still holds when it is written.
     change: Mutex<()>,
 }
@@ -117,32 +123,50 @@ impl Credentials {
         }
         Ok(Self {
             by_id: RwLock::new(by_id),
-            change: Mutex::new(()),
+            ..Self::default()
         })
     }
 
-    fn authenticate(&self, token: &str, now_ms: u64) -> Option<Principal> {
+    fn authenticate(&self, token: &str, now_ms: u64, entropy: &dyn Entropy) -> Option<Arc<Principal>> {
+        let key = self.token_key.get_or_init(|| Key::random(entropy));
+        let hash = *blake3::keyed_hash(key.expose(), token.as_bytes()).as_bytes();
+        let known = self.recognised.read().get(&hash).copied();
+        let held = match known {
+            Some(id) => self.by_id.read().get(&id).cloned(),
+            None => self.recognise(token, hash),
+        };
+        let held = held.filter(|held| held.is_live(now_ms))?;
+        held.last_used_ms.store(now_ms, Ordering::Relaxed);
+        Some(Arc::clone(&held.principal))
+    }
+
+    /// Takes a token apart and compares its secret; remembers it if it is right.
+    fn recognise(&self, token: &str, hash: [u8; 32]) -> Option<Arc<Held>> {
         let presented = parse(token)?;
         let held = self.by_id.read().get(&presented.id).cloned();
         // An unknown id costs a comparison too.
         let same = presented
             .hash
             .matches(held.as_ref().map_or(&SecretHash([0; 32]), |held| &held.hash));
-        let held = held.filter(|held| same && held.is_live(now_ms))?;
-        held.last_used_ms.store(now_ms, Ordering::Relaxed);
-        Some(held.principal.clone())
+        let held = held.filter(|_| same)?;
+        let mut recognised = self.recognised.write();
+        if recognised.len() >= RECOGNISED_MAX {
+            recognised.clear();
+        }
+        recognised.insert(hash, presented.id);
+        Some(held)
     }
 }
 
 impl Held {
     fn new(id: &str, row: Row) -> Result<Self> {
         let hash = unhex(&row.secret_hash).ok_or_else(|| Error::damage("catalog", 0, "credential's hash"))?;
-        let principal = Principal {
+        let principal = Arc::new(Principal {
             credential_id: id.to_owned(),
             name: row.name.clone(),
             roles: row.roles.clone(),
             tenant: row.tenant.clone(),
-        };
+        });
         Ok(Self {
             row,
             hash: SecretHash(hash),
@@ -174,10 +198,11 @@ impl Held {
 
 impl Engine {
     /// Recognises a token. `None` for every token that does not work, whatever the reason.
-    pub fn authenticate(&self, token: &str) -> Option<Principal> {
-        self.inner
+    pub fn authenticate(&self, token: &str) -> Option<Arc<Principal>> {
+        let inner = &self.inner;
+        inner
             .credentials
-            .authenticate(token, self.inner.clock.now_ms())
+            .authenticate(token, inner.clock.now_ms(), &*inner.entropy)
     }
 
     /// Creates a credential. The secret is returned once and cannot be had again.
@@ -372,3 +397,5 @@ fn text(id: &CredentialId) -> &str {
 }
 
 const NAME_CHARS_MAX: usize = 128;
+/// Tokens that are remembered; credentials are few.
+const RECOGNISED_MAX: usize = 4096;

@@ -3,8 +3,8 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use attestore_keys::Key;
-use attestore_record::{Entry, Handle, RecordId, commitment, view};
-use attestore_segment::{BlockRecord, Group, ResolvedSalt, SegReader, SetKeyError, SetKeys, SubReader};
+use attestore_record::{Entry, Handle, RecordId, SaltKey, commitment, view};
+use attestore_segment::{BlockRecord, Group, ResolvedSalt, SegReader, SetKeyError, SetKeys, SubScan};
 use bytes::Bytes;
 use hashbrown::HashMap;
 
@@ -95,6 +95,25 @@ pub(crate) fn personal_salt(tenant: &Tenant, id: &RecordId, handles: &[Handle]) 
         .map(|key| commitment::salt(key.expose(), id, &label)))
 }
 
+/// Salt keys of sets of subjects, for going through many records: finding one can cost a look into the catalog.
+#[derive(Default)]
+pub(crate) struct SetSalts(HashMap<Vec<Handle>, Option<SaltKey>>);
+
+impl SetSalts {
+    /// As [`personal_salt`].
+    fn salt(&mut self, tenant: &Tenant, id: &RecordId, handles: &[Handle]) -> Result<Option<[u8; 32]>> {
+        if !self.0.contains_key(handles) {
+            if self.0.len() >= SET_SALTS_MAX {
+                self.0.clear();
+            }
+            let key = tenant.set_key(handles)?.map(|key| SaltKey::new(key.expose()));
+            self.0.insert(handles.to_vec(), key);
+        }
+        let key = self.0.get(handles).and_then(Option::as_ref);
+        Ok(key.map(|key| key.salt(id, &commitment::personal_label(handles))))
+    }
+}
+
 /// Salt key of a record in the tail. It goes when the tail is flushed: a reader with an older snapshot looks again.
 fn tail_key(tenant: &Tenant, generation: u32, class: u16) -> Result<Key> {
     let key = tenant.salt_key(generation, class);
@@ -183,9 +202,11 @@ pub(crate) fn scan_set(
         .map(|row| inner.readers.sub(inner, tenant, row))
         .transpose()?;
     let keys = SetKeysOf(tenant);
+    // One scan for all blocks: it opens each block of the `.sub` about once, not once for each block of the `.seg`.
+    let mut scan = sub.as_ref().map(|sub| sub.scanner(&keys));
     for (number, entry) in reader.blocks().iter().enumerate() {
-        let mut groups = match &sub {
-            Some(sub) => groups_of(sub, &keys, entry.first_seq..entry.last_seq.saturating_add(1))?,
+        let mut groups = match &mut scan {
+            Some(scan) => groups_of(scan, entry.first_seq..entry.last_seq.saturating_add(1))?,
             None => HashMap::new(),
         };
         let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
@@ -197,13 +218,9 @@ pub(crate) fn scan_set(
     Ok(())
 }
 
-fn groups_of(
-    sub: &SubReader,
-    keys: &dyn SetKeys,
-    seqs: std::ops::Range<u64>,
-) -> Result<HashMap<u64, Vec<Personal>>> {
+fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashMap<u64, Vec<Personal>>> {
     let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
-    sub.scan(seqs, keys, |seq, group| {
+    scan.visit(seqs, |seq, group| {
         groups.entry(seq).or_default().push(group.into());
         ControlFlow::Continue(())
     })
@@ -237,7 +254,12 @@ impl From<Group> for Personal {
 ///
 /// # Errors
 /// A sentence saying what does not hold, or why it cannot be known.
-pub(crate) fn check(tenant: &Tenant, record: &Record, entry: &Entry) -> Result<u64, Mismatch> {
+pub(crate) fn check(
+    tenant: &Tenant,
+    salts: &mut SetSalts,
+    record: &Record,
+    entry: &Entry,
+) -> Result<u64, Mismatch> {
     let id = record.id().map_err(Mismatch::Error)?;
     let salt = record.public_salt(tenant, &id).map_err(Mismatch::Error)?;
     let mut commitments = record.commitments.clone();
@@ -250,7 +272,7 @@ pub(crate) fn check(tenant: &Tenant, record: &Record, entry: &Entry) -> Result<u
         let Personal::Opened { handles, bytes } = group else {
             continue;
         };
-        let Some(salt) = personal_salt(tenant, &id, handles).map_err(Mismatch::Error)? else {
+        let Some(salt) = salts.salt(tenant, &id, handles).map_err(Mismatch::Error)? else {
             continue;
         };
         let found = commitment::group_commitment(entry.version, &salt, bytes);
@@ -275,3 +297,6 @@ pub(crate) enum Mismatch {
 pub(crate) fn malformed(seq: u64, error: &view::ViewError) -> Error {
     Error::damage("records", seq, format!("record {seq}: {error}"))
 }
+
+/// Sets whose salt keys are kept while many records are checked.
+const SET_SALTS_MAX: usize = 65_536;

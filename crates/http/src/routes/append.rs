@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::Caller;
 use crate::problem::{FieldError, Problem};
 use crate::server::App;
-use crate::wire::{self, Tree};
+use crate::wire::{self, Short, Tree};
 use crate::{body, items};
 
 /// Query parameters of an append.
@@ -27,13 +27,16 @@ pub struct AppendQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReceiptBody {
     /// Record id, UUIDv7.
-    id: String,
+    #[schema(value_type = String)]
+    id: Short<36>,
     /// Index of the record in its tenant's log, from 0.
     seq: u64,
     /// When the server accepted it, RFC 3339, UTC, milliseconds.
-    received_at: String,
+    #[schema(value_type = String)]
+    received_at: Short<32>,
     /// The 44-byte entry that the tree holds, hex.
-    entry: String,
+    #[schema(value_type = String)]
+    entry: Short<88>,
     /// The same event had been accepted before under this idempotency key.
     duplicate: bool,
 }
@@ -191,11 +194,13 @@ fn answer(appended: Appended, refused: Vec<(usize, ItemError)>, single: bool) ->
             .collect();
         return Err(refused_single(faults));
     }
+    let count = results.len();
+    let mut times = Times::default();
     let fresh = results
         .iter()
         .any(|r| matches!(r, Ok(receipt) if !receipt.duplicate));
     let receipt = match results.first() {
-        Some(Ok(receipt)) if single => Some(receipt_body(receipt)),
+        Some(Ok(receipt)) if single => Some(receipt_body(receipt, &mut times)),
         _ => None,
     };
     let items = results
@@ -205,7 +210,7 @@ fn answer(appended: Appended, refused: Vec<(usize, ItemError)>, single: bool) ->
             Ok(receipt) => ItemBody::Accepted {
                 index,
                 status: if receipt.duplicate { 200 } else { 201 },
-                receipt: receipt_body(&receipt),
+                receipt: receipt_body(&receipt, &mut times),
             },
             Err(error) => ItemBody::Refused {
                 index,
@@ -226,7 +231,8 @@ fn answer(appended: Appended, refused: Vec<(usize, ItemError)>, single: bool) ->
     } else {
         StatusCode::CREATED
     };
-    let json = serde_json::to_vec(&body).map_err(wire::internal)?;
+    let mut json = Vec::with_capacity(ANSWER_BYTES + count * ITEM_BYTES);
+    serde_json::to_writer(&mut json, &body).map_err(wire::internal)?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
@@ -234,13 +240,26 @@ fn answer(appended: Appended, refused: Vec<(usize, ItemError)>, single: bool) ->
     Ok((status, headers, json).into_response())
 }
 
-fn receipt_body(receipt: &Receipt) -> ReceiptBody {
+fn receipt_body(receipt: &Receipt, times: &mut Times) -> ReceiptBody {
     ReceiptBody {
-        id: receipt.id.to_string(),
+        id: Short::show(&receipt.id),
         seq: receipt.seq,
-        received_at: wire::rfc3339_ms(receipt.received_at_ms),
-        entry: wire::hex(&receipt.entry),
+        received_at: times.show(receipt.received_at_ms),
+        entry: Short::hex(&receipt.entry),
         duplicate: receipt.duplicate,
+    }
+}
+
+/// Shows times of receipt: those of one append are the same, but for repetitions.
+#[derive(Default)]
+struct Times(Option<(u64, Short<32>)>);
+
+impl Times {
+    fn show(&mut self, ms: u64) -> Short<32> {
+        match self.0 {
+            Some((same, shown)) if same == ms => shown,
+            _ => self.0.insert((ms, Short::show(&wire::rfc3339_ms(ms)))).1,
+        }
     }
 }
 
@@ -257,3 +276,7 @@ fn refused_single(mut faults: Vec<(usize, ItemError)>) -> Problem {
     Problem::new(status, error.code, format!("{place}{}", error.message))
         .with_errors(vec![wire::field_error(index, error)])
 }
+
+/// Bytes of an answer beside its items, and of each item, about.
+const ANSWER_BYTES: usize = 640;
+const ITEM_BYTES: usize = 256;
