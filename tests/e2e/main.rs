@@ -3,7 +3,10 @@
 //! Every test starts its own server on a free port with its own data directory. Counts scale with the tier: see
 //! `scripts/test`.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-#![expect(clippy::disallowed_methods, reason = "tests look at and damage files from outside")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests look at and damage files from outside"
+)]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

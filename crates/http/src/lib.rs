@@ -3,7 +3,10 @@
 //! This crate turns requests into calls of `attestore-engine` and results into JSON. It stores nothing, decides nothing
 //! about events, and is the only crate that names axum. Every error leaves as an RFC 9457 problem document.
 
-#![expect(unused_qualifications, reason = "code made by utoipa names types by their paths")]
+#![expect(
+    unused_qualifications,
+    reason = "code made by utoipa names types by their paths"
+)]
 
 mod auth;
 mod body;
