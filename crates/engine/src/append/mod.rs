@@ -1,8 +1,8 @@
 //! Appending: from a client's bytes to a durable record and its receipt.
 //!
-//! The caller's thread parses, encodes, seals and hashes ([`prepare`]). The committer assigns seq and time, extends the
-//! trees, writes one frame for everything that waits, publishes it to the readers' views and answers ([`commit`]). What a
-//! section of a frame holds is in [`section`].
+//! The caller's thread parses, encodes, seals and hashes (`prepare`). The committer assigns seq and time, extends the
+//! trees, writes one frame for everything that waits, publishes it to the readers' views and answers (`commit`). What a
+//! section of a frame holds is in `section`.
 //!
 //! Whether a client still waits for its answer makes no difference to what is stored.
 

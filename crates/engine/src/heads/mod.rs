@@ -5,7 +5,7 @@
 //! checkpoint that is behind does the same at once, and requests that come meanwhile share its write.
 //!
 //! Also here: what is found at start. A log that is shorter than its registered head, or has another root there, was
-//! rolled back ([`compare()`]).
+//! rolled back (`compare`).
 
 use std::sync::{Arc, Weak};
 

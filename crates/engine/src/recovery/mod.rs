@@ -1,7 +1,7 @@
 //! Recovery: from the catalog and the WAL to the state in which the last process could acknowledge.
 //!
-//! Every record that is in the WAL and not in a segment becomes part of its tenant's tail ([`replay`]). Then all of them
-//! are written into a new WAL file, which is synced, before anything is served ([`relog`]): what was read may have been
+//! Every record that is in the WAL and not in a segment becomes part of its tenant's tail (`replay`). Then all of them
+//! are written into a new WAL file, which is synced, before anything is served (`relog`): what was read may have been
 //! only in the page cache. Nothing is served, signed or acknowledged before that.
 //!
 //! # Errors

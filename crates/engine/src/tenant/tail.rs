@@ -46,7 +46,7 @@ pub struct TailGroup {
     pub commitment: [u8; 32],
     /// Handles of its subjects, ascending.
     pub handles: Vec<Handle>,
-    /// Its bytes, sealed: see [`crate::tenant::seal_group`].
+    /// Its bytes, sealed: see `seal_group`.
     pub sealed: Bytes,
 }
 
