@@ -39,6 +39,10 @@ pub struct Settings {
     pub block_cache_bytes: u64,
     /// Whether records are indexed. Default true; off for measurements only: searches then scan.
     pub indexing: bool,
+    /// Milliseconds after which a search gives up. Default 10,000.
+    pub search_deadline_ms: u64,
+    /// Records that one search may scan where no index answers it. Default 1,000,000.
+    pub scan_records_max: u64,
     /// Milliseconds between signatures of changed tree heads. Default 1000.
     pub head_interval_ms: u64,
     /// Microseconds that the idle committer spins before it parks. Default 50.
@@ -66,6 +70,8 @@ impl Default for Settings {
             index_cache_bytes: 64 << 20,
             block_cache_bytes: 32 << 20,
             indexing: true,
+            search_deadline_ms: 10_000,
+            scan_records_max: 1_000_000,
             head_interval_ms: 1000,
             committer_spin_us: 50,
             limits: Limits::DEFAULT,

@@ -7,6 +7,7 @@ use attestore_index::{Found, Order, ParseOptions, Query, Split, Window, search a
 use super::{
     cursor::{Cursor, CursorError, query_hash},
     index_error, loose,
+    request::{Explain, PAGE_MAX, SearchPage, SearchRequest, TreeSize},
     sealed::{self, Opened},
     tail,
 };
@@ -15,75 +16,22 @@ use crate::{
     credentials::Principal,
     error::{Error, Result},
     instance::Inner,
-    read::{RecordView, snapshot},
+    read::snapshot,
     tenant::{FileSet, Tenant, View},
 };
 
-/// What is searched for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SearchRequest {
-    /// The query string; empty for everything.
-    pub q: String,
-    /// Earliest time of occurrence, inclusive, nanoseconds since 1970. Records without one count by their receipt.
-    pub from_ns: Option<i64>,
-    /// Latest time of occurrence, exclusive, nanoseconds since 1970.
-    pub to_ns: Option<i64>,
-    /// Newest or oldest first, by seq.
-    pub order: Order,
-    /// Records in a page, 1 to [`PAGE_MAX`].
-    pub limit: usize,
-    /// Where to go on: [`SearchPage::cursor`] of the page before. The rest of the request must be the same.
-    pub cursor: Option<String>,
-    /// Whether the number of all hits is wanted. It is exact, and costs a pass over all of them.
-    pub want_count: bool,
-}
-
-/// One page of hits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SearchPage {
-    /// The hits, in the order asked for.
-    pub items: Vec<RecordView>,
-    /// Where the next page begins; `None` when there is none.
-    pub cursor: Option<String>,
-    /// The tree that all pages of this search come from.
-    pub tree: TreeSize,
-    /// Number of all hits in that tree, if it was wanted.
-    pub count: Option<u64>,
-    /// What the search did.
-    pub explain: Explain,
-}
-
-/// Names a state of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TreeSize {
-    /// Name of the log.
-    pub origin: String,
-    /// Number of entries.
-    pub size: u64,
-}
-
-/// What a search did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Explain {
-    /// Sealed splits that were there to ask.
-    pub sealed_splits: usize,
-    /// Splits in memory that were there to ask.
-    pub memory_splits: usize,
-    /// Splits that were asked.
-    pub asked: usize,
-    /// Hits that were looked at.
-    pub scanned: u64,
-    /// Time it took, milliseconds.
-    pub took_ms: u64,
-}
-
-/// Most records in a page.
-pub const PAGE_MAX: usize = 1000;
-/// Time after which a search gives up, milliseconds.
-pub const DEADLINE_MS: u64 = 10_000;
-
 impl Engine {
-    /// Searches a tenant's records. Blocking: takes the time that the query takes, up to [`DEADLINE_MS`].
+    /// [`Engine::search_until`] for callers who do not go away.
+    ///
+    /// # Errors
+    /// As [`Engine::search_until`].
+    pub fn search(&self, tenant: &str, by: &Principal, request: &SearchRequest) -> Result<SearchPage> {
+        self.search_until(tenant, by, request, &|| false)
+    }
+
+    /// Searches a tenant's records. Blocking: takes the time that the query takes, up to
+    /// [`Settings::search_deadline_ms`](crate::Settings::search_deadline_ms). `stop` is asked now and then whether nobody waits
+    /// for the answer any more.
     ///
     /// Whatever was acknowledged before the call is found. Pages that follow a cursor come from exactly the tree that the
     /// first page named, whatever has been appended since.
@@ -91,7 +39,14 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`], [`Error::InvalidCursor`], [`Error::Invalid`] for
     /// a limit out of range, [`Error::Deadline`], or as reads.
-    pub fn search(&self, tenant: &str, by: &Principal, request: &SearchRequest) -> Result<SearchPage> {
+    pub fn search_until(
+        &self,
+        tenant: &str,
+        by: &Principal,
+        request: &SearchRequest,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<SearchPage> {
+        let started = std::time::Instant::now();
         by.check_read(tenant)?;
         let started_ms = self.inner.clock.boot_ms();
         if !(1..=PAGE_MAX).contains(&request.limit) {
@@ -111,11 +66,17 @@ impl Engine {
                 request,
                 query: &query,
                 query_hash: query_hash(&request.q, request.from_ns, request.to_ns, personal),
-                deadline_ms: started_ms.saturating_add(DEADLINE_MS),
+                deadline_ms: started_ms.saturating_add(
+                    self.inner
+                        .settings
+                        .search_deadline_ms
+                        .min(request.deadline_ms.unwrap_or(u64::MAX)),
+                ),
+                stop,
             };
             search.page(self, personal)
         })?;
-        page.explain.took_ms = self.inner.clock.boot_ms().saturating_sub(started_ms);
+        page.explain.took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         Ok(page)
     }
 }
@@ -141,6 +102,7 @@ struct Run<'a> {
     query: &'a Query,
     query_hash: [u8; 16],
     deadline_ms: u64,
+    stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Something to ask, for the seqs in `seqs` only.
@@ -198,9 +160,12 @@ impl Run<'_> {
         };
         Ok(SearchPage {
             items,
+            highlights: Vec::new(),
             cursor: next,
             tree,
             count,
+            aggregations: None,
+            scanned: false,
             explain,
         })
     }
@@ -269,8 +234,8 @@ impl Run<'_> {
                 order: self.request.order,
             };
             let found = self.ask(place, &window, limit, want_count)?;
-            explain.asked += 1;
-            explain.scanned += found.scanned;
+            explain.read += 1;
+            explain.hits_visited += found.scanned;
             count = count.zip(found.count).map(|(all, one)| all + one);
             hits.extend(found.seqs);
             match self.request.order {
@@ -333,7 +298,7 @@ impl Run<'_> {
     }
 
     fn is_late(&self) -> bool {
-        self.inner.clock.boot_ms() > self.deadline_ms
+        (self.stop)() || self.inner.clock.boot_ms() > self.deadline_ms
     }
 }
 

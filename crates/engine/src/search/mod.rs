@@ -28,12 +28,13 @@ use crate::{
 pub mod cursor;
 mod execute;
 mod loose;
+mod request;
 mod sealed;
 mod tail;
 pub(crate) mod wake;
 
 pub use attestore_index::Order;
-pub use execute::{DEADLINE_MS, Explain, PAGE_MAX, SearchPage, SearchRequest, TreeSize};
+pub use request::{Explain, Highlight, PAGE_MAX, Phases, SearchPage, SearchRequest, TreeSize};
 pub(crate) use tail::split_for;
 
 use tail::TailIndex;

@@ -107,6 +107,7 @@ pub async fn search(
         limit,
         cursor: query.cursor,
         want_count: query.count.unwrap_or(false),
+        ..SearchRequest::default()
     };
     let engine = app.engine().clone();
     let page = wire::blocking(move || engine.search(&tenant, &principal, &request)).await?;
