@@ -22,7 +22,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
 use storage::SealedStorage;
 
-pub use rows::{FileRow, FileType, InstanceRow, TenantRow, WalPosition, WalRow, hex, unhex, unhex_vec};
+pub use rows::{
+    FileRow, FileType, InstanceRow, SplitRow, TenantRow, WalPosition, WalRow, hex, unhex, unhex_vec,
+};
 pub use update::Update;
 
 use crate::{Error, OpenError, Result};

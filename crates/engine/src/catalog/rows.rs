@@ -157,6 +157,20 @@ pub struct FileRow {
     pub max_time_ms: u64,
     /// CRC-32C-free check of the container as written: BLAKE3, hex, first 16 bytes.
     pub checksum: String,
+    /// What a split says of itself, so that it need not be opened to know; of a `.idx` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitRow>,
+}
+
+/// What a split says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitRow {
+    /// Names the field list and the index policy that it was made under: hex, 16 digits of a hash.
+    pub policy: String,
+    /// Earliest time of occurrence in it, nanoseconds since 1970.
+    pub min_occurred_ns: i64,
+    /// Latest time of occurrence in it, nanoseconds since 1970.
+    pub max_occurred_ns: i64,
 }
 
 impl FileRow {
