@@ -4,6 +4,8 @@
 //! UUID, or more than [`OPAQUE_MIN`] characters of hex or base64) is one word as a whole: cut in pieces, such runs
 //! would make up most of the dictionary, and nobody searches for pieces of them.
 
+use std::ops::Range;
+
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
 /// Runs up to this length are never taken for an opaque identifier (bytes).
@@ -13,13 +15,19 @@ pub(crate) const WORD_MAX: usize = 128;
 
 /// Calls `sink` with each word of `text`, in order.
 pub(crate) fn words(text: &str, mut sink: impl FnMut(&str)) {
+    words_at(text, |_, word| sink(word));
+}
+
+/// Calls `sink` with the place (bytes) of each word of `text` and the word, in order.
+pub(crate) fn words_at(text: &str, mut sink: impl FnMut(Range<usize>, &str)) {
     let mut stream = WordStream {
         text,
         at: 0,
         token: &mut Token::default(),
     };
     while stream.advance() {
-        sink(&stream.token.text);
+        let token = &*stream.token;
+        sink(token.offset_from..token.offset_to, &token.text);
     }
 }
 
@@ -59,7 +67,9 @@ impl TokenStream for WordStream<'_> {
                     opaque_length(&bytes[self.at..]).unwrap_or_else(|| word_length(&self.text[self.at..]));
                 if length > 0 {
                     let word = &self.text[self.at..self.at + length];
+                    self.token.offset_from = self.at;
                     self.at += length;
+                    self.token.offset_to = self.at;
                     set_lower(&mut self.token.text, word);
                     return true;
                 }

@@ -20,6 +20,18 @@ pub(crate) enum Node {
     Clause(Clause),
 }
 
+impl Node {
+    /// Calls `each` with every condition.
+    pub(crate) fn for_each<'a>(&'a self, each: &mut dyn FnMut(&'a Clause)) {
+        match self {
+            Self::All => {}
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().for_each(|node| node.for_each(each)),
+            Self::Not(inner) => inner.for_each(each),
+            Self::Clause(clause) => each(clause),
+        }
+    }
+}
+
 /// One condition on a record. On both sides, if the reader may see both.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Clause {

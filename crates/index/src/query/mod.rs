@@ -1,6 +1,9 @@
 //! Query strings: parsed, checked, and turned into what a split can answer.
 
 mod ast;
+mod column;
+mod coverage;
+mod highlight;
 mod names;
 mod plan;
 mod prescan;
@@ -8,8 +11,13 @@ mod resolve;
 mod value;
 
 pub(crate) use ast::{Clause, Node};
+pub(crate) use column::{ColumnField, ColumnRef, column};
+pub use coverage::Coverage;
 pub(crate) use resolve::resolve;
 
+use std::ops::Range;
+
+use crate::policy::IndexPolicy;
 use crate::schema::Side;
 
 /// Bounds on what a query may cost before it meets any data.
@@ -41,6 +49,8 @@ impl Default for ParseLimits {
 pub struct ParseOptions {
     /// The reader may see personal fields. Without it the query knows nothing of them.
     pub personal: bool,
+    /// A value may start with a `*` or `?`. Without it, that is refused: every value of the field is looked at.
+    pub leading_wildcard: bool,
     /// Bounds.
     pub limits: ParseLimits,
 }
@@ -91,6 +101,24 @@ impl Query {
     /// Tells whether the query matches every record.
     pub fn is_all(&self) -> bool {
         matches!(self.node, Node::All)
+    }
+
+    /// The least policy under which a split answers the query exactly.
+    pub fn needs(&self) -> IndexPolicy {
+        coverage::needs(&self.node)
+    }
+
+    /// How well a split that was built under `policy` answers the query.
+    pub fn coverage(&self, policy: &IndexPolicy) -> Coverage {
+        match coverage::relax(&self.node, policy) {
+            None => Coverage::Exact,
+            Some(node) => Coverage::Superset(Self { node, ..*self }),
+        }
+    }
+
+    /// Where words and values that the query asks for stand in a readable string: byte ranges, ascending, apart.
+    pub fn highlight(&self, text: &str) -> Vec<Range<usize>> {
+        highlight::highlight(&self.node, text)
     }
 
     pub(crate) fn node(&self) -> &Node {

@@ -1,5 +1,6 @@
 //! Field names in queries: ours, and those that people know from elsewhere.
 
+use super::QueryError;
 use crate::schema::Label;
 
 /// What a field name in a query stands for.
@@ -138,6 +139,15 @@ pub(crate) fn target(name: &str) -> Option<Target> {
         .chain(&ALIASES)
         .find(|(known, _)| *known == name)
         .map(|(_, target)| target.clone())
+}
+
+/// Finds what a field name stands for, or says what is nearest.
+pub(crate) fn find(name: &str) -> Result<Target, QueryError> {
+    target(name).ok_or_else(|| QueryError {
+        message: format!("unknown field {name:?}"),
+        column: None,
+        suggestion: nearest(name).map(str::to_owned),
+    })
 }
 
 /// The known name nearest to `name`, if one is near.
