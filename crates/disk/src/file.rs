@@ -25,6 +25,13 @@ pub enum Mode {
     /// Buffers, offsets and lengths must be multiples of [`BLOCK`](crate::BLOCK). Where the file system refuses direct IO
     /// the handle falls back to buffered writes, each followed by `fdatasync`; [`File::is_direct`] tells.
     DirectSync,
+    /// Creates a new file, as [`Create`](Self::Create), that is written past the page cache; nothing is durable before
+    /// [`File::sync_data`].
+    ///
+    /// For large files written in the background: dirty pages that the system writes back when it likes hold up the log.
+    /// Buffers, offsets and lengths must be multiples of [`BLOCK`](crate::BLOCK); [`File::set_len`] cuts the last block.
+    /// Where the file system refuses direct IO the handle falls back to buffered writes.
+    CreateDirect,
 }
 
 /// One name in a directory.
@@ -46,7 +53,7 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens a file.
     ///
     /// # Errors
-    /// `NotFound`, `AlreadyExists` ([`Mode::Create`]), `InvalidInput` for a refused path, or what the system says.
+    /// `NotFound`, `AlreadyExists` ([`Mode::Create`], [`Mode::CreateDirect`]), `InvalidInput` for a refused path, or what the system says.
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>>;
 
     /// Creates a directory (mode 0700) and its missing parents. Durable only after [`sync_dir`](Self::sync_dir) of each parent.
@@ -150,8 +157,8 @@ pub trait File: Send + Sync {
 
     /// Writes all of `buf` at `offset`, growing the file if needed.
     ///
-    /// With [`Mode::DirectSync`] the bytes are durable on return, and `buf` (see [`AlignedBuf`](crate::AlignedBuf)), `offset`
-    /// and length must be multiples of [`BLOCK`](crate::BLOCK).
+    /// With [`Mode::DirectSync`] and [`Mode::CreateDirect`], `buf` (see [`AlignedBuf`](crate::AlignedBuf)), `offset` and length
+    /// must be multiples of [`BLOCK`](crate::BLOCK); with the former the bytes are durable on return.
     ///
     /// # Errors
     /// After an error any part of `buf` may have been written. `InvalidInput` for a misaligned direct write.

@@ -26,8 +26,10 @@ const BUFFERED: u8 = 0;
 const BUFFERED_SYNC: u8 = 1;
 /// `O_DIRECT | O_DSYNC`, no write done yet.
 const DIRECT_UNTRIED: u8 = 2;
-/// `O_DIRECT | O_DSYNC`, a write has succeeded.
+/// `O_DIRECT | O_DSYNC` or `O_DIRECT`, a write has succeeded.
 const DIRECT: u8 = 3;
+/// `O_DIRECT`, no write done yet; the caller syncs.
+const DIRECT_ALONE_UNTRIED: u8 = 4;
 
 impl RealFile {
     pub(super) fn buffered(file: fs::File) -> Self {
@@ -51,7 +53,15 @@ impl RealFile {
         }
     }
 
-    fn write_first_direct(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+    pub(super) fn direct(file: fs::File) -> Self {
+        Self {
+            file,
+            write: AtomicU8::new(DIRECT_ALONE_UNTRIED),
+        }
+    }
+
+    /// The first direct write; where it is refused, `fallback` is what the file does from then on.
+    fn write_first_direct(&self, buf: &[u8], offset: u64, fallback: u8) -> io::Result<()> {
         match self.file.write_all_at(buf, offset) {
             Ok(()) => {
                 self.write.store(DIRECT, Ordering::Release);
@@ -60,10 +70,17 @@ impl RealFile {
             Err(e) if refuses_direct(&e) => {
                 // Some file systems accept the flag and refuse the write. O_DSYNC cannot be taken off, and does no harm.
                 fcntl_setfl(&self.file, fcntl_getfl(&self.file)? - OFlags::DIRECT)?;
-                self.write.store(BUFFERED_SYNC, Ordering::Release);
-                self.write_and_sync(buf, offset)
+                self.write.store(fallback, Ordering::Release);
+                self.write_fallback(buf, offset, fallback)
             }
             Err(e) => Err(e),
+        }
+    }
+
+    fn write_fallback(&self, buf: &[u8], offset: u64, fallback: u8) -> io::Result<()> {
+        match fallback {
+            BUFFERED_SYNC => self.write_and_sync(buf, offset),
+            _ => self.file.write_all_at(buf, offset),
         }
     }
 
@@ -87,9 +104,9 @@ impl File for RealFile {
             ));
         }
         match write {
-            BUFFERED_SYNC => self.write_and_sync(buf, offset),
-            DIRECT_UNTRIED => self.write_first_direct(buf, offset),
-            _ => self.file.write_all_at(buf, offset),
+            DIRECT_UNTRIED => self.write_first_direct(buf, offset, BUFFERED_SYNC),
+            DIRECT_ALONE_UNTRIED => self.write_first_direct(buf, offset, BUFFERED),
+            other => self.write_fallback(buf, offset, other),
         }
     }
 

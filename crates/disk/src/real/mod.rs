@@ -142,12 +142,27 @@ impl Disk for RealDisk {
 }
 
 fn open_file(path: &Path, mode: Mode) -> io::Result<RealFile> {
-    if mode != Mode::DirectSync {
-        return Ok(RealFile::buffered(options(mode, OFlags::empty(), path)?));
-    }
-    match options(mode, OFlags::DIRECT | OFlags::DSYNC, path) {
-        Ok(file) => Ok(RealFile::direct_sync(file)),
-        Err(e) if refuses_direct(&e) => Ok(RealFile::buffered_sync(options(mode, OFlags::empty(), path)?)),
+    type Wrap = fn(fs::File) -> RealFile;
+    let (flags, direct, buffered): (OFlags, Wrap, Wrap) = match mode {
+        Mode::DirectSync => (
+            OFlags::DIRECT | OFlags::DSYNC,
+            RealFile::direct_sync,
+            RealFile::buffered_sync,
+        ),
+        Mode::CreateDirect => (OFlags::DIRECT, RealFile::direct, RealFile::buffered),
+        _ => return Ok(RealFile::buffered(options(mode, OFlags::empty(), path)?)),
+    };
+    match options(mode, flags, path) {
+        Ok(file) => Ok(direct(file)),
+        Err(e) if refuses_direct(&e) => {
+            // The file may have been made before the flag was refused.
+            let mode = if path.exists() && mode == Mode::CreateDirect {
+                Mode::ReadWrite
+            } else {
+                mode
+            };
+            Ok(buffered(options(mode, OFlags::empty(), path)?))
+        }
         Err(e) => Err(e),
     }
 }
@@ -161,7 +176,7 @@ fn options(mode: Mode, flags: OFlags, path: &Path) -> io::Result<fs::File> {
         .custom_flags(flags.bits().cast_signed());
     match mode {
         Mode::Read => &mut options,
-        Mode::Create => options.write(true).create_new(true),
+        Mode::Create | Mode::CreateDirect => options.write(true).create_new(true),
         Mode::ReadWrite | Mode::DirectSync => options.write(true),
         Mode::ReadWriteCreate => options.write(true).create(true).truncate(false),
     };

@@ -79,6 +79,28 @@ fn direct_writes_are_read_back_and_misaligned_ones_refused() {
 }
 
 #[test]
+fn a_new_file_is_written_directly_and_cut_to_its_length() {
+    for dir in [tempfile::tempdir(), tempfile::tempdir_in("/dev/shm")] {
+        let Ok(dir) = dir else { continue };
+        let disk = RealDisk::new(dir.path()).unwrap();
+        let path = Path::new("f");
+        let file = disk.open(path, Mode::CreateDirect).unwrap();
+        let mut buf = AlignedBuf::zeroed(8192);
+        buf.fill(7);
+        file.write_all_at(&buf, 0).unwrap();
+        if file.is_direct() {
+            let refused = file.write_all_at(&buf[..100], 8192).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        }
+        file.set_len(5000).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(disk.len(path).unwrap(), 5000);
+        let again = disk.open(path, Mode::CreateDirect).err().unwrap();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+}
+
+#[test]
 fn a_refused_first_direct_write_falls_back_to_buffered() {
     // Memory files accept neither the flag nor need it: the handle is buffered from the start there.
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {

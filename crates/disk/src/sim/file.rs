@@ -46,8 +46,8 @@ impl File for SimFile {
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.check_writable()?;
-        let direct = self.is_direct();
-        if direct && !is_aligned(buf, offset) {
+        let direct = self.mode == Mode::DirectSync;
+        if self.is_direct() && !is_aligned(buf, offset) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "direct writes need aligned memory, offset and length",
@@ -121,6 +121,6 @@ impl File for SimFile {
     }
 
     fn is_direct(&self) -> bool {
-        self.mode == Mode::DirectSync
+        matches!(self.mode, Mode::DirectSync | Mode::CreateDirect)
     }
 }

@@ -7,7 +7,7 @@
 //!   an operation survives only with the earlier ones on the same names, and a rename is atomic.
 //! - A failed sync marks the data clean: readers still see it, a crash loses it, the next sync succeeds. Names stay pending.
 //! - A direct write is durable on return; interrupted, it is torn at sectors; failed, it is torn, or readers see it and a crash
-//!   loses it.
+//!   loses it. A direct write without sync ([`Mode::CreateDirect`]) is like any that was not synced.
 //!
 //! The same seed and the same calls give the same states, also across [`SimDisk::crash`].
 //!
@@ -200,9 +200,11 @@ impl Disk for SimDisk {
         let mut state = self.state.lock();
         state.check()?;
         let id = match (state.file(&path), mode) {
-            (Ok(_), Mode::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Ok(_), Mode::Create | Mode::CreateDirect) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(id), _) => id,
-            (Err(e), Mode::Create | Mode::ReadWriteCreate) if e.kind() == io::ErrorKind::NotFound => {
+            (Err(e), Mode::Create | Mode::CreateDirect | Mode::ReadWriteCreate)
+                if e.kind() == io::ErrorKind::NotFound =>
+            {
                 state.names.require_parent(&path)?;
                 state.play_names(|state| {
                     state.add_file(&path);
