@@ -29,6 +29,9 @@ pub enum Error {
         /// The seq that does not follow it.
         next: u64,
     },
+    /// Splits were built under different policies: they have to be built anew from their records.
+    #[error("splits of different index policies cannot be merged")]
+    Policy,
     /// A split needs at least one record, a merge at least one split.
     #[error("nothing to index")]
     Empty,
@@ -38,6 +41,26 @@ pub enum Error {
         /// The clause as the user would recognise it.
         clause: String,
         /// Limit of terms that one clause may expand to.
+        limit: usize,
+    },
+    /// The split was built without a column that the search needs: its records have to be scanned.
+    #[error("the index has no column of {column}")]
+    NoColumn {
+        /// Name of the column.
+        column: String,
+    },
+    /// An aggregation has more buckets than an answer may have.
+    #[error("aggregation {aggregation:?} has more than {limit} buckets; narrow the query, or use wider intervals or fewer levels")]
+    TooManyBuckets {
+        /// Name of the aggregation.
+        aggregation: String,
+        /// Limit of buckets in an answer.
+        limit: usize,
+    },
+    /// Aggregations keep more than may be kept.
+    #[error("aggregations need more than {limit} bytes of memory; narrow the query, or aggregate by fields with fewer values")]
+    TooMuchMemory {
+        /// Limit (bytes).
         limit: usize,
     },
     /// The caller's `stop` said so (deadline passed or client gone).

@@ -31,5 +31,5 @@ pub use document::DocInput;
 pub use error::Error;
 pub use policy::{IndexPolicy, TextIndex};
 pub use query::{Coverage, ParseLimits, ParseOptions, Query, QueryError};
-pub use search::{Found, Order, Window, search};
+pub use search::{Found, Order, Sort, SortKey, Window, search, top};
 pub use split::{Source, Split, SplitBuilder, Summary, merge};

@@ -1,0 +1,235 @@
+//! Which records of a split are looked at, and walking over them.
+
+use std::ops::{ControlFlow, Range};
+
+use tantivy::columnar::Column;
+use tantivy::query::{Scorer, Weight};
+use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, SegmentReader, TERMINATED, i64_to_u64};
+
+use crate::schema::{OCCURRED_NS, SEQ};
+use crate::{Error, Split};
+
+/// In which order hits are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Highest seq first.
+    #[default]
+    Newest,
+    /// Lowest seq first.
+    Oldest,
+}
+
+/// Which records are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Earliest time of occurrence, inclusive (ns since 1970).
+    pub from_ns: Option<i64>,
+    /// Latest time of occurrence, exclusive (ns since 1970).
+    pub to_ns: Option<i64>,
+    /// Seqs looked at.
+    pub seq: Range<u64>,
+    /// Order of hits.
+    pub order: Order,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            from_ns: None,
+            to_ns: None,
+            seq: 0..u64::MAX,
+            order: Order::Newest,
+        }
+    }
+}
+
+/// The records of one split that a window leaves.
+pub(crate) struct Scope {
+    seq: Column<u64>,
+    /// The records whose seqs are in the window: they ascend.
+    pub(crate) docs: Range<DocId>,
+    max_doc: u32,
+    /// Only if the window cuts through the split's times.
+    times: Option<Times>,
+}
+
+struct Times {
+    column: Column<u64>,
+    /// In the order-preserving unsigned form.
+    range: Range<u64>,
+}
+
+impl Scope {
+    /// `None` if nothing is left.
+    pub(crate) fn open(split: &Split, window: &Window) -> Result<Option<Self>, Error> {
+        let summary = split.summary();
+        let beyond = window.from_ns.is_some_and(|from| from > summary.max_occurred_ns)
+            || window.to_ns.is_some_and(|to| to <= summary.min_occurred_ns)
+            || window.seq.start > summary.max_seq
+            || window.seq.end <= summary.min_seq;
+        if beyond || window.seq.is_empty() {
+            return Ok(None);
+        }
+        let columns = split.reader().fast_fields();
+        let from = window.from_ns.filter(|from| *from > summary.min_occurred_ns);
+        let to = window.to_ns.filter(|to| *to <= summary.max_occurred_ns);
+        let times = if from.is_none() && to.is_none() {
+            None
+        } else {
+            let (column, _) = columns
+                .u64_lenient(OCCURRED_NS)?
+                .ok_or_else(|| Error::Malformed("no times of occurrence".to_owned()))?;
+            // No time of a split is i64::MAX: it is beyond year 2262.
+            let range = i64_to_u64(from.unwrap_or(i64::MIN))..i64_to_u64(to.unwrap_or(i64::MAX));
+            Some(Times { column, range })
+        };
+        let mut scope = Self {
+            seq: columns.u64(SEQ)?,
+            docs: 0..split.reader().max_doc(),
+            max_doc: split.reader().max_doc(),
+            times,
+        };
+        scope.docs = scope.lower_bound(window.seq.start)..scope.lower_bound(window.seq.end);
+        Ok(Some(scope).filter(|scope| !scope.docs.is_empty()))
+    }
+
+    /// The first record whose seq is `seq` or higher.
+    pub(crate) fn lower_bound(&self, seq: u64) -> DocId {
+        let mut range = 0..self.max_doc;
+        while range.start < range.end {
+            let middle = range.start + (range.end - range.start) / 2;
+            if self.seq(middle) < seq {
+                range.start = middle + 1;
+            } else {
+                range.end = middle;
+            }
+        }
+        range.start
+    }
+
+    pub(crate) fn seq(&self, doc: DocId) -> u64 {
+        self.seq.values.get_val(doc)
+    }
+
+    /// Whether the time of a record is in the window.
+    pub(crate) fn accepts(&self, doc: DocId) -> bool {
+        self.times
+            .as_ref()
+            .is_none_or(|times| times.range.contains(&times.column.values.get_val(doc)))
+    }
+
+    /// Whether every record of the split is in the window.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.times.is_none() && self.docs == (0..self.max_doc)
+    }
+
+    /// Whether times need not be looked at.
+    pub(crate) fn is_any_time(&self) -> bool {
+        self.times.is_none()
+    }
+
+    /// Leaves those of `docs` whose times are in the window.
+    fn retain(&self, docs: &mut Vec<DocId>, times: &mut Vec<u64>) {
+        let Some(filter) = &self.times else { return };
+        times.resize(docs.len(), 0);
+        match (docs.first(), docs.last()) {
+            (Some(first), Some(last)) if is_run(*first, *last, docs.len()) => {
+                filter.column.values.get_range(u64::from(*first), times);
+            }
+            _ => filter.column.values.get_vals(docs, times),
+        }
+        let mut kept = 0;
+        for at in 0..docs.len() {
+            let doc = docs[at];
+            docs[kept] = doc;
+            kept += usize::from(filter.range.contains(&times[at]));
+        }
+        docs.truncate(kept);
+    }
+}
+
+/// Whether ascending records from `first` to `last` leave none out.
+pub(crate) fn is_run(first: DocId, last: DocId, len: usize) -> bool {
+    u64::from(last - first) + 1 == len as u64
+}
+
+/// Walks over the hits of a split, upwards, in blocks.
+pub(crate) struct Walk<'a> {
+    pub(crate) reader: &'a SegmentReader,
+    /// `None`: every record is a hit.
+    pub(crate) weight: Option<&'a dyn Weight>,
+    pub(crate) scope: &'a Scope,
+    pub(crate) stop: &'a dyn Fn() -> bool,
+}
+
+impl Walk<'_> {
+    /// Hits in a block, at most.
+    pub(crate) const BLOCK: usize = 2048;
+
+    /// Calls `each` with ascending hits, at most [`Self::BLOCK`] at once and never none, until it breaks off.
+    pub(crate) fn blocks(
+        &self,
+        mut each: impl FnMut(&[DocId]) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let mut docs = Vec::with_capacity(Self::BLOCK);
+        let mut times = Vec::new();
+        let mut source = match self.weight {
+            None => Source::All(self.scope.docs.clone()),
+            Some(weight) => Source::of(weight.scorer(self.reader, 1.0)?, &self.scope.docs),
+        };
+        loop {
+            if (self.stop)() {
+                return Err(Error::Stopped);
+            }
+            docs.clear();
+            let more = source.fill(&mut docs, Self::BLOCK);
+            self.scope.retain(&mut docs, &mut times);
+            if !docs.is_empty() && each(&docs)?.is_break() || !more {
+                return Ok(());
+            }
+        }
+    }
+}
+
+enum Source {
+    All(Range<DocId>),
+    Some { scorer: Box<dyn Scorer>, end: DocId },
+}
+
+impl Source {
+    fn of(mut scorer: Box<dyn Scorer>, docs: &Range<DocId>) -> Self {
+        if scorer.doc() < docs.start {
+            scorer.seek(docs.start);
+        }
+        Self::Some {
+            scorer,
+            end: docs.end,
+        }
+    }
+
+    /// Adds the next records to `docs`; tells whether there may be more.
+    fn fill(&mut self, docs: &mut Vec<DocId>, max: usize) -> bool {
+        match self {
+            Self::All(range) => {
+                let max = u32::try_from(max).unwrap_or(u32::MAX);
+                let end = range.start.saturating_add(max).min(range.end);
+                docs.extend(range.start..end);
+                range.start = end;
+                range.start < range.end
+            }
+            Self::Some { scorer, end } => {
+                let mut buffer = [0; COLLECT_BLOCK_BUFFER_LEN];
+                while docs.len() + buffer.len() <= max {
+                    let found = scorer.fill_buffer(&mut buffer);
+                    let found = &buffer[..found];
+                    let within = found.partition_point(|doc| doc < end);
+                    docs.extend_from_slice(&found[..within]);
+                    if within < buffer.len() {
+                        return false;
+                    }
+                }
+                scorer.doc() < *end && scorer.doc() != TERMINATED
+            }
+        }
+    }
+}
