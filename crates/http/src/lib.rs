@@ -10,11 +10,13 @@
 
 mod auth;
 mod body;
+mod fields;
 mod items;
 mod metrics;
 mod problem;
 mod routes;
 mod server;
+mod slots;
 mod wire;
 
 pub use body::Limits;

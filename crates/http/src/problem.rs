@@ -25,6 +25,9 @@ pub struct Problem {
     /// What is wrong where, for events: JSON pointers into the event.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// For a request that is a JSON document: where in it, as a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// For a query: the column, counted in characters from 0, at which it stops making sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
@@ -58,6 +61,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            path: None,
             column: None,
             suggestion: None,
             retry_after_s: None,

@@ -26,7 +26,8 @@ use utoipa_axum::routes;
 use crate::body;
 use crate::metrics;
 use crate::problem::Problem;
-use crate::routes::{append, credentials, events, log, operations, tenants};
+use crate::routes::{append, credentials, events, log, operations, search, tenants};
+use crate::slots::Slots;
 
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
@@ -61,6 +62,7 @@ struct Inner {
     settings: Settings,
     metrics: Option<PrometheusHandle>,
     openapi: Bytes,
+    slots: Slots,
 }
 
 impl App {
@@ -74,6 +76,11 @@ impl App {
 
     pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
         self.0.metrics.as_ref()
+    }
+
+    /// Turns of searches.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.0.slots
     }
 
     pub(crate) fn openapi(&self) -> Bytes {
@@ -111,6 +118,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(append::append, events::search))
         .routes(routes!(events::get))
         .routes(routes!(events::proof))
+        .routes(routes!(search::search))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::vkey))
         .routes(routes!(log::consistency))
@@ -145,6 +153,7 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
         settings,
         metrics,
         openapi: Bytes::from(openapi_json()),
+        slots: Slots::default(),
     }));
     let (router, _) = described().split_for_parts();
     router

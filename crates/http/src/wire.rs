@@ -6,6 +6,7 @@ use attestore_engine::read::RecordView;
 use attestore_engine::{AppendError, Error, ItemError, Tree as EngineTree};
 use axum::http::StatusCode;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -137,6 +138,58 @@ pub fn internal(error: impl std::fmt::Display) -> Problem {
         "internal",
         "the server failed; its log says more",
     )
+}
+
+/// Reads a request body that is one JSON document. Empty means `{}`.
+///
+/// # Errors
+/// 400 with the given code and the place in the document. Values that the client sent are not repeated.
+pub fn document<T: DeserializeOwned>(bytes: &[u8], code: &'static str) -> Result<T, Problem> {
+    let bytes = if bytes.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        bytes
+    };
+    let refuse = |path: Option<String>, error: &serde_json::Error| {
+        let mut problem = Problem::bad_request(code, misfit(error));
+        problem.path = path;
+        problem
+    };
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let document = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| refuse(Some(pointer(error.path())), error.inner()))?;
+    json.end().map_err(|error| refuse(None, &error))?;
+    Ok(document)
+}
+
+fn misfit(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    if error.is_data() {
+        let names = ["unknown field", "missing field", "duplicate field"];
+        if names.iter().any(|begin| message.starts_with(begin)) {
+            return message;
+        }
+        return match message.split_once(", expected ") {
+            Some((_, expected)) => format!("expected {expected}"),
+            None => "the value does not fit".to_owned(),
+        };
+    }
+    format!("not JSON at line {} column {}", error.line(), error.column())
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => {
+                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")))
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
 }
 
 /// Runs blocking engine work away from the connection threads.

@@ -9,13 +9,12 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::search::LIMIT_DEFAULT;
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire::{self, RecordBody};
 
-/// Records of a page when the request names no limit.
-const LIMIT_DEFAULT: usize = 50;
 /// Records that one page may hold.
 const LIMIT_MAX: usize = 1000;
 
@@ -51,6 +50,8 @@ pub struct EventsBody {
     count: Option<u64>,
     /// The tree that the pages are taken from.
     tree: wire::Tree,
+    /// Records were scanned, because the index does not hold what the query asks for.
+    scanned: bool,
 }
 
 /// Search records, newest first.
@@ -63,6 +64,7 @@ pub struct EventsBody {
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "a good question that would cost too much", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -109,8 +111,7 @@ pub async fn search(
         want_count: query.count.unwrap_or(false),
         ..SearchRequest::default()
     };
-    let engine = app.engine().clone();
-    let page = wire::blocking(move || engine.search(&tenant, &principal, &request)).await?;
+    let page = super::search::run(&app, tenant, principal, request).await?;
     let items = page
         .items
         .into_iter()
@@ -128,6 +129,7 @@ pub async fn search(
             cursor: page.cursor,
             count: page.count,
             tree,
+            scanned: page.scanned,
         }),
     ))
 }

@@ -5,4 +5,5 @@ pub mod credentials;
 pub mod events;
 pub mod log;
 pub mod operations;
+pub mod search;
 pub mod tenants;
