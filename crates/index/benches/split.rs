@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestore_index::{
-    Cache, DocInput, ParseOptions, Query, Source, Split, SplitBuilder, Window, merge, search,
+    Cache, DocInput, IndexPolicy, ParseOptions, Query, Source, Split, SplitBuilder, Window, merge, search,
 };
 use attestore_record::event::{Limits, parse};
 use attestore_record::group::{Envelope, encode};
@@ -154,12 +154,13 @@ fn fields(record: &Stored) -> view::Fields<'_> {
 }
 
 fn build(fields: &[view::Fields<'_>], first: u64) -> Split {
-    let mut builder = SplitBuilder::new().expect("builder");
+    let mut builder = SplitBuilder::new(&IndexPolicy::default()).expect("builder");
     for (seq, fields) in (first..).zip(fields) {
         let received_ms = START_MS + seq * 10;
         let input = DocInput {
             seq,
             received_ms,
+            class: 1,
             public: &fields.public,
             personal: &fields.personal,
         };

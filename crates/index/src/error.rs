@@ -50,7 +50,9 @@ pub enum Error {
         column: String,
     },
     /// An aggregation has more buckets than an answer may have.
-    #[error("aggregation {aggregation:?} has more than {limit} buckets; narrow the query, or use wider intervals or fewer levels")]
+    #[error(
+        "aggregation {aggregation:?} has more than {limit} buckets; narrow the query, or use wider intervals or fewer levels"
+    )]
     TooManyBuckets {
         /// Name of the aggregation.
         aggregation: String,
@@ -58,7 +60,9 @@ pub enum Error {
         limit: usize,
     },
     /// Aggregations keep more than may be kept.
-    #[error("aggregations need more than {limit} bytes of memory; narrow the query, or aggregate by fields with fewer values")]
+    #[error(
+        "aggregations need more than {limit} bytes of memory; narrow the query, or aggregate by fields with fewer values"
+    )]
     TooMuchMemory {
         /// Limit (bytes).
         limit: usize,

@@ -30,10 +30,10 @@ impl Leaf<'_> {
     }
 }
 
-/// Calls `each` with the dotted path and value of every leaf of `json`. Items of an array have the array's path.
-/// Text that is not JSON yields the leaves before the mistake.
-pub(crate) fn walk(json: &str, each: &mut dyn FnMut(&str, Leaf<'_>)) {
-    let mut path = String::new();
+/// Calls `each` with the dotted path, beneath `root`, and value of every leaf of `json`. Items of an array have the
+/// array's path. Text that is not JSON yields the leaves before the mistake.
+pub(crate) fn walk(json: &str, root: &str, each: &mut dyn FnMut(&str, Leaf<'_>)) {
+    let mut path = root.to_owned();
     let mut deserializer = serde_json::Deserializer::from_str(json);
     // Stored bytes were checked when they were accepted.
     let _ = Walk {

@@ -18,18 +18,22 @@
 mod cache;
 mod document;
 mod error;
+mod frames;
 mod json;
+mod paths;
 mod policy;
 mod query;
 mod schema;
 mod search;
+mod seen;
 mod split;
 mod words;
 
 pub use cache::{CACHE_BYTES_DEFAULT, Cache};
 pub use document::DocInput;
 pub use error::Error;
-pub use policy::{IndexPolicy, TextIndex};
+pub use policy::{IndexPolicy, PATH_BYTES_MAX, PATHS_MAX, PolicyError, TextIndex};
 pub use query::{Coverage, ParseLimits, ParseOptions, Query, QueryError};
+pub use schema::FIELD_LIST;
 pub use search::{Found, Order, Sort, SortKey, Window, search, top};
 pub use split::{Source, Split, SplitBuilder, Summary, merge};

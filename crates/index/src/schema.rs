@@ -1,4 +1,4 @@
-//! The fields of a split: one fixed list, the same for every tenant.
+//! The fields of a split: one fixed list, the same for every tenant. Two schemas differ in whether words have places.
 //!
 //! Exact values of all names share one indexed field, [`Side`] by side: a term there is a [`Label`]'s code followed by
 //! the value. Few fields keep small splits cheap to build and to open. Names that people sort, count or range by have
@@ -6,19 +6,29 @@
 //!
 //! A value about people is indexed on the personal side only, under fields of its own. Nothing ever copies a value
 //! from that side to the public one, so a query that names no personal field cannot observe one.
+//!
+//! # Columns
+//! A column that personal values may enter exists twice, each complete for its readers: `actor.id` has the public
+//! values and [`PERSONAL_MARKER`](attestore_record::view::PERSONAL_MARKER) where one is personal, its twin `_p.actor.id`
+//! has all values, public ones too. Who may see personal values reads the twin only, who may not never does. (Columns of
+//! addresses have no marker.) A record has each string at most once in a column.
+//!
+//! Allow-listed paths share a JSON field a side, `json` and `_p.json`, by the same rule.
 
 use std::sync::LazyLock;
 
 use tantivy::schema::{
-    Field, IndexRecordOption, IpAddrOptions, NumericOptions, Schema, SchemaBuilder, TextFieldIndexing,
-    TextOptions,
+    Field, IndexRecordOption, IpAddrOptions, JsonObjectOptions, NumericOptions, Schema, SchemaBuilder,
+    TextFieldIndexing, TextOptions,
 };
 
+use crate::policy::{IndexPolicy, TextIndex};
+
 /// Number of the field list, kept in every sealed split. Raised whenever a field, a code or the cutting of words
-/// changes.
-pub(crate) const FIELD_LIST: u32 = 1;
-/// Label under which the tokeniser of words is registered.
-pub(crate) const WORDS: &str = "words";
+/// changes. A split of another field list has to be rebuilt from its records.
+pub const FIELD_LIST: u32 = 2;
+/// Label under which the tokeniser of framed tokens is registered.
+pub(crate) const FRAMES: &str = "frames";
 /// Exact values are cut here, when indexed and when queried (bytes).
 pub(crate) const VALUE_MAX: usize = 512;
 /// Separates a path from the value in terms of [`Label::Metadata`].
@@ -80,6 +90,10 @@ pub(crate) enum Label {
     Credential,
     Protocol,
     Kind,
+    Class,
+    /// Allow-listed paths of payloads and attributes, by the whole path.
+    Json,
+    /// Metadata, by the path within.
     Metadata,
 }
 
@@ -97,13 +111,19 @@ impl Label {
         )
     }
 
-    /// The name's column on one side, if it has one.
+    /// A record may have several values of this name in columns.
+    pub(crate) const fn is_list(self) -> bool {
+        matches!(self, Self::TargetType | Self::TargetId | Self::DataCategory)
+    }
+
+    /// The name's column on one side, if it has one. Only names that may be personal have one on the personal side.
     pub(crate) fn column(self, side: Side) -> Option<Column> {
-        let columns = fields().columns.iter();
-        columns
-            .copied()
-            .find(|(name, at, _)| *name == self && *at == side)
-            .map(|(_, _, column)| column)
+        *fields().columns.get(self as usize)?.get(side as usize)?
+    }
+
+    /// The terms of a side say whether the name has a value there. Without them, its one column does.
+    pub(crate) fn has_presence(self) -> bool {
+        self.column(Side::Public).is_none() || self.column(Side::Personal).is_some()
     }
 }
 
@@ -118,13 +138,15 @@ pub(crate) struct Column {
 
 /// The fields, resolved once.
 pub(crate) struct Fields {
-    pub(crate) schema: Schema,
+    /// Without places, with places.
+    schemas: [Schema; 2],
     pub(crate) seq: Field,
     pub(crate) occurred_ns: Field,
     pub(crate) received_ms: Field,
-    columns: Vec<(Label, Side, Column)>,
+    columns: Vec<[Option<Column>; 2]>,
     terms: [Field; 2],
     words: [Field; 2],
+    json: [Field; 2],
 }
 
 /// Names of the number columns.
@@ -132,49 +154,82 @@ pub(crate) const SEQ: &str = "seq";
 pub(crate) const OCCURRED_NS: &str = "occurred_ns";
 pub(crate) const RECEIVED_MS: &str = "received_ms";
 
-const COLUMNS: [(Label, Side, &str); 19] = [
-    (Label::Action, Side::Public, "action"),
-    (Label::Operation, Side::Public, "operation"),
-    (Label::Outcome, Side::Public, "outcome"),
-    (Label::Severity, Side::Public, "severity"),
-    (Label::ActorType, Side::Public, "actor.type"),
-    (Label::ActorId, Side::Public, "actor.id"),
-    (Label::ActorId, Side::Personal, "_p.actor.id"),
-    (Label::TargetType, Side::Public, "targets.type"),
-    (Label::TargetId, Side::Public, "targets.id"),
-    (Label::TargetId, Side::Personal, "_p.targets.id"),
-    (Label::Ip, Side::Public, "context.ip"),
-    (Label::Ip, Side::Personal, "_p.context.ip"),
-    (Label::Service, Side::Public, "source.service"),
-    (Label::Environment, Side::Public, "source.environment"),
-    (Label::Classification, Side::Public, "classification"),
-    (Label::DataCategory, Side::Public, "data_categories"),
-    (Label::Credential, Side::Public, "ingest.credential_id"),
-    (Label::Protocol, Side::Public, "ingest.protocol"),
-    (Label::Kind, Side::Public, "kind"),
+/// Names with columns; the second name is that of the twin.
+const COLUMNS: [(Label, &str, Option<&str>); 19] = [
+    (Label::Action, "action", None),
+    (Label::Operation, "operation", None),
+    (Label::Outcome, "outcome", None),
+    (Label::Severity, "severity", None),
+    (Label::ActorType, "actor.type", None),
+    (Label::ActorId, "actor.id", Some("_p.actor.id")),
+    (Label::TargetType, "targets.type", None),
+    (Label::TargetId, "targets.id", Some("_p.targets.id")),
+    (Label::Ip, "context.ip", Some("_p.context.ip")),
+    (Label::Host, "context.host", Some("_p.context.host")),
+    (
+        Label::SessionId,
+        "context.session_id",
+        Some("_p.context.session_id"),
+    ),
+    (Label::Service, "source.service", None),
+    (Label::Environment, "source.environment", None),
+    (Label::Classification, "classification", None),
+    (Label::DataCategory, "data_categories", None),
+    (Label::Class, "class", None),
+    (Label::Credential, "ingest.credential_id", None),
+    (Label::Protocol, "ingest.protocol", None),
+    (Label::Kind, "kind", None),
 ];
 
-/// The one schema.
+/// Names of the fields of allow-listed paths.
+const JSON: [&str; 2] = ["json", "_p.json"];
+
+/// The fields: the same in both schemas.
 pub(crate) fn fields() -> &'static Fields {
-    static FIELDS: LazyLock<Fields> = LazyLock::new(Fields::build);
+    static FIELDS: LazyLock<Fields> = LazyLock::new(Fields::new);
     &FIELDS
 }
 
+/// The name by which the search library knows the column of an allow-listed path (the whole path).
+pub(crate) fn path_column(path: &str, side: Side) -> String {
+    format!("{}.{path}", JSON[side as usize])
+}
+
 impl Fields {
-    fn build() -> Self {
-        let mut builder = Schema::builder();
+    fn new() -> Self {
+        let (mut plain, mut placed) = (Schema::builder(), Schema::builder());
+        let mut fields = Self::build(&mut plain, IndexRecordOption::Basic);
+        Self::build(&mut placed, IndexRecordOption::WithFreqsAndPositions);
+        fields.schemas = [plain.build(), placed.build()];
+        fields
+    }
+
+    fn build(builder: &mut SchemaBuilder, words: IndexRecordOption) -> Self {
         let number = || NumericOptions::default().set_fast();
         Self {
             seq: builder.add_u64_field(SEQ, number()),
             occurred_ns: builder.add_i64_field(OCCURRED_NS, number()),
             received_ms: builder.add_u64_field(RECEIVED_MS, number()),
-            columns: COLUMNS
-                .iter()
-                .map(|(name, side, text)| (*name, *side, column(&mut builder, *name, text)))
-                .collect(),
-            terms: ["terms", "_p.terms"].map(|name| builder.add_text_field(name, indexed("raw"))),
-            words: ["text", "_p.text"].map(|name| builder.add_text_field(name, indexed(WORDS))),
-            schema: builder.build(),
+            columns: columns(builder),
+            terms: ["terms", "_p.terms"]
+                .map(|name| builder.add_text_field(name, indexed(IndexRecordOption::Basic))),
+            words: ["text", "_p.text"].map(|name| builder.add_text_field(name, indexed(words))),
+            json: JSON.map(|name| {
+                let options = JsonObjectOptions::default()
+                    .set_fast("raw")
+                    .set_expand_dots_enabled();
+                builder.add_json_field(name, options)
+            }),
+            schemas: [Schema::builder().build(), Schema::builder().build()],
+        }
+    }
+
+    /// The schema of splits under a policy.
+    pub(crate) fn schema(&self, policy: &IndexPolicy) -> &Schema {
+        let [plain, placed] = &self.schemas;
+        match policy.text {
+            TextIndex::Positions => placed,
+            TextIndex::None | TextIndex::Words => plain,
         }
     }
 
@@ -187,22 +242,35 @@ impl Fields {
     pub(crate) fn words(&self, side: Side) -> Field {
         self.words[side as usize]
     }
+
+    /// The field of the columns of allow-listed paths.
+    pub(crate) fn json(&self, side: Side) -> Field {
+        self.json[side as usize]
+    }
 }
 
-fn column(builder: &mut SchemaBuilder, name: Label, text: &'static str) -> Column {
-    let field = match name {
-        Label::Ip => builder.add_ip_addr_field(text, IpAddrOptions::default().set_fast()),
-        _ => builder.add_text_field(text, TextOptions::default().set_fast("raw")),
+fn columns(builder: &mut SchemaBuilder) -> Vec<[Option<Column>; 2]> {
+    let mut columns = vec![[None; 2]; Label::Metadata as usize + 1];
+    for (label, public, personal) in COLUMNS {
+        columns[label as usize] = [Some(public), personal].map(|name| Some(column(builder, label, name?)));
+    }
+    columns
+}
+
+fn column(builder: &mut SchemaBuilder, label: Label, name: &'static str) -> Column {
+    let field = match label {
+        Label::Ip => builder.add_ip_addr_field(name, IpAddrOptions::default().set_fast()),
+        _ => builder.add_text_field(name, TextOptions::default().set_fast("raw")),
     };
-    Column { field, name: text }
+    Column { field, name }
 }
 
-/// No positions, frequencies or lengths: nothing here is ranked.
-fn indexed(tokenizer: &str) -> TextOptions {
+/// No frequencies or lengths where there are no places: nothing here is ranked.
+fn indexed(option: IndexRecordOption) -> TextOptions {
     TextOptions::default().set_indexing_options(
         TextFieldIndexing::default()
-            .set_tokenizer(tokenizer)
-            .set_index_option(IndexRecordOption::Basic)
+            .set_tokenizer(FRAMES)
+            .set_index_option(option)
             .set_fieldnorms(false),
     )
 }

@@ -6,8 +6,6 @@
 
 use std::ops::Range;
 
-use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
-
 /// Runs up to this length are never taken for an opaque identifier (bytes).
 pub(crate) const OPAQUE_MIN: usize = 20;
 /// A longer word is cut here; queries are cut alike (bytes).
@@ -20,74 +18,31 @@ pub(crate) fn words(text: &str, mut sink: impl FnMut(&str)) {
 
 /// Calls `sink` with the place (bytes) of each word of `text` and the word, in order.
 pub(crate) fn words_at(text: &str, mut sink: impl FnMut(Range<usize>, &str)) {
-    let mut stream = WordStream {
-        text,
-        at: 0,
-        token: &mut Token::default(),
-    };
-    while stream.advance() {
-        let token = &*stream.token;
-        sink(token.offset_from..token.offset_to, &token.text);
+    let mut word = String::new();
+    let mut at = 0;
+    while let Some(place) = next(text, at) {
+        at = place.end;
+        word.clear();
+        push_lower(&mut word, &text[place.clone()]);
+        sink(place, &word);
     }
 }
 
-/// The tokeniser as the search library wants it.
-#[derive(Clone, Default)]
-pub(crate) struct Words {
-    token: Token,
-}
-
-impl Tokenizer for Words {
-    type TokenStream<'a> = WordStream<'a>;
-
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
-        self.token.reset();
-        // Positions are not indexed, but the indexer computes with them.
-        self.token.position = 0;
-        WordStream {
-            text,
-            at: 0,
-            token: &mut self.token,
-        }
-    }
-}
-
-pub(crate) struct WordStream<'a> {
-    text: &'a str,
-    at: usize,
-    token: &'a mut Token,
-}
-
-impl TokenStream for WordStream<'_> {
-    fn advance(&mut self) -> bool {
-        let bytes = self.text.as_bytes();
-        while let Some(&byte) = bytes.get(self.at) {
-            if byte.is_ascii_alphanumeric() || !byte.is_ascii() {
-                let length =
-                    opaque_length(&bytes[self.at..]).unwrap_or_else(|| word_length(&self.text[self.at..]));
-                if length > 0 {
-                    let word = &self.text[self.at..self.at + length];
-                    self.token.offset_from = self.at;
-                    self.at += length;
-                    self.token.offset_to = self.at;
-                    set_lower(&mut self.token.text, word);
-                    return true;
-                }
-                self.at += self.text[self.at..].chars().next().map_or(1, char::len_utf8);
-            } else {
-                self.at += 1;
+/// The place of the first word of `text` from `at` on.
+fn next(text: &str, mut at: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    while let Some(&byte) = bytes.get(at) {
+        if byte.is_ascii_alphanumeric() || !byte.is_ascii() {
+            let length = opaque_length(&bytes[at..]).unwrap_or_else(|| word_length(&text[at..]));
+            if length > 0 {
+                return Some(at..at + length);
             }
+            at += text[at..].chars().next().map_or(1, char::len_utf8);
+        } else {
+            at += 1;
         }
-        false
     }
-
-    fn token(&self) -> &Token {
-        self.token
-    }
-
-    fn token_mut(&mut self) -> &mut Token {
-        self.token
-    }
+    None
 }
 
 /// Length of the word at the start of `text`; 0 if its first character is no letter or digit.
@@ -147,12 +102,13 @@ fn dense_length(bytes: &[u8]) -> Option<usize> {
     (ends && length > OPAQUE_MIN && changes * 5 >= length).then_some(length)
 }
 
-fn set_lower(target: &mut String, word: &str) {
-    target.clear();
+/// Appends a word in lower case, cut.
+fn push_lower(target: &mut String, word: &str) {
     let word = cut(word, WORD_MAX);
     if word.is_ascii() {
+        let from = target.len();
         target.push_str(word);
-        target.make_ascii_lowercase();
+        target[from..].make_ascii_lowercase();
     } else {
         target.extend(word.chars().flat_map(char::to_lowercase));
     }

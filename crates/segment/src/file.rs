@@ -2,33 +2,157 @@
 //!
 //! # Durability
 //!
-//! The bytes go to `<path>.tmp`, in pieces of at most 256 KiB, are synced, and only then get their name. The name is durable
-//! after the caller has synced the folder, and the file belongs to the data only once the catalog names it. A crash at
-//! any point leaves a temporary or unreferenced file, which recovery removes, never a named file with missing bytes.
+//! The bytes go to `<path>.tmp`, in pieces of at most 256 KiB and past the page cache, are synced, and only then get their
+//! name. The name is durable after the caller has synced the folder, and the file belongs to the data only once the catalog
+//! names it. A crash at any point leaves a temporary or unreferenced file, which recovery removes, never a named file with
+//! missing bytes.
+//!
+//! # Errors
+//!
+//! A failed sync is told from every other failure ([`WriteError::Sync`]): after it nothing is known about the medium.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestore_disk::{Disk, File, Mode};
+use attestore_disk::{AlignedBuf, Disk, File, Mode};
 
 /// The most bytes handed to the disk by one write, so that a large file does not hold up the log's writes.
 pub const PIECE_BYTES: usize = 256 * 1024;
+const _: () = assert!(PIECE_BYTES.is_multiple_of(attestore_disk::BLOCK));
 
-/// Writes `parts`, one after the other, to a new file at `path`: temporary name, sync, rename.
-///
-/// An existing file at `path` is replaced: pass a name that the catalog does not hold. A temporary file left by an earlier
-/// attempt is removed first. The caller then syncs the folder, once for all files of a flush.
+/// Asked before each write with its bytes; waits until they may be written. An error gives the file up.
+pub type Pace<'a> = &'a dyn Fn(usize) -> io::Result<()>;
+
+/// Why a file was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The sync failed: what reached the medium is not known, and it must not be tried again on that file.
+    #[error("sync: {0}")]
+    Sync(io::Error),
+    /// Anything else failed, or the pace gave up.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<WriteError> for io::Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Sync(error) | WriteError::Io(error) => error,
+        }
+    }
+}
+
+/// A file in the making, under its temporary name.
+pub struct FileWriter<'a> {
+    disk: &'a dyn Disk,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    pace: Pace<'a>,
+    piece: AlignedBuf,
+    written: u64,
+    hash: blake3::Hasher,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// BLAKE3 of them, the first 16 bytes.
+    pub checksum: [u8; 16],
+}
+
+impl<'a> FileWriter<'a> {
+    /// Begins a file that will be named `path`. A temporary file left by an earlier attempt is removed first.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn create(disk: &'a dyn Disk, path: &Path, pace: Pace<'a>) -> io::Result<Self> {
+        let temporary = temporary_name(path);
+        let file = match disk.open(&temporary, Mode::CreateDirect) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.remove(&temporary)?;
+                disk.open(&temporary, Mode::CreateDirect)?
+            }
+            opened => opened?,
+        };
+        Ok(Self {
+            disk,
+            path: path.to_owned(),
+            file,
+            pace,
+            piece: AlignedBuf::new(),
+            written: 0,
+            hash: blake3::Hasher::new(),
+        })
+    }
+
+    /// Appends bytes; they reach the disk in pieces of [`PIECE_BYTES`].
+    ///
+    /// # Errors
+    /// What the disk or the pace says.
+    pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        while !bytes.is_empty() {
+            let room = PIECE_BYTES - self.piece.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.piece.extend_from_slice(now);
+            bytes = later;
+            if self.piece.len() == PIECE_BYTES {
+                self.write_piece()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, syncs if `sync`, and gives the file its name, replacing one that has it: pass a name that the
+    /// catalog does not hold. Without `sync` the caller syncs the file system before anything names the file.
+    ///
+    /// # Errors
+    /// [`WriteError::Sync`] when the sync failed; else nothing has the name unless the rename itself failed, in which case
+    /// that is unknown. A new attempt must seal anew, under a fresh id and key.
+    pub fn finish(mut self, sync: bool) -> Result<Written, WriteError> {
+        let length = self.written + self.piece.len() as u64;
+        if !self.piece.is_empty() {
+            let padding = self.piece.pad_to_block();
+            self.write_piece()?;
+            if padding > 0 {
+                self.file.set_len(length)?;
+            }
+        }
+        if self.file.len()? != length {
+            return Err(io::Error::other("the file has another length than was written").into());
+        }
+        if sync {
+            self.file.sync_data().map_err(WriteError::Sync)?;
+        }
+        self.disk.rename(&temporary_name(&self.path), &self.path)?;
+        let mut checksum = [0; 16];
+        self.hash.finalize_xof().fill(&mut checksum);
+        Ok(Written {
+            bytes: length,
+            checksum,
+        })
+    }
+
+    fn write_piece(&mut self) -> io::Result<()> {
+        (self.pace)(self.piece.len())?;
+        self.file.write_all_at(&self.piece, self.written)?;
+        self.written += self.piece.len() as u64;
+        self.piece.clear();
+        Ok(())
+    }
+}
+
+/// Writes `parts`, one after the other, to a new file at `path`: temporary name, sync, rename. As [`FileWriter`].
 ///
 /// # Errors
-/// What the disk says. After an error, the temporary file may be left; nothing has the final name unless the rename itself
-/// failed, in which case that is unknown. A new attempt must seal anew, under a fresh id and key.
-pub fn write_file(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    let file = write_parts(disk, &temporary, parts)?;
-    file.sync_data()?;
-    disk.rename(&temporary, path)
+/// As [`FileWriter::finish`].
+pub fn write_file(disk: &dyn Disk, path: &Path, parts: &[&[u8]], pace: Pace<'_>) -> Result<(), WriteError> {
+    write_parts(disk, path, parts, pace, true)
 }
 
 /// As [`write_file`], without syncing the file: for batches of many files that end in [`Disk::sync_all`], which must have
@@ -36,10 +160,21 @@ pub fn write_file(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<(
 ///
 /// # Errors
 /// As for [`write_file`].
-pub fn write_file_unsynced(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    write_parts(disk, &temporary, parts)?;
-    disk.rename(&temporary, path)
+pub fn write_file_unsynced(
+    disk: &dyn Disk,
+    path: &Path,
+    parts: &[&[u8]],
+    pace: Pace<'_>,
+) -> Result<(), WriteError> {
+    write_parts(disk, path, parts, pace, false)
+}
+
+/// A pace that never waits.
+///
+/// # Errors
+/// None.
+pub fn unpaced(_: usize) -> io::Result<()> {
+    Ok(())
 }
 
 /// Returns `<path>.tmp`, the name that a file has while it is written.
@@ -49,27 +184,18 @@ pub fn temporary_name(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_parts(disk: &dyn Disk, temporary: &Path, parts: &[&[u8]]) -> io::Result<Arc<dyn File>> {
-    let file = create(disk, temporary)?;
-    let mut offset = 0u64;
-    for piece in parts.iter().flat_map(|part| part.chunks(PIECE_BYTES)) {
-        file.write_all_at(piece, offset)?;
-        offset += piece.len() as u64;
+fn write_parts(
+    disk: &dyn Disk,
+    path: &Path,
+    parts: &[&[u8]],
+    pace: Pace<'_>,
+    sync: bool,
+) -> Result<(), WriteError> {
+    let mut writer = FileWriter::create(disk, path, pace)?;
+    for part in parts {
+        writer.write(part)?;
     }
-    if file.len()? != offset {
-        return Err(io::Error::other("the file has another length than was written"));
-    }
-    Ok(file)
-}
-
-fn create(disk: &dyn Disk, temporary: &Path) -> io::Result<Arc<dyn File>> {
-    match disk.open(temporary, Mode::Create) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove(temporary)?;
-            disk.open(temporary, Mode::Create)
-        }
-        opened => opened,
-    }
+    writer.finish(sync).map(drop)
 }
 
 #[cfg(test)]

@@ -27,11 +27,12 @@ mod testing;
 pub use container::{CHUNK_BYTES, Container, ContainerMeta, ContainerType, FileId, sealed_len};
 pub use cursor::Malformed;
 pub use error::{Damage, Error, Result};
-pub use file::{write_file, write_file_unsynced};
+pub use file::{FileWriter, Pace, WriteError, Written, unpaced, write_file, write_file_unsynced};
 pub use seg::{
     BlockRecord, OwnedSegRecord, ResolvedSalt, Salt, SegBlock, SegBuilder, SegMeta, SegOptions, SegReader,
     SegRecord,
 };
 pub use sub::{
     Group, Handle, HandleSet, SetKeyError, SetKeys, SubBuilder, SubMeta, SubOptions, SubReader, SubScan,
+    SubWriter,
 };

@@ -18,6 +18,8 @@ use crate::{
 /// A record with everything that can still be opened of it.
 pub(crate) struct Record {
     pub(crate) seq: u64,
+    /// Retention class.
+    pub(crate) class: u16,
     pub(crate) public: Bytes,
     /// Salt of the public group.
     pub(crate) salt: SaltSource,
@@ -150,7 +152,7 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
             }
             _ => Vec::new(),
         };
-        return sealed(&reader, found, groups.into_iter().map(Personal::from).collect());
+        return sealed(&reader, set.class, found, groups.into_iter().map(Personal::from).collect());
     }
     Err(Error::damage(
         std::path::Path::new("tenants").join(tenant.id.to_string()),
@@ -175,6 +177,7 @@ pub(crate) fn from_tail(tenant: &Tenant, record: &Arc<TailRecord>, personal: boo
     }
     Ok(Record {
         seq: record.seq,
+        class: record.entry.class,
         public: record.public.clone(),
         salt: SaltSource::Tail {
             generation: record.generation,
@@ -212,7 +215,7 @@ pub(crate) fn scan_set(
         let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
         for record in block.iter() {
             let personal = groups.remove(&record.seq).unwrap_or_default();
-            visit(sealed(&reader, record, personal)?)?;
+            visit(sealed(&reader, set.class, record, personal)?)?;
         }
     }
     Ok(())
@@ -228,9 +231,15 @@ fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashM
     Ok(groups)
 }
 
-fn sealed(reader: &SegReader, record: BlockRecord<'_>, personal: Vec<Personal>) -> Result<Record> {
+fn sealed(
+    reader: &SegReader,
+    class: u16,
+    record: BlockRecord<'_>,
+    personal: Vec<Personal>,
+) -> Result<Record> {
     Ok(Record {
         seq: record.seq,
+        class,
         public: Bytes::copy_from_slice(record.public),
         salt: SaltSource::Sealed(reader.resolve(record.salt).map_err(segment_error)?),
         commitments: record.groups.to_vec(),

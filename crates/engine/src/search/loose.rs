@@ -5,7 +5,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use attestore_index::{Split, SplitBuilder, merge};
+use attestore_index::{IndexPolicy, Split, SplitBuilder, merge};
 use quick_cache::Weighter;
 
 use super::{
@@ -129,7 +129,7 @@ fn index(inner: &Inner, tenant: &Tenant, view: &View, records: &[Record]) -> Res
         return Ok(None);
     }
     let reader = tree::reader(inner, tenant, view);
-    let mut builder = SplitBuilder::new().map_err(index_error)?;
+    let mut builder = SplitBuilder::new(&IndexPolicy::default()).map_err(index_error)?;
     for batch in records.chunk_by(|a, b| a.seq + 1 == b.seq) {
         for batch in batch.chunks(ENTRIES_MAX) {
             let (Some(first), Some(last)) = (batch.first(), batch.last()) else {

@@ -146,6 +146,7 @@ fn add(builder: &mut SplitBuilder, record: &Record, received_ms: u64) -> Result<
     let input = DocInput {
         seq: record.seq,
         received_ms,
+        class: record.class,
         public: &fields.public,
         personal: &fields.personal,
     };

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use attestore_index::{Split, SplitBuilder, merge};
+use attestore_index::{IndexPolicy, Split, SplitBuilder, merge};
 use parking_lot::Mutex;
 
 use super::{BACKGROUND_RECORDS_MIN, BATCH_RECORDS, add, index_error, loose};
@@ -173,7 +173,7 @@ fn build(inner: &Inner, tenant: &Tenant, view: &View, seqs: Range<u64>) -> Resul
 }
 
 fn from_tail(tenant: &Tenant, view: &View, seqs: Range<u64>) -> Result<Option<Split>> {
-    let mut builder = SplitBuilder::new().map_err(index_error)?;
+    let mut builder = SplitBuilder::new(&IndexPolicy::default()).map_err(index_error)?;
     for record in view.tail.iter(seqs) {
         let opened = records::from_tail(tenant, record, true)?;
         add(&mut builder, &opened, record.entry.time_ms)?;

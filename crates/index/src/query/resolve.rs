@@ -152,10 +152,12 @@ impl Resolver<'_> {
         if name == Label::Metadata {
             return self.metadata_present("");
         }
-        Ok(self.both(|side| match name.column(side) {
-            Some(column) => Box::new(ExistsQuery::new(column.name.to_owned(), false)),
-            None => term_query(fields().terms(side), &format!("{PRESENT}{}", name.code())),
-        }))
+        Ok(
+            self.both(|side| match name.column(side).filter(|_| !name.has_presence()) {
+                Some(column) => Box::new(ExistsQuery::new(column.name.to_owned(), false)),
+                None => term_query(fields().terms(side), &format!("{PRESENT}{}", name.code())),
+            }),
+        )
     }
 
     fn metadata_present(&self, path: &str) -> Result<Box<dyn Runnable>, Error> {

@@ -9,33 +9,38 @@ use tantivy::{Index, IndexSettings, SingleSegmentIndexWriter};
 
 use super::{Split, Summary, bundle};
 use crate::Error;
-use crate::document::{DocInput, Document};
-use crate::schema::{WORDS, fields};
-use crate::words::Words;
+use crate::document::{DocInput, Document, Maker};
+use crate::frames::Frames;
+use crate::policy::IndexPolicy;
+use crate::schema::{FRAMES, fields};
 
 /// Memory that the term table is laid out for; it grows as needed (bytes).
 const TABLE_BYTES: usize = 1 << 20;
 
 /// Builds a split in memory, on the calling thread. Cheap enough to be made for a hundred records.
 pub struct SplitBuilder {
+    policy: IndexPolicy,
+    maker: Maker,
     writer: SingleSegmentIndexWriter<Document>,
     directory: RamDirectory,
     summary: Option<Summary>,
 }
 
 impl SplitBuilder {
-    /// Makes an empty builder.
+    /// Makes an empty builder that indexes what a policy says.
     ///
     /// # Errors
     /// [`Error::Tantivy`] when the search library refuses.
-    pub fn new() -> Result<Self, Error> {
+    pub fn new(policy: &IndexPolicy) -> Result<Self, Error> {
         let directory = RamDirectory::create();
         let writer = Index::builder()
-            .schema(fields().schema.clone())
+            .schema(fields().schema(policy).clone())
             .settings(settings())
             .tokenizers(tokenizers())
             .single_segment_index_writer(directory.clone(), TABLE_BYTES)?;
         Ok(Self {
+            policy: policy.clone(),
+            maker: Maker::new(policy),
             writer,
             directory,
             summary: None,
@@ -54,7 +59,7 @@ impl SplitBuilder {
             });
         }
         let one = input.summary();
-        self.writer.add_document(Document::new(input))?;
+        self.writer.add_document(self.maker.document(input))?;
         self.summary = Some(self.summary.map_or(one, |summary| summary.union(one)));
         Ok(())
     }
@@ -76,7 +81,7 @@ impl SplitBuilder {
     pub fn finish(self) -> Result<Split, Error> {
         let summary = self.summary.ok_or(Error::Empty)?;
         let index = self.writer.finalize()?;
-        Split::open_bytes(bundle::assemble(&index, &self.directory, summary)?)
+        Split::open_bytes(bundle::assemble(&index, &self.directory, &self.policy, summary)?)
     }
 }
 
@@ -92,7 +97,7 @@ pub(super) fn settings() -> IndexSettings {
 fn tokenizers() -> TokenizerManager {
     static TOKENIZERS: LazyLock<TokenizerManager> = LazyLock::new(|| {
         let manager = TokenizerManager::default();
-        manager.register(WORDS, Words::default());
+        manager.register(FRAMES, Frames::default());
         manager
     });
     TOKENIZERS.clone()

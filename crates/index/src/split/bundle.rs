@@ -4,7 +4,7 @@
 //! ```text
 //! files, back to back │ manifest, JSON │ manifest length u64 LE │ "ATSTIDX" 0x01
 //! ```
-//! The manifest says where each file is and what the split covers. Integrity is the container's business: these bytes
+//! The manifest says where each file is, what the split covers and under which policy it was built. Integrity is the container's business: these bytes
 //! are only ever written into and read from a sealed one.
 //!
 //! # Errors
@@ -21,6 +21,7 @@ use tantivy::directory::{Directory, RamDirectory};
 use super::Summary;
 use super::directory::Medium;
 use crate::Error;
+use crate::policy::IndexPolicy;
 use crate::schema::FIELD_LIST;
 
 const MAGIC: [u8; 8] = *b"ATSTIDX\x01";
@@ -33,13 +34,20 @@ const META: &str = "meta.json";
 /// What a bundle says about itself.
 pub(crate) struct Manifest {
     pub(crate) summary: Summary,
+    pub(crate) policy: IndexPolicy,
     pub(crate) files: BTreeMap<PathBuf, Range<u64>>,
+}
+
+#[derive(Deserialize)]
+struct VersionJson {
+    fields: u32,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ManifestJson {
     fields: u32,
+    policy: IndexPolicy,
     summary: Summary,
     files: Vec<FileJson>,
 }
@@ -77,14 +85,16 @@ impl Manifest {
     }
 
     fn parse(json: &[u8], body: u64) -> Result<Self, Error> {
-        let json: ManifestJson =
-            serde_json::from_slice(json).map_err(|error| malformed(&format!("manifest: {error}")))?;
-        if json.fields != FIELD_LIST {
+        let not_json = |error: serde_json::Error| malformed(&format!("manifest: {error}"));
+        // What another field list has besides is its own affair.
+        let version: VersionJson = serde_json::from_slice(json).map_err(not_json)?;
+        if version.fields != FIELD_LIST {
             return Err(Error::Version {
-                found: json.fields,
+                found: version.fields,
                 expected: FIELD_LIST,
             });
         }
+        let json: ManifestJson = serde_json::from_slice(json).map_err(not_json)?;
         let mut files = BTreeMap::new();
         for file in json.files {
             let end = file.offset.checked_add(file.length).filter(|end| *end <= body);
@@ -95,13 +105,19 @@ impl Manifest {
         }
         Ok(Self {
             summary: json.summary,
+            policy: json.policy,
             files,
         })
     }
 }
 
 /// Gathers the files of an index that was just written to `directory`.
-pub(crate) fn assemble(index: &Index, directory: &RamDirectory, summary: Summary) -> Result<Vec<u8>, Error> {
+pub(crate) fn assemble(
+    index: &Index,
+    directory: &RamDirectory,
+    policy: &IndexPolicy,
+    summary: Summary,
+) -> Result<Vec<u8>, Error> {
     let mut names: Vec<PathBuf> = index.load_metas()?.list_segment_files().into_iter().collect();
     names.push(PathBuf::from(META));
     names.sort();
@@ -122,6 +138,7 @@ pub(crate) fn assemble(index: &Index, directory: &RamDirectory, summary: Summary
     }
     let manifest = serde_json::to_vec(&ManifestJson {
         fields: FIELD_LIST,
+        policy: policy.clone(),
         summary,
         files,
     })

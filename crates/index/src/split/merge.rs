@@ -12,7 +12,7 @@ use crate::Error;
 /// and answers every query as a split built from all the records would.
 ///
 /// # Errors
-/// [`Error::Empty`] without splits, [`Error::Order`] when ranges of seq overlap, [`Error::Io`] when a sealed split
+/// [`Error::Empty`] without splits, [`Error::Policy`] when they were built under different policies, [`Error::Order`] when ranges of seq overlap, [`Error::Io`] when a sealed split
 /// cannot be read.
 pub fn merge(splits: &[Split]) -> Result<Split, Error> {
     let mut splits: Vec<&Split> = splits.iter().collect();
@@ -25,6 +25,10 @@ pub fn merge(splits: &[Split]) -> Result<Split, Error> {
             }
         }
     }
+    let policy = splits.first().ok_or(Error::Empty)?.policy().clone();
+    if splits.iter().any(|split| *split.policy() != policy) {
+        return Err(Error::Policy);
+    }
     let summary = splits
         .iter()
         .map(|split| split.summary())
@@ -34,5 +38,5 @@ pub fn merge(splits: &[Split]) -> Result<Split, Error> {
     let filters = segments.iter().map(|_| None).collect();
     let directory = RamDirectory::create();
     let index = merge_filtered_segments(&segments, settings(), filters, directory.clone())?;
-    Split::open_bytes(bundle::assemble(&index, &directory, summary)?)
+    Split::open_bytes(bundle::assemble(&index, &directory, &policy, summary)?)
 }

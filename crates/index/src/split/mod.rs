@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tantivy::directory::OwnedBytes;
+use tantivy::schema::Schema;
 use tantivy::{Index, Segment, SegmentReader};
 
 pub use builder::SplitBuilder;
@@ -19,6 +20,8 @@ pub use merge::merge;
 
 use crate::Error;
 use crate::cache::{Cache, read_exact};
+use crate::policy::IndexPolicy;
+use crate::schema::fields;
 use bundle::Manifest;
 use directory::{BundleDirectory, Medium};
 
@@ -82,6 +85,7 @@ pub struct Split {
 
 struct Inner {
     summary: Summary,
+    policy: IndexPolicy,
     medium: Arc<Medium>,
     segment: Segment,
     reader: SegmentReader,
@@ -110,9 +114,13 @@ impl Split {
 
     fn open_medium(medium: Medium) -> Result<Self, Error> {
         let manifest = Manifest::read(&medium)?;
-        let summary = manifest.summary;
+        let Manifest {
+            summary,
+            policy,
+            files,
+        } = manifest;
         let medium = Arc::new(medium);
-        let index = Index::open(BundleDirectory::new(Arc::clone(&medium), manifest.files))?;
+        let index = Index::open(BundleDirectory::new(Arc::clone(&medium), files))?;
         let mut segments = index.searchable_segments()?;
         let (Some(segment), true) = (segments.pop(), segments.is_empty()) else {
             return Err(Error::Malformed("a split has exactly one segment".to_owned()));
@@ -126,6 +134,7 @@ impl Split {
         Ok(Self {
             inner: Arc::new(Inner {
                 summary,
+                policy,
                 medium,
                 segment,
                 reader,
@@ -152,6 +161,16 @@ impl Split {
     /// Returns what the split covers.
     pub fn summary(&self) -> Summary {
         self.inner.summary
+    }
+
+    /// Returns the policy under which the split was built.
+    pub fn policy(&self) -> &IndexPolicy {
+        &self.inner.policy
+    }
+
+    /// The schema of the split's policy.
+    pub(crate) fn schema(&self) -> &'static Schema {
+        fields().schema(&self.inner.policy)
     }
 
     pub(crate) fn segment(&self) -> &Segment {

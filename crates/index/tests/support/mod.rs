@@ -1,7 +1,7 @@
 //! Records for tests, made the way the server makes them: parsed, encoded into groups, read back.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use attestore_index::{DocInput, Split, SplitBuilder};
+use attestore_index::{DocInput, IndexPolicy, Split, SplitBuilder};
 use attestore_record::event::{Limits, parse};
 use attestore_record::group::{Envelope, encode};
 use attestore_record::{Handle, PrivacyPolicy, RecordId, TenantId, view};
@@ -50,6 +50,7 @@ impl Stored {
         let input = DocInput {
             seq: self.seq,
             received_ms: self.received_ms,
+            class: 1,
             public: &fields.public,
             personal: &fields.personal,
         };
@@ -59,7 +60,7 @@ impl Stored {
 
 /// Builds a split of these records.
 pub(crate) fn split<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Split {
-    let mut builder = SplitBuilder::new().unwrap();
+    let mut builder = SplitBuilder::new(&IndexPolicy::default()).unwrap();
     records.into_iter().for_each(|record| record.add_to(&mut builder));
     builder.finish().unwrap()
 }

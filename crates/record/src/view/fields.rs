@@ -126,6 +126,8 @@ pub struct FieldValues<'a> {
     pub control_type: Option<Text<'a>>,
     /// The control object, JSON.
     pub control: Option<Raw<'a>>,
+    /// JSON pointers of the personal fields, in schema order; in the public half only.
+    pub withheld: Vec<Text<'a>>,
 }
 
 /// Extracts what an index needs from a public group and the personal groups that may be read.
@@ -167,6 +169,7 @@ pub fn fields<'a>(public: &'a [u8], personal: &[&'a [u8]]) -> Result<Fields<'a>,
         )?;
     }
     inside.finish(&mut fields.personal);
+    fields.public.withheld = opened.withheld;
     Ok(fields)
 }
 

@@ -1,5 +1,7 @@
 //! Seals a plaintext into a container.
 
+use std::convert::Infallible;
+
 use attestore_keys::aead::{NONCE, Sealer, TAG};
 use attestore_keys::{Key, derive};
 
@@ -11,23 +13,46 @@ use super::{CHUNK_BYTES, SEALED_CHUNK_BYTES};
 /// `meta.id` must be fresh and random too: neither a retry nor a cloned machine may seal twice under one pair of key
 /// and id, since nonces are chunk numbers.
 pub fn seal(meta: &ContainerMeta, key: &Key, plaintext: &[u8]) -> Vec<u8> {
-    let plaintext_len = plaintext.len() as u64;
-    let header = Header::new(meta, key, plaintext_len).to_bytes();
-    let cipher = ChunkCipher::new(key, &meta.id, &header);
-
     let chunks = plaintext.len().div_ceil(CHUNK_BYTES).max(1);
     let mut sealed = Vec::with_capacity(HEADER_BYTES + plaintext.len() + chunks * TAG);
-    sealed.extend_from_slice(&header);
+    let keep = |bytes: &[u8]| -> Result<(), Infallible> {
+        sealed.extend_from_slice(bytes);
+        Ok(())
+    };
+    match seal_to(meta, key, plaintext, keep) {
+        Ok(()) => {}
+        Err(never) => match never {},
+    }
+    debug_assert_eq!(sealed_len(plaintext.len() as u64), Some(sealed.len() as u64));
+    sealed
+}
+
+/// As [`seal`], for large plaintexts: hands the container to `sink` in pieces of about a chunk, so that it is never in
+/// memory twice.
+///
+/// # Errors
+/// What `sink` returns, which ends the sealing.
+pub fn seal_to<E>(
+    meta: &ContainerMeta,
+    key: &Key,
+    plaintext: &[u8],
+    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let header = Header::new(meta, key, plaintext.len() as u64).to_bytes();
+    let cipher = ChunkCipher::new(key, &meta.id, &header);
+    sink(&header)?;
+    let chunks = plaintext.len().div_ceil(CHUNK_BYTES).max(1);
+    let mut buf = Vec::with_capacity(SEALED_CHUNK_BYTES);
     for number in 0..chunks {
         let from = number * CHUNK_BYTES;
         let to = plaintext.len().min(from + CHUNK_BYTES);
-        let start = sealed.len();
-        sealed.extend_from_slice(&plaintext[from..to]);
-        let tag = cipher.seal(number as u64, number + 1 == chunks, &mut sealed[start..]);
-        sealed.extend_from_slice(&tag);
+        buf.clear();
+        buf.extend_from_slice(&plaintext[from..to]);
+        let tag = cipher.seal(number as u64, number + 1 == chunks, &mut buf);
+        buf.extend_from_slice(&tag);
+        sink(&buf)?;
     }
-    debug_assert_eq!(sealed_len(plaintext_len), Some(sealed.len() as u64));
-    sealed
+    Ok(())
 }
 
 /// Returns the bytes that a container of so many bytes of plaintext takes, header included; `None` when it overflows.

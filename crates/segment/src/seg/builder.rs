@@ -99,6 +99,22 @@ impl SegBuilder {
         Ok(())
     }
 
+    /// Adds an entry of the idempotency run apart from its record, as [`SegReader::idempotency_all`](super::SegReader) gives
+    /// them: a rewrite has them in another order than the records.
+    pub fn idempotency(&mut self, hash: u64, seq: u64) {
+        self.run.push((hash, seq));
+    }
+
+    /// Makes room for a body of about so many bytes, so that growing does not hold it twice.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.body.reserve(bytes);
+    }
+
+    /// Returns the numbers of the body so far.
+    pub fn meta(&self) -> &SegMeta {
+        &self.meta
+    }
+
     /// Returns the bytes of the body so far: closed blocks only, without the footer.
     pub fn stored_bytes(&self) -> usize {
         self.body.len()

@@ -95,6 +95,16 @@ impl SetTable {
         &self.handles[start.handles..end.handles]
     }
 
+    /// Returns the numbers of a set's blocks; `None` past the last set.
+    pub(super) fn blocks(&self, set: usize) -> Option<std::ops::Range<u32>> {
+        let end = self.ends.get(set)?;
+        let start = set
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |before| before.blocks);
+        Some(start..end.blocks)
+    }
+
     /// Returns the set that a block belongs to.
     pub(super) fn set_of(&self, block: u32) -> usize {
         self.ends.partition_point(|end| end.blocks <= block)

@@ -29,6 +29,7 @@ mod builder;
 mod footer;
 mod page;
 mod reader;
+mod writer;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub use builder::{SubBuilder, SubOptions};
 pub use footer::{PageEntry, SubFooter, SubMeta, parse_sub_footer};
 pub use page::{Pair, parse_sub_page};
 pub use reader::{Group, HandleSet, SCAN_MEMORY_BYTES, SubReader, SubScan};
+pub use writer::SubWriter;
 
 /// The random id that stands for a data subject.
 pub type Handle = [u8; 16];

@@ -129,6 +129,27 @@ impl SubReader {
         (0..self.footer.sets.len()).map(|set| self.footer.sets.handles(set))
     }
 
+    /// Calls `visit` for each group of the set at this place in [`SubReader::handle_sets`], ascending by seq and ordinal.
+    /// Holds one block at a time.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] when `key` is not the set's; [`Error::Damage`] for a set that is not there or does not hold;
+    /// [`Error::Io`]; what `visit` returns.
+    pub fn groups_of_set(
+        &self,
+        set: usize,
+        key: &Key,
+        mut visit: impl FnMut(&SubGroup) -> Result<()>,
+    ) -> Result<()> {
+        let blocks = self.footer.sets.blocks(set);
+        for number in blocks.ok_or_else(|| self.malformed("a set outside of the table"))? {
+            for group in &self.block(number, key)? {
+                visit(group)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells whether the file has groups about this subject. Reads nothing.
     pub fn holds(&self, handle: &Handle) -> bool {
         self.handle_sets().any(|set| set.binary_search(handle).is_ok())
@@ -263,6 +284,26 @@ impl<'a> SubScan<'a> {
         };
         let reader = self.reader;
         reader.pairs(&seqs, last, |pair| Ok(visit(pair.seq, self.group(pair)?)))
+    }
+
+    /// As [`SubScan::visit`], for single records, which ascend: reads each page of the index once, and opens no group of other
+    /// records.
+    ///
+    /// # Errors
+    /// As [`SubReader::scan`].
+    pub fn visit_each(
+        &mut self,
+        seqs: &[u64],
+        mut visit: impl FnMut(u64, Group) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
+            return Ok(());
+        };
+        let reader = self.reader;
+        reader.pairs(&(*first..*last), *last, |pair| match seqs.binary_search(&pair.seq) {
+            Ok(_) => Ok(visit(pair.seq, self.group(pair)?)),
+            Err(_) => Ok(ControlFlow::Continue(())),
+        })
     }
 
     fn group(&mut self, pair: Pair) -> Result<Group> {

@@ -8,7 +8,8 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::{
-    Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, parse_sub_block, parse_sub_footer,
+    Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, SubWriter,
+    parse_sub_block, parse_sub_footer,
 };
 use crate::testing::{meta, sealed};
 use crate::{ContainerType, Error};
@@ -298,4 +299,107 @@ fn an_empty_body_has_no_sets() {
     let reader = open(&build(&[], 1000));
     assert_eq!(reader.handle_sets().len(), 0);
     assert_eq!(reader.groups(0, &Keys::default()).unwrap(), []);
+}
+
+/// Puts bodies whose seqs ascend together, set by set, as a rewrite does.
+fn merged(sources: &[SubReader], keys: &Keys, block_bytes: usize) -> Option<Vec<u8>> {
+    let mut places: BTreeMap<Vec<Handle>, Vec<(usize, usize)>> = BTreeMap::new();
+    for (at, source) in sources.iter().enumerate() {
+        for (set, handles) in source.handle_sets().enumerate() {
+            places.entry(handles.to_vec()).or_default().push((at, set));
+        }
+    }
+    let options = SubOptions { level: 3, block_bytes };
+    let mut writer = SubWriter::new(meta(ContainerType::Sub).id, options).unwrap();
+    for (handles, places) in places {
+        let Some(key) = keys.set_key(&handles).unwrap() else { continue };
+        writer.begin_set(&handles, &key).unwrap();
+        for (at, set) in places {
+            sources[at]
+                .groups_of_set(set, &key, |group| writer.push(group.seq, group.ordinal, &group.bytes))
+                .unwrap();
+        }
+    }
+    (!writer.is_empty()).then(|| writer.finish().unwrap())
+}
+
+proptest! {
+    #[test]
+    fn bodies_put_together_hold_what_they_held_and_nothing_destroyed(
+        given in vec((0u64..4, btree_set(0u8..5, 1..4), vec(any::<u8>(), 0..300)), 1..60),
+        cuts in vec(1usize..20, 1..5),
+        gone in btree_set(0u8..5, 0..3),
+        block_bytes in 50usize..600,
+    ) {
+        let mut seq = 0;
+        let given: Vec<Given> = given
+            .into_iter()
+            .map(|(step, handles, bytes)| {
+                seq += step;
+                (seq, handles.into_iter().map(handle).collect(), bytes)
+            })
+            .collect();
+        let keys = Keys { destroyed: gone.into_iter().map(handle).collect() };
+        // Cut between records only.
+        let mut sources = Vec::new();
+        let (mut rest, mut cut) = (&given[..], cuts.iter().cycle());
+        while !rest.is_empty() {
+            let mut at = (*cut.next().unwrap()).min(rest.len());
+            while at < rest.len() && rest[at].0 == rest[at - 1].0 {
+                at += 1;
+            }
+            sources.push(open(&build(&rest[..at], block_bytes)));
+            rest = &rest[at..];
+        }
+        let mut wanted = Vec::new();
+        for source in &sources {
+            source
+                .scan(0..u64::MAX, &keys, |seq, group| {
+                    if let Group::Opened { .. } = group {
+                        wanted.push((seq, group));
+                    }
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+        }
+        let mut found = Vec::new();
+        if let Some(body) = merged(&sources, &keys, block_bytes) {
+            let all = Keys::default();
+            let reader = open(&body);
+            reader
+                .scan(0..u64::MAX, &all, |seq, group| {
+                    found.push((seq, group));
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            prop_assert_eq!(reader.meta().groups, found.len() as u64);
+            let records: BTreeSet<u64> = found.iter().map(|(seq, _)| *seq).collect();
+            prop_assert_eq!(reader.meta().records, records.len() as u64);
+            for (seq, _) in &found {
+                let groups = reader.groups(*seq, &all).unwrap();
+                prop_assert_eq!(groups.len(), found.iter().filter(|(other, _)| other == seq).count());
+            }
+        }
+        prop_assert_eq!(found, wanted);
+    }
+}
+
+#[test]
+fn a_writer_refuses_disorder() {
+    let writer = || SubWriter::new(meta(ContainerType::Sub).id, SubOptions::default()).unwrap();
+    let (one, two) = ([handle(1)], [handle(2)]);
+    assert!(writer().push(0, 0, b"x").is_err(), "no set");
+    let mut sets = writer();
+    sets.begin_set(&two, &key_of(&two)).unwrap();
+    assert!(sets.begin_set(&one, &key_of(&one)).is_err(), "sets descend");
+    let mut groups = writer();
+    groups.begin_set(&one, &key_of(&one)).unwrap();
+    groups.push(5, 1, b"x").unwrap();
+    assert!(groups.push(5, 1, b"x").is_err(), "the same group again");
+    let mut twice = writer();
+    twice.begin_set(&one, &key_of(&one)).unwrap();
+    twice.push(5, 0, b"x").unwrap();
+    twice.begin_set(&two, &key_of(&two)).unwrap();
+    twice.push(5, 0, b"y").unwrap();
+    assert!(twice.finish().is_err(), "one place for two groups");
 }
