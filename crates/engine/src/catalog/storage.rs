@@ -10,6 +10,7 @@
 //!                    of 4128 bytes
 //! catalog.journal.0  the journals with even numbers
 //! catalog.journal.1  the journals with odd numbers
+//! catalog.versions   which version of each block was written last
 //! ```
 //! The parts are described in their files below, and in `docs/format/catalog.md`.
 //!
@@ -33,9 +34,12 @@ mod header;
 mod journal;
 mod open;
 mod overlay;
+mod replay;
 mod scan;
 mod state;
+mod versions;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,11 +55,15 @@ use header::{Header, Wrap};
 use journal::Journal;
 use overlay::{Blocks, Overlay};
 use state::State;
+use versions::Versions;
 
 /// The name of the catalog's file.
 pub const CATALOG: &str = "catalog";
 /// The names of the journals' files.
 pub const JOURNALS: [&str; 2] = ["catalog.journal.0", "catalog.journal.1"];
+
+/// The name of the list of the blocks' versions.
+pub const VERSIONS: &str = "catalog.versions";
 
 /// Stored bytes that are not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +127,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     catalog: Arc<dyn File>,
     journals: [Arc<dyn File>; 2],
+    versions: Arc<dyn File>,
     cipher: Cipher,
     /// What readers see. Changed only by who holds `writer`.
     overlay: RwLock<Overlay>,
@@ -130,10 +139,27 @@ struct Inner {
 struct Writer {
     header: Header,
     state: State,
+    /// Blocks that did not hold and were written again from the journal.
+    restored: Vec<Restored>,
+    /// The list of versions on the medium is not right and is to be written as a whole.
+    list_is_wrong: bool,
+}
+
+/// A block that was written again from the journal after a crash, though what stood there was neither its old nor its
+/// new version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Where, and what did not hold.
+    pub damage: Damage,
+    /// A power cut in the middle of writing it explains what was found; then a change of those bytes cannot be told from
+    /// that.
+    pub may_be_torn: bool,
 }
 
 /// Blocks that are put in place, read and scanned at once.
 const BATCH: u64 = 64;
+/// What is wrong with a block that holds, and is not the one written last.
+const OLDER: &str = "an older version of this block stands in its place";
 /// Bytes of the store's magic number, at the start of the first block.
 const STORE_MAGIC: usize = 9;
 /// Blocks by which the written part of the file grows at least, and at most, when it has to.
@@ -209,6 +235,12 @@ impl SealedStorage {
         };
         self.0.guard(|inner| inner.replace_header(&mut writer, header))?;
         Ok(())
+    }
+
+    /// Blocks that the opening wrote again from the journal and that did not hold before. Anything that is not explained by
+    /// a power cut was damage.
+    pub fn restored(&self) -> Vec<Restored> {
+        self.0.writer.lock().restored.clone()
     }
 
     /// Reads and authenticates every byte of the catalog's files and reports what is not as it should be; empty when
@@ -363,7 +395,8 @@ impl Inner {
             } else {
                 let count = usize::try_from(run).map_err(|_| invalid("length"))?;
                 let len = rest.len().min(count * LOGICAL - start);
-                self.read_in_place(number, count, start, &mut rest[..len], &mut batch)?;
+                let out = &mut rest[..len];
+                self.read_in_place(&overlay.versions, number, count, start, out, &mut batch)?;
                 len
             };
             at += len as u64;
@@ -375,6 +408,7 @@ impl Inner {
     /// Reads from `count` blocks in place, from byte `start` of the first.
     fn read_in_place(
         &self,
+        versions: &Versions,
         first: u64,
         count: usize,
         start: usize,
@@ -388,10 +422,14 @@ impl Inner {
         let mut rest = out;
         let mut start = start;
         for (number, physical) in (first..).zip(batch.chunks_exact_mut(PHYSICAL)) {
+            let is_last = versions.is_last(number, physical);
             let block = self
                 .cipher
                 .open(number, physical)
                 .map_err(|reason| Damage::new(CATALOG, place(number), reason))?;
+            if !is_last {
+                return Err(Damage::new(CATALOG, place(number), OLDER).into());
+            }
             let (part, left) = rest.split_at_mut(rest.len().min(LOGICAL - start));
             part.copy_from_slice(&block[start..start + part.len()]);
             rest = left;
@@ -408,7 +446,8 @@ impl Inner {
         }
         let mut block = empty();
         if overlay.run_in_place(number, 1) == 1 {
-            self.read_in_place(number, 1, 0, block.as_mut_slice(), &mut Vec::new())?;
+            let out = block.as_mut_slice();
+            self.read_in_place(&overlay.versions, number, 1, 0, out, &mut Vec::new())?;
         }
         Ok(block)
     }
@@ -425,7 +464,7 @@ impl Inner {
         }
         let written = written_after(start, &blocks, length);
         let finished = state.finished || blocks.get(&0).is_some_and(|first| has_magic(first.as_slice()));
-        let journal = self.journal(state.sequence + 1, length, start..written, &blocks)?;
+        let (journal, pages) = self.journal(state.sequence + 1, length, start..written, &blocks)?;
         let file = &self.journals[slot(journal.sequence)];
         file.write_all_at(journal.bytes(), 0)?;
         file.sync_data()?;
@@ -434,20 +473,28 @@ impl Inner {
             let mut overlay = self.overlay.write();
             self.put_in_place(writer, &journal, finished)?;
             overlay.written = written;
+            let pages = match writer.list_is_wrong {
+                true => overlay.versions.all(),
+                false => pages,
+            };
+            overlay.versions.write(self.versions.as_ref(), &pages)?;
         }
         self.catalog.sync_data()?;
+        self.versions.sync_data()?;
+        writer.list_is_wrong = false;
         self.overlay.write().drop_flushing();
         Ok(())
     }
 
-    /// Seals `blocks`, and zeros for every other one of `fresh`.
+    /// Seals `blocks`, and zeros for every other one of `fresh`, and takes in their versions; returns the pages of the
+    /// list of versions that changed.
     fn journal(
         &self,
         sequence: u64,
         length: u64,
         fresh: std::ops::Range<u64>,
         blocks: &Blocks,
-    ) -> io::Result<Journal> {
+    ) -> io::Result<(Journal, BTreeSet<usize>)> {
         let gaps: Vec<u64> = fresh
             .clone()
             .filter(|number| !blocks.contains_key(number))
@@ -462,7 +509,11 @@ impl Inner {
                 self.cipher.seal(number, block, self.entropy.as_ref(), out)
             });
         }
-        builder.finish(&self.cipher)
+        // None of these blocks is read from its place before all of this is there.
+        let versions = &mut self.overlay.write().versions;
+        let pages = versions.set(&self.cipher, fresh.end, builder.blocks())?;
+        let journal = builder.finish(versions.root(&self.cipher), &self.cipher)?;
+        Ok((journal, pages))
     }
 
     /// Writes the journal's blocks, and the state that says so, to their places. Syncs nothing.
@@ -495,6 +546,7 @@ impl Inner {
             journaled: true,
             header_changing: writer.state.header_changing,
             finished,
+            versions: journal.versions,
         };
         self.write_state(writer, state)
     }
@@ -511,6 +563,15 @@ impl Inner {
     /// Whether there is anything in the journals: only then can a crash have torn a copy of the state.
     fn is_unsettled(&self) -> io::Result<bool> {
         Ok(self.journals[0].len()? > 0 || self.journals[1].len()? > 0)
+    }
+
+    /// Makes sure that something is in the journals before a state is written.
+    fn expect_torn_states(&self) -> io::Result<()> {
+        if !self.is_unsettled()? {
+            self.journals[0].write_all_at(journal::PLACEHOLDER, 0)?;
+            self.journals[0].sync_data()?;
+        }
+        Ok(())
     }
 
     /// Says that the catalog needs no journal any more, and then empties the journals.
@@ -558,10 +619,7 @@ impl Inner {
 
     /// Replaces both copies of the header, one after the other; the state says meanwhile that they may differ.
     fn replace_header(&self, writer: &mut Writer, header: Header) -> io::Result<()> {
-        if !self.is_unsettled()? {
-            self.journals[0].write_all_at(journal::PLACEHOLDER, 0)?;
-            self.journals[0].sync_data()?;
-        }
+        self.expect_torn_states()?;
         let state = writer.state;
         self.write_state(
             writer,

@@ -165,6 +165,15 @@ impl Fsck<'_> {
                 for damage in store.scan() {
                     self.problem(Problem::damage(damage.path, damage.offset, damage.reason));
                 }
+                for restored in store.restored() {
+                    let damage = restored.damage;
+                    let problem = Problem::damage(damage.path, damage.offset, damage.reason);
+                    let kind = match restored.may_be_torn {
+                        true => ProblemKind::Torn,
+                        false => ProblemKind::Damage,
+                    };
+                    self.problem(Problem { kind, ..problem });
+                }
             }
             // Says the same when the catalog is opened, but for where.
             Err(StorageError::Damage(damage)) => {
@@ -445,12 +454,13 @@ impl attestore_wal::SectionKeys for TenantKeysOf<'_> {
 }
 
 /// Files that belong to an instance though no row names them.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "attestore.lock",
     "catalog",
     "catalog.journal",
     "catalog.journal.0",
     "catalog.journal.1",
+    "catalog.versions",
     "heads",
     "heads.lock",
     "heads.tmp",

@@ -25,6 +25,9 @@ pub enum ProblemKind {
     Key,
     /// A file that nothing names.
     Stray,
+    /// A block of the catalog that a power cut may have torn, or that was damaged since: the next start writes it again
+    /// from the journal.
+    Torn,
     /// The data is older than what was once signed.
     Rollback,
 }
@@ -66,7 +69,7 @@ impl Problem {
     }
 }
 
-/// Exit code for a list of problems: 0 none or strays only, 3 damage or rollback, 4 keys only.
+/// Exit code for a list of problems: 0 none, or only strays and what a start makes whole, 3 damage or rollback, 4 keys only.
 pub fn exit_code(problems: &[Problem]) -> u8 {
     let any = |kind| problems.iter().any(|problem| problem.kind == kind);
     if any(ProblemKind::Damage) || any(ProblemKind::Rollback) {

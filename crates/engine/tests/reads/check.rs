@@ -111,6 +111,49 @@ fn every_flipped_byte_is_found() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
+#[test]
+fn an_older_block_of_the_catalog_is_found_at_its_place() {
+    let world = filled(47);
+    let before = catalog_blocks(&world.disk);
+    let engine = world.open();
+    append_range(&engine, "acme", 400..410);
+    engine.flush().unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(check(&world).unwrap().problems, []);
+    let after = catalog_blocks(&world.disk);
+    let clean = world.disk.snapshot();
+    let mut changed = 0;
+    for (number, (old, new)) in before.iter().zip(&after).enumerate() {
+        if old == new {
+            continue;
+        }
+        changed += 1;
+        world.disk.restore(&clean);
+        let at = 16384 + 4128 * number as u64;
+        let file = world.disk.open(Path::new("catalog"), Mode::ReadWrite).unwrap();
+        file.write_all_at(old, at).unwrap();
+        let report = check(&world).unwrap();
+        assert_eq!(report.exit_code(), 3, "block {number}: {report:?}");
+        assert!(
+            report
+                .problems
+                .iter()
+                .any(|problem| problem.path == Path::new("catalog") && problem.offset == at),
+            "block {number}: {report:?}"
+        );
+    }
+    assert!(changed > 3, "{changed}");
+}
+
+fn catalog_blocks(disk: &SimDisk) -> Vec<Vec<u8>> {
+    let (_, bytes) = contents(disk)
+        .into_iter()
+        .find(|(path, _)| path == Path::new("catalog"))
+        .unwrap();
+    bytes[16384..].chunks(4128).map(<[u8]>::to_vec).collect()
+}
+
 fn names(problem: &attestore_engine::check::Problem, path: &Path) -> bool {
     problem.path == path || problem.kind == ProblemKind::Key || path.starts_with("keys")
 }

@@ -23,6 +23,12 @@ const TAG_AT: usize = NONCE + LOGICAL;
 
 const _: () = assert!(PHYSICAL == LOGICAL + 32);
 
+/// The tag of a sealed block, which tells its versions apart.
+pub(super) fn tag_of(physical: &[u8]) -> [u8; TAG] {
+    let tag = physical.get(TAG_AT..).and_then(|rest| rest.first_chunk::<TAG>());
+    tag.copied().unwrap_or_default()
+}
+
 /// A logical block.
 pub(super) type Block = [u8; LOGICAL];
 

@@ -2,11 +2,12 @@
 //!
 //! # Format
 //! ```text
-//!  0  magic[8] = "ATSTCATJ" ‖ version u16 LE = 1 ‖ zero[6]
+//!  0  magic[8] = "ATSTCATJ" ‖ version u16 LE = 2 ‖ zero[6]
 //! 16  catalog id[16]
 //! 32  sequence u64 LE ‖ length u64 LE ‖ written u64 LE: the state once this is applied
 //! 56  count u32 LE ‖ zero[4]
-//! 64  count × (block number u64 LE ‖ sealed block[4128]), ascending
+//! 64  root of the blocks' versions[32] once this is applied; not in version 1
+//! 96  count × (block number u64 LE ‖ sealed block[4128]), ascending
 //!     keyed check of everything before[32]
 //! ```
 //! What follows in the file is left from longer journals and means nothing. There are two files; the journals
@@ -20,14 +21,17 @@ use attestore_disk::File;
 use super::block::{Cipher, LOGICAL, MAC, PHYSICAL};
 
 /// Bytes before the first entry.
-const HEADER: usize = 64;
+const HEADER: usize = ROOT_AT + MAC;
+const ROOT_AT: usize = 64;
 /// Bytes of an entry.
 const ENTRY: usize = 8 + PHYSICAL;
-/// What is in a journal's file while the header is replaced and there is no journal: it says that a crash may have
+/// What is in a journal's file while header or state are replaced and there is no journal: it says that a crash may have
 /// torn a copy of the state.
 pub(super) const PLACEHOLDER: &[u8; 16] = b"attestore header";
 const MAGIC: [u8; 8] = *b"ATSTCATJ";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Without the root: what a crash left before versions were kept.
+const VERSION_1: u16 = 1;
 const PURPOSE: &str = "attestore 2026 catalog journal v1";
 
 /// A complete journal.
@@ -35,6 +39,10 @@ pub(super) struct Journal {
     pub(super) sequence: u64,
     pub(super) length: u64,
     pub(super) written: u64,
+    /// The root of the blocks' versions once it is applied.
+    pub(super) versions: Option<[u8; MAC]>,
+    /// Where the first block begins.
+    start: usize,
     bytes: Vec<u8>,
 }
 
@@ -47,6 +55,8 @@ impl Journal {
             sequence,
             length,
             written,
+            versions: None,
+            start: HEADER,
             bytes,
         })
     }
@@ -54,8 +64,8 @@ impl Journal {
     /// Reads the journal in `file`; the error is why there is no complete one.
     pub(super) fn read(file: &dyn File, cipher: &Cipher) -> io::Result<Result<Self, &'static str>> {
         let file_len = file.len()?;
-        let mut header = [0; HEADER];
-        if file_len < HEADER as u64 {
+        let mut header = [0; ROOT_AT];
+        if file_len < ROOT_AT as u64 {
             return Ok(Err(if file_len == 0 {
                 "empty"
             } else {
@@ -65,11 +75,13 @@ impl Journal {
         file.read_exact_at(&mut header, 0)?;
         let word = |at: usize| header[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
         let count = u64::from(header[56..60].try_into().map_or(0, u32::from_le_bytes));
-        let len = HEADER as u64 + count * ENTRY as u64 + MAC as u64;
+        let is = |version: u16| header[8..10] == version.to_le_bytes();
+        let start = if is(VERSION_1) { ROOT_AT } else { HEADER };
+        let len = start as u64 + count * ENTRY as u64 + MAC as u64;
         let Some(len) = usize::try_from(len).ok().filter(|len| *len as u64 <= file_len) else {
             return Ok(Err("shorter than it says"));
         };
-        if header[..8] != MAGIC || header[8..10] != VERSION.to_le_bytes() || header[16..32] != cipher.id() {
+        if header[..8] != MAGIC || !(is(VERSION) || is(VERSION_1)) || header[16..32] != cipher.id() {
             return Ok(Err("no journal of this catalog"));
         }
         let mut bytes = vec![0; len];
@@ -82,6 +94,8 @@ impl Journal {
             sequence: word(32),
             length: word(40),
             written: word(48),
+            versions: bytes[ROOT_AT..start].first_chunk().copied(),
+            start,
             bytes,
         };
         Ok(if journal.is_sound() {
@@ -108,12 +122,7 @@ impl Journal {
 
     /// The blocks: number and sealed bytes.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.bytes[HEADER..self.bytes.len() - MAC]
-            .chunks_exact(ENTRY)
-            .map(|entry| {
-                let (number, block) = entry.split_at(8);
-                (number.try_into().map_or(u64::MAX, u64::from_le_bytes), block)
-            })
+        entries(&self.bytes[self.start..self.bytes.len() - MAC])
     }
 
     fn is_sound(&self) -> bool {
@@ -137,9 +146,15 @@ impl Builder {
         debug_assert_eq!(bytes.len() - start, ENTRY, "one sealed block was appended");
     }
 
-    /// Completes the journal.
-    pub(super) fn finish(self, cipher: &Cipher) -> io::Result<Journal> {
+    /// The blocks added so far.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        entries(&self.0.bytes[HEADER..])
+    }
+
+    /// Completes the journal. `versions` is the root of the blocks' versions once it is applied.
+    pub(super) fn finish(self, versions: [u8; MAC], cipher: &Cipher) -> io::Result<Journal> {
         let mut journal = self.0;
+        journal.versions = Some(versions);
         let count = u32::try_from((journal.bytes.len() - HEADER) / ENTRY)
             .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "too many blocks in one sync"))?;
         let header = &mut journal.bytes[..HEADER];
@@ -150,9 +165,17 @@ impl Builder {
         header[40..48].copy_from_slice(&journal.length.to_le_bytes());
         header[48..56].copy_from_slice(&journal.written.to_le_bytes());
         header[56..60].copy_from_slice(&count.to_le_bytes());
+        header[ROOT_AT..].copy_from_slice(&versions);
         let mac = cipher.mac(PURPOSE, &journal.bytes);
         journal.bytes.extend_from_slice(&mac);
         debug_assert!(journal.is_sound(), "the journal can be read back");
         Ok(journal)
     }
+}
+
+fn entries(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    bytes.chunks_exact(ENTRY).map(|entry| {
+        let (number, block) = entry.split_at(8);
+        (number.try_into().map_or(u64::MAX, u64::from_le_bytes), block)
+    })
 }

@@ -14,7 +14,8 @@ use super::header::{self, Header, Wrap};
 use super::journal::Journal;
 use super::overlay::Overlay;
 use super::state::{self, State};
-use super::{CATALOG, Damage, Error, Inner, JOURNALS, Writer, has_magic, place, slot};
+use super::versions::Versions;
+use super::{CATALOG, Damage, Error, Inner, JOURNALS, VERSIONS, Writer, place, slot};
 
 const TEMPORARY: &str = "catalog.new";
 
@@ -35,14 +36,18 @@ pub(super) fn create(
         wraps: [Some(Wrap::new(provider, &cipher.id(), cipher.key())?), None],
     };
     let mut bytes = vec![0; usize::try_from(state::END).unwrap_or(0)];
-    let encoded = [header.encode(&cipher), State::default().encode(&cipher).to_vec()];
+    let state = State {
+        versions: Some(Versions::default().root(&cipher)),
+        ..State::default()
+    };
+    let encoded = [header.encode(&cipher), state.encode(&cipher).to_vec()];
     for (copies, encoded) in [header::COPIES, state::COPIES].iter().zip(&encoded) {
         for copy in copies {
             let at = usize::try_from(*copy).unwrap_or(0);
             bytes[at..at + encoded.len()].copy_from_slice(encoded);
         }
     }
-    for leftover in [TEMPORARY, JOURNALS[0], JOURNALS[1]] {
+    for leftover in [TEMPORARY, JOURNALS[0], JOURNALS[1], VERSIONS] {
         if disk.exists(Path::new(leftover))? {
             disk.remove(Path::new(leftover))?;
         }
@@ -51,8 +56,8 @@ pub(super) fn create(
     file.write_all_at(&bytes, 0)?;
     file.sync_data()?;
     drop(file);
-    for journal in JOURNALS {
-        disk.open(Path::new(journal), Mode::Create)?.sync_data()?;
+    for name in [JOURNALS[0], JOURNALS[1], VERSIONS] {
+        disk.open(Path::new(name), Mode::Create)?.sync_data()?;
     }
     disk.sync_dir(Path::new(""))?;
     disk.rename(Path::new(TEMPORARY), Path::new(CATALOG))?;
@@ -68,17 +73,25 @@ pub(super) fn open(
     let catalog = disk.open(Path::new(CATALOG), Mode::ReadWrite)?;
     let (header, cipher, headers_agree) = read_header(catalog.as_ref(), provider)?;
     let (state, states_agree) = read_state(catalog.as_ref(), &cipher)?;
-    let (journals, created) = open_journals(disk)?;
+    let ([even, odd, versions], created) = open_beside(disk)?;
+    let journals = [even, odd];
     if created {
         disk.sync_dir(Path::new(""))?;
     }
+    let writer = Writer {
+        header,
+        state,
+        restored: Vec::new(),
+        list_is_wrong: false,
+    };
     let inner = Inner {
         entropy,
         catalog,
         journals,
+        versions,
         cipher,
         overlay: RwLock::new(Overlay::new(state.length, state.written)),
-        writer: Mutex::new(Writer { header, state }),
+        writer: Mutex::new(writer),
         poisoned: AtomicBool::new(false),
     };
     inner.recover(headers_agree, states_agree)?;
@@ -94,7 +107,6 @@ impl Inner {
         let unsettled = interrupted || self.is_unsettled()?;
         if let Some(journal) = self.left_journal(&writer.state)? {
             self.replay(&mut writer, &journal)?;
-            *self.overlay.write() = Overlay::new(journal.length, journal.written);
         } else if unsettled && !states_agree {
             let state = State {
                 revision: writer.state.revision + 1,
@@ -115,14 +127,17 @@ impl Inner {
             let reason = format!("file is cut short; it has {end} bytes");
             return Err(Damage::new(CATALOG, self.catalog.len()?, reason).into());
         }
+        self.take_versions(&mut writer)?;
         self.settle(&mut writer)?;
         Ok(())
     }
 
     /// The journal to be applied again: the one after the state's, if it was completed, or the state's own.
     fn left_journal(&self, state: &State) -> Result<Option<Journal>, Error> {
+        let fits = |journal: &Journal| state.versions.is_none() || journal.versions.is_some();
         let next = Journal::read(self.journals[slot(state.sequence + 1)].as_ref(), &self.cipher)?;
-        if let Some(journal) = next.ok().filter(|journal| journal.sequence == state.sequence + 1) {
+        let next = next.ok().filter(|journal| journal.sequence == state.sequence + 1);
+        if let Some(journal) = next.filter(fits) {
             return Ok(Some(journal));
         }
         if !state.journaled {
@@ -130,34 +145,13 @@ impl Inner {
         }
         let path = JOURNALS[slot(state.sequence)];
         match Journal::read(self.journals[slot(state.sequence)].as_ref(), &self.cipher)? {
-            Ok(journal) if journal.sequence == state.sequence => Ok(Some(journal)),
+            Ok(journal) if journal.sequence == state.sequence && fits(&journal) => Ok(Some(journal)),
             Ok(_) => Err(Damage::new(path, 0, "not the journal that the catalog needs").into()),
             Err(reason) => {
                 let reason = format!("the journal that the catalog needs is not there: {reason}");
                 Err(Damage::new(path, 0, reason).into())
             }
         }
-    }
-
-    fn replay(&self, writer: &mut Writer, journal: &Journal) -> io::Result<()> {
-        // Written again, because what was read may have been in the page cache only.
-        let file = &self.journals[slot(journal.sequence)];
-        file.write_all_at(journal.bytes(), 0)?;
-        file.sync_data()?;
-        let finished = writer.state.finished || self.finishes(journal);
-        self.put_in_place(writer, journal, finished)?;
-        self.catalog.sync_data()
-    }
-
-    /// Whether the journal brings the store's first block with its magic number.
-    fn finishes(&self, journal: &Journal) -> bool {
-        let Some((0, sealed)) = journal.blocks().next() else {
-            return false;
-        };
-        let mut sealed = sealed.to_vec();
-        self.cipher
-            .open(0, &mut sealed)
-            .is_ok_and(|first| has_magic(first.as_slice()))
     }
 }
 
@@ -232,12 +226,13 @@ fn read_state(catalog: &dyn File, cipher: &Cipher) -> Result<(State, bool), Erro
     Ok((newest, copies == [newest, newest]))
 }
 
-fn open_journals(disk: &dyn Disk) -> io::Result<([Arc<dyn File>; 2], bool)> {
+/// Opens the files beside the catalog; says whether one was missing.
+fn open_beside(disk: &dyn Disk) -> io::Result<([Arc<dyn File>; 3], bool)> {
     let mut created = false;
     let mut open = |name: &str| {
         created |= !disk.exists(Path::new(name))?;
         disk.open(Path::new(name), Mode::ReadWriteCreate)
     };
-    let journals = [open(JOURNALS[0])?, open(JOURNALS[1])?];
-    Ok((journals, created))
+    let files = [open(JOURNALS[0])?, open(JOURNALS[1])?, open(VERSIONS)?];
+    Ok((files, created))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::block::{Block, LOGICAL};
+use super::versions::Versions;
 
 pub(super) type Blocks = BTreeMap<u64, Box<Block>>;
 
@@ -12,6 +13,8 @@ pub(super) struct Overlay {
     pub(super) length: u64,
     /// Blocks below this are in place unless they are in here; those above are zero unless they are in here.
     pub(super) written: u64,
+    /// Which versions of the blocks are in place.
+    pub(super) versions: Versions,
     dirty: Blocks,
     flushing: Arc<Blocks>,
 }
@@ -21,6 +24,7 @@ impl Overlay {
         Self {
             length,
             written,
+            versions: Versions::default(),
             dirty: Blocks::new(),
             flushing: Arc::default(),
         }

@@ -8,7 +8,7 @@ use super::block::PHYSICAL;
 use super::header::{self, Header};
 use super::journal::Journal;
 use super::state::{self, State};
-use super::{BATCH, CATALOG, Damage, Inner, JOURNALS, place, slot};
+use super::{BATCH, CATALOG, Damage, Inner, JOURNALS, OLDER, VERSIONS, place, slot};
 
 pub(super) fn scan(inner: &Inner, header: &Header, state: &State) -> Vec<Damage> {
     let mut found = Vec::new();
@@ -29,8 +29,27 @@ pub(super) fn scan(inner: &Inner, header: &Header, state: &State) -> Vec<Damage>
         Ok(_) => {}
         Err(error) => found.push(Damage::new(CATALOG, 0, format!("length: {error}"))),
     }
+    versions(&mut found, inner);
     journals(&mut found, inner, state);
     found
+}
+
+/// Compares the list of versions with what it has to be.
+fn versions(found: &mut Vec<Damage>, inner: &Inner) {
+    let overlay = inner.overlay.read();
+    let wanted = overlay.versions.bytes();
+    let file = inner.versions.as_ref();
+    let mut bytes = vec![0; wanted.len()];
+    let read = file.read_exact_at(&mut bytes, 0).and_then(|()| file.len());
+    let (at, reason) = match read {
+        Err(error) => (0, format!("reading the list of versions: {error}")),
+        Ok(len) => match bytes.iter().zip(wanted).position(|(byte, wanted)| byte != wanted) {
+            Some(at) => (at as u64, "the list of versions is not what was written".into()),
+            None if len > wanted.len() as u64 => (wanted.len() as u64, "bytes after the last version".into()),
+            None => return,
+        },
+    };
+    found.push(Damage::new(VERSIONS, at, reason));
 }
 
 /// Compares a copy with what it has to be.
@@ -96,8 +115,11 @@ fn read_blocks(inner: &Inner, first: u64, count: u64, batch: &mut Vec<u8>) -> io
 }
 
 fn authenticate(found: &mut Vec<Damage>, inner: &Inner, first: u64, batch: &mut [u8]) {
+    let overlay = inner.overlay.read();
     for (number, physical) in (first..).zip(batch.chunks_exact_mut(PHYSICAL)) {
-        if let Err(reason) = inner.cipher.open(number, physical) {
+        let is_last = overlay.versions.is_last(number, physical);
+        let opened = inner.cipher.open(number, physical).map(drop);
+        if let Err(reason) = opened.and(if is_last { Ok(()) } else { Err(OLDER) }) {
             found.push(Damage::new(CATALOG, place(number), reason));
         }
     }

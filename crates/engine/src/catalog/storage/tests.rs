@@ -8,12 +8,13 @@ use attestore_disk::{Disk, Mode};
 use attestore_keys::{Entropy, FileRoot, RootProvider, SeededEntropy};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
-use super::{CATALOG, Damage, Error, JOURNALS, SealedStorage};
+use super::{CATALOG, Damage, Error, JOURNALS, SealedStorage, VERSIONS};
 
 mod crash;
 mod flip;
 mod hardening;
 mod model;
+mod versions;
 mod wrap;
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
@@ -192,12 +193,12 @@ fn the_layout_of_the_files_does_not_change() {
     let storage = create(&disk, &root).unwrap();
     storage.write(4096, &[1; 4097]).unwrap();
     storage.sync_data().unwrap();
-    let hashes: Vec<u32> = [CATALOG, JOURNALS[0], JOURNALS[1]]
+    let hashes: Vec<u32> = [CATALOG, JOURNALS[0], JOURNALS[1], VERSIONS]
         .iter()
         .map(|path| crc32fast::hash(&bytes(&disk, path)))
         .collect();
     let catalog = bytes(&disk, CATALOG);
     assert_eq!(&catalog[..10], b"ATSTCAT\0\x01\0");
     assert_eq!(catalog.len(), 16384 + 3 * 4128);
-    assert_eq!(hashes, [2_505_037_783, 0, 217_803_246]);
+    assert_eq!(hashes, [2_848_428_128, 0, 1_619_499_057, 1_969_608_987]);
 }

@@ -117,7 +117,13 @@ fn a_finished_store_is_never_emptied() {
             file.write_all_at(&old, place(0)).unwrap();
             let what = format!("{rounds} rounds, power cut {power_cut}");
             match open(&disk, &root) {
-                Ok(storage) => panic!("{what}: opened with {} bytes", storage.len().unwrap()),
+                Ok(storage) => {
+                    assert!(storage.len().unwrap() > 0, "{what}: emptied");
+                    let error = storage.read(0, &mut [0; 9]).unwrap_err();
+                    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{what}: {error}");
+                    let offsets: Vec<_> = storage.scan().iter().map(|damage| damage.offset).collect();
+                    assert_eq!(offsets, [place(0)], "{what}");
+                }
                 Err(Error::Damage(Damage { offset, .. })) => assert_eq!(offset, place(0), "{what}"),
                 Err(error) => panic!("{what}: {error}"),
             }
