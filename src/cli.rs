@@ -307,6 +307,11 @@ pub struct BenchArgs {
 pub enum BenchAction {
     /// Durable appends beside the bare writes of the same sizes in the same folder
     Append(BenchAppendArgs),
+    /// Ingest with indexing, flushes and compaction for a while, under load from another process
+    Ingest(BenchIngestArgs),
+    /// The load of `ingest`
+    #[command(hide = true)]
+    Feed(FeedArgs),
     /// Write seeded, CloudTrail-shaped events, one JSON object a line
     Generate(GenerateArgs),
 }
@@ -340,6 +345,65 @@ pub struct BenchAppendArgs {
 }
 
 #[derive(Debug, Args, Clone)]
+pub struct BenchIngestArgs {
+    /// Folder to measure in; a temporary directory is made in it and removed
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// Connections of the load generator
+    #[arg(long, default_value_t = 8)]
+    pub clients: usize,
+    /// Events per request
+    #[arg(long, default_value_t = 100)]
+    pub batch: usize,
+    /// Events per second that the load generator sends; 0 for as many as the server takes
+    #[arg(long, default_value_t = 0)]
+    pub rate: u64,
+    /// Seconds that count
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// Threads that ask heavy questions meanwhile
+    #[arg(long, default_value_t = 0)]
+    pub queries: usize,
+    /// Seed of the events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the result; json has a sample of every second
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args, Clone)]
+pub struct FeedArgs {
+    /// Address of the server
+    #[arg(long)]
+    pub address: String,
+    /// Credential (bearer token)
+    #[arg(long, env = "ATTESTORE_CREDENTIAL", hide_env_values = true)]
+    pub credential: Option<String>,
+    /// Tenant
+    #[arg(long)]
+    pub tenant: String,
+    /// Connections
+    #[arg(long)]
+    pub clients: usize,
+    /// Events per request
+    #[arg(long)]
+    pub batch: usize,
+    /// Events per second; 0 for as many as go
+    #[arg(long)]
+    pub rate: u64,
+    /// Seconds that do not count
+    #[arg(long)]
+    pub warm_up: u64,
+    /// Seconds that count
+    #[arg(long)]
+    pub seconds: u64,
+    /// Seed of the events
+    #[arg(long)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args, Clone)]
 pub struct GenerateArgs {
     /// Number of events
     #[arg(long, short = 'n', default_value_t = 1000)]
@@ -365,4 +429,19 @@ pub struct GenerateArgs {
     /// File to write; standard output if absent
     #[arg(long, short = 'o')]
     pub out: Option<PathBuf>,
+}
+
+impl Default for GenerateArgs {
+    fn default() -> Self {
+        Self {
+            count: 1000,
+            seed: 1,
+            shape: "cloudtrail".into(),
+            actors: 5000,
+            addresses: 20_000,
+            start: "2026-01-01T00:00:00Z".into(),
+            step_ms: 200,
+            out: None,
+        }
+    }
 }

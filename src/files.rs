@@ -4,6 +4,7 @@
     reason = "files of the user, not of a data directory"
 )]
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -79,6 +80,41 @@ pub fn process_cpu_us() -> u64 {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
     (ticks(11) + ticks(12)) * 10_000
+}
+
+/// Memory of this process that is in RAM, bytes.
+pub fn resident_bytes() -> u64 {
+    // The second field of proc(5) statm, in pages.
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// Bytes of the files in a directory and below by kind: the ending of the name, else the name.
+pub fn disk_usage(dir: &Path) -> Result<BTreeMap<String, u64>, Failure> {
+    let mut kinds = BTreeMap::new();
+    walk(dir, &mut |path, bytes| {
+        let name = path.extension().or_else(|| path.file_name()).unwrap_or_default();
+        *kinds.entry(name.to_string_lossy().into_owned()).or_default() += bytes;
+        Ok(())
+    })?;
+    Ok(kinds)
+}
+
+fn walk(dir: &Path, visit: &mut impl FnMut(&Path, u64) -> io::Result<()>) -> Result<(), Failure> {
+    for entry in std::fs::read_dir(dir).map_err(|e| named(dir, &e))? {
+        let path = entry?.path();
+        let about = std::fs::metadata(&path).map_err(|e| named(&path, &e))?;
+        if about.is_dir() {
+            walk(&path, visit)?;
+        } else {
+            visit(&path, about.len()).map_err(|e| named(&path, &e))?;
+        }
+    }
+    Ok(())
 }
 
 fn named(path: &Path, error: &io::Error) -> Failure {

@@ -9,14 +9,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use attestore_disk::{AlignedBuf, BLOCK, Disk, Mode as FileMode, RealDisk};
+use attestore_disk::BLOCK;
 use attestore_engine::{AppendError, Engine, Item, Mode, Principal};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::figures::{histogram, per_second, ratio, record, us};
+use super::floor::Floor;
 use super::generate::Generator;
 use super::load::{self, Target};
+use super::served::Served;
 use crate::cli::{BenchAppendArgs, GenerateArgs, Output};
 use crate::commands::parts;
 use crate::failure::Failure;
@@ -28,10 +31,6 @@ const POOL: usize = 4096;
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How long to wait for the index after a row.
 const SETTLE: Duration = Duration::from_secs(20);
-/// Bare writes per floor measurement.
-const FLOOR_WRITES: u64 = 2000;
-/// Bytes of the file that the floor writes to, over and over, as the log does with its recycled files.
-const FLOOR_FILE_BYTES: u64 = 64 << 20;
 
 /// One line of the result. Times in microseconds.
 #[derive(Debug, Serialize)]
@@ -100,7 +99,7 @@ fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
                 output::note(format!("{mode}: {clients} clients, {batch} events per append"));
                 rows.push(match mode.as_str() {
                     "in-process" => in_process(&engine, &by, &floor, &pool, &case)?,
-                    "http" => runtime.block_on(http(&engine, &floor, &pool, &case))?,
+                    "http" => http(runtime.handle(), &engine, &floor, &pool, &case)?,
                     _ => return Err(Failure::usage("--mode is in-process or http")),
                 });
             }
@@ -120,14 +119,9 @@ struct Case {
 
 fn pool(seed: u64) -> Result<Vec<Bytes>, Failure> {
     let mut generator = Generator::new(&GenerateArgs {
-        count: 0,
         seed,
         shape: "native".into(),
-        actors: 5000,
-        addresses: 20_000,
-        start: "2026-01-01T00:00:00Z".into(),
-        step_ms: 200,
-        out: None,
+        ..GenerateArgs::default()
     })?;
     Ok((0..POOL).map(|_| Bytes::from(generator.next_event())).collect())
 }
@@ -237,44 +231,30 @@ fn settle(engine: &Engine, case: &Case) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn http(engine: &Engine, floor: &Floor, pool: &Arc<Vec<Bytes>>, case: &Case) -> Result<Row, Failure> {
-    let (_, secret) = engine.create_credential(
-        attestore_engine::credentials::CredentialSpec {
-            name: "bench".into(),
-            roles: vec![attestore_engine::Role::Ingest],
-            tenant: Some("bench".into()),
-            expires_at_ms: None,
-        },
-        &Principal::internal(),
-    )?;
-    let settings = attestore_http::Settings::default();
-    let router =
-        attestore_http::router(engine.clone(), settings.clone(), None).merge(attestore_http::nop_router());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(async move {
-        attestore_http::serve(listener, router, &settings, async { stopped.await.unwrap_or(()) }).await
-    });
-    let target = |path: &str| Target::new(address, path, secret.expose(), pool, case.batch);
+fn http(
+    runtime: &tokio::runtime::Handle,
+    engine: &Engine,
+    floor: &Floor,
+    pool: &Arc<Vec<Bytes>>,
+    case: &Case,
+) -> Result<Row, Failure> {
+    let served = Served::start(runtime, engine, "bench")?;
+    let target = |path: &str| Target::new(served.address, path, &served.credential, pool, case.batch);
     let cpu = || Ok(files::process_cpu_us());
-    let nop = load::run(
+    let nop = runtime.block_on(load::run(
         &target("/nop"),
         case.clients,
         [WARM_UP / 2, case.duration / 2],
         cpu,
-    )
-    .await?;
+    ))?;
     let usage = || Usage::look(engine);
-    let load = load::run(
+    let load = runtime.block_on(load::run(
         &target("/v1/tenants/bench/events"),
         case.clients,
         [WARM_UP, case.duration],
         usage,
-    )
-    .await?;
-    let _ = stop.send(());
-    server.await.map_err(|e| Failure::failed(e.to_string()))??;
+    ))?;
+    served.stop()?;
     settle(engine, case)?;
     let nop = Nop {
         requests_per_s: per_second(nop.times.len(), nop.elapsed),
@@ -335,72 +315,6 @@ fn row(
 struct Nop {
     requests_per_s: f64,
     cpu_us: f64,
-}
-
-/// Bare durable writes into a zero-filled file.
-struct Floor {
-    file: Arc<dyn attestore_disk::File>,
-}
-
-impl Floor {
-    fn new(dir: &Path) -> Result<Self, Failure> {
-        let disk = RealDisk::new(dir)?;
-        let name = Path::new("bare");
-        let file = disk.open(name, FileMode::Create)?;
-        let zeros = vec![0u8; 1 << 20];
-        for offset in (0..FLOOR_FILE_BYTES).step_by(zeros.len()) {
-            file.write_all_at(&zeros, offset)?;
-        }
-        file.sync_data()?;
-        drop(file);
-        Ok(Self {
-            file: disk.open(name, FileMode::DirectSync)?,
-        })
-    }
-
-    fn measure(&self, bytes: u64) -> Result<Histogram<u64>, Failure> {
-        let length =
-            usize::try_from(bytes.min(FLOOR_FILE_BYTES)).map_err(|e| Failure::failed(e.to_string()))?;
-        let mut buffer = AlignedBuf::new();
-        buffer.resize(length, 0x5a);
-        let mut times = histogram();
-        let mut offset = 0;
-        for _ in 0..FLOOR_WRITES.min((4 << 30) / bytes.max(1)) {
-            if offset + bytes > FLOOR_FILE_BYTES {
-                offset = 0;
-            }
-            let started = Instant::now();
-            self.file.write_all_at(&buffer, offset)?;
-            record(&mut times, started.elapsed());
-            offset += bytes;
-        }
-        Ok(times)
-    }
-}
-
-/// Nanoseconds up to a minute, three digits.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are fixed"))
-}
-
-/// Notes one time.
-pub fn record(times: &mut Histogram<u64>, elapsed: Duration) {
-    times.saturating_record(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn us(times: &Histogram<u64>, quantile: f64) -> f64 {
-    times.value_at_quantile(quantile) as f64 / 1000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn per_second(count: u64, elapsed: Duration) -> f64 {
-    count as f64 / elapsed.as_secs_f64()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn ratio(a: u64, b: u64) -> f64 {
-    a as f64 / b.max(1) as f64
 }
 
 fn print(rows: &[Row]) -> Result<(), Failure> {

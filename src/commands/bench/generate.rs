@@ -288,14 +288,11 @@ mod tests {
 
     fn some(seed: u64, shape: &str) -> Vec<String> {
         let args = GenerateArgs {
-            count: 200,
             seed,
             shape: shape.into(),
             actors: 50,
             addresses: 100,
-            start: "2026-01-01T00:00:00Z".into(),
-            step_ms: 200,
-            out: None,
+            ..GenerateArgs::default()
         };
         let mut generator = Generator::new(&args).expect("good arguments");
         (0..200).map(|_| generator.next_event()).collect()

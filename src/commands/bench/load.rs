@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::append::{histogram, record};
+use super::figures::{histogram, record};
 use crate::failure::Failure;
 
 /// Different requests that the connections cycle through.
@@ -161,7 +161,7 @@ async fn connection(
 }
 
 /// Reads one answer with a Content-Length and returns its status.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, Failure> {
+pub async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, Failure> {
     let malformed = || Failure::failed("the answer is not HTTP/1.1 with a Content-Length");
     buffer.clear();
     loop {

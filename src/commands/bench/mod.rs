@@ -1,8 +1,13 @@
 //! `attestore bench`.
 
 mod append;
+mod feed;
+mod figures;
+mod floor;
 pub mod generate;
+mod ingest;
 mod load;
+mod served;
 
 use crate::cli::{BenchAction, BenchArgs};
 use crate::failure::Failure;
@@ -11,6 +16,8 @@ use crate::failure::Failure;
 pub fn run(args: BenchArgs) -> Result<(), Failure> {
     match args.action {
         BenchAction::Append(args) => append::run(&args),
+        BenchAction::Ingest(args) => ingest::run(&args),
+        BenchAction::Feed(args) => feed::run(&args),
         BenchAction::Generate(args) => generate::run(&args),
     }
 }
