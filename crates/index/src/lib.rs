@@ -15,6 +15,7 @@
 //! # Errors
 //! [`QueryError`] is the user's mistake and carries a column; [`Error`] is everything else.
 
+mod aggregate;
 mod cache;
 mod document;
 mod error;
@@ -29,6 +30,7 @@ mod seen;
 mod split;
 mod words;
 
+pub use aggregate::{AggLimits, Aggregations, Partial, aggregate};
 pub use cache::{CACHE_BYTES_DEFAULT, Cache};
 pub use document::DocInput;
 pub use error::Error;

@@ -57,8 +57,7 @@ pub fn search(
     let Some(scope) = Scope::open(split, window)? else {
         return Ok(nothing);
     };
-    let weight =
-        resolve(query, split, stop)?.weight(EnableScoring::disabled_from_schema(split.reader().schema()))?;
+    let weight = resolve(query, split, stop)?.weight(EnableScoring::disabled_from_schema(split.schema()))?;
     let run = Run {
         reader: split.reader(),
         weight,

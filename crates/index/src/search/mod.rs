@@ -15,5 +15,6 @@ pub use sort::{Sort, SortKey};
 pub use top::top;
 pub use window::{Order, Window};
 
-use scalar::Scalar;
-use window::{Scope, Walk};
+pub(crate) use scalar::{Scalar, TWO_63};
+pub(crate) use values::{Loaded, Place, Typed, open};
+pub(crate) use window::{Scope, Walk};

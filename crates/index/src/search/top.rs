@@ -45,10 +45,9 @@ pub fn top(
         .transpose()?;
     let weight = match query.is_all() {
         true => None,
-        false => Some(
-            resolve(query, split, stop)?
-                .weight(EnableScoring::disabled_from_schema(split.reader().schema()))?,
-        ),
+        false => {
+            Some(resolve(query, split, stop)?.weight(EnableScoring::disabled_from_schema(split.schema()))?)
+        }
     };
     let walk = Walk {
         reader: split.reader(),

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 
 use tantivy::columnar::column_values::{CompactHit, CompactSpaceU64Accessor};
-use tantivy::columnar::{Cardinality, Column, ColumnType, DynamicColumn, DynamicColumnHandle, StrColumn};
+use tantivy::columnar::{
+    Cardinality, Column, ColumnType, DynamicColumn, DynamicColumnHandle, StrColumn, TermOrdHit,
+};
 use tantivy::{DocId, f64_to_u64, i64_to_u64, u64_to_f64, u64_to_i64};
 
 use super::scalar::{Scalar, TWO_63, TWO_64};
 use super::window::is_run;
 use crate::query::{ColumnField, ColumnRef};
-use crate::schema::{OCCURRED_NS, RECEIVED_MS, SEQ};
+use crate::schema::{OCCURRED_NS, RECEIVED_MS, SEQ, path_column};
 use crate::{Error, Split};
 
 /// Strings looked up between two questions whether to stop.
@@ -65,6 +67,7 @@ pub(crate) fn open(split: &Split, column: &ColumnRef) -> Result<Vec<Typed>, Erro
                 });
             }
         },
+        ColumnField::Path(path) if split.policy().paths.contains(path) => path_column(path, column.side),
         ColumnField::Path(path) => return Err(Error::NoColumn { column: path.clone() }),
     };
     let handles = split.reader().fast_fields().dynamic_column_handles(&name)?;
@@ -189,12 +192,41 @@ impl Typed {
         }
     }
 
+    /// What a value of any type but strings stands for.
+    pub(crate) fn scalar(&self, value: u64) -> Option<Scalar> {
+        Some(match &self.kind {
+            Kind::Bool => Scalar::Bool(value != 0),
+            Kind::U64 => Scalar::unsigned(value),
+            Kind::I64 => Scalar::Int(u64_to_i64(value)),
+            Kind::F64 => Scalar::float(u64_to_f64(value)),
+            Kind::Ip(space) => Scalar::Ip(space.compact_to_u128(u32::try_from(value).ok()?).to_be_bytes()),
+            Kind::Text(_) => return None,
+        })
+    }
+
+    /// The values of strings that start so, both ends included, if there are any.
+    pub(crate) fn starting(&self, start: &str) -> Result<Option<(u64, u64)>, Error> {
+        let Kind::Text(strings) = &self.kind else {
+            return Ok(None);
+        };
+        // No string has a byte of 255.
+        let mut end = start.as_bytes().to_vec();
+        end.push(u8::MAX);
+        let ord = |bytes: &[u8]| -> Result<u64, Error> {
+            Ok(match strings.dictionary().term_ord_or_next(bytes)? {
+                TermOrdHit::Exact(ord) | TermOrdHit::Next(ord) => ord,
+            })
+        };
+        let (first, end) = (ord(start.as_bytes())?, ord(&end)?);
+        let end = end.min(strings.dictionary().num_terms() as u64);
+        Ok((first < end).then(|| (first, end - 1)))
+    }
+
     /// Where a value stands in this column; it must be of the column's type.
     pub(crate) fn place(&self, scalar: &Scalar) -> Result<Place, Error> {
         Ok(match (&self.kind, scalar) {
             (Kind::Bool, Scalar::Bool(value)) => Place::At(u64::from(*value)),
             (Kind::Text(strings), Scalar::Text(text)) => {
-                use tantivy::columnar::TermOrdHit;
                 match strings.dictionary().term_ord_or_next(text.as_bytes())? {
                     TermOrdHit::Exact(ord) => Place::At(ord),
                     TermOrdHit::Next(ord) => Place::Before(ord),
@@ -257,18 +289,8 @@ impl Typed {
                 continue;
             }
             for value in part {
-                each(match &self.kind {
-                    Kind::Bool => Scalar::Bool(*value != 0),
-                    Kind::U64 => Scalar::unsigned(*value),
-                    Kind::I64 => Scalar::Int(u64_to_i64(*value)),
-                    Kind::F64 => Scalar::float(u64_to_f64(*value)),
-                    Kind::Ip(space) => {
-                        let compact = u32::try_from(*value)
-                            .map_err(|_| Error::Malformed("an address is out of its space".to_owned()))?;
-                        Scalar::Ip(space.compact_to_u128(compact).to_be_bytes())
-                    }
-                    Kind::Text(_) => continue,
-                })?;
+                let scalar = self.scalar(*value);
+                each(scalar.ok_or_else(|| Error::Malformed("a value is out of its column".to_owned()))?)?;
             }
         }
         Ok(())

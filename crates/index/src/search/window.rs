@@ -123,11 +123,6 @@ impl Scope {
         self.times.is_none() && self.docs == (0..self.max_doc)
     }
 
-    /// Whether times need not be looked at.
-    pub(crate) fn is_any_time(&self) -> bool {
-        self.times.is_none()
-    }
-
     /// Leaves those of `docs` whose times are in the window.
     fn retain(&self, docs: &mut Vec<DocId>, times: &mut Vec<u64>) {
         let Some(filter) = &self.times else { return };
