@@ -64,10 +64,21 @@ pub fn derive(context: &'static str, parts: &[&[u8]]) -> Key {
         hasher.update(part);
     }
     let mut output: [u8; Key::LEN] = hasher.finalize().into();
-    hasher.zeroize();
+    forget(&mut hasher);
     let key = Key(output);
     output.zeroize();
     key
+}
+
+/// Wipes what a hasher has seen. Up to [`CHUNK_LEN`](blake3::CHUNK_LEN) bytes it holds in its chunk state alone; wiping its
+/// stack of chaining values too, which is two kilobytes byte by byte, would cost several times the hash.
+fn forget(hasher: &mut blake3::Hasher) {
+    if hasher.count() > blake3::CHUNK_LEN as u64 {
+        hasher.zeroize();
+    } else {
+        hasher.reset();
+        zeroize::optimization_barrier(hasher);
+    }
 }
 
 /// Returns the key that BLAKE3 makes of a context string, which is no secret. Remembers those of this thread.
