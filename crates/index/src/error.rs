@@ -32,6 +32,9 @@ pub enum Error {
     /// Splits were built under different policies: they have to be built anew from their records.
     #[error("splits of different index policies cannot be merged")]
     Policy,
+    /// The policy of the split does not cover the query: its records have to be scanned.
+    #[error("the split's index policy does not cover the query")]
+    NotCovered,
     /// A split needs at least one record, a merge at least one split.
     #[error("nothing to index")]
     Empty,

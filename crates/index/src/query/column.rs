@@ -54,16 +54,14 @@ pub(crate) fn column(name: &str, personal: bool) -> Result<ColumnRef, QueryError
         Target::Occurred => (ColumnField::Occurred, Side::Public),
         Target::Received => (ColumnField::Received, Side::Public),
         Target::Label(label) if label.column(Side::Public).is_some() => (ColumnField::Label(label), side(label)),
-        Target::Metadata(path) if !path.is_empty() => {
+        Target::EventName => (ColumnField::Label(Label::Action), Side::Public),
+        Target::Path(path) => {
             let side = if personal { Side::Personal } else { Side::Public };
-            (ColumnField::Path(format!("metadata.{path}")), side)
+            (ColumnField::Path(path.0), side)
         }
-        Target::Label(_) | Target::Metadata(_) | Target::Text => {
-            return Err(QueryError {
-                message: format!("{name:?} has no column: nothing can be sorted, counted or measured by it"),
-                column: None,
-                suggestion: None,
-            });
+        Target::Label(_) | Target::Free(_) | Target::Text => {
+            let message = format!("{name:?} has no column: nothing can be sorted, counted or measured by it");
+            return Err(QueryError::new(message, None));
         }
     };
     Ok(ColumnRef { field, side })

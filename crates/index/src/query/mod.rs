@@ -3,14 +3,19 @@
 mod ast;
 mod column;
 mod coverage;
+mod docs;
+mod expand;
 mod highlight;
 mod names;
+mod numbers;
+mod parse;
+mod pattern;
 mod plan;
-mod prescan;
 mod resolve;
+mod text;
 mod value;
 
-pub(crate) use ast::{Clause, Node};
+use ast::Node;
 pub(crate) use column::{ColumnField, ColumnRef, column};
 pub use coverage::Coverage;
 pub(crate) use resolve::resolve;
@@ -29,7 +34,9 @@ pub struct ParseLimits {
     pub clauses_max: usize,
     /// Nesting of parentheses and of `NOT`.
     pub depth_max: usize,
-    /// Different terms that a prefix or range may stand for in one split.
+    /// Number of words, in all bare values and phrases.
+    pub words_max: usize,
+    /// Different terms that one start, wildcard or range may stand for in one split.
     pub terms_max: usize,
 }
 
@@ -39,6 +46,7 @@ impl Default for ParseLimits {
             bytes_max: 4096,
             clauses_max: 64,
             depth_max: 16,
+            words_max: 256,
             terms_max: 16_384,
         }
     }
@@ -67,6 +75,16 @@ pub struct QueryError {
     pub suggestion: Option<String>,
 }
 
+impl QueryError {
+    pub(crate) const fn new(message: String, column: Option<usize>) -> Self {
+        Self {
+            message,
+            column,
+            suggestion: None,
+        }
+    }
+}
+
 /// A checked query. Cheap to clone, good for every split.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -81,7 +99,7 @@ impl Query {
     /// # Errors
     /// [`QueryError`] for syntax, unknown fields, values that do not fit their field, and exceeded limits.
     pub fn parse(text: &str, options: &ParseOptions) -> Result<Self, QueryError> {
-        let node = plan::plan(text, &options.limits)?;
+        let node = parse::parse(text, options)?;
         Ok(Self {
             node,
             personal: options.personal,

@@ -1,6 +1,7 @@
 //! Field names in queries: ours, and those that people know from elsewhere.
 
 use super::QueryError;
+use super::ast::JsonPath;
 use crate::schema::Label;
 
 /// What a field name in a query stands for.
@@ -8,8 +9,12 @@ use crate::schema::Label;
 pub(crate) enum Target {
     /// Exact values.
     Label(Label),
-    /// Metadata at a path; an empty path is all of it.
-    Metadata(String),
+    /// A path into a free-form value.
+    Path(JsonPath),
+    /// A free-form value as a whole; whether it is `metadata`.
+    Free(bool),
+    /// The last part of the action, as CloudTrail writes it.
+    EventName,
     /// Words.
     Text,
     /// `seq`.
@@ -20,10 +25,8 @@ pub(crate) enum Target {
     Received,
 }
 
-const METADATA: &str = "metadata";
-
-/// Our own names first; these are what a suggestion may name.
-const NATIVE: [(&str, Target); 59] = [
+/// Our own names first; these are what a suggestion prefers.
+const NATIVE: [(&str, Target); 60] = [
     ("seq", Target::Seq),
     ("occurred_at", Target::Occurred),
     ("received_at", Target::Received),
@@ -82,11 +85,12 @@ const NATIVE: [(&str, Target); 59] = [
     ("idempotency_key", Target::Label(Label::IdempotencyKey)),
     ("credential", Target::Label(Label::Credential)),
     ("protocol", Target::Label(Label::Protocol)),
+    ("class", Target::Label(Label::Class)),
     ("kind", Target::Label(Label::Kind)),
 ];
 
-/// Names from the Elastic Common Schema, CloudTrail and our own JSON paths.
-const ALIASES: [(&str, Target); 36] = [
+/// Names from the Elastic Common Schema, OpenTelemetry and CloudTrail, besides our own JSON paths.
+const ALIASES: [(&str, Target); 59] = [
     ("@timestamp", Target::Occurred),
     ("timestamp", Target::Occurred),
     ("event.created", Target::Occurred),
@@ -117,49 +121,130 @@ const ALIASES: [(&str, Target); 36] = [
     ("service.version", Target::Label(Label::SourceVersion)),
     ("service.environment", Target::Label(Label::Environment)),
     ("environment", Target::Label(Label::Environment)),
+    ("event.id", Target::Label(Label::IdempotencyKey)),
+    ("event.provider", Target::Label(Label::Service)),
+    ("error.code", Target::Label(Label::OutcomeCode)),
+    ("user.effective.name", Target::Label(Label::BehalfName)),
+    ("user.effective.email", Target::Label(Label::BehalfEmail)),
+    ("user.target.name", Target::Label(Label::TargetName)),
+    ("source.address", Target::Label(Label::Ip)),
+    ("client.address", Target::Label(Label::Ip)),
+    ("client.domain", Target::Label(Label::Host)),
+    ("cloud.region", Target::Label(Label::Location)),
+    ("service.node.name", Target::Label(Label::SourceInstance)),
+    ("service.instance.id", Target::Label(Label::SourceInstance)),
+    ("deployment.environment", Target::Label(Label::Environment)),
+    ("session.id", Target::Label(Label::SessionId)),
+    ("eventName", Target::EventName),
     ("eventTime", Target::Occurred),
-    ("eventName", Target::Label(Label::Action)),
     ("userIdentity.arn", Target::Label(Label::ActorId)),
     ("userIdentity.type", Target::Label(Label::ActorType)),
     ("sourceIPAddress", Target::Label(Label::Ip)),
     ("userAgent", Target::Label(Label::UserAgent)),
+    ("eventSource", Target::Label(Label::Service)),
+    ("eventID", Target::Label(Label::IdempotencyKey)),
+    ("requestID", Target::Label(Label::RequestId)),
+    ("awsRegion", Target::Label(Label::Location)),
+    ("errorCode", Target::Label(Label::OutcomeCode)),
+    ("userIdentity.userName", Target::Label(Label::ActorName)),
+    ("userIdentity.accessKeyId", Target::Label(Label::ActorCredential)),
+    ("resources.ARN", Target::Label(Label::TargetId)),
+    ("resources.type", Target::Label(Label::TargetType)),
 ];
 
-/// Finds what a field name stands for. Names are case-sensitive.
-pub(crate) fn target(name: &str) -> Option<Target> {
-    if let Some(path) = name.strip_prefix(METADATA) {
-        match path.strip_prefix('.') {
-            Some(path) if !path.is_empty() => return Some(Target::Metadata(path.to_owned())),
-            None if path.is_empty() => return Some(Target::Metadata(String::new())),
-            _ => return None,
-        }
-    }
-    NATIVE
-        .iter()
-        .chain(&ALIASES)
-        .find(|(known, _)| *known == name)
-        .map(|(_, target)| target.clone())
-}
+/// Starts of paths, and what they stand for.
+const ROOTS: [(&str, &str); 11] = [
+    ("metadata.", "metadata."),
+    ("payload.", "payload."),
+    ("targets.attributes.", "targets.attributes."),
+    ("target.attributes.", "targets.attributes."),
+    ("labels.", "metadata."),
+    ("requestParameters.", "payload.requestParameters."),
+    ("responseElements.", "payload.responseElements."),
+    ("additionalEventData.", "payload.additionalEventData."),
+    ("serviceEventDetails.", "payload.serviceEventDetails."),
+    ("tlsDetails.", "payload.tlsDetails."),
+    ("userIdentity.", "payload.userIdentity."),
+];
 
-/// Finds what a field name stands for, or says what is nearest.
+/// Names of CloudTrail that the mapping keeps elsewhere.
+const MAPPED: [(&str, &str); 3] = [
+    ("recipientAccountId", "metadata.account"),
+    ("eventType", "metadata.event_type"),
+    ("eventCategory", "metadata.event_category"),
+];
+
+/// Free-form values as a whole.
+const WHOLES: [&str; 4] = ["metadata", "payload", "targets.attributes", "target.attributes"];
+
+/// Length of a path (bytes).
+const PATH_MAX: usize = 256;
+
+/// Finds what a field name stands for, or says what is nearest. Names are case-sensitive.
+///
+/// # Errors
+/// [`QueryError`] without a place.
 pub(crate) fn find(name: &str) -> Result<Target, QueryError> {
-    target(name).ok_or_else(|| QueryError {
-        message: format!("unknown field {name:?}"),
-        column: None,
-        suggestion: nearest(name).map(str::to_owned),
-    })
+    let known = NATIVE.iter().chain(&ALIASES).find(|(known, _)| *known == name);
+    if let Some((_, target)) = known {
+        return Ok(target.clone());
+    }
+    if WHOLES.contains(&name) {
+        return Ok(Target::Free(name == "metadata"));
+    }
+    match path(name) {
+        Some(path) if path.0.len() > PATH_MAX => Err(unknown(
+            format!("a path has at most {PATH_MAX} bytes"),
+            None,
+        )),
+        Some(path) => Ok(Target::Path(path)),
+        None => Err(unknown(format!("unknown field {name:?}"), nearest(name))),
+    }
 }
 
-/// The known name nearest to `name`, if one is near.
-pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-    let wanted = name.to_ascii_lowercase();
-    let distance = |known: &str| edits(&wanted, &known.to_ascii_lowercase());
-    let (known, edits) = NATIVE
+fn unknown(message: String, suggestion: Option<String>) -> QueryError {
+    QueryError {
+        message,
+        column: None,
+        suggestion,
+    }
+}
+
+fn path(name: &str) -> Option<JsonPath> {
+    if let Some((_, path)) = MAPPED.iter().find(|(known, _)| *known == name) {
+        return Some(JsonPath((*path).to_owned()));
+    }
+    let (root, path) = ROOTS
         .iter()
-        .chain(&ALIASES)
-        .map(|(known, _)| (*known, distance(known)))
-        .min_by_key(|(_, d)| *d)?;
-    (edits <= 1 + name.len() / 4).then_some(known)
+        .find_map(|(root, path)| Some((*path, name.strip_prefix(root)?)))?;
+    let fits = !path.is_empty() && !path.chars().any(char::is_control);
+    fits.then(|| JsonPath(format!("{root}{path}")))
+}
+
+/// The known name nearest to `name`, if one is near. Of a path, its start may be mistaken.
+fn nearest(name: &str) -> Option<String> {
+    let wanted = name.to_ascii_lowercase();
+    let names = NATIVE.iter().chain(&ALIASES).map(|(known, _)| *known);
+    let names = names.chain(MAPPED.iter().map(|(known, _)| *known)).chain(WHOLES);
+    let whole = names
+        .map(|known| (edits(&wanted, &known.to_ascii_lowercase()), known.to_owned()))
+        .min_by_key(|(edits, _)| *edits)
+        .filter(|(edits, _)| *edits <= 1 + name.len() / 4);
+    let start = ROOTS
+        .iter()
+        .filter_map(|(root, _)| {
+            let dots = root.matches('.').count();
+            let (end, _) = name.match_indices('.').nth(dots - 1)?;
+            let (start, rest) = name.split_at_checked(end + 1)?;
+            let edits = edits(&start.to_ascii_lowercase(), &root.to_ascii_lowercase());
+            (edits <= 2 && !rest.is_empty()).then(|| (edits, format!("{root}{rest}")))
+        })
+        .min_by_key(|(edits, _)| *edits);
+    whole
+        .into_iter()
+        .chain(start)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, name)| name)
 }
 
 /// Levenshtein distance over characters.

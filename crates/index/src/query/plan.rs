@@ -1,290 +1,224 @@
-//! From the grammar's syntax tree to checked clauses.
+//! From what a condition says to clauses: names are resolved, values are checked against their field.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 use std::ops::{Bound, RangeInclusive};
 
-use tantivy_query_grammar::{
-    Delimiter, Occur, UserInputAst, UserInputBound, UserInputLeaf, UserInputLiteral, parse_query_lenient,
-};
+use tantivy_query_grammar::UserInputBound;
 
-use super::ast::{Bounds, Clause, Node};
+use super::ast::{Bounds, Clause, JsonPath, Key, Node};
 use super::names::{self, Target};
-use super::value::{self, Pattern};
-use super::{ParseLimits, QueryError, prescan};
+use super::pattern::Pattern;
+use super::{ParseOptions, QueryError, text, value};
 use crate::schema::{Label, VALUE_MAX};
-use crate::words::{cut, words};
+use crate::words::cut;
 
-/// Values that one `IN [...]` may list.
-const LIST_MAX: usize = 512;
-/// The parser's remark on a colon inside of a value, which is fine: addresses, times and resource names have them.
-const COLON_REMARK: &str = "parsed possible invalid field as term";
-/// A shorter start of a word stands for too many words.
-const WORD_START_MIN: usize = 2;
-/// Names that bare words are compared with as a whole, besides the text.
-const IDENTIFIERS: [Label; 6] = [
-    Label::ActorCredential,
-    Label::RequestId,
-    Label::TraceId,
-    Label::SpanId,
-    Label::SessionId,
-    Label::IdempotencyKey,
-];
-
-/// Parses and checks a query string.
-pub(crate) fn plan(text: &str, limits: &ParseLimits) -> Result<Node, QueryError> {
-    prescan::check(text, limits)?;
-    if text.trim().is_empty() {
-        return Ok(Node::All);
-    }
-    let (ast, errors) = parse_query_lenient(text);
-    if let Some(error) = errors.into_iter().find(|error| error.message != COLON_REMARK) {
-        let column = prescan::column(text, error.pos.min(text.len()));
-        return Err(QueryError {
-            message: error.message,
-            column: Some(column),
-            suggestion: None,
-        });
-    }
-    Planner { text }.tree(ast)
+/// A field as the query names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    /// Where it stands (bytes).
+    pub(crate) at: usize,
 }
 
-struct Planner<'a> {
+/// Makes clauses, and counts them.
+pub(crate) struct Planner<'a> {
     text: &'a str,
+    options: &'a ParseOptions,
+    clauses: usize,
+    words: usize,
 }
 
-impl Planner<'_> {
-    fn tree(&self, ast: UserInputAst) -> Result<Node, QueryError> {
-        match ast {
-            UserInputAst::Clause(parts) => self.parts(parts),
-            UserInputAst::Boost(..) => Err(self.at(
-                "^",
-                "weights (^) have no meaning here: results are in order of seq",
-            )),
-            UserInputAst::Leaf(leaf) => self.leaf(*leaf),
+impl<'a> Planner<'a> {
+    pub(crate) const fn new(text: &'a str, options: &'a ParseOptions) -> Self {
+        Self {
+            text,
+            options,
+            clauses: 0,
+            words: 0,
         }
     }
 
-    /// Juxtaposed parts must all match. Of parts joined with `OR`, one must.
-    fn parts(&self, parts: Vec<(Option<Occur>, UserInputAst)>) -> Result<Node, QueryError> {
-        let (mut all, mut any) = (Vec::new(), Vec::new());
-        for (occur, part) in parts {
-            let node = self.tree(part)?;
-            match occur {
-                None | Some(Occur::Must) => all.push(node),
-                Some(Occur::MustNot) => all.push(Node::Not(Box::new(node))),
-                Some(Occur::Should) => any.push(node),
-            }
-        }
-        if !any.is_empty() {
-            all.push(single(any, Node::Or));
-        }
-        Ok(if all.is_empty() {
-            Node::All
-        } else {
-            single(all, Node::And)
-        })
-    }
-
-    fn leaf(&self, leaf: UserInputLeaf) -> Result<Node, QueryError> {
-        match leaf {
-            UserInputLeaf::All => Ok(Node::All),
-            UserInputLeaf::Literal(literal) => self.literal(&literal),
-            UserInputLeaf::Range { field, lower, upper } => self.range(field.as_deref(), &lower, &upper),
-            UserInputLeaf::Set { field, elements } => self.set(field.as_deref(), &elements),
-            UserInputLeaf::Exists { field } => self.present(&self.target(&field)?, &field),
-            UserInputLeaf::Regex { field, .. } => {
-                let place = field.unwrap_or_else(|| "/".to_owned());
-                Err(self.at(
-                    &place,
-                    "regular expressions are not supported; quote a value that starts with /",
-                ))
-            }
+    /// Counts a condition at a place.
+    pub(crate) fn count(&mut self, at: usize) -> Result<(), QueryError> {
+        self.clauses += 1;
+        let max = self.options.limits.clauses_max;
+        match self.clauses > max {
+            true => Err(self.error(at, &format!("query has more than {max} clauses"))),
+            false => Ok(()),
         }
     }
 
-    fn target(&self, field: &str) -> Result<Target, QueryError> {
-        names::target(field).ok_or_else(|| QueryError {
-            message: format!("unknown field {field:?}; put a value that has a colon in quotation marks"),
-            column: self.column(field),
-            suggestion: names::nearest(field).map(str::to_owned),
-        })
-    }
-
-    fn literal(&self, literal: &UserInputLiteral) -> Result<Node, QueryError> {
-        let place = literal.field_name.as_deref().unwrap_or(&literal.phrase);
-        if literal.slop > 0 {
-            return Err(self.at(place, "~ is not supported"));
-        }
-        let quoted = literal.delimiter != Delimiter::None;
-        let pattern = match (quoted, literal.prefix) {
-            (true, true) => Pattern::Start(literal.phrase.clone()),
-            (true, false) => Pattern::Whole(literal.phrase.clone()),
-            (false, prefix) => {
-                let text = if prefix {
-                    format!("{}*", literal.phrase)
-                } else {
-                    literal.phrase.clone()
-                };
-                value::pattern(&text).map_err(|reason| self.at(place, reason))?
-            }
+    /// A value, of a field or bare, that stands at `at`.
+    pub(crate) fn condition(
+        &mut self,
+        field: Option<&Field>,
+        pattern: Pattern,
+        quoted: bool,
+        at: usize,
+    ) -> Result<Node, QueryError> {
+        let any = !quoted && pattern == Pattern::Start(String::new());
+        let target = match field {
+            Some(field) => self.target(field)?,
+            None if any => return Ok(Node::All),
+            None => return self.words(&pattern, quoted, true, at),
         };
-        match &literal.field_name {
-            None => self.words(&pattern, true),
-            Some(field) => match (
-                self.target(field),
-                value::network(&format!("{field}:{}", literal.phrase)),
-            ) {
-                // An IPv6 address, typed without quotation marks.
-                (Err(_), Some(range)) => Ok(ip(range)),
-                (target, _) => self.condition(&target?, field, &pattern),
-            },
+        if any {
+            return self.present(target, at);
         }
-    }
-
-    fn condition(&self, target: &Target, field: &str, pattern: &Pattern) -> Result<Node, QueryError> {
-        match (target, pattern) {
-            (_, Pattern::Start(start)) if start.is_empty() => self.present(target, field),
-            (Target::Text, pattern) => self.words(pattern, false),
-            (Target::Label(Label::Ip), pattern) => self.ip(field, pattern),
-            (Target::Label(name), Pattern::Whole(value)) => Ok(exact(*name, value)),
-            (Target::Label(name), Pattern::Start(start)) => Ok(Node::Clause(Clause::Prefix {
-                name: *name,
-                start: fold(*name, start),
-            })),
-            (Target::Metadata(path), pattern) => self.metadata(path, field, pattern),
-            (_, Pattern::Start(_)) => Err(self.at(field, "a * makes no sense on times and numbers")),
-            (Target::Seq | Target::Occurred | Target::Received, Pattern::Whole(value)) => {
-                let bound = UserInputBound::Inclusive(value.clone());
-                self.range(Some(field), &bound, &bound)
-            }
+        if target == Target::Text {
+            return self.words(&pattern, quoted, false, at);
         }
-    }
-
-    fn metadata(&self, path: &str, field: &str, pattern: &Pattern) -> Result<Node, QueryError> {
-        if path.is_empty() {
-            return Err(self.at(
-                field,
-                "name a path, as in metadata.ticket:SEC-12, or use metadata:* or a bare word",
+        if pattern.leads_with_wildcard() && !self.options.leading_wildcard {
+            return Err(self.error(
+                at,
+                "a leading * or ? is not supported: every value of the field would be looked at",
             ));
         }
-        let path = cut(path, VALUE_MAX).to_owned();
-        Ok(match pattern {
-            Pattern::Whole(value) => {
-                let spellings = value::spellings(value).into_iter();
-                let clauses = spellings.map(|value| {
-                    let value = cut(&value, VALUE_MAX).to_owned();
-                    Node::Clause(Clause::Metadata {
-                        path: path.clone(),
-                        value,
-                    })
-                });
-                single(clauses.collect(), Node::Or)
+        match (target, pattern) {
+            (Target::Label(Label::Ip), pattern) => self.ip(&pattern, at),
+            (Target::Label(label), pattern) => Ok(values(Key::Label(label), pattern)),
+            (Target::Path(path), pattern) => Ok(at_path(path, pattern)),
+            (Target::EventName, pattern) => Ok(event_name(pattern)),
+            (Target::Free(_), _) => Err(self.error(at, NAME_A_PATH)),
+            (target @ (Target::Seq | Target::Occurred | Target::Received), Pattern::Whole(value)) => {
+                let bound = UserInputBound::Inclusive(value);
+                self.bounded(target, &bound, &bound, at)
             }
-            Pattern::Start(start) => Node::Clause(Clause::MetadataPrefix {
-                path,
-                start: cut(start, VALUE_MAX).to_owned(),
-            }),
+            (Target::Seq | Target::Occurred | Target::Received | Target::Text, _) => {
+                Err(self.error(at, "a wildcard makes no sense on times and numbers"))
+            }
+        }
+    }
+
+    /// A range of a field, that stands at `at`.
+    pub(crate) fn range(
+        &self,
+        field: Option<&Field>,
+        lower: &UserInputBound,
+        upper: &UserInputBound,
+        at: usize,
+    ) -> Result<Node, QueryError> {
+        let field =
+            field.ok_or_else(|| self.error(at, "a range needs a field, as in seq:[10 TO 20] or seq:>=10"))?;
+        let target = self.target(field)?;
+        match (lower, upper) {
+            (UserInputBound::Unbounded, UserInputBound::Unbounded) => self.present(target, at),
+            _ => self.bounded(target, lower, upper, at),
+        }
+    }
+
+    /// An IPv6 address that was typed without quotation marks, whose first part looks like a field's name.
+    pub(crate) fn address(&self, field: Option<&Field>, text: &str) -> Option<Node> {
+        let unknown = field.is_some_and(|field| names::find(&field.name).is_err());
+        unknown.then(|| value::network(text)).flatten().map(ip)
+    }
+
+    /// A mistake at a place (bytes).
+    pub(crate) fn error(&self, offset: usize, message: &str) -> QueryError {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        QueryError::new(message.to_owned(), Some(before.chars().count()))
+    }
+
+    fn target(&self, field: &Field) -> Result<Target, QueryError> {
+        names::find(&field.name).map_err(|error| QueryError {
+            message: format!("{}; put a value that has a colon in quotation marks", error.message),
+            suggestion: error.suggestion,
+            ..self.error(field.at, "")
         })
+    }
+
+    fn present(&self, target: Target, at: usize) -> Result<Node, QueryError> {
+        Ok(match target {
+            Target::Label(label) => Node::Clause(Clause::Present(Key::Label(label))),
+            Target::EventName => Node::Clause(Clause::Present(Key::Label(Label::Action))),
+            Target::Path(path) => Node::Clause(Clause::Present(Key::Path(path))),
+            Target::Free(true) => Node::Clause(Clause::PresentMetadata),
+            Target::Free(false) => return Err(self.error(at, NAME_A_PATH)),
+            Target::Seq | Target::Occurred | Target::Received => Node::All,
+            Target::Text => return Err(self.error(at, "text:* is not supported")),
+        })
+    }
+
+    fn words(&mut self, pattern: &Pattern, quoted: bool, bare: bool, at: usize) -> Result<Node, QueryError> {
+        let leading = self.options.leading_wildcard;
+        let (node, words) =
+            text::words(pattern, quoted, leading).map_err(|reason| self.error(at, reason))?;
+        self.words += words;
+        let max = self.options.limits.words_max;
+        if self.words > max {
+            return Err(self.error(at, &format!("query has more than {max} words")));
+        }
+        let Pattern::Whole(literal) = pattern else { return Ok(node) };
+        if !bare {
+            return Ok(node);
+        }
+        let mut any = vec![node];
+        any.extend(identifiers(literal));
+        any.extend(value::network(literal).map(ip));
+        Ok(Node::any(any))
     }
 
     /// An address or a network; anything else is a host name that a source put in an address's place.
-    fn ip(&self, field: &str, pattern: &Pattern) -> Result<Node, QueryError> {
+    fn ip(&self, pattern: &Pattern, at: usize) -> Result<Node, QueryError> {
         match pattern {
             Pattern::Whole(value) => match value::network(value) {
                 Some(range) => Ok(ip(range)),
-                None if looks_like_ip(value) => Err(self.at(field, "not an IP address or network")),
-                None => Ok(exact(Label::Host, value)),
+                None if looks_like_ip(value) => Err(self.error(at, "this is no IP address or network")),
+                None => Ok(values(Key::Label(Label::Host), Pattern::Whole(value.clone()))),
             },
-            Pattern::Start(_) => Err(self.at(field, "use a network, as in ip:10.0.0.0/8, instead of a *")),
-        }
-    }
-
-    fn present(&self, target: &Target, field: &str) -> Result<Node, QueryError> {
-        Ok(match target {
-            Target::Label(name) => Node::Clause(Clause::Present { name: *name }),
-            Target::Metadata(path) => Node::Clause(Clause::MetadataPresent { path: path.clone() }),
-            Target::Seq | Target::Occurred | Target::Received => Node::All,
-            Target::Text => return Err(self.at(field, "text:* is not supported")),
-        })
-    }
-
-    /// Words of the text: all of them, in any order and place. A bare literal also finds identifiers and addresses.
-    fn words(&self, pattern: &Pattern, bare: bool) -> Result<Node, QueryError> {
-        let (Pattern::Whole(literal) | Pattern::Start(literal)) = pattern;
-        let mut nodes = Vec::new();
-        words(literal, |word| {
-            nodes.push(Node::Clause(Clause::Word(word.to_owned())))
-        });
-        if let Pattern::Start(start) = pattern {
-            match nodes.pop() {
-                Some(Node::Clause(Clause::Word(word))) if word.len() >= WORD_START_MIN => {
-                    nodes.push(Node::Clause(Clause::WordPrefix(word)));
-                }
-                _ => return Err(self.at(start, "write at least two letters before the *")),
+            Pattern::Start(_) | Pattern::Like(_) => {
+                Err(self.error(at, "use a network, as in ip:10.0.0.0/8, instead of a wildcard"))
             }
         }
-        if nodes.is_empty() {
-            return Err(self.at(literal, "there is no letter or digit to search for"));
-        }
-        let mut any = vec![single(nodes, Node::And)];
-        if let (Pattern::Whole(literal), true) = (pattern, bare) {
-            any.extend(IDENTIFIERS.map(|name| exact(name, literal)));
-            any.extend(value::network(literal).map(ip));
-        }
-        Ok(single(any, Node::Or))
     }
 
-    fn set(&self, field: Option<&str>, elements: &[String]) -> Result<Node, QueryError> {
-        let field =
-            field.ok_or_else(|| self.at("IN", "IN needs a field, as in outcome:IN [denied failure]"))?;
-        if elements.len() > LIST_MAX {
-            return Err(self.at(field, &format!("IN lists more than {LIST_MAX} values")));
-        }
-        let target = self.target(field)?;
-        let mut nodes = Vec::with_capacity(elements.len());
-        for element in elements {
-            nodes.push(self.condition(&target, field, &Pattern::Whole(element.clone()))?);
-        }
-        Ok(single(nodes, Node::Or))
-    }
-
-    fn range(
+    fn bounded(
         &self,
-        field: Option<&str>,
+        target: Target,
         lower: &UserInputBound,
         upper: &UserInputBound,
+        at: usize,
     ) -> Result<Node, QueryError> {
-        let field = field.ok_or_else(|| self.at("[", "a range needs a field, as in seq:[10 TO 20]"))?;
-        let target = self.target(field)?;
-        let clause = match &target {
-            Target::Occurred => Clause::Occurred(self.times(field, lower, upper)?),
-            Target::Received => {
-                let ns = self.times(field, lower, upper)?;
-                Clause::Received(milliseconds(&ns))
-            }
-            Target::Seq => Clause::Seq(self.seqs(field, lower, upper)?),
-            Target::Label(Label::Ip) => Clause::Ip(self.addresses(field, lower, upper)?),
-            Target::Metadata(path) if !path.is_empty() => Clause::MetadataRange {
-                path: path.clone(),
-                bounds: self.numbers(field, lower, upper)?,
+        Ok(Node::Clause(match target {
+            Target::Occurred => Clause::Occurred(self.times(lower, upper, at)?),
+            Target::Received => Clause::Received(milliseconds(&self.times(lower, upper, at)?)),
+            Target::Seq => Clause::Seq(self.seqs(lower, upper, at)?),
+            Target::Label(Label::Ip) => Clause::Ip(self.addresses(lower, upper, at)?),
+            Target::Label(Label::HttpStatus) => Clause::Numbers {
+                key: Key::Label(Label::HttpStatus),
+                bounds: self.numbers(lower, upper, at)?,
             },
-            _ => return Err(self.at(field, "ranges work on times, seq, ip and numbers in metadata")),
-        };
-        Ok(Node::Clause(clause))
+            Target::Label(label) => self.texts(Key::Label(label), lower, upper, at)?,
+            Target::EventName => self.texts(Key::Label(Label::Action), lower, upper, at)?,
+            Target::Path(path) => {
+                let key = Key::Path(path);
+                match (is_number(lower), is_number(upper)) {
+                    (Some(true), Some(true) | None) | (None, Some(true)) => Clause::Numbers {
+                        key,
+                        bounds: self.numbers(lower, upper, at)?,
+                    },
+                    (Some(true), Some(false)) | (Some(false), Some(true)) => {
+                        return Err(self.error(at, "one end of this range is a number, the other is not"));
+                    }
+                    (Some(false) | None, Some(false) | None) => self.texts(key, lower, upper, at)?,
+                }
+            }
+            Target::Free(_) => return Err(self.error(at, NAME_A_PATH)),
+            Target::Text => return Err(self.error(at, "ranges do not work on words")),
+        }))
     }
 
     fn times(
         &self,
-        field: &str,
         lower: &UserInputBound,
         upper: &UserInputBound,
+        at: usize,
     ) -> Result<RangeInclusive<i64>, QueryError> {
         let read = |text: &str| {
             value::time(unquoted(text)).ok_or_else(|| {
-                self.at(
-                    field,
-                    &format!("{text:?} is no time; write 2026-11-22, 2026-11-22T02:06:14Z or ms since 1970"),
-                )
+                let hint = "write 2026-11-22, 2026-11-22T02:06:14Z or ms since 1970";
+                self.error(at, &format!("{text:?} is no time; {hint}"))
             })
         };
         let start = match lower {
@@ -302,37 +236,37 @@ impl Planner<'_> {
 
     fn seqs(
         &self,
-        field: &str,
         lower: &UserInputBound,
         upper: &UserInputBound,
+        at: usize,
     ) -> Result<RangeInclusive<u64>, QueryError> {
         let read = |text: &str| {
             unquoted(text)
                 .parse::<u64>()
-                .map_err(|_| self.at(field, &format!("{text:?} is no whole number")))
+                .map_err(|_| self.error(at, &format!("{text:?} is no whole number")))
         };
         let start = match lower {
-            UserInputBound::Unbounded => 0,
-            UserInputBound::Inclusive(text) => read(text)?,
-            UserInputBound::Exclusive(text) => read(text)?.saturating_add(1),
+            UserInputBound::Unbounded => Some(0),
+            UserInputBound::Inclusive(text) => Some(read(text)?),
+            UserInputBound::Exclusive(text) => read(text)?.checked_add(1),
         };
         let end = match upper {
             UserInputBound::Unbounded => Some(u64::MAX),
             UserInputBound::Inclusive(text) => Some(read(text)?),
             UserInputBound::Exclusive(text) => read(text)?.checked_sub(1),
         };
-        Ok(end.map_or_else(no_number, |end| start..=end))
+        Ok(start.zip(end).map_or_else(no_number, |(start, end)| start..=end))
     }
 
     fn addresses(
         &self,
-        field: &str,
         lower: &UserInputBound,
         upper: &UserInputBound,
+        at: usize,
     ) -> Result<RangeInclusive<Ipv6Addr>, QueryError> {
         let read = |text: &str| {
             value::network(unquoted(text))
-                .ok_or_else(|| self.at(field, &format!("{text:?} is no IP address")))
+                .ok_or_else(|| self.error(at, &format!("{text:?} is no IP address or network")))
         };
         let nothing = RangeInclusive::new(Ipv6Addr::from_bits(1), Ipv6Addr::from_bits(0));
         let start = match lower {
@@ -353,13 +287,14 @@ impl Planner<'_> {
 
     fn numbers(
         &self,
-        field: &str,
         lower: &UserInputBound,
         upper: &UserInputBound,
+        at: usize,
     ) -> Result<Bounds<f64>, QueryError> {
         let bound = |bound: &UserInputBound| {
             let read = |text: &str| {
-                value::number(unquoted(text)).ok_or_else(|| self.at(field, &format!("{text:?} is no number")))
+                value::number(unquoted(text))
+                    .ok_or_else(|| self.error(at, &format!("{text:?} is no number")))
             };
             Ok(match bound {
                 UserInputBound::Unbounded => Bound::Unbounded,
@@ -373,50 +308,105 @@ impl Planner<'_> {
         })
     }
 
-    fn at(&self, place: &str, message: &str) -> QueryError {
-        QueryError {
-            message: message.to_owned(),
-            column: self.column(place),
-            suggestion: None,
-        }
-    }
-
-    fn column(&self, place: &str) -> Option<usize> {
-        let anywhere = || {
-            self.text
-                .find(place)
-                .map(|offset| prescan::column(self.text, offset))
+    fn texts(
+        &self,
+        key: Key,
+        lower: &UserInputBound,
+        upper: &UserInputBound,
+        at: usize,
+    ) -> Result<Clause, QueryError> {
+        let read = |text: &str| {
+            let plain = unquoted(text);
+            if plain.len() == text.len() && plain.contains(['*', '?']) {
+                return Err(self.error(at, "an end of a range has no wildcards; quote it if it has a * or ?"));
+            }
+            Ok(normal(&key, plain).into_owned())
         };
-        prescan::column_of(self.text, place).or_else(anywhere)
+        let bound = |bound: &UserInputBound| {
+            Ok(match bound {
+                UserInputBound::Unbounded => Bound::Unbounded,
+                UserInputBound::Inclusive(text) => Bound::Included(read(text)?),
+                UserInputBound::Exclusive(text) => Bound::Excluded(read(text)?),
+            })
+        };
+        let bounds = Bounds {
+            lower: bound(lower)?,
+            upper: bound(upper)?,
+        };
+        Ok(Clause::Texts { key, bounds })
     }
 }
 
-/// Bounds of a range keep their quotation marks in the grammar.
-fn unquoted(text: &str) -> &str {
-    let inner = |quote| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
-    inner('"').or_else(|| inner('\'')).unwrap_or(text)
+const NAME_A_PATH: &str = "name a path, as in metadata.ticket:SEC-12, or search for words";
+
+/// Names that bare values are compared with as a whole, besides the text.
+fn identifiers(literal: &str) -> impl Iterator<Item = Node> {
+    let is_hex = literal.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let labels = [
+        Some(Label::ActorCredential),
+        Some(Label::RequestId),
+        Some(Label::SessionId),
+        Some(Label::IdempotencyKey),
+        (is_hex && literal.len() == 32).then_some(Label::TraceId),
+        (is_hex && literal.len() == 16).then_some(Label::SpanId),
+    ];
+    let value = Pattern::Whole(literal.to_owned());
+    labels
+        .into_iter()
+        .flatten()
+        .map(move |label| values(Key::Label(label), value.clone()))
 }
 
-fn exact(name: Label, value: &str) -> Node {
-    Node::Clause(Clause::Exact {
-        name,
-        value: fold(name, value),
+/// A condition on the values of a key.
+fn values(key: Key, pattern: Pattern) -> Node {
+    let pattern = pattern.map(|text| normal(&key, text).into_owned());
+    Node::Clause(match pattern {
+        Pattern::Whole(value) => Clause::Equals { key, value },
+        Pattern::Start(start) => Clause::Starts { key, start },
+        Pattern::Like(glob) => Clause::Like { key, glob },
     })
 }
 
-fn fold(name: Label, value: &str) -> String {
+/// The same at a path, where equal numbers have equal texts.
+fn at_path(path: JsonPath, pattern: Pattern) -> Node {
+    let key = Key::Path(path);
+    match pattern {
+        Pattern::Whole(value) => {
+            let spellings = value::spellings(&value).into_iter();
+            Node::any(spellings.map(|value| values(key.clone(), Pattern::Whole(value))).collect())
+        }
+        pattern => values(key, pattern),
+    }
+}
+
+/// A whole action, or its last part in the spelling of CloudTrail.
+fn event_name(pattern: Pattern) -> Node {
+    match pattern {
+        Pattern::Whole(name) if name.contains('.') => values(Key::Label(Label::Action), Pattern::Whole(name)),
+        Pattern::Start(start) if start.contains('.') => values(Key::Label(Label::Action), Pattern::Start(start)),
+        Pattern::Like(glob) if glob.start.contains('.') => values(Key::Label(Label::Action), Pattern::Like(glob)),
+        pattern => {
+            let letters = |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>();
+            let glob = pattern.into_glob().map(|text| letters(text).to_ascii_lowercase());
+            Node::Clause(Clause::EventName(glob))
+        }
+    }
+}
+
+/// A value as it is compared.
+fn normal<'a>(key: &Key, value: &'a str) -> Cow<'a, str> {
     let value = cut(value, VALUE_MAX);
-    if name.folds_case() {
-        value.to_lowercase()
-    } else {
-        value.to_owned()
+    match key.folds_case() {
+        true => Cow::Owned(value.to_lowercase()),
+        false => Cow::Borrowed(value),
     }
 }
 
 /// A single address has a term; a network needs the column.
 fn ip(range: RangeInclusive<Ipv6Addr>) -> Node {
     if range.start() == range.end() {
-        return exact(Label::Ip, &range.start().to_canonical().to_string());
+        let value = range.start().to_canonical().to_string();
+        return values(Key::Label(Label::Ip), Pattern::Whole(value));
     }
     Node::Clause(Clause::Ip(range))
 }
@@ -425,6 +415,20 @@ fn looks_like_ip(text: &str) -> bool {
     text.contains('/')
         || text.contains("::")
         || text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// Tells whether an end of a range is a number; quotation marks make it a text.
+fn is_number(bound: &UserInputBound) -> Option<bool> {
+    match bound {
+        UserInputBound::Unbounded => None,
+        UserInputBound::Inclusive(text) | UserInputBound::Exclusive(text) => Some(value::number(text).is_some()),
+    }
+}
+
+/// Ends of a range keep their quotation marks in the grammar.
+fn unquoted(text: &str) -> &str {
+    let inner = |quote| text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
 /// The whole milliseconds whose start lies in a range of nanoseconds.
@@ -440,15 +444,4 @@ fn milliseconds(ns: &RangeInclusive<i64>) -> RangeInclusive<u64> {
 /// A range that holds nothing.
 fn no_number() -> RangeInclusive<u64> {
     RangeInclusive::new(1, 0)
-}
-
-fn single(mut nodes: Vec<Node>, join: fn(Vec<Node>) -> Node) -> Node {
-    match nodes.pop() {
-        Some(node) if nodes.is_empty() => node,
-        Some(node) => {
-            nodes.push(node);
-            join(nodes)
-        }
-        None => join(nodes),
-    }
 }

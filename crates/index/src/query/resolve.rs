@@ -1,37 +1,54 @@
 //! From clauses to what the search library runs, for one split.
 //!
-//! Starts of values and ranges of metadata are looked up in the split's dictionary here and become sets of records, so
-//! that their cost is bounded and a search can be stopped within them.
+//! Starts, wildcards and ranges of values are looked up in the split's dictionary here and become sets of records, so
+//! that their cost is bounded and a search can be stopped within them. Ranges of columns are looked up as the records
+//! are met.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 
-use tantivy::columnar::Column;
+use tantivy::columnar::{DynamicColumn, StrColumn};
 use tantivy::query::{
-    AllQuery, BitSetDocSet, BooleanQuery, ConstScorer, EmptyQuery, EnableScoring, ExistsQuery, Explanation,
-    Occur, Query as Runnable, Scorer, TermQuery, Weight,
+    AllQuery, BooleanQuery, EmptyQuery, EnableScoring, ExistsQuery, Occur, PhrasePrefixQuery, PhraseQuery,
+    Query as Runnable, TermQuery, Weight,
 };
-use tantivy::schema::{Field, IndexRecordOption, Term};
-use tantivy::{BitSet, DocId, Score, SegmentReader};
+use tantivy::schema::{Field, IndexRecordOption, Schema, Term};
+use tantivy::{DocId, SegmentReader};
 
-use super::{Clause, Node, Query};
-use crate::query::value;
-use crate::schema::{Label, OCCURRED_NS, PATH_END, PRESENT, RECEIVED_MS, SEQ, Side, fields};
+use super::ast::{Bounds, Clause, JsonPath, Key, Node};
+use super::coverage::relax;
+use super::docs::{Collector, between, span};
+use super::expand::{Limit, Terms, each_term, expand};
+use super::numbers;
+use super::pattern::Glob;
+use super::{Query, value};
+use crate::schema::{Label, OCCURRED_NS, PRESENT, RECEIVED_MS, SEQ, Side, fields, path_column};
 use crate::{Error, Split};
 
-/// Dictionary entries looked at between two questions whether to stop.
+/// Terms that the last word of a phrase may stand for: each is read at the same time.
+const PHRASE_TERMS_MAX: usize = 1024;
+/// More values side by side than this are one set.
+const VALUES_APART_MAX: usize = 16;
+/// Strings looked at between two questions whether to stop.
 const STOP_EVERY: usize = 512;
-/// Records whose column values are looked at between two such questions.
-const SCAN_DOCS: u32 = 65_536;
 
 /// Makes a query runnable on one split.
+///
+/// # Errors
+/// [`Error::NotCovered`] when the split's policy does not cover the query, [`Error::TooBroad`], [`Error::Stopped`],
+/// [`Error::Io`].
 pub(crate) fn resolve(
     query: &Query,
     split: &Split,
     stop: &dyn Fn() -> bool,
 ) -> Result<Box<dyn Runnable>, Error> {
+    if relax(query.node(), split.policy()).is_some() {
+        return Err(Error::NotCovered);
+    }
     Resolver {
         query,
+        split,
         reader: split.reader(),
         stop,
     }
@@ -40,6 +57,7 @@ pub(crate) fn resolve(
 
 struct Resolver<'a> {
     query: &'a Query,
+    split: &'a Split,
     reader: &'a SegmentReader,
     stop: &'a dyn Fn() -> bool,
 }
@@ -62,174 +80,371 @@ impl Resolver<'_> {
                 }
                 Box::new(BooleanQuery::new(parts))
             }
-            Node::Or(nodes) => any(nodes
-                .iter()
-                .map(|node| self.node(node))
-                .collect::<Result<Vec<_>, Error>>()?),
+            Node::Or(nodes) => self.any(nodes)?,
             Node::Not(inner) => Box::new(BooleanQuery::new(vec![
                 (Occur::Must, Box::new(AllQuery)),
                 (Occur::MustNot, self.node(inner)?),
             ])),
             Node::Clause(clause) => self.clause(clause)?,
+            Node::Hint(clause) => match self.clause(clause) {
+                Err(Error::TooBroad { .. }) => Box::new(AllQuery),
+                other => other?,
+            },
         })
+    }
+
+    /// Many values are one set: each on its own would be read at the same time as all others.
+    fn any(&self, nodes: &[Node]) -> Result<Box<dyn Runnable>, Error> {
+        let value = |node: &Node| match node {
+            Node::Clause(Clause::Equals { key, value }) => Some(key.term(value)),
+            _ => None,
+        };
+        let mut values: Vec<String> = match nodes.len() > VALUES_APART_MAX {
+            true => nodes.iter().filter_map(value).collect(),
+            false => Vec::new(),
+        };
+        let mut parts = Vec::new();
+        for node in nodes {
+            if values.is_empty() || value(node).is_none() {
+                parts.push(self.node(node)?);
+            }
+        }
+        if !values.is_empty() {
+            values.sort_unstable();
+            parts.push(self.values(&values)?);
+        }
+        Ok(any(parts))
     }
 
     fn clause(&self, clause: &Clause) -> Result<Box<dyn Runnable>, Error> {
-        let fields = fields();
         Ok(match clause {
-            Clause::Exact { name, value } => self.term(&format!("{}{value}", name.code())),
-            Clause::Prefix { name, start } => self.starts(&format!("{}{start}", name.code()), start)?,
-            Clause::Present { name } => self.present(*name)?,
-            Clause::Metadata { path, value } => self.term(&metadata_term(path, value)),
-            Clause::MetadataPrefix { path, start } => self.starts(&metadata_term(path, start), start)?,
-            Clause::MetadataPresent { path } => self.metadata_present(path)?,
-            Clause::MetadataRange { path, bounds } => {
-                let accept =
-                    |value: &str| value::number(value).is_some_and(|number| bounds.contains(&number));
-                self.expand(|side| fields.terms(side), &metadata_term(path, ""), path, &accept)?
+            Clause::Equals { key, value } => self.term(key, &key.term(value)),
+            Clause::Starts { key, start } => self.expand(key, &Terms::starting(key.term(start)), start)?,
+            Clause::Like { key, glob } => self.like(key, glob)?,
+            Clause::Texts { key, bounds } => self.texts(key, bounds)?,
+            Clause::Numbers { key: Key::Path(path), bounds } if self.split.policy().paths.contains(&path.0) => {
+                self.column_numbers(path, bounds)?
             }
-            Clause::Word(word) => self.both(|side| term_query(fields.words(side), word)),
-            Clause::WordPrefix(start) => self.expand(|side| fields.words(side), start, start, &|_| true)?,
+            Clause::Numbers { key, bounds } => {
+                let accept = |rest: &str| value::number(rest).is_some_and(|number| bounds.contains(&number));
+                let terms = Terms {
+                    accept: &accept,
+                    ..Terms::starting(key.term(""))
+                };
+                self.expand(key, &terms, shown(key))?
+            }
+            Clause::Present(key) => self.present(key)?,
+            Clause::PresentMetadata => {
+                let start = format!("{PRESENT}{}", Label::Metadata.code());
+                self.expand_all(&Terms::starting(start))?
+            }
+            Clause::EventName(glob) => self.event_name(glob)?,
+            Clause::Word(word) => self.both(|side| term_query(fields().words(side), word)),
+            Clause::WordStarts(start) => self.expand_words(&Terms::starting(&**start), start)?,
+            Clause::WordLike(glob) => {
+                let terms = Terms {
+                    accept: &|rest| glob.matches_rest(rest),
+                    ..Terms::starting(&*glob.start)
+                };
+                self.expand_words(&terms, &glob.start)?
+            }
+            Clause::Phrase(words) => self.both(|side| self.phrase(side, words)),
+            Clause::PhraseStarts { words, start } => self.phrase_start(words, start)?,
             Clause::Ip(range) => self.addresses(range)?,
-            Clause::Seq(range) => self.between(&self.reader.fast_fields().u64(SEQ)?, range)?,
-            Clause::Received(range) => self.between(&self.reader.fast_fields().u64(RECEIVED_MS)?, range)?,
-            Clause::Occurred(range) => self.between(&self.reader.fast_fields().i64(OCCURRED_NS)?, range)?,
+            Clause::Seq(range) => self.seqs(range)?,
+            Clause::Received(range) => {
+                let summary = self.split.summary();
+                let values = summary.min_received_ms..=summary.max_received_ms;
+                self.between(&values, range, |columns| columns.u64(RECEIVED_MS))?
+            }
+            Clause::Occurred(range) => {
+                let summary = self.split.summary();
+                let values = summary.min_occurred_ns..=summary.max_occurred_ns;
+                self.between(&values, range, |columns| columns.i64(OCCURRED_NS))?
+            }
         })
     }
 
-    fn addresses(&self, range: &RangeInclusive<Ipv6Addr>) -> Result<Box<dyn Runnable>, Error> {
-        let mut queries = Vec::new();
-        for side in self.query.sides() {
-            if let Some(name) = Label::Ip.column(*side).map(|column| column.name)
-                && let Some(column) = self.reader.fast_fields().column_opt::<Ipv6Addr>(name)?
-            {
-                queries.push(self.between(&column, range)?);
-            }
-        }
-        Ok(any(queries))
+    fn like(&self, key: &Key, glob: &Glob) -> Result<Box<dyn Runnable>, Error> {
+        let terms = Terms {
+            accept: &|rest| glob.matches_rest(rest),
+            ..Terms::starting(key.term(&glob.start))
+        };
+        self.expand(key, &terms, &glob.start)
     }
 
-    /// The records with a value in a range. Looked up here, not by the library's range query: that one computes a
-    /// negative distance when it is sought in beyond its end.
-    fn between<T>(&self, column: &Column<T>, range: &RangeInclusive<T>) -> Result<Box<dyn Runnable>, Error>
+    fn event_name(&self, glob: &Glob) -> Result<Box<dyn Runnable>, Error> {
+        let key = Key::Label(Label::Action);
+        let accept = |action: &str| {
+            let name = action.rsplit('.').next().unwrap_or(action);
+            glob.matches(&name.replace('_', ""))
+        };
+        let terms = Terms {
+            accept: &accept,
+            ..Terms::starting(key.term(""))
+        };
+        self.expand(&key, &terms, &glob.start)
+    }
+
+    fn texts(&self, key: &Key, bounds: &Bounds<String>) -> Result<Box<dyn Runnable>, Error> {
+        let terms = Terms {
+            from: bounds.lower.as_ref().map(String::as_str),
+            to: bounds.upper.as_ref().map(String::as_str),
+            ..Terms::starting(key.term(""))
+        };
+        self.expand(key, &terms, shown(key))
+    }
+
+    fn present(&self, key: &Key) -> Result<Box<dyn Runnable>, Error> {
+        Ok(match key {
+            Key::Label(label) => match label.column(Side::Public).filter(|_| !label.has_presence()) {
+                Some(column) => Box::new(ExistsQuery::new(column.name.to_owned(), false)),
+                None => self.term(key, &key.present()),
+            },
+            // Of a listed path, the terms say so whether the value is at it or below.
+            Key::Path(path) if !path.is_metadata() || !self.split.policy().metadata => {
+                self.term(key, &key.present())
+            }
+            Key::Path(_) => {
+                let terms = Terms {
+                    accept: &|rest| rest.is_empty() || rest.starts_with('.'),
+                    ..Terms::starting(key.present())
+                };
+                self.expand_all(&terms)?
+            }
+        })
+    }
+
+    /// Numbers of a path that has a column, and its strings that read as numbers.
+    fn column_numbers(&self, path: &JsonPath, bounds: &Bounds<f64>) -> Result<Box<dyn Runnable>, Error> {
+        let side = match self.query.sides() {
+            [Side::Public] => Side::Public,
+            _ => Side::Personal,
+        };
+        let max_doc = self.reader.max_doc();
+        let columns = self.reader.fast_fields();
+        let mut parts = Vec::new();
+        for handle in columns.dynamic_column_handles(&path_column(&path.0, side))? {
+            match handle.open()? {
+                DynamicColumn::I64(column) => {
+                    parts.extend(numbers::signed(bounds).map(|range| between(column, &range, max_doc)));
+                }
+                DynamicColumn::U64(column) => {
+                    parts.extend(numbers::unsigned(bounds).map(|range| between(column, &range, max_doc)));
+                }
+                DynamicColumn::F64(column) => parts.push(between(column, &numbers::float(bounds), max_doc)),
+                DynamicColumn::Str(strings) => parts.push(self.numeric_strings(path, &strings, bounds)?),
+                DynamicColumn::Bool(_)
+                | DynamicColumn::IpAddr(_)
+                | DynamicColumn::DateTime(_)
+                | DynamicColumn::Bytes(_) => {}
+            }
+        }
+        Ok(any(parts))
+    }
+
+    fn numeric_strings(
+        &self,
+        path: &JsonPath,
+        strings: &StrColumn,
+        bounds: &Bounds<f64>,
+    ) -> Result<Box<dyn Runnable>, Error> {
+        let key = Key::Path(path.clone());
+        let mut wanted = BTreeSet::new();
+        // What starts a number: + - . and digits, and little else.
+        let mut stream = strings.dictionary().range().ge("+").lt(":").into_stream()?;
+        let mut seen = 0_usize;
+        while stream.advance() {
+            seen += 1;
+            if seen.is_multiple_of(STOP_EVERY) && (self.stop)() {
+                return Err(Error::Stopped);
+            }
+            let Ok(text) = std::str::from_utf8(stream.key()) else { continue };
+            if value::number(text).is_some_and(|number| bounds.contains(&number)) {
+                wanted.insert(key.term(text));
+            }
+            if wanted.len() > self.query.terms_max() {
+                return Err(self.limit(&path.0).exceeded());
+            }
+        }
+        self.values(&wanted.into_iter().collect::<Vec<_>>())
+    }
+
+    /// The records with one of these terms, which ascend.
+    fn values(&self, terms: &[String]) -> Result<Box<dyn Runnable>, Error> {
+        let mut docs = Collector::new(self.reader.max_doc());
+        for side in self.query.sides() {
+            let field = fields().terms(*side);
+            let inverted = self.reader.inverted_index(field)?;
+            for (at, term) in terms.iter().enumerate() {
+                if (at + 1).is_multiple_of(STOP_EVERY) && (self.stop)() {
+                    return Err(Error::Stopped);
+                }
+                let term = Term::from_field_text(field, term);
+                let Some(mut postings) = inverted.read_block_postings(&term, IndexRecordOption::Basic)? else {
+                    continue;
+                };
+                while !postings.docs().is_empty() {
+                    docs.extend(postings.docs());
+                    postings.advance();
+                }
+            }
+        }
+        Ok(docs.finish())
+    }
+
+    /// Words that stand side by side, in one field.
+    fn phrase(&self, side: Side, words: &[String]) -> Box<dyn Runnable> {
+        Box::new(Placed {
+            query: PhraseQuery::new(word_terms(side, words)),
+            schema: self.split.schema(),
+        })
+    }
+
+    fn phrase_start(&self, words: &[String], start: &String) -> Result<Box<dyn Runnable>, Error> {
+        let mut parts = Vec::new();
+        for side in self.query.sides() {
+            let inverted = self.reader.inverted_index(fields().words(*side))?;
+            let limit = Limit {
+                terms_max: self.query.terms_max().min(PHRASE_TERMS_MAX),
+                ..self.limit(start)
+            };
+            let mut count = 0;
+            each_term(&inverted, &Terms::starting(&**start), &limit, &mut |_, _| {
+                count += 1;
+                match count > limit.terms_max {
+                    true => Err(limit.exceeded()),
+                    false => Ok(()),
+                }
+            })?;
+            if count > 0 {
+                let mut terms = word_terms(*side, words);
+                terms.extend(word_terms(*side, std::slice::from_ref(start)));
+                let mut query = PhrasePrefixQuery::new(terms);
+                query.set_max_expansions(u32::try_from(count).unwrap_or(u32::MAX));
+                let schema = self.split.schema();
+                parts.push(Box::new(Placed { query, schema }) as Box<dyn Runnable>);
+            }
+        }
+        Ok(any(parts))
+    }
+
+    fn addresses(&self, range: &RangeInclusive<Ipv6Addr>) -> Result<Box<dyn Runnable>, Error> {
+        // Who may see personal values finds all of them in the twin.
+        let side = self.query.sides().last().copied().unwrap_or(Side::Public);
+        let name = Label::Ip.column(side).map(|column| column.name);
+        let column = match name {
+            Some(name) => self.reader.fast_fields().column_opt::<Ipv6Addr>(name)?,
+            None => None,
+        };
+        Ok(match column {
+            Some(column) => between(column, range, self.reader.max_doc()),
+            None => Box::new(EmptyQuery),
+        })
+    }
+
+    /// Records are in the order of seq.
+    fn seqs(&self, range: &RangeInclusive<u64>) -> Result<Box<dyn Runnable>, Error> {
+        let summary = self.split.summary();
+        if let Some(decided) = decided(&(summary.min_seq..=summary.max_seq), range) {
+            return Ok(decided);
+        }
+        let column = self.reader.fast_fields().u64(SEQ)?;
+        let first = |seq: u64| {
+            let mut docs = 0..self.reader.max_doc();
+            while docs.start < docs.end {
+                let middle: DocId = docs.start + (docs.end - docs.start) / 2;
+                match column.values.get_val(middle) < seq {
+                    true => docs.start = middle + 1,
+                    false => docs.end = middle,
+                }
+            }
+            docs.start
+        };
+        let end = match range.end().checked_add(1) {
+            Some(end) => first(end),
+            None => self.reader.max_doc(),
+        };
+        Ok(span(first(*range.start())..end))
+    }
+
+    /// Records by a column of which every record has a value in `values`.
+    fn between<T>(
+        &self,
+        values: &RangeInclusive<T>,
+        range: &RangeInclusive<T>,
+        column: impl Fn(&tantivy::fastfield::FastFieldReaders) -> tantivy::Result<tantivy::columnar::Column<T>>,
+    ) -> Result<Box<dyn Runnable>, Error>
     where
         T: PartialOrd + Copy + std::fmt::Debug + Send + Sync + 'static,
     {
-        let mut docs = BitSet::with_max_value(self.reader.max_doc());
-        let mut found = Vec::new();
-        // Bounds beyond the column's values are brought in: the library's codecs wrap around on some of them.
-        let (low, high) = (column.min_value(), column.max_value());
-        let from = if *range.start() < low { low } else { *range.start() };
-        let to = if *range.end() > high { high } else { *range.end() };
-        let clamped = from..=to;
-        let mut start = 0;
-        while start < self.reader.max_doc() && !clamped.is_empty() {
-            if (self.stop)() {
-                return Err(Error::Stopped);
-            }
-            let end = start.saturating_add(SCAN_DOCS).min(self.reader.max_doc());
-            found.clear();
-            column.get_docids_for_value_range(clamped.clone(), start..end, &mut found);
-            for doc in &found {
-                if column.values_for_doc(*doc).any(|value| range.contains(&value)) {
-                    docs.insert(*doc);
-                }
-            }
-            start = end;
+        Ok(match decided(values, range) {
+            Some(decided) => decided,
+            None => between(column(self.reader.fast_fields())?, range, self.reader.max_doc()),
+        })
+    }
+
+    fn term(&self, key: &Key, term: &str) -> Box<dyn Runnable> {
+        match key.is_public() {
+            true => term_query(fields().terms(Side::Public), term),
+            false => self.both(|side| term_query(fields().terms(side), term)),
         }
-        Ok(in_set(docs))
     }
 
-    fn term(&self, term: &str) -> Box<dyn Runnable> {
-        self.both(|side| term_query(fields().terms(side), term))
+    fn expand(&self, key: &Key, terms: &Terms<'_>, shown: &str) -> Result<Box<dyn Runnable>, Error> {
+        let sides = match key.is_public() {
+            true => &[Side::Public],
+            false => self.query.sides(),
+        };
+        expand(self.reader, sides, |side| fields().terms(side), terms, &self.limit(shown))
     }
 
-    fn starts(&self, start: &str, shown: &str) -> Result<Box<dyn Runnable>, Error> {
-        self.expand(|side| fields().terms(side), start, shown, &|_| true)
+    /// The same for terms that say that there is a value: they are few, and no mistake of the user's.
+    fn expand_all(&self, terms: &Terms<'_>) -> Result<Box<dyn Runnable>, Error> {
+        let limit = Limit {
+            terms_max: usize::MAX,
+            ..self.limit("")
+        };
+        expand(self.reader, self.query.sides(), |side| fields().terms(side), terms, &limit)
     }
 
-    fn present(&self, name: Label) -> Result<Box<dyn Runnable>, Error> {
-        if name == Label::Metadata {
-            return self.metadata_present("");
-        }
-        Ok(
-            self.both(|side| match name.column(side).filter(|_| !name.has_presence()) {
-                Some(column) => Box::new(ExistsQuery::new(column.name.to_owned(), false)),
-                None => term_query(fields().terms(side), &format!("{PRESENT}{}", name.code())),
-            }),
-        )
-    }
-
-    fn metadata_present(&self, path: &str) -> Result<Box<dyn Runnable>, Error> {
-        let start = format!("{PRESENT}{}{path}", Label::Metadata.code());
-        let below = |rest: &str| path.is_empty() || rest.is_empty() || rest.starts_with('.');
-        self.expand(|side| fields().terms(side), &start, path, &below)
+    fn expand_words(&self, terms: &Terms<'_>, shown: &str) -> Result<Box<dyn Runnable>, Error> {
+        let sides = self.query.sides();
+        expand(self.reader, sides, |side| fields().words(side), terms, &self.limit(shown))
     }
 
     fn both(&self, make: impl Fn(Side) -> Box<dyn Runnable>) -> Box<dyn Runnable> {
         any(self.query.sides().iter().map(|side| make(*side)).collect())
     }
 
-    /// The records with a term that starts with `start` and whose rest is accepted.
-    fn expand(
-        &self,
-        field: impl Fn(Side) -> Field,
-        start: &str,
-        shown: &str,
-        accept: &dyn Fn(&str) -> bool,
-    ) -> Result<Box<dyn Runnable>, Error> {
-        let mut docs = BitSet::with_max_value(self.reader.max_doc());
-        let mut seen = 0;
-        for side in self.query.sides() {
-            let inverted = self.reader.inverted_index(field(*side))?;
-            let mut terms = inverted
-                .terms()
-                .range()
-                .ge(start)
-                .lt(after(start))
-                .into_stream()?;
-            while let Some((key, info)) = terms.next() {
-                seen += 1;
-                if seen > self.query.terms_max() {
-                    return Err(Error::TooBroad {
-                        clause: format!("{shown}*"),
-                        limit: self.query.terms_max(),
-                    });
-                }
-                if seen % STOP_EVERY == 0 && (self.stop)() {
-                    return Err(Error::Stopped);
-                }
-                let rest = key
-                    .get(start.len()..)
-                    .and_then(|rest| std::str::from_utf8(rest).ok());
-                if !rest.is_some_and(accept) {
-                    continue;
-                }
-                let mut postings =
-                    inverted.read_block_postings_from_terminfo(info, IndexRecordOption::Basic)?;
-                while !postings.docs().is_empty() {
-                    for doc in postings.docs() {
-                        docs.insert(*doc);
-                    }
-                    postings.advance();
-                }
-            }
+    fn limit<'a>(&'a self, shown: &'a str) -> Limit<'a> {
+        Limit {
+            terms_max: self.query.terms_max(),
+            shown,
+            stop: self.stop,
         }
-        Ok(in_set(docs))
     }
 }
 
-/// The least byte string above all that start with `start`, which is UTF-8 and not empty: no byte of it is 255.
-fn after(start: &str) -> Vec<u8> {
-    let mut bytes = start.as_bytes().to_vec();
-    if let Some(last) = bytes.last_mut() {
-        *last = last.saturating_add(1);
+/// How a condition on a key is called.
+fn shown(key: &Key) -> &str {
+    match key {
+        Key::Label(_) => "the range",
+        Key::Path(path) => &path.0,
     }
-    bytes
 }
 
-fn metadata_term(path: &str, value: &str) -> String {
-    format!("{}{path}{PATH_END}{value}", Label::Metadata.code())
+/// Whether all records or none match, by the values that they have.
+fn decided<T: PartialOrd>(values: &RangeInclusive<T>, range: &RangeInclusive<T>) -> Option<Box<dyn Runnable>> {
+    if range.start() > values.end() || range.end() < values.start() || range.start() > range.end() {
+        return Some(Box::new(EmptyQuery));
+    }
+    (range.start() <= values.start() && range.end() >= values.end()).then(|| Box::new(AllQuery) as Box<dyn Runnable>)
+}
+
+fn word_terms(side: Side, words: &[String]) -> Vec<Term> {
+    let field = fields().words(side);
+    words.iter().map(|word| Term::from_field_text(field, word)).collect()
 }
 
 fn term_query(field: Field, term: &str) -> Box<dyn Runnable> {
@@ -237,14 +452,6 @@ fn term_query(field: Field, term: &str) -> Box<dyn Runnable> {
         Term::from_field_text(field, term),
         IndexRecordOption::Basic,
     ))
-}
-
-fn in_set(docs: BitSet) -> Box<dyn Runnable> {
-    if docs.len() == 0 {
-        Box::new(EmptyQuery)
-    } else {
-        Box::new(Docs { docs })
-    }
 }
 
 fn any(mut queries: Vec<Box<dyn Runnable>>) -> Box<dyn Runnable> {
@@ -258,40 +465,15 @@ fn any(mut queries: Vec<Box<dyn Runnable>>) -> Box<dyn Runnable> {
     }
 }
 
-/// A fixed set of records of one split.
-#[derive(Clone)]
-struct Docs {
-    docs: BitSet,
+/// A query on places of words: it asks the schema whether there are any, so it is given the split's own.
+#[derive(Clone, Debug)]
+struct Placed<Q> {
+    query: Q,
+    schema: &'static Schema,
 }
 
-impl std::fmt::Debug for Docs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Docs").field("len", &self.docs.len()).finish()
-    }
-}
-
-impl Runnable for Docs {
+impl<Q: Runnable + Clone> Runnable for Placed<Q> {
     fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Weight for Docs {
-    fn scorer(&self, _: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        Ok(Box::new(ConstScorer::new(
-            BitSetDocSet::from(self.docs.clone()),
-            boost,
-        )))
-    }
-
-    fn explain(&self, _: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
-        Ok(Explanation::new(
-            if self.docs.contains(doc) {
-                "in the set"
-            } else {
-                "not in the set"
-            },
-            1.0,
-        ))
+        self.query.weight(EnableScoring::disabled_from_schema(self.schema))
     }
 }

@@ -1,4 +1,4 @@
-//! Values in queries: times, addresses, patterns.
+//! Values in queries: times, addresses, numbers.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -8,35 +8,6 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 
 use crate::document::mapped;
-
-/// A literal after its escapes: plain, or the start of what is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
-    /// Exactly this.
-    Whole(String),
-    /// Whatever starts with this; empty means any value.
-    Start(String),
-}
-
-/// Reads an unquoted literal, in which `*` is special unless escaped.
-pub(crate) fn pattern(text: &str) -> Result<Pattern, &'static str> {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if matches!(chars.peek(), Some('*' | '\\' | '+' | '!' | ' ' | '/')) => {
-                plain.extend(chars.next())
-            }
-            '*' if chars.peek().is_none() => return Ok(Pattern::Start(plain)),
-            '*' if plain.is_empty() => {
-                return Err("a leading * is not supported; a * may only stand at the end");
-            }
-            '*' => return Err("a * may only stand at the end of a value"),
-            _ => plain.push(c),
-        }
-    }
-    Ok(Pattern::Whole(plain))
-}
 
 /// A time with the span it names: `2026-11-22` is the whole day, a time with seconds is that second, one with
 /// fractions that very instant at their precision. Without an offset, UTC. Plain numbers are ms since 1970.
@@ -103,14 +74,19 @@ pub(crate) fn network(text: &str) -> Option<RangeInclusive<Ipv6Addr>> {
     Some(Ipv6Addr::from_bits(bits & !host_bits)..=Ipv6Addr::from_bits(bits | host_bits))
 }
 
-/// The texts under which a metadata value may be indexed: as typed, and as a number.
+/// The texts under which a value at a path may be indexed: as typed, and as equal numbers are.
 pub(crate) fn spellings(text: &str) -> Vec<String> {
     let mut spellings = vec![text.to_owned()];
-    if let Some(number) = number(text)
-        && text.parse::<i128>().is_err()
-        && number.to_string() != text
-    {
-        spellings.push(number.to_string());
+    if let Some(number) = number(text) {
+        let whole = text.parse::<i128>().ok();
+        let whole = whole.filter(|number| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(number));
+        let plain = whole.map_or_else(|| number.to_string(), |number| number.to_string());
+        let zero = (number == 0.0).then(|| ["0", "-0"].map(str::to_owned));
+        for spelling in zero.into_iter().flatten().chain([plain]) {
+            if !spellings.contains(&spelling) {
+                spellings.push(spelling);
+            }
+        }
     }
     spellings
 }
