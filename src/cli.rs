@@ -309,6 +309,8 @@ pub enum BenchAction {
     Append(BenchAppendArgs),
     /// Ingest with indexing, flushes and compaction for a while, under load from another process
     Ingest(BenchIngestArgs),
+    /// Questions over generated data, in process and over HTTP, warm and cold
+    Search(BenchSearchArgs),
     /// The load of `ingest`
     #[command(hide = true)]
     Feed(FeedArgs),
@@ -368,6 +370,46 @@ pub struct BenchIngestArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How to print the result; json has a sample of every second
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args, Clone)]
+pub struct BenchSearchArgs {
+    /// Folder of a data set that is kept: made and filled by the first run, asked by all
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Without --data: folder to measure in; a temporary directory is made in it and removed
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// Events to make
+    #[arg(long, short = 'n', default_value_t = 1_000_000)]
+    pub events: u64,
+    /// cloudtrail or native
+    #[arg(long, default_value = "cloudtrail")]
+    pub shape: String,
+    /// Words, or positions for phrases too
+    #[arg(long, default_value = "words")]
+    pub text: String,
+    /// in-process, http, or both
+    #[arg(long, value_delimiter = ',', default_values = ["in-process", "http"])]
+    pub mode: Vec<String>,
+    /// Only questions whose name contains this
+    #[arg(long)]
+    pub query: Option<String>,
+    /// Times that each question is asked warm, at most
+    #[arg(long, default_value_t = 1000)]
+    pub iterations: u64,
+    /// Seconds for each question asked warm, at most
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u64,
+    /// Times that each question is asked cold; each time, the engine is opened anew
+    #[arg(long, default_value_t = 10)]
+    pub cold: u64,
+    /// Seed of events and questions
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the rows
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -82,6 +82,20 @@ pub fn process_cpu_us() -> u64 {
     (ticks(11) + ticks(12)) * 10_000
 }
 
+/// Makes a directory and what is missing above it.
+pub fn make_dir(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).map_err(|e| named(path, &e))
+}
+
+/// Makes the system forget what it holds in memory of the files in a directory and below.
+pub fn forget_cached(dir: &Path) -> Result<(), Failure> {
+    walk(dir, &mut |path, _| {
+        let file = File::open(path)?;
+        file.sync_all()?;
+        Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
+    })
+}
+
 /// Memory of this process that is in RAM, bytes.
 pub fn resident_bytes() -> u64 {
     // The second field of proc(5) statm, in pages.

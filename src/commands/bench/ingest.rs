@@ -21,6 +21,7 @@ use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::dataset::{TENANT, settle};
 use super::feed::{Line, Times};
 use super::figures::{histogram, per_second, ratio, record, us};
 use super::floor::Floor;
@@ -30,13 +31,10 @@ use crate::commands::parts;
 use crate::failure::Failure;
 use crate::{files, output};
 
-const TENANT: &str = "bench";
 /// Load that does not count yet.
 const WARM_UP_S: u64 = 3;
 /// Time between two searches for the newest record.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
-/// How long to wait for flushes, index and compaction before the floor is measured.
-const SETTLE: Duration = Duration::from_secs(60);
 /// How long the load generator may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -163,7 +161,9 @@ fn measure(args: &BenchIngestArgs, dir: &Path) -> Result<Row, Failure> {
     })?;
     served.stop()?;
     drop(runtime);
-    let settled_s = settle(&engine)?.as_secs_f64();
+    let begun = Instant::now();
+    settle(&engine)?;
+    let settled_s = begun.elapsed().as_secs_f64();
     let floor_bytes = ingested.0.floor_bytes();
     let bare = floor.measure(floor_bytes)?;
     engine.close()?;
@@ -403,21 +403,6 @@ fn bar(seconds: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// Waits until everything is flushed and indexed, and the process does nothing any more.
-fn settle(engine: &Engine) -> Result<Duration, Failure> {
-    let begin = Instant::now();
-    engine.flush()?;
-    let (mut cpu, mut quiet) = (files::process_cpu_us(), 0);
-    while quiet < 4 && begin.elapsed() < SETTLE {
-        std::thread::sleep(Duration::from_millis(250));
-        let now = files::process_cpu_us();
-        // 20 ms of CPU in a quarter of a second are timers; flushing and compacting take more.
-        quiet = if now - cpu <= 20_000 { quiet + 1 } else { 0 };
-        cpu = now;
-    }
-    Ok(begin.elapsed())
 }
 
 fn row(

@@ -1,12 +1,15 @@
 //! `attestore bench`.
 
 mod append;
+mod dataset;
 mod feed;
 mod figures;
 mod floor;
 pub mod generate;
 mod ingest;
 mod load;
+mod questions;
+mod search;
 mod served;
 
 use crate::cli::{BenchAction, BenchArgs};
@@ -17,6 +20,7 @@ pub fn run(args: BenchArgs) -> Result<(), Failure> {
     match args.action {
         BenchAction::Append(args) => append::run(&args),
         BenchAction::Ingest(args) => ingest::run(&args),
+        BenchAction::Search(args) => search::run(&args),
         BenchAction::Feed(args) => feed::run(&args),
         BenchAction::Generate(args) => generate::run(&args),
     }
