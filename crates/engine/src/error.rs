@@ -88,6 +88,15 @@ pub enum Error {
     /// The work took longer than allowed.
     #[error("took longer than allowed")]
     Deadline,
+    /// Nobody waits for the answer any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// The answer would take scanning more records than allowed.
+    #[error("{message}")]
+    NotIndexed {
+        /// What is not indexed, and what can be done about it.
+        message: String,
+    },
 }
 
 impl Error {
@@ -111,6 +120,8 @@ impl Error {
             Self::Stopped(_) => "stopped",
             Self::Append(error) => error.code(),
             Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
+            Self::NotIndexed { .. } => "not_indexed",
         }
     }
 
@@ -118,12 +129,16 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::UnknownTenant | Self::UnknownRecord | Self::NotFound(_) | Self::BeyondTree { .. } => 404,
-            Self::InvalidName { .. } | Self::Invalid { .. } | Self::Query { .. } | Self::InvalidCursor => 400,
+            Self::InvalidName { .. }
+            | Self::Invalid { .. }
+            | Self::Query { .. }
+            | Self::InvalidCursor
+            | Self::NotIndexed { .. } => 400,
             Self::Forbidden => 403,
             Self::Exists(_) => 409,
             Self::Erased(_) => 410,
             Self::Damage { .. } | Self::Key(_) | Self::Io(_) => 500,
-            Self::Stopped(_) | Self::Deadline => 503,
+            Self::Stopped(_) | Self::Deadline | Self::Cancelled => 503,
             Self::Append(error) => error.status(),
         }
     }

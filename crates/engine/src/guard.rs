@@ -92,9 +92,6 @@ impl Guard {
             inner.flusher.notify();
             return overloaded("wal_budget", 500);
         }
-        if settings.indexing && inner.search.lag(tenant, tenant.view.load().size) > settings.index_lag_max {
-            return overloaded("index_lag", 500);
-        }
         Ok(())
     }
 
@@ -118,6 +115,12 @@ impl Guard {
         }
         if !internal && self.is_full() {
             return Err(AppendError::NoSpace);
+        }
+        if !internal && inner.settings.indexing && tenant.index_lag() > inner.settings.index_lag_max {
+            return Err(AppendError::Overloaded {
+                retry_after_ms: LAG_RETRY_MS,
+                reason: "index_lag",
+            });
         }
         Ok(())
     }
@@ -197,6 +200,8 @@ impl Guard {
     }
 }
 
+/// When to try again if the index of the newest records is behind, milliseconds.
+const LAG_RETRY_MS: u64 = 500;
 /// Free space is asked for this often.
 const SAMPLE_MS: u64 = 200;
 /// Background work that failed is put off for this long.

@@ -8,6 +8,7 @@
 
 mod assign;
 mod commit;
+mod control;
 mod prepare;
 mod queue;
 mod receipt;
@@ -17,6 +18,7 @@ mod submit;
 mod testing;
 
 pub(crate) use commit::{Committer, run as run_committer};
+pub(crate) use control::append_control;
 pub(crate) use queue::Queue;
 pub use receipt::{Appended, Item, Mode, Receipt, Tree};
 pub(crate) use submit::append_internal;

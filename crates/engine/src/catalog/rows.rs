@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use attestore_index::IndexPolicy;
 use attestore_record::PrivacyPolicy;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,9 @@ pub struct TenantRow {
     pub lookup_bucket: (u64, u64),
     /// What is personal.
     pub privacy: PrivacyPolicy,
+    /// What of its records is indexed. Rows from before it was there mean the default.
+    #[serde(default)]
+    pub index: IndexPolicy,
     /// Number of the next salt generation.
     pub salt_generation: u32,
     /// Number of the next segment.

@@ -106,6 +106,7 @@ impl Engine {
         let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
         report.strays = recovery::clean(&*inner.disk, &inner.catalog, &inner.tenants, low)?;
         for tenant in inner.tenants.all() {
+            inner.search.recovered(&tenant);
             inner.compare_head(&tenant)?;
             inner.search.published(&tenant);
             inner.heads.published(&tenant);
@@ -179,6 +180,7 @@ impl Engine {
     pub fn tick(&self) {
         self.inner.commit_all();
         self.inner.committer.lock().close_frame(&self.inner);
+        search::advance(&self.inner, &|| false);
         crate::flush::tick(&self.inner);
     }
 
@@ -327,7 +329,17 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     })?;
     spawn("attestore-index", {
         let (weak, wake) = (Weak::clone(&weak), inner.search.wake());
-        Box::new(move || search::run(weak, wake))
+        Box::new(move || {
+            lower_priority(INDEX_PRIORITY);
+            search::run(weak, wake);
+        })
+    })?;
+    spawn("attestore-rebuild", {
+        let (weak, wake) = (Weak::clone(&weak), inner.search.rebuilds.wake());
+        Box::new(move || {
+            lower_priority(REBUILD_PRIORITY);
+            search::rebuild::run(&weak, &wake);
+        })
     })?;
     spawn("attestore-heads", {
         let wake = inner.heads.wake();
@@ -345,6 +357,24 @@ fn raise_priority() {
     }
 }
 
+/// Work that can wait leaves the cores to appends and searches. `priority` is 0 to 99; where threads have a nice value, it
+/// becomes one from 19 to -20.
+fn lower_priority(priority: u8) {
+    use thread_priority::{ThreadPriority, ThreadPriorityValue, set_current_thread_priority};
+    let Ok(value) = ThreadPriorityValue::try_from(priority) else {
+        return;
+    };
+    if let Err(error) = set_current_thread_priority(ThreadPriority::Crossplatform(value)) {
+        tracing::debug!(?error, "a background thread runs at normal priority");
+    }
+}
+
+/// Nice 5: below appends and searches, whose newest records it indexes.
+const INDEX_PRIORITY: u8 = 35;
+/// Nice 14.
+const REBUILD_PRIORITY: u8 = 12;
+/// Nice 19: what is put together a minute later is put together all the same.
+const COMPACT_PRIORITY: u8 = 0;
 const DAY_MS: u64 = 24 * 3_600_000;
 /// A pause between two starts that is longer is mentioned.
 const PAUSE_MS_MAX: u64 = 30 * DAY_MS;

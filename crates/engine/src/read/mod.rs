@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use attestore_record::{RecordId, entry::ENTRY_BYTES, view};
+use attestore_record::{Entry, RecordId, entry::ENTRY_BYTES, view};
 
 use crate::{
     Engine,
@@ -78,19 +78,49 @@ impl Engine {
     ) -> Result<RecordView> {
         let entry = tree::reader(&self.inner, tenant, view).source().entry(seq)?;
         let record = records::read(&self.inner, tenant, view, seq, personal)?;
-        let malformed = |error: view::ViewError| records::malformed(seq, &error);
-        let id = view::open(&record.public).map_err(malformed)?.id;
-        let event = view::rebuild(&record.public, &record.personal_bytes()).map_err(malformed)?;
-        Ok(RecordView {
-            origin: tenant.origin.clone(),
-            seq,
-            id,
-            received_at_ms: entry.time_ms,
-            entry: entry.to_bytes(),
-            event,
-            kind: entry.kind.name(),
-        })
+        rebuilt(tenant, &entry, &record)
     }
+
+    /// As [`Engine::record_view`], for several records: they are read block by block and come in the order of `seqs`.
+    pub(crate) fn record_views(
+        &self,
+        tenant: &Tenant,
+        view: &View,
+        seqs: &[u64],
+        personal: bool,
+        check: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<RecordView>> {
+        let mut ascending = seqs.to_vec();
+        ascending.sort_unstable();
+        let records = records::read_many(&self.inner, tenant, view, &ascending, personal, check)?;
+        let reader = tree::reader(&self.inner, tenant, view);
+        let mut views = Vec::with_capacity(records.len());
+        for record in &records {
+            views.push(rebuilt(tenant, &reader.source().entry(record.seq)?, record)?);
+        }
+        // Where each one is wanted: seqs are distinct.
+        let mut places: Vec<usize> = (0..seqs.len()).collect();
+        places.sort_unstable_by_key(|place| seqs.get(*place));
+        let mut placed: Vec<(usize, RecordView)> = places.into_iter().zip(views).collect();
+        placed.sort_unstable_by_key(|(place, _)| *place);
+        Ok(placed.into_iter().map(|(_, view)| view).collect())
+    }
+}
+
+/// Puts a record together as a reader sees it.
+fn rebuilt(tenant: &Tenant, entry: &Entry, record: &records::Record) -> Result<RecordView> {
+    let malformed = |error: view::ViewError| records::malformed(record.seq, &error);
+    let id = view::open(&record.public).map_err(malformed)?.id;
+    let event = view::rebuild(&record.public, &record.personal_bytes()).map_err(malformed)?;
+    Ok(RecordView {
+        origin: tenant.origin.clone(),
+        seq: record.seq,
+        id,
+        received_at_ms: entry.time_ms,
+        entry: entry.to_bytes(),
+        event,
+        kind: entry.kind.name(),
+    })
 }
 
 /// Runs `read` on the newest snapshot, and again if that failed and the snapshot is no longer the newest.

@@ -4,7 +4,9 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use attestore_keys::Key;
 use attestore_record::{Entry, Handle, RecordId, SaltKey, commitment, view};
-use attestore_segment::{BlockRecord, Group, ResolvedSalt, SegReader, SetKeyError, SetKeys, SubScan};
+use attestore_segment::{
+    BlockRecord, Group, ResolvedSalt, SegReader, SetKeyError, SetKeys, SubReader, SubScan,
+};
 use bytes::Bytes;
 use hashbrown::HashMap;
 
@@ -152,13 +154,14 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
             }
             _ => Vec::new(),
         };
-        return sealed(&reader, set.class, found, groups.into_iter().map(Personal::from).collect());
+        return sealed(
+            &reader,
+            set.class,
+            found,
+            groups.into_iter().map(Personal::from).collect(),
+        );
     }
-    Err(Error::damage(
-        std::path::Path::new("tenants").join(tenant.id.to_string()),
-        seq,
-        format!("record {seq} is in no segment"),
-    ))
+    Err(missing_record(tenant, seq))
 }
 
 /// Opens a record of the tail.
@@ -196,29 +199,146 @@ pub(crate) fn scan_set(
     inner: &Inner,
     tenant: &Tenant,
     set: &FileSet,
+    visit: impl FnMut(Record) -> Result<()>,
+) -> Result<()> {
+    scan_range(inner, tenant, set, 0..u64::MAX, visit)
+}
+
+/// As [`scan_set`], for the records in `seqs` only.
+///
+/// # Errors
+/// As [`scan_set`].
+pub(crate) fn scan_range(
+    inner: &Inner,
+    tenant: &Tenant,
+    set: &FileSet,
+    seqs: std::ops::Range<u64>,
     mut visit: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
     let reader = inner.readers.seg(inner, tenant, &set.seg)?;
-    let sub = set
-        .sub
-        .as_ref()
-        .map(|row| inner.readers.sub(inner, tenant, row))
-        .transpose()?;
+    let sub = sub_reader(inner, tenant, set)?;
     let keys = SetKeysOf(tenant);
     // One scan for all blocks: it opens each block of the `.sub` about once, not once for each block of the `.seg`.
     let mut scan = sub.as_ref().map(|sub| sub.scanner(&keys));
-    for (number, entry) in reader.blocks().iter().enumerate() {
+    let first = reader
+        .blocks()
+        .partition_point(|entry| entry.last_seq < seqs.start);
+    for (number, entry) in reader.blocks().iter().enumerate().skip(first) {
+        let within = entry.first_seq.max(seqs.start)..entry.last_seq.saturating_add(1).min(seqs.end);
+        if within.is_empty() {
+            break;
+        }
         let mut groups = match &mut scan {
-            Some(scan) => groups_of(scan, entry.first_seq..entry.last_seq.saturating_add(1))?,
+            Some(scan) => groups_of(scan, within.clone())?,
             None => HashMap::new(),
         };
         let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
-        for record in block.iter() {
+        for record in block.iter().filter(|record| within.contains(&record.seq)) {
             let personal = groups.remove(&record.seq).unwrap_or_default();
             visit(sealed(&reader, set.class, record, personal)?)?;
         }
     }
     Ok(())
+}
+
+/// Reads several records of a snapshot, block by block. `seqs` ascend; the records come in that order. With `personal`
+/// unset, personal groups are neither read nor opened.
+///
+/// # Errors
+/// As [`read`], and what `check` returns, which is asked between records.
+pub(crate) fn read_many(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    seqs: &[u64],
+    personal: bool,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<Vec<Record>> {
+    let in_tail = seqs.partition_point(|seq| *seq < view.flushed_count());
+    let (sealed, tail) = seqs.split_at(in_tail);
+    let mut records = Vec::with_capacity(seqs.len());
+    for set in sets_of(view, sealed) {
+        read_from(inner, tenant, set, sealed, personal, &mut records, check)?;
+    }
+    records.sort_unstable_by_key(|record| record.seq);
+    let missing = sealed.iter().zip(
+        records
+            .iter()
+            .map(|record| record.seq)
+            .chain(std::iter::repeat(u64::MAX)),
+    );
+    if let Some((seq, _)) = missing.into_iter().find(|(wanted, found)| *wanted != found) {
+        return Err(missing_record(tenant, *seq));
+    }
+    for seq in tail {
+        let record = view.tail.get(*seq).ok_or(Error::UnknownRecord)?;
+        records.push(from_tail(tenant, record, personal)?);
+    }
+    Ok(records)
+}
+
+/// The segments that may hold one of `seqs`, which ascend.
+fn sets_of<'a>(view: &'a View, seqs: &'a [u64]) -> impl Iterator<Item = &'a FileSet> {
+    view.flushed.iter().map(AsRef::as_ref).filter(|set| {
+        let at = seqs.partition_point(|seq| *seq < set.min_seq());
+        seqs.get(at).is_some_and(|seq| *seq <= set.max_seq())
+    })
+}
+
+/// Reads those of `seqs` that one segment holds.
+fn read_from(
+    inner: &Inner,
+    tenant: &Tenant,
+    set: &FileSet,
+    seqs: &[u64],
+    personal: bool,
+    records: &mut Vec<Record>,
+    check: &dyn Fn() -> Result<()>,
+) -> Result<()> {
+    let reader = inner.readers.seg(inner, tenant, &set.seg)?;
+    let sub = if personal {
+        sub_reader(inner, tenant, set)?
+    } else {
+        None
+    };
+    let keys = SetKeysOf(tenant);
+    let mut scan = sub.as_ref().map(|sub| sub.scanner(&keys));
+    let from = seqs.partition_point(|seq| *seq < set.min_seq());
+    let to = seqs.partition_point(|seq| *seq <= set.max_seq());
+    let wanted = seqs.get(from..to).unwrap_or_default();
+    for near in wanted.chunk_by(|a, b| reader.block_of(*a) == reader.block_of(*b)) {
+        let Some(number) = near.first().and_then(|seq| reader.block_of(*seq)) else {
+            continue;
+        };
+        let block = inner.readers.block(&reader, number)?;
+        let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
+        if let Some(scan) = &mut scan {
+            let each = scan.visit_each(near, |seq, group| {
+                groups.entry(seq).or_default().push(group.into());
+                ControlFlow::Continue(())
+            });
+            each.map_err(segment_error)?;
+        }
+        for found in near.iter().filter_map(|seq| block.get(*seq)) {
+            let personal = groups.remove(&found.seq).unwrap_or_default();
+            records.push(sealed(&reader, set.class, found, personal)?);
+        }
+        check()?;
+    }
+    Ok(())
+}
+
+fn sub_reader(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Option<Arc<SubReader>>> {
+    let row = set.sub.as_ref();
+    row.map(|row| inner.readers.sub(inner, tenant, row)).transpose()
+}
+
+fn missing_record(tenant: &Tenant, seq: u64) -> Error {
+    Error::damage(
+        std::path::Path::new("tenants").join(tenant.id.to_string()),
+        seq,
+        format!("record {seq} is in no segment"),
+    )
 }
 
 fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashMap<u64, Vec<Personal>>> {

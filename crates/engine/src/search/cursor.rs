@@ -1,13 +1,13 @@
 //! Cursors: where a search goes on, sealed so that nobody can make one up.
 //!
-//! A cursor names the log (origin), the tree size that the first page saw, the last sequence number shown, the order,
-//! and a hash of the query; so later pages come from exactly the same records, whatever has been appended since, and a
-//! cursor of another query, log or permission is refused.
+//! A cursor names the log (origin), the tree size that the first page saw, the last hit shown (its sequence number and, if
+//! hits are sorted by a column, its sort key), the order, and a hash of the query; so later pages come from exactly the same
+//! records, whatever has been appended since, and a cursor of another query, log or permission is refused.
 //!
 //! # Format
 //! URL-safe base64 without padding of nonce ‖ AES-256-GCM ciphertext ‖ tag, under a key derived from the tenant's
-//! directory key. Plaintext, little-endian: version u8 = 1, order u8, tree size u64, last seq u64, query hash 16,
-//! origin.
+//! directory key. Plaintext, little-endian: version u8 = 2, order u8, tree size u64, last seq u64, query hash 16, length of
+//! the origin u8, origin, sort key to the end (empty without one).
 
 use attestore_index::Order;
 use attestore_keys::{Entropy, Key, aead, derive};
@@ -22,6 +22,8 @@ pub struct Cursor {
     pub size: u64,
     /// Sequence number of the last record shown.
     pub last: u64,
+    /// What that record is sorted by, if not by its sequence number: [`attestore_index::SortKey::to_bytes`].
+    pub key: Option<Vec<u8>>,
     /// Order of the pages.
     pub order: Order,
     /// Hash of everything else that was asked, see [`query_hash`].
@@ -54,7 +56,10 @@ impl Cursor {
         plain.extend_from_slice(&self.size.to_le_bytes());
         plain.extend_from_slice(&self.last.to_le_bytes());
         plain.extend_from_slice(&self.query);
+        // Origins are our own: `attestore.log/` and 32 hex digits.
+        plain.push(u8::try_from(self.origin.len()).unwrap_or(u8::MAX));
         plain.extend_from_slice(self.origin.as_bytes());
+        plain.extend_from_slice(self.key.as_deref().unwrap_or_default());
         URL_SAFE_NO_PAD.encode(aead::seal_random(&cursor_key(directory), entropy, AAD, &plain))
     }
 
@@ -87,14 +92,23 @@ impl Cursor {
     }
 }
 
-/// Hashes what a cursor is bound to: the query string, the window and whether personal fields are seen.
-pub fn query_hash(q: &str, from_ns: Option<i64>, to_ns: Option<i64>, personal: bool) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("attestore 2026 search query v1");
+/// Hashes what a cursor is bound to: the query string, the window, the sort and whether personal fields are seen.
+pub fn query_hash(
+    q: &str,
+    from_ns: Option<i64>,
+    to_ns: Option<i64>,
+    sort: Option<&str>,
+    personal: bool,
+) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("attestore 2026 search query v2");
     for bound in [from_ns, to_ns] {
         hasher.update(&[u8::from(bound.is_some())]);
         hasher.update(&bound.unwrap_or_default().to_le_bytes());
     }
-    hasher.update(&[u8::from(personal)]);
+    hasher.update(&[u8::from(personal), u8::from(sort.is_some())]);
+    let sort = sort.unwrap_or_default();
+    hasher.update(&(sort.len() as u64).to_le_bytes());
+    hasher.update(sort.as_bytes());
     hasher.update(q.as_bytes());
     let mut hash = [0; 16];
     hasher.finalize_xof().fill(&mut hash);
@@ -106,7 +120,9 @@ fn decode(plain: &[u8]) -> Option<Cursor> {
     let (&[order], rest) = rest.split_first_chunk()?;
     let (size, rest) = rest.split_first_chunk()?;
     let (last, rest) = rest.split_first_chunk()?;
-    let (query, origin) = rest.split_first_chunk()?;
+    let (query, rest) = rest.split_first_chunk()?;
+    let (&[length], rest) = rest.split_first_chunk()?;
+    let (origin, key) = rest.split_at_checked(usize::from(length))?;
     let order = match (version, order) {
         (VERSION, NEWEST) => Order::Newest,
         (VERSION, OLDEST) => Order::Oldest,
@@ -116,6 +132,7 @@ fn decode(plain: &[u8]) -> Option<Cursor> {
         origin: std::str::from_utf8(origin).ok()?.to_owned(),
         size: u64::from_le_bytes(*size),
         last: u64::from_le_bytes(*last),
+        key: (!key.is_empty()).then(|| key.to_vec()),
         order,
         query: *query,
     })
@@ -125,13 +142,13 @@ fn cursor_key(directory: &Key) -> Key {
     derive("attestore 2026 search cursor v1", &[directory.expose()])
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NEWEST: u8 = 0;
 const OLDEST: u8 = 1;
-const FIXED_BYTES: usize = 1 + 1 + 8 + 8 + 16;
+const FIXED_BYTES: usize = 1 + 1 + 8 + 8 + 16 + 1;
 const AAD: &[u8] = b"attestore cursor";
-/// Longer tokens are refused before they are decoded.
-const TOKEN_BYTES_MAX: usize = 1024;
+/// Longer tokens are refused before they are decoded. Values of columns, and so sort keys, have 512 bytes at most.
+const TOKEN_BYTES_MAX: usize = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -140,11 +157,12 @@ mod tests {
     use super::*;
 
     fn cursor() -> Cursor {
-        let query = query_hash("action:login", Some(5), None, false);
+        let query = query_hash("action:login", Some(5), None, None, false);
         Cursor {
             origin: "attestore.log/ab".into(),
             size: 100,
             last: 42,
+            key: Some(vec![3, 1, 2]),
             order: Order::Newest,
             query,
         }
@@ -192,7 +210,7 @@ mod tests {
             cursor.check("attestore.log/ab", Order::Oldest, &cursor.query),
             Err(CursorError::Query)
         );
-        let other = query_hash("action:login", Some(5), None, true);
+        let other = query_hash("action:login", Some(5), None, None, true);
         assert_eq!(
             cursor.check("attestore.log/ab", Order::Newest, &other),
             Err(CursorError::Query)

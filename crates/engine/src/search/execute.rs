@@ -1,15 +1,21 @@
-//! Runs one search: plans its sources, asks them from the nearest to the farthest, opens the hits.
+//! Runs one search: plans its places, asks them from the nearest to the farthest, opens the hits.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::atomic::AtomicU64, time::Instant};
 
-use attestore_index::{Found, Order, ParseOptions, Query, Split, Window, search as search_split};
+use attestore_index::{
+    AggLimits, Aggregations, Coverage, IndexPolicy, Order, ParseOptions, Partial, Query, QueryError, Sort,
+    SortKey, Split,
+};
 
 use super::{
     cursor::{Cursor, CursorError, query_hash},
-    index_error, loose,
-    request::{Explain, PAGE_MAX, SearchPage, SearchRequest, TreeSize},
-    sealed::{self, Opened},
-    tail,
+    gather::{Failed, Gathered, Hit, Want, ask},
+    highlight::highlights,
+    index_error,
+    plan::{Held, Place, places},
+    request::{Explain, PAGE_MAX, SearchPage, SearchRequest, TreeSize, micros},
+    scan::{Candidates, scan},
+    sealed,
 };
 use crate::{
     Engine,
@@ -38,7 +44,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`], [`Error::InvalidCursor`], [`Error::Invalid`] for
-    /// a limit out of range, [`Error::Deadline`], or as reads.
+    /// a limit out of range, [`Error::NotIndexed`] when too much would have to be scanned, [`Error::Deadline`],
+    /// [`Error::Cancelled`], or as reads.
     pub fn search_until(
         &self,
         tenant: &str,
@@ -46,235 +53,323 @@ impl Engine {
         request: &SearchRequest,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<SearchPage> {
-        let started = std::time::Instant::now();
+        let begin = Instant::now();
+        let page = self.run_search(tenant, by, request, stop);
+        let outcome = page.as_ref().map_or_else(Error::code, |_| "ok");
+        metrics::counter!("attestore_searches_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("attestore_search_seconds").record(begin.elapsed().as_secs_f64());
+        page
+    }
+
+    fn run_search(
+        &self,
+        tenant: &str,
+        by: &Principal,
+        request: &SearchRequest,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<SearchPage> {
         by.check_read(tenant)?;
+        let started = Instant::now();
         let started_ms = self.inner.clock.boot_ms();
-        if !(1..=PAGE_MAX).contains(&request.limit) {
-            return Err(Error::Invalid {
-                code: "invalid_limit",
-                message: format!("`limit` is 1 to {PAGE_MAX}"),
-            });
-        }
+        check_limit(request)?;
         let personal = by.may_see_personal();
-        let query = parse(&request.q, personal)?;
+        let asked = Asked::parse(request, personal)?;
         let tenant = self.inner.tenant(tenant)?;
+        let deadline_ms = self.inner.settings.search_deadline_ms;
+        let deadline_ms = deadline_ms.min(request.deadline_ms.unwrap_or(u64::MAX));
         let mut page = snapshot(&tenant, |view| {
-            let search = Run {
+            let mut run = Run {
                 inner: &self.inner,
                 tenant: &tenant,
                 view,
                 request,
-                query: &query,
-                query_hash: query_hash(&request.q, request.from_ns, request.to_ns, personal),
-                deadline_ms: started_ms.saturating_add(
-                    self.inner
-                        .settings
-                        .search_deadline_ms
-                        .min(request.deadline_ms.unwrap_or(u64::MAX)),
-                ),
+                query: &asked.query,
+                sort: asked.sort.clone(),
+                after: None,
+                aggs: asked.aggs.as_ref(),
+                columns: &asked.columns,
+                needs: asked.query.needs().union(&asked.columns),
+                hash: asked.hash,
+                personal,
+                scanned: AtomicU64::new(0),
+                deadline_ms: started_ms.saturating_add(deadline_ms),
                 stop,
             };
-            search.page(self, personal)
+            run.page(self)
         })?;
-        page.explain.took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        page.explain.took_us = micros(started);
         Ok(page)
     }
 }
 
-fn parse(q: &str, personal: bool) -> Result<Query> {
-    let options = ParseOptions {
-        personal,
-        ..ParseOptions::default()
-    };
-    Query::parse(q, &options).map_err(|error| Error::Query {
+fn check_limit(request: &SearchRequest) -> Result<()> {
+    let nothing = request.limit == 0 && request.aggs.is_none() && !request.want_count;
+    if nothing || request.limit > PAGE_MAX {
+        return Err(Error::Invalid {
+            code: "invalid_limit",
+            message: format!("`limit` is 1 to {PAGE_MAX}, or 0 with `aggs` or a count"),
+        });
+    }
+    Ok(())
+}
+
+/// A request, read.
+struct Asked {
+    query: Query,
+    /// `None`: by seq.
+    sort: Option<Sort>,
+    aggs: Option<Aggregations>,
+    /// What sort and aggregations need of a split.
+    columns: IndexPolicy,
+    hash: [u8; 16],
+}
+
+impl Asked {
+    fn parse(request: &SearchRequest, personal: bool) -> Result<Self> {
+        let options = ParseOptions {
+            personal,
+            ..ParseOptions::default()
+        };
+        let query = Query::parse(&request.q, &options).map_err(query_error)?;
+        let sort = request.sort.as_deref().map(|sort| Sort::parse(sort, &options));
+        let sort = sort.transpose().map_err(query_error)?;
+        let aggs = request
+            .aggs
+            .as_deref()
+            .map(|aggs| Aggregations::parse(aggs, &options, AggLimits::default()));
+        let aggs = aggs.transpose().map_err(query_error)?;
+        let minimal = IndexPolicy::minimal();
+        let of_sort = sort.as_ref().map_or_else(IndexPolicy::minimal, Sort::needs);
+        let of_aggs = aggs
+            .as_ref()
+            .map_or_else(IndexPolicy::minimal, Aggregations::needs);
+        Ok(Self {
+            columns: minimal.union(&of_sort).union(&of_aggs),
+            hash: query_hash(
+                &request.q,
+                request.from_ns,
+                request.to_ns,
+                request.sort.as_deref(),
+                personal,
+            ),
+            query,
+            sort,
+            aggs,
+        })
+    }
+}
+
+fn query_error(error: QueryError) -> Error {
+    Error::Query {
         message: error.message,
         column: error.column,
         suggestion: error.suggestion,
-    })
+    }
 }
 
 /// One attempt on one snapshot.
-struct Run<'a> {
-    inner: &'a Inner,
-    tenant: &'a Tenant,
-    view: &'a View,
-    request: &'a SearchRequest,
-    query: &'a Query,
-    query_hash: [u8; 16],
+pub(super) struct Run<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) tenant: &'a Tenant,
+    pub(super) view: &'a View,
+    pub(super) request: &'a SearchRequest,
+    pub(super) query: &'a Query,
+    /// By what hits are sorted; `None`: by seq.
+    pub(super) sort: Option<Sort>,
+    /// The last hit of the page before, if hits are sorted by a column.
+    pub(super) after: Option<(SortKey, u64)>,
+    pub(super) aggs: Option<&'a Aggregations>,
+    /// What sort and aggregations need of a split.
+    columns: &'a IndexPolicy,
+    /// What the whole search needs of a split.
+    pub(super) needs: IndexPolicy,
+    /// Records scanned so far.
+    pub(super) scanned: AtomicU64,
+    hash: [u8; 16],
+    personal: bool,
     deadline_ms: u64,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// Something to ask, for the seqs in `seqs` only.
-struct Place {
-    seqs: Range<u64>,
-    split: Held,
-}
-
-enum Held {
-    Open(Split),
-    Sealed(Arc<FileSet>),
-}
-
 impl Run<'_> {
-    fn page(&self, engine: &Engine, personal: bool) -> Result<SearchPage> {
+    fn page(&mut self, engine: &Engine) -> Result<SearchPage> {
+        let begin = Instant::now();
+        let opened = sealed::opened_bytes();
+        let mut explain = Explain::default();
         let cursor = self.cursor()?;
         let size = cursor.as_ref().map_or(self.view.size, |cursor| cursor.size);
         if size > self.view.size {
             return Err(Error::InvalidCursor);
         }
-        let seqs = match (&cursor, self.request.order) {
-            (None, _) => 0..size,
-            (Some(cursor), Order::Newest) => 0..cursor.last.min(size),
-            (Some(cursor), Order::Oldest) => cursor.last.saturating_add(1)..size,
-        };
-        let places = self.places()?;
-        let mut explain = Explain::default();
-        for place in &places {
-            match place.split {
-                Held::Open(_) => explain.memory_splits += 1,
-                Held::Sealed(_) => explain.sealed_splits += 1,
-            }
+        let mut page = 0..size;
+        match (&cursor, &self.sort, self.request.order) {
+            (None, _, _) => {}
+            (Some(cursor), Some(_), _) => self.after = Some(sort_key(cursor)?),
+            (Some(cursor), None, Order::Newest) => page.end = cursor.last.min(size),
+            (Some(cursor), None, Order::Oldest) => page.start = cursor.last.saturating_add(1).min(size),
         }
-        let whole = seqs == (0..size);
-        let count_here = self.request.want_count && whole;
-        let (mut hits, count) =
-            self.hits(&places, &seqs, self.request.limit + 1, count_here, &mut explain)?;
-        let count = match count {
-            None if self.request.want_count => self.hits(&places, &(0..size), 0, true, &mut explain)?.1,
-            count => count,
+        let want = Want {
+            limit: if self.request.limit == 0 {
+                0
+            } else {
+                self.request.limit + 1
+            },
+            page,
+            count: self.request.want_count,
+            aggregate: self.aggs.is_some(),
         };
+        let places = places(self, size, &mut explain)?;
+        explain.phases.plan_us = micros(begin).saturating_sub(explain.phases.tail_us);
+        let gathered = self.gather(&places, size, &want, &mut explain)?;
+        let mut hits = gathered.hits;
         let more = hits.len() > self.request.limit;
         hits.truncate(self.request.limit);
-        let next = hits.last().filter(|_| more).map(|last| self.seal(size, *last));
-        let mut items = Vec::with_capacity(hits.len());
-        for seq in hits {
-            if self.is_late() {
-                return Err(Error::Deadline);
-            }
-            items.push(engine.record_view(self.tenant, self.view, seq, personal)?);
-        }
-        let tree = TreeSize {
-            origin: self.tenant.origin.clone(),
-            size,
+        let next = hits.last().filter(|_| more).map(|last| self.seal(size, last));
+        let begin = Instant::now();
+        let aggregations = self.finish(gathered.partial)?;
+        explain.phases.aggregate_us += micros(begin);
+        let begin = Instant::now();
+        let seqs: Vec<u64> = hits.iter().map(|(_, seq)| *seq).collect();
+        let items = engine.record_views(self.tenant, self.view, &seqs, self.personal, &|| self.check())?;
+        let highlights = match self.request.highlight {
+            true => items
+                .iter()
+                .map(|item| highlights(self.query, &item.event))
+                .collect(),
+            false => Vec::new(),
         };
+        explain.phases.fetch_us = micros(begin);
+        explain.bytes_opened = sealed::opened_bytes().wrapping_sub(opened);
         Ok(SearchPage {
             items,
-            highlights: Vec::new(),
+            highlights,
             cursor: next,
-            tree,
-            count,
-            aggregations: None,
-            scanned: false,
+            tree: TreeSize {
+                origin: self.tenant.origin.clone(),
+                size,
+            },
+            count: self.request.want_count.then_some(gathered.count),
+            aggregations,
+            scanned: explain.scanned > 0,
             explain,
         })
     }
 
-    /// Everything there is to ask, nearest first. Together the places hold each record once.
-    fn places(&self) -> Result<Vec<Place>> {
-        let mut places = Vec::new();
-        let mut without = Vec::new();
-        for set in self.view.flushed.iter() {
-            if set.idx.is_none() {
-                without.push(Arc::clone(set));
-            } else {
-                places.push(Place {
-                    seqs: set.min_seq()..set.max_seq().saturating_add(1),
-                    split: Held::Sealed(Arc::clone(set)),
-                });
-            }
-        }
-        for part in loose::covering(self.inner, self.tenant, self.view, &without)?.iter() {
-            places.push(Place {
-                seqs: part.seqs.clone(),
-                split: Held::Open(part.split.clone()),
-            });
-        }
-        let tail = self.view.tail.range();
-        // Moved past this snapshot: the error makes the caller take a newer one.
-        let parts = tail::covering(self.inner, self.tenant, self.view)?
-            .ok_or_else(|| Error::Io("the tail was flushed meanwhile".to_owned()))?;
-        for part in parts {
-            let seqs = part.seqs.start.max(tail.start)..part.seqs.end.min(tail.end);
-            places.push(Place {
-                seqs,
-                split: Held::Open(part.split),
-            });
-        }
-        match self.request.order {
-            Order::Newest => places.sort_by_key(|place| std::cmp::Reverse(place.seqs.end)),
-            Order::Oldest => places.sort_by_key(|place| place.seqs.start),
-        }
-        Ok(places)
-    }
-
-    /// The first `limit` hits within `seqs`, in order, and the number of all of them if wanted.
-    fn hits(
-        &self,
-        places: &[Place],
-        seqs: &Range<u64>,
-        limit: usize,
-        want_count: bool,
-        explain: &mut Explain,
-    ) -> Result<(Vec<u64>, Option<u64>)> {
-        let mut hits: Vec<u64> = Vec::new();
-        let mut count = want_count.then_some(0u64);
+    /// Asks the places, nearest first, as long as they can add something.
+    fn gather(&self, places: &[Place], size: u64, want: &Want, explain: &mut Explain) -> Result<Gathered> {
+        let mut all = Gathered::default();
         for place in places {
-            let within = place.seqs.start.max(seqs.start)..place.seqs.end.min(seqs.end);
-            if within.is_empty() {
+            let seqs = place.seqs.start..place.seqs.end.min(size);
+            let enough = self.is_enough(&all.hits, want, place);
+            if seqs.is_empty() || enough && !want.all() {
+                explain.pruned += 1;
                 continue;
             }
-            if !want_count && self.is_enough(&hits, limit, place) {
-                break;
-            }
-            let window = Window {
-                from_ns: self.request.from_ns,
-                to_ns: self.request.to_ns,
-                seq: within,
-                order: self.request.order,
-            };
-            let found = self.ask(place, &window, limit, want_count)?;
-            explain.read += 1;
-            explain.hits_visited += found.scanned;
-            count = count.zip(found.count).map(|(all, one)| all + one);
-            hits.extend(found.seqs);
-            match self.request.order {
-                Order::Newest => hits.sort_unstable_by(|a, b| b.cmp(a)),
-                Order::Oldest => hits.sort_unstable(),
-            }
-            hits.truncate(limit);
+            let limit = if enough { 0 } else { want.limit };
+            let one = self.ask(
+                place,
+                seqs,
+                &Want {
+                    limit,
+                    ..want.clone()
+                },
+                &all.hits,
+                explain,
+            )?;
+            all.add(one, self, want.limit).map_err(index_error)?;
         }
-        Ok((hits, count))
+        Ok(all)
     }
 
-    /// Whether no hit of `place`, nor of any after it, can still get in.
-    fn is_enough(&self, hits: &[u64], limit: usize, place: &Place) -> bool {
-        let last = if hits.len() < limit { None } else { hits.last() };
-        last.is_some_and(|last| match self.request.order {
+    /// Whether no hit of `place` can still get into the page.
+    fn is_enough(&self, hits: &[Hit], want: &Want, place: &Place) -> bool {
+        if want.limit == 0 {
+            return true;
+        }
+        if self.sort.is_some() || hits.len() < want.limit {
+            return place.seqs.start >= want.page.end || place.seqs.end <= want.page.start;
+        }
+        hits.last().is_some_and(|(_, last)| match self.request.order {
             Order::Newest => place.seqs.end <= *last,
             Order::Oldest => place.seqs.start > *last,
         })
     }
 
-    /// Searches one place. A sealed split that cannot be used never keeps its records from being found.
-    fn ask(&self, place: &Place, window: &Window, limit: usize, want_count: bool) -> Result<Found> {
-        use attestore_index::Error as Index;
-        let run =
-            |split: &Split| search_split(split, self.query, window, limit, want_count, &|| self.is_late());
-        let set = match &place.split {
-            Held::Open(split) => return run(split).map_err(index_error),
+    /// Asks one place. A sealed split that cannot be used never keeps its records from being found.
+    fn ask(
+        &self,
+        place: &Place,
+        seqs: Range<u64>,
+        want: &Want,
+        hits: &[Hit],
+        explain: &mut Explain,
+    ) -> Result<Gathered> {
+        self.check()?;
+        let set: &FileSet = match &place.held {
+            Held::Open(split) => return Ok(self.ask_split(split, &seqs, want, hits, explain)?),
             Held::Sealed(set) => set,
         };
-        if let Opened::Split(split) = sealed::open(self.inner, self.tenant, set)? {
-            match run(&split) {
-                Err(error @ (Index::Io(_) | Index::Malformed(_) | Index::Tantivy(_))) => {
-                    tracing::warn!(set = set.set, %error, "split is unusable; its records are indexed again");
+        if let Some(split) = sealed::open(self.inner, self.tenant, set)? {
+            match self.ask_split(&split, &seqs, want, hits, explain) {
+                Err(Failed::Index(error)) if is_fault_of_split(&error) => {
+                    if !self
+                        .inner
+                        .catalog
+                        .has_file(&self.tenant.id, set.idx.as_ref().unwrap_or(&set.seg))?
+                    {
+                        return Err(index_error(error));
+                    }
+                    sealed::damaged(self.inner, self.tenant, set, &error);
                 }
-                answer => return answer.map_err(index_error),
+                answer => return Ok(answer?),
             }
         }
-        let split = loose::instead_of(self.inner, self.tenant, self.view, set)?;
-        run(&split).map_err(index_error)
+        Ok(scan(self, &Candidates::All(set), &seqs, want, explain)?)
+    }
+
+    /// Asks a split, or scans its records if it lacks what the search needs.
+    fn ask_split(
+        &self,
+        split: &Split,
+        seqs: &Range<u64>,
+        want: &Want,
+        hits: &[Hit],
+        explain: &mut Explain,
+    ) -> Result<Gathered, Failed> {
+        let mut want = want.clone();
+        if let Some(sort) = &self.sort
+            && want.limit > 0
+            && hits.len() >= want.limit
+            && let Some((Some(key), seq)) = hits.last()
+            && sort.cannot_beat(&split.summary(), &(key.clone(), *seq))
+        {
+            want.limit = 0;
+        }
+        if want.limit == 0 && !want.all() {
+            explain.pruned += 1;
+            return Ok(Gathered::default());
+        }
+        let relaxed = match self.query.coverage(split.policy()) {
+            Coverage::Exact if split.policy().covers(self.columns) => {
+                explain.read += 1;
+                return Ok(ask(self, split, self.query, seqs.clone(), &want, explain)?);
+            }
+            Coverage::Exact => self.query.clone(),
+            Coverage::Superset(relaxed) => relaxed,
+        };
+        scan(self, &Candidates::Found(split, relaxed), seqs, &want, explain)
+    }
+
+    /// Finishes the aggregations; those that met no split are empty.
+    fn finish(&self, partial: Option<Partial>) -> Result<Option<String>> {
+        let Some(aggs) = self.aggs else {
+            return Ok(None);
+        };
+        let partial = partial.unwrap_or_else(|| Partial::empty(aggs));
+        partial
+            .finish(aggs, &|| self.is_late())
+            .map(Some)
+            .map_err(index_error)
     }
 
     fn cursor(&self) -> Result<Option<Cursor>> {
@@ -282,24 +377,54 @@ impl Run<'_> {
             return Ok(None);
         };
         let cursor = Cursor::open(token, &self.tenant.keys.directory)?;
-        cursor.check(&self.tenant.origin, self.request.order, &self.query_hash)?;
+        cursor.check(&self.tenant.origin, self.request.order, &self.hash)?;
         Ok(Some(cursor))
     }
 
-    fn seal(&self, size: u64, last: u64) -> String {
+    fn seal(&self, size: u64, (key, last): &Hit) -> String {
         let cursor = Cursor {
             origin: self.tenant.origin.clone(),
             size,
-            last,
+            last: *last,
+            key: key.as_ref().map(SortKey::to_bytes),
             order: self.request.order,
-            query: self.query_hash,
+            query: self.hash,
         };
         cursor.seal(&self.tenant.keys.directory, &*self.inner.entropy)
     }
 
-    fn is_late(&self) -> bool {
+    /// Whether to give up.
+    pub(super) fn is_late(&self) -> bool {
         (self.stop)() || self.inner.clock.boot_ms() > self.deadline_ms
     }
+
+    /// Gives up if it is time to.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], [`Error::Deadline`].
+    pub(super) fn check(&self) -> Result<()> {
+        if (self.stop)() {
+            Err(Error::Cancelled)
+        } else if self.is_late() {
+            Err(Error::Deadline)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn sort_key(cursor: &Cursor) -> Result<(SortKey, u64)> {
+    let key = cursor.key.as_deref().and_then(SortKey::from_bytes);
+    Ok((key.ok_or(Error::InvalidCursor)?, cursor.last))
+}
+
+/// Whether a failure comes from the bytes of a split, not from what was asked of it.
+fn is_fault_of_split(error: &attestore_index::Error) -> bool {
+    use attestore_index::Error as Index;
+    matches!(
+        error,
+        Index::Io(_) | Index::Malformed(_) | Index::Tantivy(_) | Index::Version { .. }
+    )
 }
 
 impl From<CursorError> for Error {

@@ -1,19 +1,16 @@
-//! Splits in memory over segments that have none of their own: parts of `l0` files, and segments whose `.idx` is missing,
-//! damaged or of another field list.
+//! Splits in memory over parts of `l0` files, which have none of their own: small tails of tenants that write little.
 //!
-//! Kept per tenant and extended as `l0` parts come; dropped whole when one of its segments is gone.
+//! Kept per tenant and extended as parts come; made anew when one of the parts is gone or the tenant's policy changed.
+//! Bounded over all tenants; a tenant's own share is bounded by how many records its parts may hold.
 
 use std::{ops::Range, sync::Arc};
 
-use attestore_index::{IndexPolicy, Split, SplitBuilder, merge};
+use attestore_index::{IndexPolicy, Split, merge};
 use quick_cache::Weighter;
 
-use super::{
-    add, index_error,
-    tail::{Part, Shared, part},
-};
+use super::{add, builder, index_error, tail::Part};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     instance::Inner,
     read::{
         records::{self, Record},
@@ -22,11 +19,11 @@ use crate::{
     tenant::{FileSet, Tenant, View},
 };
 
-/// The splits over a tenant's segments without their own.
+/// The splits over a tenant's parts.
 pub(super) struct Loose {
     /// (segment, generation), in the order they were added.
     sets: Vec<(u64, u32)>,
-    parts: Shared,
+    parts: Arc<Vec<Part>>,
     bytes: u64,
 }
 
@@ -40,104 +37,106 @@ impl Weighter<attestore_record::TenantId, Arc<Loose>> for Weight {
 }
 
 /// Returns parts over exactly the records of `sets`, which ascend by first seq.
-pub(super) fn covering(inner: &Inner, tenant: &Tenant, view: &View, sets: &[Arc<FileSet>]) -> Result<Shared> {
+///
+/// # Errors
+/// Why they cannot be read or indexed.
+pub(super) fn covering(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    sets: &[Arc<FileSet>],
+) -> Result<Arc<Vec<Part>>> {
     if sets.is_empty() {
-        return Ok(Shared::default());
+        return Ok(Arc::default());
     }
+    let policy = tenant.index_policy();
     let wanted: Vec<(u64, u32)> = sets.iter().map(|set| (set.set, set.seg.generation)).collect();
-    let held = inner
-        .search
-        .loose
-        .get(&tenant.id)
-        .filter(|held| wanted.starts_with(&held.sets));
+    let held = inner.search.loose.get(&tenant.id).filter(|held| {
+        let same_policy = |part: &Part| *part.split.policy() == *policy;
+        wanted.starts_with(&held.sets) && held.parts.iter().all(same_policy)
+    });
     let (done, mut parts) = held.map_or((0, Vec::new()), |held| (held.sets.len(), held.parts.to_vec()));
-    if done < sets.len() {
-        let mut records = Vec::new();
-        for set in &sets[done..] {
-            records::scan_set(inner, tenant, set, |record| {
-                records.push(record);
-                Ok(())
-            })?;
-        }
-        // Segments of one flush interleave when they differ in class.
-        records.sort_unstable_by_key(|record| record.seq);
-        if let (Some(first), Some(last)) = (records.first(), records.last()) {
-            let seqs = first.seq..last.seq + 1;
-            parts.extend(index(inner, tenant, view, &records)?.map(|split| part(seqs, split)));
-        }
-        if parts.len() > PARTS_MAX {
-            parts = merged(&parts)?;
-        }
+    let rest = sets.get(done..).unwrap_or_default();
+    if rest.is_empty() {
+        return Ok(Arc::new(parts));
+    }
+    let records = read(inner, tenant, rest, 0..u64::MAX)?;
+    if let (Some(first), Some(last)) = (records.first(), records.last()) {
+        let seqs = first.seq..last.seq + 1;
+        let split = index(inner, tenant, view, &records, &policy)?;
+        parts.extend(split.map(|split| Part { seqs, split }));
+    }
+    if parts.len() > PARTS_MAX {
+        parts = merged(&parts)?;
     }
     let bytes = parts.iter().map(|part| part.split.bytes()).sum();
-    let parts: Shared = Arc::new(parts);
-    inner.search.loose.insert(
-        tenant.id,
-        Arc::new(Loose {
-            sets: wanted,
-            parts: Arc::clone(&parts),
-            bytes,
-        }),
-    );
+    let parts = Arc::new(parts);
+    let loose = Loose {
+        sets: wanted,
+        parts: Arc::clone(&parts),
+        bytes,
+    };
+    inner.search.loose.insert(tenant.id, Arc::new(loose));
     Ok(parts)
 }
 
-/// Builds a split over a segment whose own cannot be used, and keeps it in its place.
-pub(super) fn instead_of(inner: &Inner, tenant: &Tenant, view: &View, set: &FileSet) -> Result<Split> {
-    let mut records = Vec::new();
-    records::scan_set(inner, tenant, set, |record| {
-        records.push(record);
-        Ok(())
-    })?;
-    let split = index(inner, tenant, view, &records)?
-        .ok_or_else(|| Error::damage(&set.seg.path, set.seg.offset, "a segment without records"))?;
-    if let Some(row) = &set.idx {
-        inner
-            .search
-            .sealed
-            .insert((tenant.id, set.set, row.generation), split.clone());
-    }
-    Ok(split)
-}
-
 /// Builds a split over the flushed records `seqs`, whatever segments they are in.
+///
+/// # Errors
+/// Why they cannot be read or indexed.
 pub(super) fn over_sets(
     inner: &Inner,
     tenant: &Tenant,
     view: &View,
     seqs: Range<u64>,
+    policy: &IndexPolicy,
 ) -> Result<Option<Split>> {
+    let overlaps = |set: &&Arc<FileSet>| set.min_seq() < seqs.end && set.max_seq() >= seqs.start;
+    let sets: Vec<Arc<FileSet>> = view.flushed.iter().filter(overlaps).cloned().collect();
+    let records = read(inner, tenant, &sets, seqs)?;
+    index(inner, tenant, view, &records, policy)
+}
+
+/// Reads the records of segments that are in `seqs`, ascending: segments of one flush interleave when they differ in class.
+fn read(inner: &Inner, tenant: &Tenant, sets: &[Arc<FileSet>], seqs: Range<u64>) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    for set in view
-        .flushed
-        .iter()
-        .filter(|set| set.min_seq() < seqs.end && set.max_seq() >= seqs.start)
-    {
-        records::scan_set(inner, tenant, set, |record| {
-            if seqs.contains(&record.seq) {
-                records.push(record);
-            }
+    for set in sets {
+        records::scan_range(inner, tenant, set, seqs.clone(), |record| {
+            records.push(record);
             Ok(())
         })?;
     }
     records.sort_unstable_by_key(|record| record.seq);
-    index(inner, tenant, view, &records)
+    Ok(records)
 }
 
-fn index(inner: &Inner, tenant: &Tenant, view: &View, records: &[Record]) -> Result<Option<Split>> {
+/// Builds a split over records, which ascend.
+///
+/// # Errors
+/// Why they cannot be indexed.
+pub(super) fn index(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    records: &[Record],
+    policy: &IndexPolicy,
+) -> Result<Option<Split>> {
     if records.is_empty() {
         return Ok(None);
     }
     let reader = tree::reader(inner, tenant, view);
-    let mut builder = SplitBuilder::new(&IndexPolicy::default()).map_err(index_error)?;
-    for batch in records.chunk_by(|a, b| a.seq + 1 == b.seq) {
-        for batch in batch.chunks(ENTRIES_MAX) {
-            let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+    let mut builder = builder(policy)?;
+    for near in records.chunk_by(|a, b| b.seq - a.seq <= NEAR_SEQS) {
+        for near in near.chunks(ENTRIES_MAX) {
+            let (Some(first), Some(last)) = (near.first(), near.last()) else {
                 continue;
             };
             let times = reader.source().times(first.seq..last.seq + 1)?;
-            for (record, time_ms) in batch.iter().zip(times) {
-                add(&mut builder, record, time_ms)?;
+            for record in near {
+                let time = usize::try_from(record.seq - first.seq)
+                    .ok()
+                    .and_then(|at| times.get(at));
+                add(&mut builder, record, time.copied().unwrap_or_default())?;
             }
         }
     }
@@ -150,8 +149,14 @@ fn merged(parts: &[Part]) -> Result<Vec<Part>> {
     };
     let seqs = first.seqs.start..last.seqs.end;
     let splits: Vec<Split> = parts.iter().map(|part| part.split.clone()).collect();
-    Ok(vec![part(seqs, merge(&splits).map_err(index_error)?)])
+    Ok(vec![Part {
+        seqs,
+        split: merge(&splits).map_err(index_error)?,
+    }])
 }
 
 const PARTS_MAX: usize = 8;
+/// Records whose seqs are no further apart have their entries read at once.
+const NEAR_SEQS: u64 = 16;
+/// Records whose entries are read at once, at most.
 const ENTRIES_MAX: usize = 4096;

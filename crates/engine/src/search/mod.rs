@@ -3,16 +3,21 @@
 //! | records | index |
 //! |---|---|
 //! | in segments with an `.idx` | the sealed split, read range by range through a bounded cache |
-//! | in parts of `l0` files, or in segments whose split cannot be used | a split in memory, built when first asked for |
+//! | in parts of `l0` files | a split in memory, built when first asked for |
+//! | in segments without a split that can be used | none: they are scanned until it is built again |
 //! | in the tail | splits in memory, built by a background thread, and by the query itself for the newest |
 //!
 //! So whatever was acknowledged is found by the very next search. Counts are exact. Who does not see personal fields
 //! searches the public twin fields only.
+//!
+//! There is one executor: the index. Records that no split covers, and those of splits that lack what a query needs, are
+//! *scanned*: candidates are found with a wider query as far as that is possible, read, indexed into a throw-away split under
+//! what the query needs, and asked there. How many one search may scan is bounded, and the answer says that it scanned.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 use std::time::Duration;
 
-use attestore_index::{Cache, DocInput, Split, SplitBuilder};
+use attestore_index::{Cache, DocInput, IndexPolicy, Split, SplitBuilder};
 use attestore_record::{TenantId, view};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -25,15 +30,25 @@ use crate::{
     tenant::Tenant,
 };
 
+mod compacted;
 pub mod cursor;
 mod execute;
+mod gather;
+mod highlight;
 mod loose;
+mod plan;
+mod policy;
+pub(crate) mod rebuild;
 mod request;
+mod scan;
 mod sealed;
 mod tail;
 pub(crate) mod wake;
 
 pub use attestore_index::Order;
+pub(crate) use compacted::compacted;
+pub use policy::IndexStatus;
+pub(crate) use policy::split_row;
 pub use request::{Explain, Highlight, PAGE_MAX, Phases, SearchPage, SearchRequest, TreeSize};
 pub(crate) use tail::split_for;
 
@@ -49,6 +64,10 @@ pub struct Search {
     loose: QuickCache<TenantId, Arc<loose::Loose>, loose::Weight>,
     dirty: Mutex<HashMap<TenantId, Arc<Tenant>>>,
     wake: Arc<Wake>,
+    /// What is to be built again.
+    pub(crate) rebuilds: rebuild::Rebuilds,
+    /// One change of a policy at a time.
+    policies: Mutex<()>,
 }
 
 impl Search {
@@ -62,6 +81,8 @@ impl Search {
             loose: QuickCache::with_weighter(1024, LOOSE_BYTES_MAX, loose::Weight),
             dirty: Mutex::default(),
             wake: Arc::default(),
+            rebuilds: rebuild::Rebuilds::default(),
+            policies: Mutex::default(),
         }
     }
 
@@ -81,10 +102,13 @@ impl Search {
         }
     }
 
-    /// How many of a log's first `size` records are in no split yet.
-    pub(crate) fn lag(&self, tenant: &Tenant, size: u64) -> u64 {
-        let done = tenant.indexed.load(std::sync::atomic::Ordering::Acquire);
-        size.saturating_sub(done.max(tenant.view.load().tail.start()))
+    /// Notes that a start has found a tenant's tail: what is in it is indexed after newer records, and holds up no appends.
+    pub(crate) fn recovered(&self, tenant: &Tenant) {
+        let view = tenant.view();
+        tenant.recovered.store(view.size, Ordering::Release);
+        if self.indexing {
+            tenant.backlog.store(view.tail.len(), Ordering::Release);
+        }
     }
 
     /// What the background thread waits on.
@@ -92,16 +116,17 @@ impl Search {
         Arc::clone(&self.wake)
     }
 
-    /// Tells the background thread to end.
+    /// Tells the background threads to end.
     pub(crate) fn stop(&self) {
         self.wake.stop();
+        self.rebuilds.wake().stop();
     }
 
     /// Forgets the splits over what a flush took out of the tail.
     pub(crate) fn flushed(&self, tenant: &Tenant) {
         let start = tenant.view.load().tail.start();
         let index = self.tails.lock().get(&tenant.id).cloned();
-        if index.is_some_and(|index| index.prune(start)) {
+        if index.is_some_and(|index| index.prune(tenant, start)) {
             // Who extends it meanwhile makes a split that is made again when it is next wanted.
             self.tails.lock().remove(&tenant.id);
         }
@@ -120,7 +145,7 @@ impl Search {
 
 impl Drop for Search {
     fn drop(&mut self) {
-        self.wake.stop();
+        self.stop();
     }
 }
 
@@ -128,14 +153,24 @@ impl Drop for Search {
 pub(crate) fn run(inner: Weak<Inner>, wake: Arc<Wake>) {
     while !wake.wait(TICK) {
         let Some(inner) = inner.upgrade() else { return };
-        let dirty = std::mem::take(&mut *inner.search.dirty.lock());
-        for tenant in dirty.into_values() {
-            // What fails here fails in the query that needs it, where somebody is told.
-            if let Err(error) = tail::advance(&inner, &tenant) {
-                tracing::warn!(tenant = %tenant.id, %error, "tail was not indexed");
-            }
+        advance(&inner, &|| wake.is_stopped());
+    }
+}
+
+/// Indexes what came since it was last done.
+pub(crate) fn advance(inner: &Inner, stop: &dyn Fn() -> bool) {
+    let dirty = std::mem::take(&mut *inner.search.dirty.lock());
+    for tenant in dirty.into_values() {
+        // What fails here fails in the query that needs it, where somebody is told.
+        if let Err(error) = tail::advance(inner, &tenant, stop) {
+            tracing::warn!(tenant = %tenant.id, %error, "tail was not indexed");
         }
     }
+}
+
+/// Begins a split under a policy.
+fn builder(policy: &IndexPolicy) -> Result<SplitBuilder> {
+    SplitBuilder::new(policy).map_err(index_error)
 }
 
 /// Adds a record to a split in the making.
@@ -158,7 +193,7 @@ fn index_error(error: attestore_index::Error) -> Error {
     use attestore_index::Error as Index;
     match error {
         Index::Stopped => Error::Deadline,
-        Index::TooBroad { .. } => Error::Query {
+        Index::TooBroad { .. } | Index::TooManyBuckets { .. } | Index::TooMuchMemory { .. } => Error::Query {
             message: error.to_string(),
             column: None,
             suggestion: None,

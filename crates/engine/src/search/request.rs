@@ -119,3 +119,8 @@ pub struct Phases {
 
 /// Most records in a page.
 pub const PAGE_MAX: usize = 1000;
+
+/// Microseconds since a moment.
+pub(super) fn micros(since: std::time::Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

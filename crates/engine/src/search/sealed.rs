@@ -1,6 +1,6 @@
 //! Splits in sealed `.idx` files.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{cell::Cell, io, ops::Range, sync::Arc};
 
 use attestore_index::{Source, Split};
 use attestore_record::TenantId;
@@ -17,25 +17,22 @@ use crate::{
 /// Names an opened split: tenant, segment, generation of its `.idx`.
 pub(super) type SetKey = (TenantId, u64, u32);
 
-/// What a segment's own split is good for.
-pub(super) enum Opened {
-    /// It answers.
-    Split(Split),
-    /// There is none, or it cannot be used: the records have to be indexed again.
-    Unusable,
-}
-
-/// Opens the split of a segment.
+/// Opens the split of a segment; `None` when there is none, or none that can be used: its records are scanned until it is built
+/// again.
 ///
 /// # Errors
-/// Only what is not the split's own fault: keys, the deadline. Damage makes it unusable and is logged.
-pub(super) fn open(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Opened> {
+/// Only what is not the split's own fault: keys, the deadline, a file that was replaced since the snapshot was taken. Damage is
+/// logged, and the split is built again in the background.
+pub(super) fn open(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Option<Split>> {
     let Some(row) = &set.idx else {
-        return Ok(Opened::Unusable);
+        return Ok(None);
     };
     let key = (tenant.id, set.set, row.generation);
     if let Some(split) = inner.search.sealed.get(&key) {
-        return Ok(Opened::Split(split));
+        return Ok(Some(split));
+    }
+    if inner.search.rebuilds.is_damaged(&key) {
+        return Ok(None);
     }
     let opened = readers::container(inner, tenant, row).and_then(|container| {
         Split::open(Arc::new(Sealed(container)), &inner.search.cache).map_err(index_error)
@@ -43,14 +40,35 @@ pub(super) fn open(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Open
     match opened {
         Ok(split) => {
             inner.search.sealed.insert(key, split.clone());
-            Ok(Opened::Split(split))
+            Ok(Some(split))
         }
         Err(error @ (Error::Key(_) | Error::Deadline)) => Err(error),
+        // Whoever replaced it has a newer view to show.
+        Err(error) if !inner.catalog.has_file(&tenant.id, row)? => Err(error),
         Err(error) => {
-            tracing::warn!(path = %row.path.display(), %error, "split is unusable; its records are indexed again");
-            Ok(Opened::Unusable)
+            damaged(inner, tenant, set, &error);
+            Ok(None)
         }
     }
+}
+
+/// Notes that a segment's split cannot be used.
+pub(super) fn damaged(inner: &Inner, tenant: &Tenant, set: &FileSet, error: &dyn std::fmt::Display) {
+    if let Some(row) = &set.idx {
+        tracing::warn!(path = %row.path.display(), %error, "a split is unusable; it is built again from its records");
+        let key = (tenant.id, set.set, row.generation);
+        inner.search.sealed.remove(&key);
+        inner.search.rebuilds.note_damaged(key, &tenant.name);
+    }
+}
+
+/// Bytes of sealed splits that this thread has opened so far.
+pub(super) fn opened_bytes() -> u64 {
+    OPENED.get()
+}
+
+thread_local! {
+    static OPENED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The plaintext of a sealed `.idx`.
@@ -62,6 +80,8 @@ impl Source for Sealed {
     }
 
     fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
-        self.0.read(range).map_err(io::Error::other)
+        let bytes = self.0.read(range).map_err(io::Error::other)?;
+        OPENED.set(OPENED.get().wrapping_add(bytes.len() as u64));
+        Ok(bytes)
     }
 }

@@ -34,6 +34,11 @@ impl Wake {
         }
     }
 
+    /// Whether the thread is to end.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
     /// Waits for work at most `timeout`; returns whether the thread is to end.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let mut state = self.state.lock();

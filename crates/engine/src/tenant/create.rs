@@ -1,5 +1,6 @@
 //! Making tenants, and what is told about them.
 
+use attestore_index::IndexPolicy;
 use attestore_keys::{Entropy, Key, SlotContext, SlotKind, random_array};
 use attestore_record::{PrivacyPolicy, TenantId};
 use attestore_tlog::{EMPTY_ROOT, Frontier};
@@ -109,6 +110,7 @@ pub(crate) fn new_tenant(
         bucket: (0, 0),
         lookup_bucket: (0, 0),
         privacy: PrivacyPolicy::default(),
+        index: IndexPolicy::default(),
         salt_generation: 0,
         next_set: 0,
         flushed: 0,

@@ -60,6 +60,7 @@ impl Tenant {
             epoch: row.epoch,
             created_ms: row.created_ms,
             privacy: row.privacy,
+            index: ArcSwap::from_pointee(row.index),
             hash_version,
             catalog: Arc::clone(catalog),
             directory: Directory::new(),
@@ -77,7 +78,9 @@ impl Tenant {
             view: ArcSwap::from_pointee(view),
             rolled_back: RwLock::new(None),
             used_ms: AtomicU64::new(0),
+            recovered: AtomicU64::new(row.flushed),
             indexed: AtomicU64::new(0),
+            backlog: AtomicU64::new(0),
         })
     }
 }

@@ -13,8 +13,10 @@ mod view;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use attestore_index::IndexPolicy;
 use attestore_record::{HashVersion, PrivacyPolicy, RecordId, TenantId};
 use attestore_tlog::Frontier;
 use parking_lot::{Mutex, RwLock};
@@ -60,9 +62,15 @@ pub struct Tenant {
     pub(crate) view: ArcSwap<View>,
     pub(crate) rolled_back: RwLock<Option<String>>,
     /// When it was last used, boot clock; decides what is unloaded.
-    pub(crate) used_ms: std::sync::atomic::AtomicU64,
-    /// One past the last seq of the tail that is indexed; kept by the tail index.
-    pub(crate) indexed: std::sync::atomic::AtomicU64,
+    pub(crate) used_ms: AtomicU64,
+    /// What of its records is indexed.
+    pub(crate) index: ArcSwap<IndexPolicy>,
+    /// Records that the last start found: those of them that are in the tail are indexed after newer ones.
+    pub(crate) recovered: AtomicU64,
+    /// One past the last seq, from [`Self::recovered`] on, up to which all are indexed; kept by the tail index.
+    pub(crate) indexed: AtomicU64,
+    /// Recovered records of the tail that are not indexed yet; kept by the tail index.
+    pub(crate) backlog: AtomicU64,
 }
 
 /// What the committer owns of a tenant.
@@ -146,17 +154,27 @@ impl Tenant {
         std::path::Path::new("tenants").join(self.id.to_string())
     }
 
-    /// How many records of the tail are not indexed yet.
+    /// How many records that were appended since the start are not indexed yet: what appends are pushed back for.
     pub fn index_lag(&self) -> u64 {
         let view = self.view.load();
-        let done = self
+        let known = self
             .indexed
-            .load(std::sync::atomic::Ordering::Acquire)
-            .max(view.tail.start());
-        view.size.saturating_sub(done)
+            .load(Ordering::Acquire)
+            .max(self.recovered.load(Ordering::Acquire));
+        view.size.saturating_sub(known.max(view.tail.start()))
+    }
+
+    /// How many recovered records of the tail are not indexed yet. Searches wait for them, appends do not.
+    pub fn index_backlog(&self) -> u64 {
+        self.backlog.load(Ordering::Acquire)
+    }
+
+    /// What of its records is indexed.
+    pub fn index_policy(&self) -> Arc<IndexPolicy> {
+        self.index.load_full()
     }
 
     pub(crate) fn touch(&self, boot_ms: u64) {
-        self.used_ms.store(boot_ms, std::sync::atomic::Ordering::Relaxed);
+        self.used_ms.store(boot_ms, Ordering::Relaxed);
     }
 }
