@@ -9,7 +9,7 @@ use ureq::http::Response;
 use crate::cli::Remote;
 use crate::failure::Failure;
 
-/// How often a request is tried again when the server is busy or away.
+/// How often a request is tried again when the server is busy or, if it may be repeated, away.
 const RETRIES_MAX: u32 = 8;
 /// The longest wait between two tries.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -61,7 +61,7 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failure> {
-        let answer = self.with_retries(|| {
+        let answer = self.with_retries(true, || {
             self.agent
                 .get(self.url(path))
                 .header("authorization", &self.authorization)
@@ -87,12 +87,16 @@ impl Client {
             .map_err(|_| Failure::failed("the server answered with bytes, not text"))
     }
 
-    /// POST with extra headers; the caller judges the status. Safe to call for requests that carry idempotency keys.
+    /// POST with extra headers; the caller judges the status. With an `idempotency-key` it is tried again when the
+    /// connection broke; without one only when the server cannot have acted on it.
     ///
     /// # Errors
-    /// When the server cannot be reached or stays busy.
+    /// When the server cannot be reached, stays busy, or may have acted on a request that must not be repeated.
     pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Failure> {
-        self.with_retries(|| {
+        let keyed = headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
+        self.with_retries(keyed, || {
             let mut request = self
                 .agent
                 .post(self.url(path))
@@ -110,7 +114,7 @@ impl Client {
     /// The server's own words when it refuses.
     pub fn put_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body)?;
-        let answer = self.with_retries(|| {
+        let answer = self.with_retries(true, || {
             self.agent
                 .put(self.url(path))
                 .header("authorization", &self.authorization)
@@ -125,7 +129,7 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses.
     pub fn delete(&self, path: &str) -> Result<(), Failure> {
-        let answer = self.with_retries(|| {
+        let answer = self.with_retries(true, || {
             self.agent
                 .delete(self.url(path))
                 .header("authorization", &self.authorization)
@@ -138,8 +142,10 @@ impl Client {
         format!("{}{path}", self.base)
     }
 
+    /// `repeatable` says that sending twice does what sending once does.
     fn with_retries(
         &self,
+        repeatable: bool,
         send: impl Fn() -> Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<Answer, Failure> {
         let mut wait = Duration::from_millis(100);
@@ -147,17 +153,23 @@ impl Client {
             let busy = match send() {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    if !matches!(status, 429 | 503) || attempt == RETRIES_MAX {
+                    let header = response.headers().get("retry-after");
+                    // A server that names a time has not acted on the request.
+                    let again = matches!(status, 429 | 503) && (repeatable || header.is_some());
+                    if !again || attempt == RETRIES_MAX {
                         return Answer::read(response);
                     }
-                    let after = response
-                        .headers()
-                        .get("retry-after")
-                        .and_then(|v| v.to_str().ok()?.parse().ok());
+                    let after = header.and_then(|v| v.to_str().ok()?.parse().ok());
                     after.map(Duration::from_secs)
                 }
                 Err(error) if attempt == RETRIES_MAX || !passing(&error) => {
                     return Err(Failure::failed(format!("{}: {error}", self.base)));
+                }
+                Err(error) if !repeatable && !unsent(&error) => {
+                    return Err(Failure::failed(format!(
+                        "{}: {error}; the server may have acted on the request: look before trying again",
+                        self.base
+                    )));
                 }
                 Err(_) => None,
             };
@@ -173,6 +185,16 @@ fn passing(error: &ureq::Error) -> bool {
         error,
         ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::Timeout(_)
     )
+}
+
+/// Whether the request cannot have reached a server.
+fn unsent(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        ureq::Error::ConnectionFailed => true,
+        ureq::Error::Timeout(phase) => matches!(phase, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        _ => false,
+    }
 }
 
 impl Answer {
@@ -220,3 +242,6 @@ pub fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;
