@@ -79,7 +79,7 @@ impl Ask {
     fn text(&self) -> String {
         match self {
             Self::Action(action) => format!("action:{}", ACTIONS[*action]),
-            Self::ActionStart(start) => format!("eventName:{start}*"),
+            Self::ActionStart(start) => format!("event.action:{start}*"),
             Self::Outcomes(list) => {
                 let list: Vec<&str> = list.iter().map(|outcome| OUTCOMES[*outcome]).collect();
                 format!("outcome:IN [{}]", list.join(" "))
