@@ -155,6 +155,12 @@ impl Guard {
             || self.free_bytes.load(Ordering::Relaxed) < self.reserve_bytes
     }
 
+    /// Whether background work may write so many bytes without touching the reserve.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        let free = self.free_bytes.load(Ordering::Relaxed);
+        !self.space_unknown.load(Ordering::Relaxed) && free.saturating_sub(bytes) >= self.reserve_bytes
+    }
+
     /// Notes bytes that were written since the last sample.
     pub(crate) fn wrote(&self, bytes: u64) {
         self.written.0.fetch_add(1, Ordering::Relaxed);

@@ -79,6 +79,7 @@ pub struct Inner {
     pub(crate) committer: Mutex<Committer>,
     pub(crate) guard: Guard,
     pub(crate) flusher: crate::search::wake::Wake,
+    pub(crate) compactor: crate::compact::Compactor,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) mode: OpenMode,
@@ -121,19 +122,26 @@ impl Inner {
             Err(attestore_keys::Error::Destroyed { .. }) => {}
             key => return Ok(key?),
         }
+        self.unless_replaced(tenant, row, "the file's key is not in the catalog")
+            .and_then(Err)
+    }
+
+    /// Why a file that a row names is not there.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub(crate) fn missing(&self, tenant: &Tenant, row: &FileRow) -> Result<Error> {
+        self.unless_replaced(tenant, row, "the file is missing")
+    }
+
+    /// Damage while a row names the file, else [`Error::Io`].
+    fn unless_replaced(&self, tenant: &Tenant, row: &FileRow, damage: &'static str) -> Result<Error> {
         if self.catalog.has_file(&tenant.id, row)? {
-            return Err(Error::damage(
-                &row.path,
-                row.offset,
-                "the file's key is not in the catalog",
-            ));
+            return Ok(Error::damage(&row.path, row.offset, damage));
         }
-        // The flush that replaced it has committed; its end shows the newer view. Flushes read only what is named.
+        // What replaced it has committed; its end shows the newer view. Who replaces reads only what is named.
         drop(self.flushing.lock());
-        Err(Error::Io(format!(
-            "{} was replaced meanwhile",
-            row.path.display()
-        )))
+        Ok(Error::Io(format!("{} was replaced meanwhile", row.path.display())))
     }
 
     /// Stops all writing for good: what reached the medium is not known, only a new start can tell.
@@ -152,6 +160,7 @@ impl Inner {
         drop(stopped);
         self.queue.wake();
         self.flusher.notify();
+        self.compactor.wake.notify();
         first
     }
 

@@ -11,6 +11,7 @@
 //! | [`append`] | from bytes to a durable record |
 //! | [`recovery`] | from the disk to the state before the crash |
 //! | `flush` | from tails to segments |
+//! | `compact` | from many segments to few |
 //! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
 //! | [`credentials`] | who may call |
 //!
@@ -22,6 +23,7 @@ pub mod catalog;
 pub mod check;
 pub mod credentials;
 pub mod error;
+mod compact;
 mod flush;
 mod guard;
 pub mod heads;
@@ -37,6 +39,7 @@ pub mod tenant;
 mod testing;
 mod wal_files;
 
+pub use compact::{Compacted, CompactionStatus};
 pub use append::{Appended, Item, Mode, Receipt, Tree};
 pub use credentials::{Principal, Role};
 pub use error::{AppendError, Error, ItemError, OpenError, Result};

@@ -43,6 +43,15 @@ pub struct Settings {
     pub search_deadline_ms: u64,
     /// Records that one search may scan where no index answers it. Default 1,000,000.
     pub scan_records_max: u64,
+    /// Bytes per second that flushes, compactions and rebuilds write together, at most; 0 for no limit. Default 100 MB. A log
+    /// that runs out of its budget is flushed without one.
+    pub background_bytes_per_s: u64,
+    /// Whether segments are compacted in the background. Default true; off for measurements only: searches then have ever
+    /// more segments to ask.
+    pub compaction: bool,
+    /// Bytes of records in one compacted segment, at most. Default 128 MiB, at least 64 KiB: what a compaction holds in memory,
+    /// and what one expiry frees at once.
+    pub segment_bytes_max: u64,
     /// Milliseconds between signatures of changed tree heads. Default 1000.
     pub head_interval_ms: u64,
     /// Microseconds that the idle committer spins before it parks. Default 50.
@@ -70,6 +79,9 @@ impl Default for Settings {
             index_cache_bytes: 64 << 20,
             block_cache_bytes: 32 << 20,
             indexing: true,
+            background_bytes_per_s: 100_000_000,
+            compaction: true,
+            segment_bytes_max: 128 << 20,
             search_deadline_ms: 10_000,
             scan_records_max: 1_000_000,
             head_interval_ms: 1000,
@@ -89,6 +101,7 @@ impl Settings {
             .next_multiple_of(4096);
         self.wal_budget_bytes = self.wal_budget_bytes.max(self.wal_file_bytes.saturating_mul(3));
         self.queue_records_max = self.queue_records_max.max(1);
+        self.segment_bytes_max = self.segment_bytes_max.clamp(64 << 10, 1 << 30);
         self.limits.future_ms_max = self.future_tolerance_ms;
         self
     }

@@ -28,6 +28,8 @@ pub struct Status {
     pub wal_frames: u64,
     /// Bytes of those frames.
     pub wal_written_bytes: u64,
+    /// How compaction is doing.
+    pub compaction: crate::CompactionStatus,
     /// Tenants whose newest heads are not registered yet.
     pub heads_waiting: u64,
     /// Whether the head register lives outside of the data directory.
@@ -71,6 +73,7 @@ impl Engine {
             index_lag_records: loaded.iter().map(|tenant| tenant.index_lag()).max().unwrap_or(0),
             wal_frames: inner.guard.written().0,
             wal_written_bytes: inner.guard.written().1,
+            compaction: inner.compactor.status(),
             heads_waiting: inner.heads.waiting() as u64,
             rollback_detection: inner.rollback_detection,
             reasons: self.reasons(),
@@ -121,6 +124,9 @@ impl Engine {
                 "clock_jump",
                 format!("the clock stepped {ahead_ms} ms ahead"),
             );
+        }
+        if let Some(error) = inner.compactor.status().last_error {
+            note(false, "compaction", format!("compaction failed and is tried again: {error}"));
         }
         if inner.wal.over_budget() {
             note(

@@ -147,26 +147,32 @@ impl<'a> FileWriter<'a> {
     }
 }
 
-/// Writes `parts`, one after the other, to a new file at `path`: temporary name, sync, rename. As [`FileWriter`].
+/// Writes `parts`, one after the other, to a new file at `path`, without waiting: temporary name, sync, rename. As
+/// [`FileWriter`].
 ///
 /// # Errors
 /// As [`FileWriter::finish`].
-pub fn write_file(disk: &dyn Disk, path: &Path, parts: &[&[u8]], pace: Pace<'_>) -> Result<(), WriteError> {
-    write_parts(disk, path, parts, pace, true)
+pub fn write_file(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    Ok(write_file_paced(disk, path, parts, &unpaced, true)?)
 }
 
-/// As [`write_file`], without syncing the file: for batches of many files that end in [`Disk::sync_all`], which must have
+/// As [`write_file`], at a pace. Without `sync` for batches of many files that end in [`Disk::sync_all`], which must have
 /// returned before the catalog names any of them.
 ///
 /// # Errors
-/// As for [`write_file`].
-pub fn write_file_unsynced(
+/// As [`FileWriter::finish`].
+pub fn write_file_paced(
     disk: &dyn Disk,
     path: &Path,
     parts: &[&[u8]],
     pace: Pace<'_>,
+    sync: bool,
 ) -> Result<(), WriteError> {
-    write_parts(disk, path, parts, pace, false)
+    let mut writer = FileWriter::create(disk, path, pace)?;
+    for part in parts {
+        writer.write(part)?;
+    }
+    writer.finish(sync).map(drop)
 }
 
 /// A pace that never waits.
@@ -182,20 +188,6 @@ pub fn temporary_name(path: &Path) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(".tmp");
     PathBuf::from(name)
-}
-
-fn write_parts(
-    disk: &dyn Disk,
-    path: &Path,
-    parts: &[&[u8]],
-    pace: Pace<'_>,
-    sync: bool,
-) -> Result<(), WriteError> {
-    let mut writer = FileWriter::create(disk, path, pace)?;
-    for part in parts {
-        writer.write(part)?;
-    }
-    writer.finish(sync).map(drop)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use attestore_disk::{Disk, Mode};
 use attestore_keys::{Entropy, Key, SeededEntropy, random_array};
 
 use crate::container::seal;
-use crate::{Container, ContainerMeta, ContainerType, Result, unpaced, write_file};
+use crate::{Container, ContainerMeta, ContainerType, Result, write_file};
 
 pub(crate) const PATH: &str = "tenants/0000000000000007.00000001.seg";
 
@@ -43,7 +43,7 @@ pub(crate) fn hash_of(seed: u64) -> [u8; 32] {
 pub(crate) fn disk_with(bytes: &[u8]) -> SimDisk {
     let disk = SimDisk::new(1);
     disk.create_dir_all(Path::new("tenants")).unwrap();
-    write_file(&disk, Path::new(PATH), &[bytes], &unpaced).unwrap();
+    write_file(&disk, Path::new(PATH), &[bytes]).unwrap();
     disk
 }
 

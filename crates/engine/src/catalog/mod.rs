@@ -12,6 +12,7 @@ pub(crate) mod tables;
 mod update;
 
 use std::io;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use attestore_disk::Disk;
@@ -27,6 +28,7 @@ pub use rows::{
 };
 pub use update::Update;
 
+use crate::tenant::SubjectCache;
 use crate::{Error, OpenError, Result};
 
 /// The catalog of an instance.
@@ -36,6 +38,8 @@ pub struct Catalog {
     entropy: Arc<dyn Entropy>,
     root: Arc<dyn RootProvider>,
     state: Mutex<State>,
+    /// Data subjects that were used lately, of all tenants.
+    pub(crate) subjects: Arc<SubjectCache>,
 }
 
 struct State {
@@ -77,6 +81,7 @@ impl Catalog {
             entropy,
             root,
             state,
+            subjects: Arc::default(),
         })
     }
 
@@ -139,6 +144,22 @@ impl Catalog {
         };
         self.state.lock().tree = Some(KeyTree::load(key, head, self.entropy.clone()));
         Ok(row)
+    }
+
+    /// Names and ids of tenants by name, from the one after `after` on.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(crate) fn tenant_names(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, TenantId)>> {
+        let table = self.read()?.open_table(tables::TENANT_NAMES).map_err(storage)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = table.range::<&str>((from, Bound::Unbounded)).map_err(storage)?;
+        rows.take(limit)
+            .map(|row| {
+                let (name, id) = row.map_err(storage)?;
+                Ok((name.value().to_owned(), TenantId::from_bytes(*id.value())))
+            })
+            .collect()
     }
 
     /// Whether a row names that file.

@@ -161,6 +161,9 @@ pub struct FileRow {
     pub max_time_ms: u64,
     /// CRC-32C-free check of the container as written: BLAKE3, hex, first 16 bytes.
     pub checksum: String,
+    /// How many compactions its records went through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rewrites: u32,
     /// What a split says of itself, so that it need not be opened to know; of a `.idx` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitRow>,
@@ -190,6 +193,11 @@ impl FileRow {
     pub fn is_part(&self) -> bool {
         self.path.starts_with("l0")
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A WAL file that is not freed.

@@ -172,6 +172,23 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
+    /// As [`Update::remove_file`], for many files of a tenant at once.
+    ///
+    /// # Errors
+    /// As writes.
+    pub fn remove_files(&mut self, tenant: &TenantId, rows: &[&FileRow]) -> Result<()> {
+        let mut table = self.txn.open_table(tables::FILES).map_err(storage)?;
+        for row in rows {
+            table
+                .remove((tenant.as_bytes(), row.set, row.generation, row.ty.byte()))
+                .map_err(storage)?;
+        }
+        drop(table);
+        let slots: Vec<Slot> = rows.iter().map(|row| Slot(row.slot)).collect();
+        self.destroy_keys(&slots)?;
+        Ok(())
+    }
+
     /// Changes how many parts of an `l0` file are live; returns how many remain, and forgets the file at 0.
     ///
     /// # Errors

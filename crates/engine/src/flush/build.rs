@@ -159,6 +159,7 @@ impl Segment<'_> {
             min_time_ms: first.time_ms(),
             max_time_ms: last.time_ms(),
             checksum: hex(&blake3::hash(&bytes).as_bytes()[..16]),
+            rewrites: 0,
             split: None,
         };
         Sealed { row, key, id, bytes }

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use attestore_disk::Disk;
 use attestore_index::{Split, merge};
+use attestore_segment::{Pace, write_file_paced};
 
 use super::build::{Sealed, Segment, unbuildable};
 use super::cut::{Cut, cut};
 use super::rewrite::{self, Source};
 use super::store::{Flushed, commit};
 use super::tree;
-use crate::instance::Inner;
-use crate::tenant::{FileSet, Tenant, View};
+use crate::instance::{Inner, OpenMode};
+use crate::tenant::{FileSet, Tenant};
 use crate::{Error, Result};
 
 /// What a round did.
@@ -59,6 +60,11 @@ pub(crate) fn round(inner: &Inner, due: impl Fn(&Tenant) -> bool) -> Result<Flus
 
 fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
     let each = cuts.len() <= SYNCED_ONE_BY_ONE;
+    let _urgent = inner.compactor.throttle.urgent();
+    let pace = |bytes: usize| {
+        pace(inner, bytes);
+        Ok(())
+    };
     let mut round = Vec::with_capacity(cuts.len());
     for cut in cuts {
         let small = cut.bytes < inner.settings.l0_tail_bytes_max;
@@ -66,12 +72,8 @@ fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
         make_dir(&*inner.disk, &flushed.cut.tenant.dir())?;
         for file in flushed.sets.iter().flatten().filter(|file| !file.row.is_part()) {
             let parts = [file.bytes.as_slice()];
-            if each {
-                attestore_segment::write_file(&*inner.disk, &file.row.path, &parts).map_err(refused)?;
-            } else {
-                attestore_segment::write_file_unsynced(&*inner.disk, &file.row.path, &parts)
-                    .map_err(refused)?;
-            }
+            write_file_paced(&*inner.disk, &file.row.path, &parts, &pace, each)
+                .map_err(|error| refused(error.into()))?;
         }
         tree::write(&*inner.disk, &flushed.cut, each)?;
         if each {
@@ -79,7 +81,7 @@ fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
         }
         round.push(flushed);
     }
-    let l0 = write_l0(inner, &mut round)?;
+    let l0 = write_l0(inner, &mut round, &pace)?;
     if !each {
         inner.disk.sync_all().map_err(refused)?;
     }
@@ -91,10 +93,18 @@ fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
     Ok(())
 }
 
+/// Waits until a flush may write. When the log is out of its budget appends wait for the flush: then it does not.
+fn pace(inner: &Inner, bytes: usize) {
+    let wait = inner.compactor.throttle.take(inner.clock.boot_ms(), bytes);
+    if !wait.is_zero() && inner.mode == OpenMode::Threads && !inner.wal.over_budget() {
+        inner.flusher.pause(wait);
+    }
+}
+
 /// Seals the segments of a cut: one for each class.
 fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
     let tenant = Arc::clone(&cut.tenant);
-    let replaced = parts_to_replace(inner, &cut.view, small);
+    let replaced = parts_to_replace(inner, &cut, small);
     let part = small && replaced.is_empty();
     let mut by_class: BTreeMap<u16, Vec<Source>> = BTreeMap::new();
     for set in &replaced {
@@ -110,7 +120,7 @@ fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
             .push(Source::tail(record));
     }
     let mut sets = Vec::new();
-    for (set, (class, mut records)) in (cut.next_set..).zip(by_class) {
+    for (set, (class, mut records)) in tenant.next_sets(by_class.len()).zip(by_class) {
         records.sort_by_key(Source::seq);
         let segment = Segment {
             inner,
@@ -140,9 +150,16 @@ fn index(inner: &Inner, cut: &Cut, segment: &Segment<'_>) -> Option<Sealed> {
         return None;
     }
     match split(inner, cut, runs)
-        .and_then(|split| split.map(|split| split.bundle().map_err(unbuildable)).transpose())
-    {
-        Ok(bundle) => bundle.map(|bundle| segment.idx(&bundle)),
+        .and_then(|split| {
+            let sealed = |split: Split| {
+                let bundle = split.bundle().map_err(unbuildable)?;
+                let mut sealed = segment.idx(&bundle);
+                sealed.row.split = Some(crate::search::split_row(&split));
+                Ok(sealed)
+            };
+            split.map(sealed).transpose()
+        }) {
+        Ok(sealed) => sealed,
         Err(error) => {
             tracing::warn!(tenant = %cut.tenant.id, %error, "a segment was not indexed");
             None
@@ -176,12 +193,15 @@ fn runs(records: &[Source]) -> Vec<Range<u64>> {
 
 /// The parts right before the tail that are put together with it: when they are many, or when the tail gets files of its
 /// own anyway. Parts further back stay: the new segment must not span another one.
-fn parts_to_replace(inner: &Inner, view: &View, small: bool) -> Vec<Arc<FileSet>> {
-    let mut parts: Vec<_> = view
+fn parts_to_replace(inner: &Inner, cut: &Cut, small: bool) -> Vec<Arc<FileSet>> {
+    // Nor may it span more than a window: what is older goes into files of its own by compaction.
+    let oldest_ms = cut.view.last_time_ms.saturating_sub(crate::compact::WINDOW_MS);
+    let mut parts: Vec<_> = cut
+        .view
         .flushed
         .iter()
         .rev()
-        .take_while(|set| set.seg.is_part())
+        .take_while(|set| set.seg.is_part() && set.seg.min_time_ms >= oldest_ms)
         .cloned()
         .collect();
     parts.reverse();
@@ -193,7 +213,7 @@ fn parts_to_replace(inner: &Inner, view: &View, small: bool) -> Vec<Arc<FileSet>
 }
 
 /// Writes the parts of a round into one file; returns its number and how many parts it has.
-fn write_l0(inner: &Inner, round: &mut [Flushed]) -> Result<Option<(u64, u64)>> {
+fn write_l0(inner: &Inner, round: &mut [Flushed], pace: Pace<'_>) -> Result<Option<(u64, u64)>> {
     let mut parts: Vec<&mut Sealed> = round
         .iter_mut()
         .flat_map(|flushed| flushed.sets.iter_mut().flatten())
@@ -220,13 +240,13 @@ fn write_l0(inner: &Inner, round: &mut [Flushed]) -> Result<Option<(u64, u64)>> 
         inner.disk.create_dir_all(dir)?;
         inner.disk.sync_dir(Path::new(""))?;
     }
-    attestore_segment::write_file(&*inner.disk, &path, &bytes).map_err(refused)?;
+    write_file_paced(&*inner.disk, &path, &bytes, pace, true).map_err(|error| refused(error.into()))?;
     inner.disk.sync_dir(dir).map_err(refused)?;
     Ok(Some((number, parts.len() as u64)))
 }
 
 /// The number of an `l0` file.
-pub(super) fn l0_number(path: &Path) -> Result<u64> {
+pub(crate) fn l0_number(path: &Path) -> Result<u64> {
     let stem = path
         .file_stem()
         .and_then(|stem| stem.to_str())
@@ -274,6 +294,9 @@ pub(crate) fn tick(inner: &Inner) {
         inner.fail_stop(reason);
     }
     let now_ms = inner.clock.boot_ms();
+    if inner.stopped().is_none() {
+        crate::compact::commit_handed(inner);
+    }
     if inner.stopped().is_some() || inner.guard.is_paused(now_ms) {
         return;
     }

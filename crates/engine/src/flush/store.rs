@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use attestore_keys::{Entropy, Key, NewKey, Slot, random_array};
 use attestore_record::TenantId;
@@ -114,7 +115,12 @@ fn tenant(inner: &Inner, update: &mut Update<'_>, flushed: &Flushed) -> Result<(
     update.put_keys(&keys)?;
     directory_rows(&*inner.entropy, update, id, &places)?;
     row.salt_generation = row.salt_generation.max(cut.next_generation);
-    row.next_set = cut.next_set + flushed.sets.len() as u64;
+    row.next_set = flushed
+        .sets
+        .iter()
+        .flatten()
+        .map(|file| file.row.set + 1)
+        .fold(row.next_set, u64::max);
     row.flushed = cut.seqs.end;
     row.frontier = hex(&cut.view.frontier.to_bytes());
     row.root = hex(cut.view.root.as_bytes());
@@ -199,16 +205,11 @@ fn directory_rows(
 /// Removes the rows of replaced parts; returns `l0` files that have none left.
 fn replace(update: &mut Update<'_>, flushed: &Flushed) -> Result<Vec<PathBuf>> {
     let mut gone = Vec::new();
-    for set in &flushed.replaced {
-        for row in [Some(&set.seg), set.sub.as_ref(), set.idx.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            update.remove_file(&flushed.cut.tenant.id, row)?;
-            let number = super::round::l0_number(&row.path)?;
-            if update.add_l0_parts(number, -1)? == 0 {
-                gone.push(row.path.clone());
-            }
+    let rows: Vec<_> = flushed.replaced.iter().flat_map(|set| set.files()).collect();
+    update.remove_files(&flushed.cut.tenant.id, &rows)?;
+    for row in rows {
+        if update.add_l0_parts(super::round::l0_number(&row.path)?, -1)? == 0 {
+            gone.push(row.path.clone());
         }
     }
     Ok(gone)
@@ -216,12 +217,13 @@ fn replace(update: &mut Update<'_>, flushed: &Flushed) -> Result<Vec<PathBuf>> {
 
 /// Shows the new segments, and drops from the tail what is in them.
 fn publish(inner: &Inner, flushed: &Flushed) {
-    let _committer = inner.committer.lock();
     let cut = &flushed.cut;
     let tenant = &cut.tenant;
     tenant.directory.stored(&cut.subjects);
-    let mut view = View::clone(&tenant.view.load());
-    let mut sets: Vec<_> = view
+    // The list of segments changes under the lock of flushes only.
+    let mut sets: Vec<_> = tenant
+        .view
+        .load()
         .flushed
         .iter()
         .filter(|set| !flushed.replaced.contains(set))
@@ -229,6 +231,9 @@ fn publish(inner: &Inner, flushed: &Flushed) {
         .collect();
     sets.extend(flushed.sets.iter().filter_map(|files| file_set(files)));
     sets.sort_by_key(|set| (set.min_seq(), set.set));
+    let committer = inner.committer.lock();
+    let begin = Instant::now();
+    let mut view = View::clone(&tenant.view.load());
     view.flushed = Arc::new(sets);
     view.tail.drop_before(cut.seqs.end);
     let mut core = tenant.core.lock();
@@ -236,7 +241,6 @@ fn publish(inner: &Inner, flushed: &Flushed) {
     core.tail_bytes = core.tail_bytes.saturating_sub(cut.bytes);
     core.tail_since_ms = (!view.tail.is_empty()).then(|| inner.clock.boot_ms());
     core.round += 1;
-    core.next_set = cut.next_set + flushed.sets.len() as u64;
     core.known.flushed_before(cut.seqs.end);
     while core
         .wal_runs
@@ -253,7 +257,10 @@ fn publish(inner: &Inner, flushed: &Flushed) {
         .generations
         .write()
         .retain(|generation| generation.number >= cut.next_generation);
+    // The old view lives on in the cut: its records are not freed here.
     tenant.view.store(Arc::new(view));
+    drop(committer);
+    metrics::histogram!("attestore_flush_publish_seconds").record(begin.elapsed().as_secs_f64());
 }
 
 fn file_set(files: &[Sealed]) -> Option<Arc<FileSet>> {

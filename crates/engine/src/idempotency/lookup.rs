@@ -11,6 +11,7 @@ use quick_cache::sync::Cache;
 
 use super::{First, event_digest};
 use crate::Result;
+use crate::catalog::FileRow;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{self, Personal};
@@ -25,6 +26,15 @@ impl Filters {
         Self(Cache::new(FILTERS_MAX))
     }
 
+    /// Makes the filter of a segment whose keys are at hand.
+    ///
+    /// # Errors
+    /// Damage of its row.
+    pub(crate) fn put(&self, seg: &FileRow, keys: &[u64]) -> Result<()> {
+        self.0.insert(seg.container_id()?, Arc::new(filter(keys)));
+        Ok(())
+    }
+
     /// Whether the segment may hold the key.
     fn may_hold(&self, inner: &Inner, tenant: &Tenant, set: &FileSet, key: u64) -> Result<bool> {
         let id = set.seg.container_id()?;
@@ -34,12 +44,7 @@ impl Filters {
                 let reader = inner.readers.seg(inner, tenant, &set.seg)?;
                 let keys = reader.idempotency_all().map_err(segment_error)?;
                 let keys: Vec<u64> = keys.into_iter().map(|(key, _)| key).collect();
-                let filter = (!keys.is_empty()).then(|| {
-                    BloomFilter::with_false_pos(FALSE_POSITIVES)
-                        .seed(&SEED)
-                        .items(keys.iter())
-                });
-                let filter = Arc::new(filter);
+                let filter = Arc::new(filter(&keys));
                 self.0.insert(id, Arc::clone(&filter));
                 filter
             }
@@ -49,6 +54,11 @@ impl Filters {
             .as_ref()
             .is_some_and(|filter| filter.contains(&key)))
     }
+}
+
+fn filter(keys: &[u64]) -> Option<BloomFilter> {
+    let make = BloomFilter::with_false_pos(FALSE_POSITIVES).seed(&SEED);
+    (!keys.is_empty()).then(|| make.items(keys.iter()))
 }
 
 /// Finds the record that came with the same key, in the segments that are not older than the window; `None` when there is

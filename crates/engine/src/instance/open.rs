@@ -89,6 +89,7 @@ impl Engine {
             queue: Queue::new(),
             committer: Mutex::new(Committer::new(None)),
             flusher: search::wake::Wake::default(),
+            compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             flushing: Mutex::new(()),
             mode,
             rollback_detection,
@@ -134,6 +135,7 @@ impl Engine {
         inner.queue.close();
         inner.queue.wake();
         inner.flusher.stop();
+        inner.compactor.wake.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -339,6 +341,13 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
         Box::new(move || {
             lower_priority(REBUILD_PRIORITY);
             search::rebuild::run(&weak, &wake);
+        })
+    })?;
+    spawn("attestore-compact", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            lower_priority(COMPACT_PRIORITY);
+            crate::compact::run(&weak);
         })
     })?;
     spawn("attestore-heads", {

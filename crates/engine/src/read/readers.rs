@@ -64,6 +64,14 @@ impl Readers {
         Ok(reader)
     }
 
+    /// Forgets files that are no longer there: each is a descriptor that keeps its bytes on the medium.
+    pub(crate) fn forget<'a>(&self, rows: impl Iterator<Item = &'a FileRow>) {
+        for id in rows.filter_map(|row| row.container_id().ok()) {
+            self.segs.remove(&id);
+            self.subs.remove(&id);
+        }
+    }
+
     /// Returns a decoded block of a `.seg`.
     pub(crate) fn block(&self, reader: &SegReader, number: usize) -> Result<Arc<SegBlock>> {
         let key = (reader.container().meta().id, number);
@@ -83,13 +91,12 @@ impl Readers {
 pub(crate) fn container(inner: &Inner, tenant: &Tenant, row: &FileRow) -> Result<Container> {
     let meta = meta(tenant, row)?;
     let key = inner.file_key(tenant, row)?;
-    let file = inner
-        .disk
-        .open(&row.path, Mode::Read)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
-            _ => error.into(),
-        })?;
+    let file = match inner.disk.open(&row.path, Mode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(inner.missing(tenant, row)?);
+        }
+        file => file?,
+    };
     Container::open(file, &row.path, row.offset, row.length, &key, &meta).map_err(segment_error)
 }
 

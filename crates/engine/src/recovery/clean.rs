@@ -1,12 +1,14 @@
 //! Removes what an interrupted flush or start left: files with our names that the catalog does not name.
 //!
-//! Only folders that a flush may have been working on are looked at: those of tenants with a tail, `l0` and `wal`.
+//! Only folders that a flush or a compaction may have been working on are looked at: those of tenants with a tail and of those
+//! that a compaction noted, `l0` and `wal`.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use attestore_disk::{DirEntry, Disk};
+use attestore_record::TenantId;
 use attestore_wal::parse_file_name;
 use redb::ReadableTable;
 
@@ -30,22 +32,14 @@ pub(crate) fn clean(
     let live = live_l0(catalog)?;
     let dead = |name: &str| name.ends_with(".l0.tmp") || name.ends_with(".l0") && !live.contains(name);
     sweep(disk, Path::new("l0"), dead, &mut removed)?;
-    for tenant in registry.all() {
-        let view = tenant.view();
-        if view.tail.is_empty() {
-            continue;
-        }
-        let named: BTreeSet<_> = view
-            .flushed
-            .iter()
-            .flat_map(|set| [Some(&set.seg), set.sub.as_ref(), set.idx.as_ref()])
-            .flatten()
-            .filter_map(|row| {
-                row.path
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-            })
-            .collect();
+    let with_tail = registry.all().into_iter().filter(|tenant| !tenant.view().tail.is_empty());
+    let mut tenants: BTreeSet<TenantId> = with_tail.map(|tenant| tenant.id).collect();
+    tenants.extend(crate::compact::noted(catalog)?);
+    let txn = catalog.read()?;
+    for id in tenants {
+        let sets = crate::tenant::file_sets(&txn, &id)?;
+        let names = sets.iter().flat_map(|set| set.files()).filter_map(|row| row.path.file_name());
+        let named: BTreeSet<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
         let dead = |name: &str| {
             let stem = name.strip_suffix(".tmp").unwrap_or(name);
             let ours = [".seg", ".sub", ".idx"]
@@ -53,7 +47,7 @@ pub(crate) fn clean(
                 .any(|extension| stem.ends_with(extension));
             ours && !named.contains(name)
         };
-        sweep(disk, &tenant.dir(), dead, &mut removed)?;
+        sweep(disk, &Path::new("tenants").join(id.to_string()), dead, &mut removed)?;
     }
     Ok(removed)
 }

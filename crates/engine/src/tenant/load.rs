@@ -63,7 +63,7 @@ impl Tenant {
             index: ArcSwap::from_pointee(row.index),
             hash_version,
             catalog: Arc::clone(catalog),
-            directory: Directory::new(),
+            directory: Directory::new(&catalog.subjects),
             generations: RwLock::new(vec![Arc::clone(&generation)]),
             generation: ArcSwap::new(generation),
             core: Mutex::new(Core {
@@ -103,7 +103,7 @@ fn keys(catalog: &Catalog, id: &TenantId, row: &TenantRow) -> Result<TenantKeys>
 }
 
 /// The segments of a tenant, ascending by first seq.
-fn file_sets(txn: &redb::ReadTransaction, id: &TenantId) -> Result<Vec<Arc<FileSet>>> {
+pub(crate) fn file_sets(txn: &redb::ReadTransaction, id: &TenantId) -> Result<Vec<Arc<FileSet>>> {
     let table = txn.open_table(tables::FILES).map_err(storage)?;
     let (first, last) = (
         (id.as_bytes(), 0, 0, 0),

@@ -24,9 +24,10 @@ use parking_lot::{Mutex, RwLock};
 pub use create::TenantInfo;
 pub(crate) use create::{check_name, new_tenant};
 pub use directory::Subject;
-pub(crate) use directory::{Directory, SubjectState, lookup_context, set_key_of, subject_context};
+pub(crate) use directory::{Directory, SubjectCache, SubjectState, lookup_context, set_key_of, subject_context};
 pub use keys::{Generation, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};
+pub(crate) use load::file_sets;
 pub(crate) use registry::Registry;
 pub use tail::{Idempotency, Tail, TailGroup, TailRecord};
 pub use view::{FileSet, View};
@@ -147,6 +148,14 @@ impl Tenant {
         handles: &[attestore_record::Handle],
     ) -> crate::Result<Option<attestore_keys::Key>> {
         self.directory.set_key(self, handles)
+    }
+
+    /// Takes numbers for new segments. They are not given out again, whatever becomes of the segments.
+    pub(crate) fn next_sets(&self, count: usize) -> std::ops::Range<u64> {
+        let mut core = self.core.lock();
+        let first = core.next_set;
+        core.next_set = first.saturating_add(count as u64);
+        first..core.next_set
     }
 
     /// The tenant's directory, relative to the data directory.

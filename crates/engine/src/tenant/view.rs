@@ -40,6 +40,13 @@ pub struct FileSet {
 }
 
 impl FileSet {
+    /// The rows of its files.
+    pub fn files(&self) -> impl Iterator<Item = &FileRow> {
+        [Some(&self.seg), self.sub.as_ref(), self.idx.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
     /// First seq.
     pub fn min_seq(&self) -> u64 {
         self.seg.min_seq

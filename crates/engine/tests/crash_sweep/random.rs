@@ -52,12 +52,13 @@ fn play(seed: u64) {
 
 fn step(dice: &Dice) -> Step {
     let tenant = ["acme", "globex", "initech"][usize::try_from(dice.roll(3)).unwrap()];
-    match dice.roll(12) {
+    match dice.roll(14) {
         0 | 1 => Step::Tenant(tenant),
         2 => Step::Flush,
         3 => Step::FlushTenant(tenant),
         4 => Step::Tick,
         5 => Step::Checkpoint(tenant),
+        12 | 13 => Step::Compact(tenant),
         6 => Step::Later(dice.roll(200_000)),
         7 => {
             let key = u32::try_from(dice.roll(4)).unwrap();

@@ -20,10 +20,50 @@ pub(crate) enum Step {
     },
     Flush,
     FlushTenant(&'static str),
+    Compact(&'static str),
     Tick,
     Credential,
     Checkpoint(&'static str),
     Later(u64),
+}
+
+/// A compaction of what the canonical workload leaves: parts and segments with files of their own, of both tenants, with
+/// appends in between that nothing has flushed yet.
+pub(crate) fn compaction() -> Vec<Step> {
+    let append = |tenant, subject| Step::Append {
+        tenant,
+        count: 4,
+        bytes: 2500,
+        subject,
+        key: None,
+    };
+    vec![
+        append("acme", 1),
+        Step::Flush,
+        append("acme", 5),
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 10,
+            subject: 1,
+            key: Some(9),
+        },
+        Step::Flush,
+        append("acme", 3),
+        Step::Compact("acme"),
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 10,
+            subject: 1,
+            key: Some(9),
+        },
+        Step::Compact("globex"),
+        Step::Compact("_system"),
+        append("acme", 3),
+        Step::Flush,
+        Step::Compact("acme"),
+    ]
 }
 
 /// Two tenants, subjects, flushes into both kinds of files, a switch of WAL files, a credential.
@@ -129,6 +169,11 @@ fn take(world: &World, engine: &Engine, model: &mut Model, step: &Step) -> Resul
         Step::FlushTenant(name) => {
             if model.tenants.contains_key(*name) {
                 engine.flush_tenant(name).map_err(text)?;
+            }
+        }
+        Step::Compact(name) => {
+            if model.tenants.contains_key(*name) {
+                engine.compact(name).map_err(text)?;
             }
         }
         Step::Tick => engine.tick(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use attestore_disk::sim::{Fault, SimDisk};
 use attestore_disk::{Disk, Mode};
 
-use super::{FileWriter, PIECE_BYTES, WriteError, temporary_name, unpaced, write_file, write_file_unsynced};
+use super::{FileWriter, PIECE_BYTES, WriteError, temporary_name, unpaced, write_file, write_file_paced};
 use crate::testing::noise;
 
 const NAME: &str = "dir/0.seg";
@@ -28,7 +28,7 @@ fn fresh(seed: u64) -> SimDisk {
 fn parts_follow_one_another_and_the_temporary_name_is_gone() {
     let disk = fresh(1);
     let (one, two) = (noise(1, 3 * PIECE_BYTES + 7), noise(2, 11));
-    write_file(&disk, Path::new(NAME), &[&one, &[], &two], &unpaced).unwrap();
+    write_file(&disk, Path::new(NAME), &[&one, &[], &two]).unwrap();
     assert_eq!(read(&disk, Path::new(NAME)), [one, two].concat());
     assert_eq!(disk.paths(), [Path::new(NAME)]);
     assert_eq!(temporary_name(Path::new(NAME)), Path::new("dir/0.seg.tmp"));
@@ -43,8 +43,8 @@ fn a_crash_at_any_operation_leaves_all_or_nothing_under_the_name() {
             for op in 0..9 {
                 let disk = fresh(seed);
                 disk.fail_at(disk.op_count() + op, fault);
-                let done = write_file(&disk, Path::new(NAME), &[&bytes], &unpaced)
-                    .and_then(|()| Ok(disk.sync_dir(Path::new("dir"))?));
+                let done = write_file(&disk, Path::new(NAME), &[&bytes])
+                    .and_then(|()| disk.sync_dir(Path::new("dir")));
                 let after = disk.crash();
                 let named = after.exists(Path::new(NAME)).unwrap();
                 assert!(
@@ -59,7 +59,7 @@ fn a_crash_at_any_operation_leaves_all_or_nothing_under_the_name() {
                     );
                 }
                 // Whatever was left, the next attempt succeeds.
-                write_file(&after, Path::new(NAME), &[&bytes], &unpaced).unwrap();
+                write_file(&after, Path::new(NAME), &[&bytes]).unwrap();
             }
         }
     }
@@ -71,7 +71,7 @@ fn a_batch_is_durable_after_one_sync_of_everything() {
     let bytes = noise(3, 1000);
     for seed in 0..40 {
         let disk = fresh(seed);
-        write_file_unsynced(&disk, Path::new(NAME), &[&bytes], &unpaced).unwrap();
+        write_file_paced(&disk, Path::new(NAME), &[&bytes], &unpaced, false).unwrap();
         disk.sync_all().unwrap();
         assert_eq!(read(&disk.crash(), Path::new(NAME)), bytes, "seed {seed}");
     }
@@ -83,7 +83,7 @@ fn an_error_leaves_no_file_under_the_name() {
     for op in 0..6 {
         let disk = fresh(9);
         disk.fail_at(disk.op_count() + op, Fault::Errno(5));
-        let error = write_file(&disk, Path::new(NAME), &[&bytes], &unpaced).unwrap_err();
+        let error = write_file_paced(&disk, Path::new(NAME), &[&bytes], &unpaced, true).unwrap_err();
         assert_eq!(matches!(error, WriteError::Sync(_)), op == 4, "op {op}");
         assert!(!disk.exists(Path::new(NAME)).unwrap(), "op {op}");
     }
@@ -101,10 +101,10 @@ fn a_pace_is_asked_before_each_piece_and_may_give_up() {
         }
         Ok(())
     };
-    write_file(&disk, Path::new(NAME), &[&bytes], &pace).unwrap();
+    write_file_paced(&disk, Path::new(NAME), &[&bytes], &pace, true).unwrap();
     assert_eq!(*asked.borrow(), [PIECE_BYTES, PIECE_BYTES, attestore_disk::BLOCK]);
     let before = disk.op_count();
-    assert!(write_file(&disk, Path::new("dir/1.seg"), &[&bytes], &pace).is_err());
+    assert!(write_file_paced(&disk, Path::new("dir/1.seg"), &[&bytes], &pace, true).is_err());
     assert_eq!(disk.op_count() - before, 2, "one file made, one piece written");
     assert!(!disk.exists(Path::new("dir/1.seg")).unwrap());
 }

@@ -29,9 +29,9 @@ mod builder;
 mod footer;
 mod page;
 mod reader;
-mod writer;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use attestore_keys::Key;
 

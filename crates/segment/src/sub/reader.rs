@@ -300,9 +300,11 @@ impl<'a> SubScan<'a> {
             return Ok(());
         };
         let reader = self.reader;
-        reader.pairs(&(*first..*last), *last, |pair| match seqs.binary_search(&pair.seq) {
-            Ok(_) => Ok(visit(pair.seq, self.group(pair)?)),
-            Err(_) => Ok(ControlFlow::Continue(())),
+        reader.pairs(&(*first..*last), *last, |pair| {
+            match seqs.binary_search(&pair.seq) {
+                Ok(_) => Ok(visit(pair.seq, self.group(pair)?)),
+                Err(_) => Ok(ControlFlow::Continue(())),
+            }
         })
     }
 

@@ -8,8 +8,8 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::{
-    Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, SubWriter,
-    parse_sub_block, parse_sub_footer,
+    Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, SubWriter, parse_sub_block,
+    parse_sub_footer,
 };
 use crate::testing::{meta, sealed};
 use crate::{ContainerType, Error};
@@ -309,14 +309,21 @@ fn merged(sources: &[SubReader], keys: &Keys, block_bytes: usize) -> Option<Vec<
             places.entry(handles.to_vec()).or_default().push((at, set));
         }
     }
-    let options = SubOptions { level: 3, block_bytes };
+    let options = SubOptions {
+        level: 3,
+        block_bytes,
+    };
     let mut writer = SubWriter::new(meta(ContainerType::Sub).id, options).unwrap();
     for (handles, places) in places {
-        let Some(key) = keys.set_key(&handles).unwrap() else { continue };
+        let Some(key) = keys.set_key(&handles).unwrap() else {
+            continue;
+        };
         writer.begin_set(&handles, &key).unwrap();
         for (at, set) in places {
             sources[at]
-                .groups_of_set(set, &key, |group| writer.push(group.seq, group.ordinal, &group.bytes))
+                .groups_of_set(set, &key, |group| {
+                    writer.push(group.seq, group.ordinal, &group.bytes)
+                })
                 .unwrap();
         }
     }

@@ -167,9 +167,7 @@ impl SubWriter {
             self.close_block()?;
         }
         match self.set.take() {
-            Some(set) if set.blocks > 0 => {
-                self.footer.set(&self.last_handles, set.blocks).ok_or(FULL)
-            }
+            Some(set) if set.blocks > 0 => self.footer.set(&self.last_handles, set.blocks).ok_or(FULL),
             _ => Ok(()),
         }
     }

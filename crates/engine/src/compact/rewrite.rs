@@ -1,0 +1,309 @@
+//! Writes the files of a compacted segment. Nothing names them yet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use attestore_keys::{Key, NewKey, Slot, random_array};
+use attestore_record::Handle;
+use attestore_segment::compression::BlockOptions;
+use attestore_segment::{
+    FileWriter, SegBuilder, SegReader, SegRecord, SubReader, SubWriter, WriteError, container,
+};
+use zeroize::Zeroize;
+
+use super::plan::Plan;
+use super::{Failure, pace};
+use crate::catalog::{FileRow, FileType, hex};
+use crate::instance::{Inner, file_context};
+use crate::read::readers::{self, segment_error};
+use crate::tenant::{FileSet, Tenant};
+use crate::{Error, Result};
+
+/// The files of a segment, durable under their names.
+pub(super) struct Output {
+    pub(super) files: Vec<Written>,
+    /// Subjects that its personal groups are about.
+    pub(super) handles: Vec<[u8; 16]>,
+    /// Its idempotency run.
+    pub(super) keys: Vec<u64>,
+}
+
+/// One of the files.
+pub(super) struct Written {
+    pub(super) row: FileRow,
+    key: Key,
+    id: [u8; 16],
+}
+
+impl Written {
+    /// The key as it is hung into the tree.
+    pub(super) fn new_key<'a>(&'a self, tenant: &'a Tenant) -> NewKey<'a> {
+        NewKey {
+            slot: Slot(self.row.slot),
+            context: file_context(tenant, self.id, false),
+            wrap: Some(&tenant.keys.tenant),
+            value: &self.key,
+        }
+    }
+}
+
+impl Output {
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.row.path.clone()).collect()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.row.length).sum()
+    }
+
+    /// The segment as views have it; `None` only without a `.seg`.
+    pub(super) fn file_set(&self) -> Option<FileSet> {
+        let of = |ty| self.files.iter().map(|file| &file.row).find(|row| row.ty == ty).cloned();
+        let seg = of(FileType::Seg)?;
+        Some(FileSet {
+            set: seg.set,
+            class: seg.class,
+            seg,
+            sub: of(FileType::Sub),
+            idx: of(FileType::Idx),
+        })
+    }
+}
+
+/// Writes a plan's segment. On failure, the paths of what may have been written are returned too.
+pub(super) fn rewrite(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan) -> Result<Output, (Vec<PathBuf>, Failure)> {
+    let mut rewrite = Rewrite {
+        inner,
+        tenant,
+        plan,
+        set: tenant.next_sets(1).start,
+        output: Output {
+            files: Vec::new(),
+            handles: Vec::new(),
+            keys: Vec::new(),
+        },
+        paths: Vec::new(),
+    };
+    match rewrite.all() {
+        Ok(()) => Ok(rewrite.output),
+        Err(failure) => Err((rewrite.paths, failure)),
+    }
+}
+
+struct Rewrite<'a> {
+    inner: &'a Inner,
+    tenant: &'a Arc<Tenant>,
+    plan: &'a Plan,
+    set: u64,
+    output: Output,
+    paths: Vec<PathBuf>,
+}
+
+impl Rewrite<'_> {
+    fn all(&mut self) -> Result<(), Failure> {
+        self.seg()?;
+        self.sub()?;
+        self.idx()?;
+        let dir = self.tenant.dir();
+        self.inner
+            .disk
+            .sync_dir(&dir)
+            .map_err(|error| Failure::Sync(format!("{}: {error}", dir.display())))
+    }
+
+    /// Public groups: every record as it was, in larger blocks.
+    fn seg(&mut self) -> Result<(), Failure> {
+        let mut builder = SegBuilder::new(BlockOptions::COMPACT).map_err(built)?;
+        let lengths = self.plan.sets.iter().map(|set| set.seg.length).sum::<u64>();
+        builder.reserve(usize::try_from(lengths).unwrap_or(0));
+        let mut public_bytes = 0;
+        for set in &self.plan.sets {
+            let unreadable = |error| Failure::of_set(set, segment_error(error));
+            // Not through the cache of readers: what is read for the last time would only push others out.
+            let reader = readers::container(self.inner, self.tenant, &set.seg)
+                .map_err(|error| Failure::of_set(set, error))
+                .and_then(|container| SegReader::open(container).map_err(unreadable))?;
+            for (generation, key) in reader.salt_keys() {
+                builder.salt_key(generation, key).map_err(built)?;
+            }
+            for (hash, seq) in reader.idempotency_all().map_err(unreadable)? {
+                builder.idempotency(hash, seq);
+                self.output.keys.push(hash);
+            }
+            for number in 0..reader.blocks().len() {
+                self.check()?;
+                let block = reader.block(number).map_err(unreadable)?;
+                for record in block.iter() {
+                    let stored = SegRecord {
+                        seq: record.seq,
+                        salt: record.salt,
+                        groups: record.groups,
+                        public: record.public,
+                        idempotency: None,
+                    };
+                    builder.push(stored).map_err(built)?;
+                }
+            }
+            public_bytes += reader.meta().public_bytes;
+        }
+        let meta = builder.meta();
+        if (meta.records, meta.public_bytes) != (self.plan.records(), public_bytes) {
+            return Err(Failure::Later(Error::Io("compaction: records were lost on the way".into())));
+        }
+        let mut body = builder.finish().map_err(built)?;
+        let (id, slot, key) = self.fresh();
+        let written = self.write(FileType::Seg, id, slot, key, &body);
+        body.zeroize();
+        written
+    }
+
+    /// Personal groups: set by set of subjects, from one source after the other. Those of destroyed sets stay behind.
+    fn sub(&mut self) -> Result<(), Failure> {
+        let mut sources: Vec<(&Arc<FileSet>, SubReader)> = Vec::new();
+        for set in &self.plan.sets {
+            let Some(row) = &set.sub else { continue };
+            let reader = readers::container(self.inner, self.tenant, row)
+                .and_then(|container| SubReader::open(container).map_err(segment_error));
+            sources.push((set, reader.map_err(|error| Failure::of_set(set, error))?));
+        }
+        let mut places: BTreeMap<Vec<[u8; 16]>, Vec<(usize, usize)>> = BTreeMap::new();
+        for (source, (_, reader)) in sources.iter().enumerate() {
+            for (place, handles) in reader.handle_sets().enumerate() {
+                places.entry(handles.to_vec()).or_default().push((source, place));
+            }
+        }
+        let (id, slot, key) = self.fresh();
+        let mut writer = SubWriter::new(id, BlockOptions::COMPACT).map_err(built)?;
+        for (raw, places) in places {
+            self.check()?;
+            let handles: Vec<Handle> = raw.iter().copied().map(Handle::from_bytes).collect();
+            let Some(set_key) = self.tenant.set_key(&handles).map_err(Failure::Later)? else {
+                continue;
+            };
+            writer.begin_set(&raw, &set_key).map_err(built)?;
+            for (source, place) in places {
+                let Some((set, reader)) = sources.get(source) else { continue };
+                reader
+                    .groups_of_set(place, &set_key, |group| writer.push(group.seq, group.ordinal, &group.bytes))
+                    .map_err(|error| Failure::of_set(set, segment_error(error)))?;
+            }
+            self.output.handles.extend(raw);
+        }
+        self.output.handles.sort_unstable();
+        self.output.handles.dedup();
+        if writer.is_empty() {
+            return Ok(());
+        }
+        drop(sources);
+        let body = writer.finish().map_err(built)?;
+        self.write(FileType::Sub, id, slot, key, &body)
+    }
+
+    /// The split. Without one the records are scanned until it is built: that is no reason not to compact.
+    fn idx(&mut self) -> Result<(), Failure> {
+        if !self.inner.settings.indexing {
+            return Ok(());
+        }
+        let view = self.tenant.view();
+        let stopped = || match self.is_stopped() {
+            true => Err(Error::Deadline),
+            false => Ok(()),
+        };
+        let split = crate::search::compacted(self.inner, self.tenant, &view, &self.plan.sets, &stopped);
+        self.check()?;
+        let split = match split {
+            Ok(Some(split)) => split,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(tenant = %self.tenant.id, %error, "a compacted segment was not indexed");
+                return Ok(());
+            }
+        };
+        let row = crate::search::split_row(&split);
+        let bundle = split.bundle().map_err(|error| Failure::Later(Error::Io(format!("index: {error}"))))?;
+        drop(split);
+        let (id, slot, key) = self.fresh();
+        self.write(FileType::Idx, id, slot, key, &bundle)?;
+        if let Some(file) = self.output.files.last_mut() {
+            file.row.split = Some(row);
+        }
+        Ok(())
+    }
+
+    fn fresh(&self) -> ([u8; 16], Slot, Key) {
+        let entropy = &*self.inner.entropy;
+        (random_array(entropy), self.inner.catalog.reserve(1), Key::random(entropy))
+    }
+
+    /// Seals a body into a file of its own.
+    fn write(&mut self, ty: FileType, id: [u8; 16], slot: Slot, key: Key, body: &[u8]) -> Result<(), Failure> {
+        let mut row = self.row(ty, id, slot).ok_or(Failure::Overtaken)?;
+        let meta = readers::meta(self.tenant, &row).map_err(Failure::Later)?;
+        self.paths.push(row.path.clone());
+        let pace = |bytes: usize| pace(self.inner, bytes);
+        let written = FileWriter::create(&*self.inner.disk, &row.path, &pace).and_then(|mut writer| {
+            container::seal_to(&meta, &key, body, |bytes| writer.write(bytes))?;
+            Ok(writer)
+        });
+        let written = written.map_err(WriteError::from).and_then(|writer| writer.finish(true));
+        let written = written.map_err(|error| match error {
+            WriteError::Sync(error) => Failure::Sync(format!("{}: {error}", row.path.display())),
+            error if self.is_stopped() => {
+                drop(error);
+                Failure::Stopped
+            }
+            error => Failure::Later(std::io::Error::from(error).into()),
+        })?;
+        row.length = written.bytes;
+        row.checksum = hex(&written.checksum);
+        self.output.files.push(Written { row, key, id });
+        Ok(())
+    }
+
+    fn row(&self, ty: FileType, id: [u8; 16], slot: Slot) -> Option<FileRow> {
+        let (first, last) = (self.plan.sets.first()?, self.plan.sets.last()?);
+        let name = format!("{:016x}.{:08x}.{}", self.set, 0, ty.extension());
+        Some(FileRow {
+            ty,
+            set: self.set,
+            generation: 0,
+            class: self.plan.class,
+            path: self.tenant.dir().join(name),
+            offset: 0,
+            length: 0,
+            id: hex(&id),
+            slot: slot.0,
+            min_seq: first.seg.min_seq,
+            max_seq: last.seg.max_seq,
+            count: self.plan.records(),
+            min_time_ms: first.seg.min_time_ms,
+            max_time_ms: last.seg.max_time_ms,
+            checksum: String::new(),
+            rewrites: self.plan.sets.iter().map(|set| set.seg.rewrites).max().unwrap_or(0).saturating_add(1),
+            split: None,
+        })
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.is_stopped() { Err(Failure::Stopped) } else { Ok(()) }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.inner.compactor.wake.is_stopped() || self.inner.stopped().is_some()
+    }
+}
+
+impl Failure {
+    /// What kept a segment from being read: damage and wrong keys stay, the rest may pass.
+    fn of_set(set: &FileSet, error: Error) -> Self {
+        match error {
+            Error::Damage { .. } | Error::Key(_) => Self::Unreadable(set.set, error),
+            error => Self::Later(error),
+        }
+    }
+}
+
+fn built(error: attestore_segment::Error) -> Failure {
+    Failure::Later(segment_error(error))
+}
