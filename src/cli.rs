@@ -134,14 +134,26 @@ pub struct SearchArgs {
     #[arg(long)]
     pub to: Option<String>,
     /// Oldest first
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sort")]
     pub oldest: bool,
-    /// Records to print; 0 for all
-    #[arg(long, short = 'n', default_value_t = 50)]
-    pub limit: usize,
-    /// Print only how many match
+    /// Sort by this field, e.g. `occurred_at:desc` or `actor.id:asc`; else by seq, newest first
+    #[arg(long)]
+    pub sort: Option<String>,
+    /// Show only these fields of the events, e.g. `actor.id,targets.id,metadata.ticket`
+    #[arg(long, value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// Aggregate all that match: JSON in the shape of Elasticsearch, or a file with it
+    #[arg(long, value_name = "FILE|JSON")]
+    pub aggs: Option<String>,
+    /// Records to print; 0 for all [default: 50, none with --aggs]
+    #[arg(long, short = 'n')]
+    pub limit: Option<usize>,
+    /// Count all that match; without --aggs, print only that
     #[arg(long)]
     pub count: bool,
+    /// Say what the search did
+    #[arg(long)]
+    pub explain: bool,
     /// How to print the records
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -223,6 +235,49 @@ pub enum TenantAction {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// What of a tenant's records is indexed
+    Index {
+        #[command(subcommand)]
+        action: IndexAction,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IndexAction {
+    /// Show it, and how far the index is
+    Show {
+        /// Name
+        name: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Change it; what is not named stays. Records are indexed again in the background
+    Set(IndexArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// Name
+    pub name: String,
+    /// Readable strings: none, words, or positions (phrases without scanning)
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Exact values and words of `metadata`
+    #[arg(long)]
+    pub metadata: Option<bool>,
+    /// Words of `payload`, of attributes, and of old and new values
+    #[arg(long)]
+    pub payload_text: Option<bool>,
+    /// Also find, sort and aggregate by this path, e.g. `payload.amount`; may be given several times
+    #[arg(long = "path")]
+    pub add_paths: Vec<String>,
+    /// No longer this path
+    #[arg(long = "remove-path")]
+    pub remove_paths: Vec<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -388,7 +443,7 @@ pub struct BenchSearchArgs {
     /// cloudtrail or native
     #[arg(long, default_value = "cloudtrail")]
     pub shape: String,
-    /// Words, or positions for phrases too
+    /// Index of readable strings: none, words, or positions for phrases too
     #[arg(long, default_value = "words")]
     pub text: String,
     /// in-process, http, or both

@@ -108,6 +108,22 @@ impl Client {
         })
     }
 
+    /// POST of a JSON document that only asks, and may be sent again; expecting success.
+    ///
+    /// # Errors
+    /// The server's own words when it refuses.
+    pub fn ask_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body)?;
+        let answer = self.with_retries(true, || {
+            self.agent
+                .post(self.url(path))
+                .header("authorization", &self.authorization)
+                .header("content-type", "application/json")
+                .send(&body[..])
+        })?;
+        Ok(serde_json::from_slice(&answer.success()?)?)
+    }
+
     /// PUT of a JSON document, expecting success.
     ///
     /// # Errors

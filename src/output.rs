@@ -39,13 +39,21 @@ pub fn table<const N: usize>(
     head: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Result<(), Failure> {
+    wide_table(
+        head.map(str::to_owned).into(),
+        rows.into_iter().map(|row| row.into()),
+    )
+}
+
+/// Prints a table of as many columns as there are.
+pub fn wide_table(head: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(head);
+        .set_header(head.iter().map(|cell| visible(cell)));
     for row in rows {
-        table.add_row(row.map(|cell| visible(&cell)));
+        table.add_row(row.iter().map(|cell| visible(cell)));
     }
     line(table.trim_fmt())
 }

@@ -1,71 +1,146 @@
 //! `attestore search`.
 
-use serde_json::Value;
+mod show;
+
+use serde_json::{Value, json};
 
 use crate::cli::{Output, SearchArgs};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
-use crate::output;
+use crate::{files, output};
 
 /// Records fetched by one request.
 const PAGE: usize = 500;
+/// Records printed when nothing else is said.
+const LIMIT_DEFAULT: usize = 50;
 
-/// Prints the records that match, newest first unless told otherwise.
+/// Prints the records that match, newest first unless told otherwise, and what was asked about all of them.
 pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let client = Client::new(&args.on.remote)?;
-    let base = path(args);
-    if args.count {
-        let page = client.get_json(&format!("{base}&limit=1&count=true"))?;
+    let path = format!("/v1/tenants/{}/search", escape(&args.on.tenant));
+    let mut request = request(args)?;
+    if args.count && args.aggs.is_none() {
+        request["limit"] = json!(0);
+        let page = client.ask_json(&path, &request)?;
+        explain(args, &page)?;
         return output::line(page["count"].as_u64().unwrap_or(0));
     }
-    let mut left = if args.limit == 0 { usize::MAX } else { args.limit };
-    let mut cursor: Option<String> = None;
+    let mut left = match args.limit {
+        Some(0) => usize::MAX,
+        Some(limit) => limit,
+        None if args.aggs.is_some() => 0,
+        None => LIMIT_DEFAULT,
+    };
+    let mut answer = Value::Null;
     let mut records = Vec::new();
-    while left > 0 {
-        let mut url = format!("{base}&limit={}", left.min(PAGE));
-        if let Some(cursor) = &cursor {
-            url = format!("{url}&cursor={}", escape(cursor));
-        }
-        let mut page = client.get_json(&url)?;
+    loop {
+        request["limit"] = json!(left.min(PAGE));
+        let mut page = client.ask_json(&path, &request)?;
         let Value::Array(items) = page["items"].take() else {
-            break;
+            return Err(Failure::failed("the answer has no items"));
         };
         left -= items.len().min(left);
         if args.output == Output::Ndjson {
-            for record in &items {
-                output::ndjson(record)?;
-            }
+            items.iter().try_for_each(output::ndjson)?;
         } else {
             records.extend(items);
         }
-        cursor = page["cursor"].as_str().map(str::to_owned);
-        if cursor.is_none() {
+        let cursor = page["cursor"].take();
+        if answer.is_null() {
+            answer = page;
+            // What is about all hits is the same on every page.
+            for key in ["aggs", "count", "explain"] {
+                if let Some(request) = request.as_object_mut() {
+                    request.remove(key);
+                }
+            }
+        }
+        if left == 0 || cursor.is_null() {
             break;
         }
+        request["cursor"] = cursor;
     }
     match args.output {
-        Output::Ndjson => Ok(()),
-        Output::Json => output::json(&records),
-        Output::Table => output::table(HEAD, records.iter().map(row)),
+        Output::Ndjson => ndjson(args, &answer),
+        Output::Json => json_document(args, answer, records),
+        Output::Table => table(args, &answer, &records),
     }
 }
 
-fn path(args: &SearchArgs) -> String {
-    let mut path = format!(
-        "/v1/tenants/{}/events?q={}",
-        escape(&args.on.tenant),
-        escape(&args.query)
-    );
-    if let Some(from) = &args.from {
-        path = format!("{path}&from={}", escape(from));
+fn request(args: &SearchArgs) -> Result<Value, Failure> {
+    let mut request = json!({"query": args.query, "count": args.count, "explain": args.explain});
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            request[key] = value;
+        }
+    };
+    set("from", args.from.as_ref().map(|from| json!(from)));
+    set("to", args.to.as_ref().map(|to| json!(to)));
+    set("sort", args.oldest.then(|| json!("oldest")));
+    set("sort", args.sort.as_ref().map(|sort| json!(sort)));
+    set("aggs", args.aggs.as_deref().map(aggregations).transpose()?);
+    if !args.fields.is_empty() {
+        set("fields", Some(json!(args.fields)));
     }
-    if let Some(to) = &args.to {
-        path = format!("{path}&to={}", escape(to));
+    Ok(request)
+}
+
+/// Aggregations as typed, or in the file of that name.
+fn aggregations(text: &str) -> Result<Value, Failure> {
+    let read = if text.trim_start().starts_with('{') {
+        text.to_owned()
+    } else {
+        files::read_text(text.as_ref())?
+    };
+    serde_json::from_str(&read).map_err(|e| Failure::usage(format!("--aggs is not JSON: {e}")))
+}
+
+fn ndjson(args: &SearchArgs, answer: &Value) -> Result<(), Failure> {
+    if args.aggs.is_some() {
+        output::ndjson(&json!({"aggregations": answer["aggregations"], "count": answer["count"]}))?;
     }
-    if args.oldest {
-        path.push_str("&order=oldest");
+    explain(args, answer)
+}
+
+/// The records alone where nothing else was asked for, else the whole answer.
+fn json_document(args: &SearchArgs, mut answer: Value, records: Vec<Value>) -> Result<(), Failure> {
+    if args.aggs.is_none() && !args.explain && !args.count {
+        return output::json(&records);
     }
-    path
+    answer["items"] = Value::Array(records);
+    if let Some(answer) = answer.as_object_mut() {
+        answer.remove("cursor");
+    }
+    output::json(&answer)
+}
+
+fn table(args: &SearchArgs, answer: &Value, records: &[Value]) -> Result<(), Failure> {
+    let is_asked_for = args.aggs.is_none() || args.limit.is_some();
+    if is_asked_for && args.fields.is_empty() {
+        output::table(HEAD, records.iter().map(row))?;
+    } else if is_asked_for {
+        show::fields(&args.fields, records)?;
+    }
+    if args.aggs.is_some() {
+        show::aggregations(&answer["aggregations"])?;
+        if let Some(count) = answer["count"].as_u64() {
+            output::line(format!("{count} records match"))?;
+        }
+    }
+    if answer["scanned"] == true {
+        output::note(
+            "records were scanned, because the index does not hold what the query asks for; `attestore tenant index` changes that",
+        );
+    }
+    explain(args, answer)
+}
+
+/// What the search did, for people, beside the result.
+fn explain(args: &SearchArgs, answer: &Value) -> Result<(), Failure> {
+    if args.explain && args.output != Output::Json {
+        output::note(show::explanation(&answer["explain"]));
+    }
+    Ok(())
 }
 
 const HEAD: [&str; 7] = ["SEQ", "TIME", "ACTION", "OUTCOME", "ACTOR", "TARGET", "FROM"];

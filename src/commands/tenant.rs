@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{Output, TenantAction, TenantArgs};
+use crate::cli::{IndexAction, IndexArgs, Output, TenantAction, TenantArgs};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
 use crate::output;
 
-/// Makes, shows or lists tenants.
+/// Makes, shows or lists tenants, and says what of their records is indexed.
 pub fn run(args: &TenantArgs) -> Result<(), Failure> {
     let client = Client::new(&args.remote)?;
     match &args.action {
@@ -18,7 +18,80 @@ pub fn run(args: &TenantArgs) -> Result<(), Failure> {
             output::json(&client.get_json(&format!("/v1/tenants/{}", escape(name)))?)
         }
         TenantAction::List { output } => list(&client, *output),
+        TenantAction::Index { action } => match action {
+            IndexAction::Show { name, output } => {
+                let status = client.get_json(&index_path(name))?;
+                show_index(&status, *output)
+            }
+            IndexAction::Set(args) => set_index(&client, args),
+        },
     }
+}
+
+fn index_path(name: &str) -> String {
+    format!("/v1/tenants/{}/index", escape(name))
+}
+
+/// Changes what is named, and leaves the rest as it is.
+fn set_index(client: &Client, args: &IndexArgs) -> Result<(), Failure> {
+    let path = index_path(&args.name);
+    let mut policy = client.get_json(&path)?["policy"].take();
+    if let Some(text) = &args.text {
+        policy["text"] = json!(text);
+    }
+    if let Some(metadata) = args.metadata {
+        policy["metadata"] = json!(metadata);
+    }
+    if let Some(payload_text) = args.payload_text {
+        policy["payload_text"] = json!(payload_text);
+    }
+    let mut paths: Vec<Value> = policy["paths"].as_array().cloned().unwrap_or_default();
+    paths.retain(|path| {
+        path.as_str()
+            .is_some_and(|path| !args.remove_paths.iter().any(|p| p == path))
+    });
+    paths.extend(args.add_paths.iter().map(|path| json!(path)));
+    policy["paths"] = Value::Array(paths);
+    show_index(&client.put_json(&path, &policy)?, args.output)
+}
+
+fn show_index(status: &Value, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => return output::json(status),
+        Output::Ndjson => return output::ndjson(status),
+        Output::Table => {}
+    }
+    let policy = &status["policy"];
+    let paths: Vec<&str> = policy["paths"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let yes = |value: &Value| if value == true { "yes" } else { "no" }.to_owned();
+    output::table(
+        ["INDEX", ""],
+        [
+            ["text", policy["text"].as_str().unwrap_or("")].map(str::to_owned),
+            ["metadata".into(), yes(&policy["metadata"])],
+            ["text of payloads".into(), yes(&policy["payload_text"])],
+            ["paths".into(), paths.join(", ")],
+            [
+                "segments".into(),
+                format!(
+                    "{}, of which {} wait to be indexed again; {} were",
+                    status["segments"], status["segments_pending"], status["segments_rebuilt"]
+                ),
+            ],
+            [
+                "records not in segments".into(),
+                format!(
+                    "{}, of which {} are not indexed yet",
+                    status["tail_records"], status["lag_records"]
+                ),
+            ],
+        ],
+    )
 }
 
 fn list(client: &Client, output: Output) -> Result<(), Failure> {

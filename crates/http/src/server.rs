@@ -26,7 +26,7 @@ use utoipa_axum::routes;
 use crate::body;
 use crate::metrics;
 use crate::problem::Problem;
-use crate::routes::{append, credentials, events, log, operations, search, tenants};
+use crate::routes::{append, credentials, events, index, log, operations, search, tenants};
 use crate::slots::Slots;
 
 /// Settings of the HTTP side.
@@ -119,6 +119,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(events::get))
         .routes(routes!(events::proof))
         .routes(routes!(search::search))
+        .routes(routes!(index::get, index::put))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::vkey))
         .routes(routes!(log::consistency))

@@ -67,6 +67,9 @@ pub fn record(view: RecordView) -> Result<RecordBody, Problem> {
     })
 }
 
+/// Codes of searches that make sense and would cost too much.
+const TOO_COSTLY: [&str; 4] = ["too_broad", "too_many_buckets", "too_much_memory", "not_indexed"];
+
 /// Converts an engine error.
 pub fn problem(error: Error) -> Problem {
     match error {
@@ -83,7 +86,11 @@ pub fn problem(error: Error) -> Problem {
             problem
         }
         error => {
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status = if TOO_COSTLY.contains(&error.code()) {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            };
             if status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(code = error.code(), %error, "request failed");
             }

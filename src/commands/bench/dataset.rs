@@ -177,7 +177,6 @@ pub struct Wanted {
 /// When an append fails or an event is refused.
 pub fn load(engine: &Engine, place: &Place, wanted: &Wanted) -> Result<Dataset, Failure> {
     let by = Principal::internal();
-    engine.create_tenant(TENANT, &by)?;
     let bar = ProgressBar::new(wanted.events);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} loaded {per_sec} {eta}") {
         bar.set_style(style);

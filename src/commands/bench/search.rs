@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use attestore_engine::search::{IndexPolicy, TextIndex};
 use attestore_engine::{Engine, Principal};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -138,8 +139,21 @@ fn measure(args: &BenchSearchArgs, place: &Place) -> Result<Report, Failure> {
     Ok(Report { dataset, rows })
 }
 
+/// Makes the tenant with the index policy that was asked for.
 fn set_policy(engine: &Engine, args: &BenchSearchArgs) -> Result<(), Failure> {
-    let _ = (engine, args);
+    let by = Principal::internal();
+    engine.create_tenant(TENANT, &by)?;
+    let text = match args.text.as_str() {
+        "none" => TextIndex::None,
+        "words" => TextIndex::Words,
+        "positions" => TextIndex::Positions,
+        _ => return Err(Failure::usage("--text is none, words or positions")),
+    };
+    let policy = IndexPolicy {
+        text,
+        ..IndexPolicy::default()
+    };
+    engine.set_index_policy(TENANT, &by, policy)?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@
 use std::sync::{Arc, Weak, atomic::Ordering};
 use std::time::Duration;
 
-use attestore_index::{Cache, DocInput, IndexPolicy, Split, SplitBuilder};
+use attestore_index::{Cache, DocInput, Split, SplitBuilder};
 use attestore_record::{TenantId, view};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -45,7 +45,7 @@ mod sealed;
 mod tail;
 pub(crate) mod wake;
 
-pub use attestore_index::Order;
+pub use attestore_index::{IndexPolicy, Order, TextIndex};
 pub(crate) use compacted::compacted;
 pub use policy::IndexStatus;
 pub(crate) use policy::split_row;
@@ -193,12 +193,18 @@ fn index_error(error: attestore_index::Error) -> Error {
     use attestore_index::Error as Index;
     match error {
         Index::Stopped => Error::Deadline,
-        Index::TooBroad { .. } | Index::TooManyBuckets { .. } | Index::TooMuchMemory { .. } => Error::Query {
-            message: error.to_string(),
-            column: None,
-            suggestion: None,
-        },
+        Index::TooBroad { .. } => too_costly("too_broad", &error),
+        Index::TooManyBuckets { .. } => too_costly("too_many_buckets", &error),
+        Index::TooMuchMemory { .. } => too_costly("too_much_memory", &error),
         other => Error::Io(format!("index: {other}")),
+    }
+}
+
+/// A good question whose answer would take more than one search may.
+fn too_costly(code: &'static str, error: &attestore_index::Error) -> Error {
+    Error::Invalid {
+        code,
+        message: error.to_string(),
     }
 }
 
@@ -208,8 +214,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// Fewer records than this are left to the query that wants them: a split of a handful costs more than it saves, above all
 /// where thousands of tenants have a handful each.
 const BACKGROUND_RECORDS_MIN: u64 = 64;
-/// Most records in one split of the tail, before merging.
-const BATCH_RECORDS: u64 = 4096;
+/// Most records in one split of the tail, before merging: queries wait until one is made.
+const BATCH_RECORDS: u64 = 2048;
 /// Sealed splits that are kept open: each is a descriptor.
 const SEALED_MAX: usize = 256;
 /// Memory for splits over `l0` parts and over segments without a usable split.
