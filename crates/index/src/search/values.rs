@@ -349,9 +349,9 @@ impl Loaded {
 
     /// Takes out values that a record has twice. Values of a record ascend afterwards.
     pub(crate) fn deduplicate(&mut self) {
-        if self.full
-            || self.values.len() <= self.ends.len() && self.ends.windows(2).all(|pair| pair[1] - pair[0] <= 1)
-        {
+        let mut before = 0;
+        let is_single = |end: &u32| *end - std::mem::replace(&mut before, *end) <= 1;
+        if self.full || self.ends.iter().all(is_single) {
             return;
         }
         let (mut start, mut kept) = (0, 0);

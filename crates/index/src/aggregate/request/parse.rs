@@ -209,10 +209,13 @@ impl Parser<'_> {
                 "min_doc_count of terms is at least 1: values without hits are not listed".to_owned(),
             ));
         }
-        let missing = body
-            .missing
-            .map(|value| field.holds.scalar(&value).ok_or_else(|| unfit(&field, "missing")))
-            .transpose()?;
+        // Any string may stand for no address.
+        let text = |value: &Value| value.as_str().map(|text| Scalar::Text(text.into()));
+        let missing = |value: Value| {
+            let scalar = field.holds.scalar(&value).or_else(|| text(&value));
+            scalar.ok_or_else(|| unfit(&field, "missing"))
+        };
+        let missing = body.missing.map(missing).transpose()?;
         let include = body
             .include
             .map(|value| accepted(&field, &value, "include"))
