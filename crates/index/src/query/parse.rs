@@ -7,10 +7,10 @@
 
 use std::ops::Range;
 
-use tantivy_query_grammar::{Delimiter, UserInputAst, UserInputLeaf, parse_query_lenient};
+use tantivy_query_grammar::{Delimiter, UserInputAst, UserInputBound, UserInputLeaf, parse_query_lenient};
 
 use super::ast::Node;
-use super::pattern::Pattern;
+use super::pattern::{Pattern, is_special};
 use super::plan::{Field, Planner};
 use super::{ParseOptions, QueryError};
 
@@ -60,7 +60,10 @@ struct Parser<'a> {
 enum Value {
     Word(Range<usize>),
     Quoted(Range<usize>),
-    Range(Range<usize>),
+    /// In brackets, with the extent of every item.
+    Range(Range<usize>, Vec<Range<usize>>),
+    /// After a sign.
+    Compared(Range<usize>),
     /// With that of every item.
     List(Range<usize>, Vec<Range<usize>>),
 }
@@ -167,7 +170,8 @@ impl<'a> Parser<'a> {
                 self.word(field.as_ref().or(outer), address, raw, word)
             }
             Value::Quoted(span) => self.read(start..span.end, field.as_ref().or(outer), value),
-            Value::Range(span) => self.read(start..span.end, field.as_ref().or(outer), value),
+            Value::Range(span, items) => self.range(&span, &items, field.as_ref().or(outer)),
+            Value::Compared(span) => self.read(start..span.end, field.as_ref().or(outer), value),
             Value::List(span, items) => self.list(start..span.end, field.as_ref().or(outer), value, &items),
         }?;
         match self.rest().chars().next() {
@@ -242,14 +246,15 @@ impl<'a> Parser<'a> {
                 Ok(Value::Quoted(start..self.at))
             }
             [b'[' | b'{', ..] => {
-                self.closed(&[']', '}'], &mut |_| {})?;
-                Ok(Value::Range(start..self.at))
+                let mut items = Vec::new();
+                self.closed(&[']', '}'], &mut |item| items.push(item))?;
+                Ok(Value::Range(start..self.at, items))
             }
             [b'<' | b'>', ..] => {
                 self.at += rest.len() - rest.trim_start_matches(['<', '>', '=']).len();
                 self.skip_blanks();
                 self.bare();
-                Ok(Value::Range(start..self.at))
+                Ok(Value::Compared(start..self.at))
             }
             [b'I', b'N', after @ ..] if after.trim_ascii_start().starts_with(b"[") => {
                 self.at += rest.find('[').unwrap_or(0);
@@ -353,6 +358,24 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// A range in brackets. Not by the grammar: it takes no blanks in the ends, quoted or not.
+    fn range(
+        &self,
+        span: &Range<usize>,
+        items: &[Range<usize>],
+        field: Option<&Field>,
+    ) -> Result<Node, QueryError> {
+        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or("");
+        let (lower, upper) = match items {
+            [lower, to, upper] if text(to) == "TO" => (text(lower), text(upper)),
+            _ => return Err(self.error(span.start, "write a range as [10 TO 20], with * for an open end")),
+        };
+        let whole = text(span);
+        let lower = end(lower, whole.starts_with('['));
+        let upper = end(upper, whole.ends_with(']'));
+        self.planner.range(field, &lower, &upper, span.start)
+    }
+
     fn list(
         &mut self,
         span: Range<usize>,
@@ -433,6 +456,21 @@ impl<'a> Parser<'a> {
 
     fn error(&self, offset: usize, message: &str) -> QueryError {
         self.planner.error(offset, message)
+    }
+}
+
+/// An end of a range. Quoted ones keep their quotation marks, as the grammar leaves them.
+fn end(text: &str, inclusive: bool) -> UserInputBound {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escapes = c == '\\' && chars.peek().is_some_and(|next| is_special(*next));
+        plain.extend(if escapes { chars.next() } else { Some(c) });
+    }
+    match (text, inclusive) {
+        ("*", _) => UserInputBound::Unbounded,
+        (_, true) => UserInputBound::Inclusive(plain),
+        (_, false) => UserInputBound::Exclusive(plain),
     }
 }
 

@@ -23,7 +23,8 @@ use super::expand::{Limit, Terms, each_term, expand};
 use super::numbers;
 use super::pattern::Glob;
 use super::{Query, value};
-use crate::schema::{Label, OCCURRED_NS, PRESENT, RECEIVED_MS, SEQ, Side, fields, path_column};
+use crate::schema::{Label, OCCURRED_NS, PRESENT, RECEIVED_MS, SEQ, Side, UUID_LABELS, fields, path_column};
+use crate::words::{is_uuid, starts_uuid};
 use crate::{Error, Split};
 
 /// Terms that the last word of a phrase may stand for: each is read at the same time.
@@ -139,7 +140,7 @@ impl Resolver<'_> {
                 self.expand_all(&Terms::starting(start))?
             }
             Clause::EventName(glob) => self.event_name(glob)?,
-            Clause::Word(word) => self.both(|side| term_query(fields().words(side), word)),
+            Clause::Word(word) => self.word(word),
             Clause::WordStarts(start) => self.expand_words(&Terms::starting(&**start), start)?,
             Clause::WordLike(glob) => {
                 let terms = Terms {
@@ -408,9 +409,32 @@ impl Resolver<'_> {
         expand(self.reader, self.query.sides(), |side| fields().terms(side), terms, &limit)
     }
 
+    fn word(&self, word: &str) -> Box<dyn Runnable> {
+        let mut parts = vec![self.both(|side| term_query(fields().words(side), word))];
+        if is_uuid(word) {
+            let keys = UUID_LABELS.map(Key::Label);
+            parts.extend(keys.iter().map(|key| self.term(key, &key.term(word))));
+        }
+        any(parts)
+    }
+
     fn expand_words(&self, terms: &Terms<'_>, shown: &str) -> Result<Box<dyn Runnable>, Error> {
         let sides = self.query.sides();
-        expand(self.reader, sides, |side| fields().words(side), terms, &self.limit(shown))
+        let limit = self.limit(shown);
+        let mut parts = vec![expand(self.reader, sides, |side| fields().words(side), terms, &limit)?];
+        if starts_uuid(&terms.start) {
+            for key in UUID_LABELS.map(Key::Label) {
+                let accept = |rest: &str| {
+                    is_uuid(&format!("{}{rest}", terms.start)) && (terms.accept)(rest)
+                };
+                let terms = Terms {
+                    accept: &accept,
+                    ..Terms::starting(key.term(&terms.start))
+                };
+                parts.push(self.expand(&key, &terms, shown)?);
+            }
+        }
+        Ok(any(parts))
     }
 
     fn both(&self, make: impl Fn(Side) -> Box<dyn Runnable>) -> Box<dyn Runnable> {
