@@ -70,7 +70,11 @@ impl Engine {
             tail_records: loaded.iter().map(|tenant| tenant.view().tail.len()).sum(),
             wal_bytes: inner.wal.bytes(),
             wal_files: inner.wal.count() as u64,
-            index_lag_records: loaded.iter().map(|tenant| tenant.index_lag()).max().unwrap_or(0),
+            index_lag_records: loaded
+                .iter()
+                .map(|tenant| tenant.index_lag() + tenant.index_backlog())
+                .max()
+                .unwrap_or(0),
             wal_frames: inner.guard.written().0,
             wal_written_bytes: inner.guard.written().1,
             compaction: inner.compactor.status(),
@@ -126,7 +130,11 @@ impl Engine {
             );
         }
         if let Some(error) = inner.compactor.status().last_error {
-            note(false, "compaction", format!("compaction failed and is tried again: {error}"));
+            note(
+                false,
+                "compaction",
+                format!("compaction failed and is tried again: {error}"),
+            );
         }
         if inner.wal.over_budget() {
             note(

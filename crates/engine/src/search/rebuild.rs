@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use redb::ReadableTable;
 
 use super::{
-    BATCH_RECORDS, index_error, loose,
+    index_error, loose,
     policy::{digest, split_row},
     sealed::SetKey,
     wake::Wake,
@@ -131,8 +131,13 @@ pub(crate) fn run(inner: &Weak<Inner>, wake: &Wake) {
     {
         tracing::warn!(%error, "splits were not looked through");
     }
+    let mut failed: BTreeSet<String> = BTreeSet::new();
+    let mut retry = Instant::now();
     while !wake.wait(TICK) {
         let Some(inner) = inner.upgrade() else { return };
+        if !failed.is_empty() && retry.elapsed() > RETRY {
+            inner.search.rebuilds.tenants.lock().append(&mut failed);
+        }
         while let Some(name) = inner.search.rebuilds.next() {
             let mut rest = |worked: Duration| match wake.pause(worked.min(REST_MAX)) {
                 true => ControlFlow::Break(()),
@@ -142,13 +147,9 @@ pub(crate) fn run(inner: &Weak<Inner>, wake: &Wake) {
                 .tenant(&name)
                 .and_then(|tenant| rebuild_all(&inner, &tenant, &mut rest));
             if let Err(error) = done {
-                tracing::warn!(tenant = name, %error, "a split was not built again");
-                // Tried again later, or when a search meets it.
-                if wake.pause(RETRY) {
-                    return;
-                }
-                inner.search.rebuilds.tenants.lock().insert(name);
-                break;
+                tracing::warn!(tenant = name, %error, "a split was not built again; it is tried again later");
+                failed.insert(name);
+                retry = Instant::now();
             }
             if wake.is_stopped() || inner.stopped().is_some() {
                 return;
@@ -208,6 +209,7 @@ fn rebuild_all(
     rest: &mut dyn FnMut(Duration) -> ControlFlow<()>,
 ) -> Result<u64> {
     let mut done = 0;
+    let mut failed: BTreeMap<u64, Error> = BTreeMap::new();
     loop {
         inner.check_running()?;
         let view = tenant.view();
@@ -215,10 +217,11 @@ fn rebuild_all(
         let current = digest(&policy);
         let pending = |set: &&Arc<FileSet>| is_pending(inner, tenant, set, &current);
         let waiting = view.flushed.iter().filter(pending).count();
-        metrics::gauge!("attestore_index_rebuild_pending")
-            .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
-        let Some(set) = view.flushed.iter().rev().find(pending) else {
-            return Ok(done);
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        metrics::gauge!("attestore_index_rebuild_pending").set(f64::from(waiting));
+        let next = view.flushed.iter().rev().filter(pending);
+        let Some(set) = next.into_iter().find(|set| !failed.contains_key(&set.set)) else {
+            return failed.into_values().next().map_or(Ok(done), Err);
         };
         match rebuild(inner, tenant, &view, set, &policy, rest) {
             Ok(Some(true)) => done += 1,
@@ -228,7 +231,7 @@ fn rebuild_all(
             Err(error) => {
                 let newer = tenant.view();
                 if Arc::ptr_eq(&newer.flushed, &view.flushed) {
-                    return Err(error);
+                    failed.insert(set.set, error);
                 }
             }
         }
@@ -278,7 +281,7 @@ fn build(
     };
     let scanned = records::scan_set(inner, tenant, set, |record| {
         batch.push(record);
-        if batch.len() as u64 >= BATCH_RECORDS && index(&mut batch, &mut splits)?.is_break() {
+        if batch.len() >= SPLIT_RECORDS && index(&mut batch, &mut splits)?.is_break() {
             stopped = true;
             return Err(Error::Deadline);
         }
@@ -407,6 +410,8 @@ fn show(inner: &Inner, tenant: &Tenant, set: &Arc<FileSet>, row: &FileRow) {
     tenant.view.store(Arc::new(view));
 }
 
+/// Records that are indexed at once; the splits over them are merged.
+const SPLIT_RECORDS: usize = 16_384;
 /// Splits known to be unreadable that are remembered.
 const DAMAGED_MAX: usize = 65_536;
 const TICK: Duration = Duration::from_secs(5);
