@@ -11,7 +11,7 @@ use attestore_wal::{FrameBuilder, Position, Writer};
 use hashbrown::HashMap;
 
 use super::assign::Plan;
-use super::queue::{Reply, Request};
+use super::queue::{Queue, Reply, Request};
 use super::section::{self, SectionHead};
 use crate::error::AppendError;
 use crate::instance::Inner;
@@ -41,18 +41,18 @@ impl Committer {
         self.writer.as_ref().map(Writer::watermark)
     }
 
-    /// Commits what waits, one frame at most; returns whether there was anything.
-    pub(crate) fn step(&mut self, inner: &Inner) -> bool {
+    /// Commits what waits, one frame at most; returns how many requests that were.
+    pub(crate) fn step(&mut self, inner: &Inner) -> usize {
         let mut batch = std::mem::take(&mut self.batch);
         inner.queue.take(inner.settings.frame_bytes(), &mut batch);
-        let any = !batch.is_empty();
-        if any {
+        let requests = batch.len();
+        if requests > 0 {
             let plans = plan(inner, &mut batch);
             self.commit(inner, plans);
         }
         batch.clear();
         self.batch = batch;
-        any
+        requests
     }
 
     /// Writes a frame that carries the watermark over what was written last, if it is not covered.
@@ -182,13 +182,18 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
     let Some(first) = inner.upgrade() else { return };
     first.queue.attach();
     let spin = Duration::from_micros(first.settings.committer_spin_us);
+    let gather_max = Duration::from_micros(first.settings.committer_gather_us);
     drop(first);
     let mut idle = false;
     let mut spinning = Spinning::default();
+    let mut last = 0;
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        let worked = inner.committer.lock().step(&inner);
-        if worked {
+        if last >= GATHER_MIN {
+            gather(&inner.queue, gather_max);
+        }
+        last = inner.committer.lock().step(&inner);
+        if last > 0 {
             idle = false;
             continue;
         }
@@ -209,6 +214,21 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
             spinning.ended(came);
         }
         idle = inner.queue.is_empty();
+    }
+}
+
+/// Lets more requests come as long as more keep coming. Where requests wait for a core, not for the disk, a frame for each
+/// handful of them costs more than their hashing: on busy cores this nearly doubles what is committed in a second.
+fn gather(queue: &Queue, at_most: Duration) {
+    let begin = std::time::Instant::now();
+    let mut waiting = queue.len();
+    while waiting > 0 && waiting < GATHERED && begin.elapsed() < at_most {
+        std::thread::sleep(GATHER_STEP);
+        let now = queue.len();
+        if now == waiting {
+            return;
+        }
+        waiting = now;
     }
 }
 
@@ -235,6 +255,12 @@ impl Spinning {
     }
 }
 
+/// After a frame of fewer requests than this, nobody is waited for.
+const GATHER_MIN: usize = 4;
+/// So many are enough for a frame.
+const GATHERED: usize = 256;
+/// Between two looks at whether more came; the system's timer slack comes on top.
+const GATHER_STEP: Duration = Duration::from_micros(30);
 /// Spins without success after which most are left out.
 const FAILED_MAX: u32 = 3;
 /// Spins left out between two tries.

@@ -141,7 +141,12 @@ impl Queue {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.load(Ordering::SeqCst) == 0
+        self.len() == 0
+    }
+
+    /// How many requests wait.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.load(Ordering::SeqCst)
     }
 
     /// Makes the calling thread the one that is woken.

@@ -162,6 +162,24 @@ impl Catalog {
             .collect()
     }
 
+    /// Whether a subject of the tenant was erased.
+    ///
+    /// # Errors
+    /// As reads; damage.
+    pub(crate) fn has_erasures(&self, tenant: &TenantId) -> Result<bool> {
+        let table = self.read()?.open_table(tables::HANDLES).map_err(storage)?;
+        let all = (tenant.as_bytes(), &[0; 16])..=(tenant.as_bytes(), &[0xFF; 16]);
+        for row in table.range(all).map_err(storage)? {
+            let (_, row) = row.map_err(storage)?;
+            let row = directory::HandleRow::parse(row.value());
+            let row = row.ok_or_else(|| Error::damage("catalog", 0, "a row of handles"))?;
+            if row.state == directory::HandleState::Destroyed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a row names that file.
     ///
     /// # Errors

@@ -195,7 +195,7 @@ impl Engine {
 impl Inner {
     /// Commits everything that waits, on this thread.
     pub(crate) fn commit_all(&self) {
-        while self.committer.lock().step(self) {}
+        while self.committer.lock().step(self) > 0 {}
     }
 
     /// Compares a tenant with the head register; appends to one that was rolled back are refused.

@@ -67,8 +67,23 @@ impl Subject {
 /// The directory of one tenant.
 pub(crate) struct Directory {
     fresh: Mutex<Fresh>,
+    cache: Arc<SubjectCache>,
+}
+
+/// Subjects that were used lately: one bound over all tenants. Blinds and handles are unique among them, being keyed hashes
+/// and random.
+pub(crate) struct SubjectCache {
     by_blind: Cache<[u8; 32], Arc<Subject>>,
     by_handle: Cache<Handle, Arc<Key>>,
+}
+
+impl Default for SubjectCache {
+    fn default() -> Self {
+        Self {
+            by_blind: Cache::with_weighter(CACHED_AT_FIRST, CACHED_MAX, UnitWeighter),
+            by_handle: Cache::with_weighter(CACHED_AT_FIRST, CACHED_MAX, UnitWeighter),
+        }
+    }
 }
 
 /// Subjects that are not in the catalog yet.
@@ -79,11 +94,10 @@ struct Fresh {
 }
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(cache: &Arc<SubjectCache>) -> Self {
         Self {
             fresh: Mutex::default(),
-            by_blind: Cache::with_weighter(CACHED_AT_FIRST, CACHED_MAX, UnitWeighter),
-            by_handle: Cache::with_weighter(CACHED_AT_FIRST, CACHED_MAX, UnitWeighter),
+            cache: Arc::clone(cache),
         }
     }
 
@@ -95,7 +109,7 @@ impl Directory {
         entropy: &dyn Entropy,
     ) -> Result<Arc<Subject>> {
         let blind = blind(&tenant.keys.directory, subject);
-        if let Some(found) = self.by_blind.get(&blind) {
+        if let Some(found) = self.cache.by_blind.get(&blind) {
             return Ok(found);
         }
         if let Some(found) = self.fresh.lock().by_blind.get(&blind) {
@@ -109,7 +123,7 @@ impl Directory {
             .by_blind
             .get(&blind)
             .cloned()
-            .or_else(|| self.by_blind.get(&blind))
+            .or_else(|| self.cache.by_blind.get(&blind))
         {
             return Ok(found);
         }
@@ -150,7 +164,7 @@ impl Directory {
         let mut fresh = self.fresh.lock();
         for subject in subjects {
             subject.set(SubjectState::Stored);
-            self.cache(subject);
+            self.cache.insert(subject);
             fresh.by_blind.remove(&subject.blind);
             fresh.by_handle.remove(&subject.handle);
         }
@@ -169,7 +183,7 @@ impl Directory {
     }
 
     fn by_handle(&self, tenant: &Tenant, handle: &Handle) -> Result<Option<Arc<Key>>> {
-        if let Some(found) = self.by_handle.get(handle) {
+        if let Some(found) = self.cache.by_handle.get(handle) {
             return Ok(Some(found));
         }
         if let Some(found) = self.fresh.lock().by_handle.get(handle) {
@@ -183,7 +197,7 @@ impl Directory {
             }
             if let Some(key) = key(tenant, row.slot, &subject_context(&tenant.id, handle))? {
                 let key = Arc::new(key);
-                self.by_handle.insert(*handle, Arc::clone(&key));
+                self.cache.by_handle.insert(*handle, Arc::clone(&key));
                 return Ok(Some(key));
             }
         }
@@ -206,14 +220,16 @@ impl Directory {
                 opened.ok_or_else(|| damage(tenant, "a row of the directory does not open".into()))?;
             if let Some(key) = key(tenant, slot, &subject_context(&tenant.id, &handle))? {
                 let subject = Subject::new(handle, *blind, key, SubjectState::Stored);
-                self.cache(&subject);
+                self.cache.insert(&subject);
                 return Ok(Some(subject));
             }
         }
         Err(damage(tenant, "a key of a row of the directory is gone".into()))
     }
+}
 
-    fn cache(&self, subject: &Arc<Subject>) {
+impl SubjectCache {
+    fn insert(&self, subject: &Arc<Subject>) {
         self.by_blind.insert(subject.blind, Arc::clone(subject));
         self.by_handle.insert(subject.handle, Arc::clone(&subject.key));
     }
@@ -304,9 +320,10 @@ fn blind(directory: &Key, subject: &SubjectRef) -> [u8; 32] {
     .expose()
 }
 
-const CACHED_MAX: u64 = 1024;
-/// Places made for them at first: most tenants of many have few.
-const CACHED_AT_FIRST: usize = 16;
+/// Subjects that are kept ready, about 300 bytes each. One that is not costs two rows and two wrapped keys.
+const CACHED_MAX: u64 = 65_536;
+/// Places made for them at first.
+const CACHED_AT_FIRST: usize = 1024;
 /// A row may go between reading it and taking its key: then it is read once more.
 const LOOKS: usize = 2;
 

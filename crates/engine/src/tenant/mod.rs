@@ -24,7 +24,9 @@ use parking_lot::{Mutex, RwLock};
 pub use create::TenantInfo;
 pub(crate) use create::{check_name, new_tenant};
 pub use directory::Subject;
-pub(crate) use directory::{Directory, SubjectCache, SubjectState, lookup_context, set_key_of, subject_context};
+pub(crate) use directory::{
+    Directory, SubjectCache, SubjectState, lookup_context, set_key_of, subject_context,
+};
 pub use keys::{Generation, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};
 pub(crate) use load::file_sets;
