@@ -242,7 +242,15 @@ impl Answer {
         let text = |key: &str| problem.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
         match (text("code"), text("detail")) {
             (code, _) if code.is_empty() => format!("the server answered {}", self.status),
-            (code, detail) => format!("{detail} ({code}, {})", self.status),
+            (code, detail) => {
+                let column = problem.get("column").and_then(Value::as_u64);
+                let place = column.map_or_else(String::new, |column| format!(" at column {column}"));
+                let meant = match text("suggestion") {
+                    none if none.is_empty() => none,
+                    suggestion => format!("; did you mean {suggestion}?"),
+                };
+                format!("{detail}{place}{meant} ({code}, {})", self.status)
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod kill;
 mod openapi;
 mod quickstart;
 mod rollback;
+mod search;
 mod space;
 mod tenants;
 mod trail;

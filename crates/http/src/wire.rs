@@ -170,18 +170,23 @@ pub fn document<T: DeserializeOwned>(bytes: &[u8], code: &'static str) -> Result
 }
 
 fn misfit(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    if error.is_data() {
-        let names = ["unknown field", "missing field", "duplicate field"];
-        if names.iter().any(|begin| message.starts_with(begin)) {
-            return message;
-        }
-        return match message.split_once(", expected ") {
-            Some((_, expected)) => format!("expected {expected}"),
-            None => "the value does not fit".to_owned(),
-        };
+    if !error.is_data() {
+        return format!("not JSON at line {} column {}", error.line(), error.column());
     }
-    format!("not JSON at line {} column {}", error.line(), error.column())
+    let message = error.to_string();
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(&*message, |(said, _)| said);
+    let names = ["unknown field", "missing field", "duplicate field"];
+    if names.iter().any(|begin| message.starts_with(begin)) {
+        return message.to_owned();
+    }
+    // What comes before names the value that was sent.
+    match message.split_once(", expected ") {
+        Some((_, "usize" | "u64")) => "expected a whole number".to_owned(),
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "the value does not fit".to_owned(),
+    }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use attestore_engine::search::{self, Highlight, Order, SearchPage, SearchRequest};
 use attestore_engine::{Error, Principal};
@@ -208,15 +208,13 @@ pub async fn run(
     let gone = Gone::default();
     let flag = Arc::clone(&gone.0);
     let engine = app.engine().clone();
-    let started = Instant::now();
-    let aggregates = request.aggs.is_some();
     let result = tokio::task::spawn_blocking(move || {
         let _turn = turn; // kept until the work ends, also when nobody waits for it any more
         engine.search_until(&tenant, &principal, &request, &|| flag.load(Ordering::Relaxed))
     })
     .await
     .map_err(wire::internal)?;
-    note(started.elapsed(), aggregates, &result);
+    note(&result);
     result.map_err(wire::problem)
 }
 
@@ -230,19 +228,11 @@ impl Drop for Gone {
     }
 }
 
-fn note(elapsed: Duration, aggregates: bool, result: &Result<SearchPage, Error>) {
-    let kind = if aggregates { "aggregations" } else { "hits" };
-    metrics::histogram!("attestore_search_seconds", "kind" => kind).record(elapsed.as_secs_f64());
-    match result {
-        Ok(page) => {
-            let explain = &page.explain;
-            metrics::counter!("attestore_search_records_scanned_total").increment(explain.records_scanned);
-            metrics::counter!("attestore_search_hits_visited_total").increment(explain.hits_visited);
-            metrics::counter!("attestore_search_bytes_opened_total").increment(explain.bytes_opened);
-        }
-        Err(error) => {
-            metrics::counter!("attestore_search_refused_total", "code" => error.code()).increment(1);
-        }
+/// What the engine does not count itself.
+fn note(result: &Result<SearchPage, Error>) {
+    if let Ok(page) = result {
+        metrics::counter!("attestore_search_hits_visited_total").increment(page.explain.hits_visited);
+        metrics::counter!("attestore_search_bytes_opened_total").increment(page.explain.bytes_opened);
     }
 }
 
