@@ -921,6 +921,7 @@ impl Node<'_> {
         };
         let Part::Buckets(all) = part else { return Ok(()) };
         let Slots { rows, counts, .. } = slots;
+        all.reserve(rows.len());
         let mut numbers = vec![0; rows.len()];
         let mut add = |at: usize, scalar: Scalar| -> Result<(), Error> {
             let number = all.bucket(bucket(rows[at].parent as usize), scalar, budget)?;
@@ -975,8 +976,11 @@ fn look_up(
         values.dedup();
         let mut groups = of_part.chunk_by(|a, b| rows[*a].value == rows[*b].value);
         part.scalars(&values, stop, |scalar| {
-            let group = groups.next().unwrap_or_default();
-            group.iter().try_for_each(|at| each(*at, scalar.clone()))
+            let Some((last, others)) = groups.next().and_then(<[usize]>::split_last) else {
+                return Ok(());
+            };
+            others.iter().try_for_each(|at| each(*at, scalar.clone()))?;
+            each(*last, scalar)
         })?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! Beyond the bound, HyperLogLog over 64-bit hashes with Ertl's estimator (arXiv 1702.01284). Registers depend on the set of
 //! values only, so the result does not depend on how the values were spread over splits.
 
-use std::collections::BTreeSet;
+use hashbrown::HashSet;
 
 use crate::search::Scalar;
 
@@ -20,13 +20,13 @@ pub(crate) const REGISTER_BYTES: usize = REGISTERS;
 /// A set of hashed values.
 #[derive(Clone, Debug)]
 pub(crate) enum Distinct {
-    Exact(BTreeSet<u64>),
+    Exact(HashSet<u64>),
     Estimated(Box<[u8]>),
 }
 
 impl Default for Distinct {
     fn default() -> Self {
-        Self::Exact(BTreeSet::new())
+        Self::Exact(HashSet::new())
     }
 }
 

@@ -104,6 +104,11 @@ impl Budget {
         }
     }
 
+    /// Nothing was ever taken.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.taken == 0
+    }
+
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Error> {
         self.taken = self.taken.saturating_add(bytes);
         if self.taken > self.max {

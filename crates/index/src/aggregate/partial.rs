@@ -66,6 +66,10 @@ impl Partial {
     /// # Errors
     /// [`Error::TooMuchMemory`], [`Error::Stopped`]. This part is of no use afterwards.
     pub fn merge(&mut self, other: Self, stop: &dyn Fn() -> bool) -> Result<(), Error> {
+        if self.budget.is_untouched() {
+            *self = other;
+            return Ok(());
+        }
         for (part, other) in self.parts.iter_mut().zip(other.parts) {
             part.merge(other, &[0], &mut self.budget, stop)?;
         }
@@ -113,6 +117,7 @@ impl Part {
         match (self, other) {
             (Self::Buckets(all), Self::Buckets(other)) => {
                 let mut numbers = Vec::with_capacity(other.rows.len());
+                all.reserve(other.rows.len() / 2);
                 for row in other.rows {
                     if numbers.len() % STOP_EVERY == 0 && stop() {
                         return Err(Error::Stopped);
@@ -173,6 +178,21 @@ pub(super) fn add<T: Default>(
 }
 
 impl Buckets {
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let Self {
+            rows,
+            numbers,
+            hasher,
+            ..
+        } = self;
+        rows.reserve(more);
+        numbers.reserve(more, |number| {
+            let row = &rows[*number as usize];
+            hasher.hash_one((row.parent, &row.key))
+        });
+    }
+
     /// The number of a bucket, which is made if it is new.
     pub(super) fn bucket(&mut self, parent: u32, key: Scalar, budget: &mut Budget) -> Result<u32, Error> {
         let Self {
