@@ -102,7 +102,7 @@ fn check(events: &[Event], asks: &[Ask], policy: &IndexPolicy, personal: bool) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn queries_find_what_they_say_and_relaxed_ones_find_more(

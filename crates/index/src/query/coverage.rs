@@ -147,7 +147,7 @@ fn superset(clause: &Clause, policy: &IndexPolicy) -> Node {
 }
 
 fn is_readable(path: &JsonPath, policy: &IndexPolicy) -> bool {
-    policy.text >= TextIndex::Words && policy.payload_text && !path.is_metadata()
+    has_text(policy, TextIndex::Words) && !path.is_metadata()
 }
 
 fn each_word(words: &[String]) -> Node {

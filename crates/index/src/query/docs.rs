@@ -323,6 +323,47 @@ where
     }
 }
 
+/// Runs a query on places of words by plain steps and seeks: the library's shortcut for phrases within other conditions
+/// goes back behind where it stands.
+pub(super) struct Plain(pub(super) Box<dyn Weight>);
+
+impl Weight for Plain {
+    fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
+        Ok(Box::new(ConstScorer::new(PlainWalk(self.0.scorer(reader, boost)?), boost)))
+    }
+
+    fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
+        self.0.explain(reader, doc)
+    }
+}
+
+struct PlainWalk(Box<dyn Scorer>);
+
+impl DocSet for PlainWalk {
+    fn advance(&mut self) -> DocId {
+        self.0.advance()
+    }
+
+    fn seek(&mut self, target: DocId) -> DocId {
+        match self.0.doc() < target {
+            true => self.0.seek(target),
+            false => self.0.doc(),
+        }
+    }
+
+    fn doc(&self) -> DocId {
+        self.0.doc()
+    }
+
+    fn size_hint(&self) -> u32 {
+        self.0.size_hint()
+    }
+
+    fn cost(&self) -> u64 {
+        self.0.cost()
+    }
+}
+
 fn explain(matches: bool) -> Explanation {
     Explanation::new(if matches { "in the set" } else { "not in the set" }, 1.0)
 }

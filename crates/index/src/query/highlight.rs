@@ -9,7 +9,7 @@ use crate::words::words_at;
 pub(crate) fn highlight(node: &Node, text: &str) -> Vec<Range<usize>> {
     let mut wanted = Vec::new();
     collect(node, &mut wanted);
-    if wanted.iter().any(|clause| is_value(clause, text)) {
+    if !text.is_empty() && wanted.iter().any(|clause| is_value(clause, text)) {
         return vec![0..text.len()];
     }
     let mut places = Vec::new();

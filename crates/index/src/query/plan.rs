@@ -185,8 +185,8 @@ impl<'a> Planner<'a> {
             Target::Received => Clause::Received(milliseconds(&self.times(lower, upper, at)?)),
             Target::Seq => Clause::Seq(self.seqs(lower, upper, at)?),
             Target::Label(Label::Ip) => Clause::Ip(self.addresses(lower, upper, at)?),
-            Target::Label(Label::HttpStatus) => Clause::Numbers {
-                key: Key::Label(Label::HttpStatus),
+            Target::Label(label @ (Label::HttpStatus | Label::Class)) => Clause::Numbers {
+                key: Key::Label(label),
                 bounds: self.numbers(lower, upper, at)?,
             },
             Target::Label(label) => self.texts(Key::Label(label), lower, upper, at)?,

@@ -18,7 +18,7 @@ use tantivy::{DocId, SegmentReader};
 
 use super::ast::{Bounds, Clause, JsonPath, Key, Node};
 use super::coverage::relax;
-use super::docs::{Collector, between, span};
+use super::docs::{Collector, Plain, between, span};
 use super::expand::{Limit, Terms, each_term, expand};
 use super::numbers;
 use super::pattern::Glob;
@@ -498,6 +498,7 @@ struct Placed<Q> {
 
 impl<Q: Runnable + Clone> Runnable for Placed<Q> {
     fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        self.query.weight(EnableScoring::disabled_from_schema(self.schema))
+        let weight = self.query.weight(EnableScoring::disabled_from_schema(self.schema))?;
+        Ok(Box::new(Plain(weight)))
     }
 }
