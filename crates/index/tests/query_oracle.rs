@@ -15,8 +15,8 @@ use attestore_index::{
     Coverage, IndexPolicy, Order, ParseLimits, ParseOptions, Query, Split, TextIndex, Window, search,
 };
 use events::{Event, an_event};
-use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 use proptest::prelude::{Just, TestCaseError};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 use support::{Stored, split_under};
 
 const PATHS: [&str; 6] = [
@@ -29,13 +29,19 @@ const PATHS: [&str; 6] = [
 ];
 
 fn a_policy() -> impl Strategy<Value = IndexPolicy> {
-    let text = prop_oneof![Just(TextIndex::None), Just(TextIndex::Words), Just(TextIndex::Positions)];
+    let text = prop_oneof![
+        Just(TextIndex::None),
+        Just(TextIndex::Words),
+        Just(TextIndex::Positions)
+    ];
     let paths = prop::sample::subsequence(PATHS.to_vec(), 0..PATHS.len());
-    (text, any::<bool>(), any::<bool>(), paths).prop_map(|(text, metadata, payload_text, paths)| IndexPolicy {
-        text,
-        metadata,
-        payload_text,
-        paths: paths.into_iter().map(str::to_owned).collect(),
+    (text, any::<bool>(), any::<bool>(), paths).prop_map(|(text, metadata, payload_text, paths)| {
+        IndexPolicy {
+            text,
+            metadata,
+            payload_text,
+            paths: paths.into_iter().map(str::to_owned).collect(),
+        }
     })
 }
 
@@ -72,12 +78,16 @@ fn options(personal: bool) -> ParseOptions {
 }
 
 fn check(events: &[Event], asks: &[Ask], policy: &IndexPolicy, personal: bool) -> Result<(), TestCaseError> {
-    let records: Vec<Stored> = (0..).zip(events).map(|(seq, event)| Stored::accept(seq, &event.json())).collect();
+    let records: Vec<Stored> = (0..)
+        .zip(events)
+        .map(|(seq, event)| Stored::accept(seq, &event.json()))
+        .collect();
     let full = split_under(&everything(), &records);
     let partly = split_under(policy, &records);
     for ask in asks {
         let text = ask.text();
-        let query = Query::parse(&text, &options(personal)).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        let query =
+            Query::parse(&text, &options(personal)).unwrap_or_else(|error| panic!("{text}: {error:?}"));
         let expected: Vec<u64> = (0..)
             .zip(events)
             .filter(|(seq, event)| ask.holds(*seq, event, personal))
@@ -86,15 +96,26 @@ fn check(events: &[Event], asks: &[Ask], policy: &IndexPolicy, personal: bool) -
         prop_assert_eq!(&hits(&full, &query), &expected, "{}", text);
         let needs = query.needs();
         assert!(everything().covers(&needs), "{text} needs {needs:?}");
-        assert!(matches!(query.coverage(&needs), Coverage::Exact), "{text} needs {needs:?}");
-        prop_assert_eq!(&hits(&split_under(&needs, &records), &query), &expected, "{}", text);
+        assert!(
+            matches!(query.coverage(&needs), Coverage::Exact),
+            "{text} needs {needs:?}"
+        );
+        prop_assert_eq!(
+            &hits(&split_under(&needs, &records), &query),
+            &expected,
+            "{}",
+            text
+        );
         match query.coverage(policy) {
             Coverage::Exact => prop_assert_eq!(&hits(&partly, &query), &expected, "{} {:?}", text, policy),
             Coverage::Superset(relaxed) => {
                 assert!(matches!(relaxed.coverage(policy), Coverage::Exact), "{text}");
                 let found = hits(&partly, &relaxed);
                 let lost: Vec<&u64> = expected.iter().filter(|seq| !found.contains(seq)).collect();
-                assert!(lost.is_empty(), "{text} under {policy:?} loses {lost:?} as {relaxed:?}");
+                assert!(
+                    lost.is_empty(),
+                    "{text} under {policy:?} loses {lost:?} as {relaxed:?}"
+                );
             }
         }
     }

@@ -53,7 +53,9 @@ pub(crate) fn column(name: &str, personal: bool) -> Result<ColumnRef, QueryError
         Target::Seq => (ColumnField::Seq, Side::Public),
         Target::Occurred => (ColumnField::Occurred, Side::Public),
         Target::Received => (ColumnField::Received, Side::Public),
-        Target::Label(label) if label.column(Side::Public).is_some() => (ColumnField::Label(label), side(label)),
+        Target::Label(label) if label.column(Side::Public).is_some() => {
+            (ColumnField::Label(label), side(label))
+        }
         Target::EventName => (ColumnField::Label(Label::Action), Side::Public),
         Target::Path(path) => {
             let side = if personal { Side::Personal } else { Side::Public };

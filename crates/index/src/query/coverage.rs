@@ -72,11 +72,9 @@ fn need(clause: &Clause) -> Need<'_> {
         Clause::PresentMetadata => Need::Metadata,
         Clause::Word(_) | Clause::WordStarts(_) | Clause::WordLike(_) => Need::Text(TextIndex::Words),
         Clause::Phrase(_) | Clause::PhraseStarts { .. } => Need::Text(TextIndex::Positions),
-        Clause::EventName(_)
-        | Clause::Ip(_)
-        | Clause::Seq(_)
-        | Clause::Occurred(_)
-        | Clause::Received(_) => Need::Nothing,
+        Clause::EventName(_) | Clause::Ip(_) | Clause::Seq(_) | Clause::Occurred(_) | Clause::Received(_) => {
+            Need::Nothing
+        }
     }
 }
 
@@ -96,7 +94,8 @@ fn has_text(policy: &IndexPolicy, text: TextIndex) -> bool {
 
 /// A node that holds wherever `node` does (`upper`), or only where `node` does.
 fn bound(node: &Node, policy: &IndexPolicy, upper: bool) -> Node {
-    let each = |nodes: &[Node]| -> Vec<Node> { nodes.iter().map(|node| bound(node, policy, upper)).collect() };
+    let each =
+        |nodes: &[Node]| -> Vec<Node> { nodes.iter().map(|node| bound(node, policy, upper)).collect() };
     match node {
         Node::All => Node::All,
         Node::And(nodes) => {
@@ -132,12 +131,19 @@ fn bound(node: &Node, policy: &IndexPolicy, upper: bool) -> Node {
 fn superset(clause: &Clause, policy: &IndexPolicy) -> Node {
     match clause {
         Clause::Phrase(words) if has_text(policy, TextIndex::Words) => each_word(words),
-        Clause::PhraseStarts { words, start } if has_text(policy, TextIndex::Words) => {
-            Node::And(vec![each_word(words), Node::Hint(Clause::WordStarts(start.clone()))])
-        }
+        Clause::PhraseStarts { words, start } if has_text(policy, TextIndex::Words) => Node::And(vec![
+            each_word(words),
+            Node::Hint(Clause::WordStarts(start.clone())),
+        ]),
         // Strings of a payload are readable strings, if the text is indexed at all.
-        Clause::Equals { key: Key::Path(path), value } if is_readable(path, policy) => words_of(value),
-        Clause::Starts { key: Key::Path(path), start }
+        Clause::Equals {
+            key: Key::Path(path),
+            value,
+        } if is_readable(path, policy) => words_of(value),
+        Clause::Starts {
+            key: Key::Path(path),
+            start,
+        }
         | Clause::Like {
             key: Key::Path(path),
             glob: Glob { start, .. },
@@ -151,7 +157,14 @@ fn is_readable(path: &JsonPath, policy: &IndexPolicy) -> bool {
 }
 
 fn each_word(words: &[String]) -> Node {
-    Node::all(words.iter().cloned().map(Clause::Word).map(Node::Clause).collect())
+    Node::all(
+        words
+            .iter()
+            .cloned()
+            .map(Clause::Word)
+            .map(Node::Clause)
+            .collect(),
+    )
 }
 
 /// The words of a string value. Other scalars have none, and of a value that is cut the rest is not known.
@@ -160,7 +173,9 @@ fn words_of(value: &str) -> Node {
         return Node::All;
     }
     let mut nodes = Vec::new();
-    words(value, |word| nodes.push(Node::Clause(Clause::Word(word.to_owned()))));
+    words(value, |word| {
+        nodes.push(Node::Clause(Clause::Word(word.to_owned())))
+    });
     Node::all(nodes)
 }
 
@@ -175,5 +190,7 @@ fn first_word_of(start: &str) -> Node {
     if may_be_scalar || word.chars().count() < START_MIN {
         return Node::All;
     }
-    Node::Hint(Clause::WordStarts(word.chars().flat_map(char::to_lowercase).collect()))
+    Node::Hint(Clause::WordStarts(
+        word.chars().flat_map(char::to_lowercase).collect(),
+    ))
 }

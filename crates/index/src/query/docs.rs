@@ -329,7 +329,10 @@ pub(super) struct Plain(pub(super) Box<dyn Weight>);
 
 impl Weight for Plain {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        Ok(Box::new(ConstScorer::new(PlainWalk(self.0.scorer(reader, boost)?), boost)))
+        Ok(Box::new(ConstScorer::new(
+            PlainWalk(self.0.scorer(reader, boost)?),
+            boost,
+        )))
     }
 
     fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
@@ -385,9 +388,12 @@ mod tests {
 
     #[test]
     fn all_forms_of_a_set_are_walked_alike() {
-        let docs: Vec<DocId> = (0..400).filter(|n| n % 7 == 0 || n % 64 == 63 || (130..140).contains(n)).collect();
+        let docs: Vec<DocId> = (0..400)
+            .filter(|n| n % 7 == 0 || n % 64 == 63 || (130..140).contains(n))
+            .collect();
         let mut words = vec![0_u64; 7];
-        docs.iter().for_each(|doc| words[*doc as usize / 64] |= 1 << (doc % 64));
+        docs.iter()
+            .for_each(|doc| words[*doc as usize / 64] |= 1 << (doc % 64));
         let forms = [Set::List(docs.clone().into()), Set::Bits(words.into())];
         for set in &forms {
             let mut walk = walk(set);
@@ -400,13 +406,20 @@ mod tests {
             assert_eq!(walk.advance(), TERMINATED);
         }
         for target in 0..500 {
-            let expected = docs.iter().copied().find(|doc| *doc >= target).unwrap_or(TERMINATED);
+            let expected = docs
+                .iter()
+                .copied()
+                .find(|doc| *doc >= target)
+                .unwrap_or(TERMINATED);
             for set in &forms {
                 assert_eq!(walk(set).seek(target), expected);
             }
         }
         let mut span = walk(&Set::Span(5..8));
-        assert_eq!([span.doc(), span.advance(), span.advance(), span.advance()], [5, 6, 7, TERMINATED]);
+        assert_eq!(
+            [span.doc(), span.advance(), span.advance(), span.advance()],
+            [5, 6, 7, TERMINATED]
+        );
         assert_eq!(walk(&Set::Span(5..8)).seek(7), 7);
         assert_eq!(walk(&Set::Span(5..8)).seek(8), TERMINATED);
     }

@@ -98,7 +98,9 @@ pub(super) fn expand(
                     inverted.reset_block_postings_from_terminfo(info, postings)?;
                     postings
                 }
-                none => none.insert(inverted.read_block_postings_from_terminfo(info, IndexRecordOption::Basic)?),
+                none => {
+                    none.insert(inverted.read_block_postings_from_terminfo(info, IndexRecordOption::Basic)?)
+                }
             };
             while !postings.docs().is_empty() {
                 docs.extend(postings.docs());
@@ -107,7 +109,11 @@ pub(super) fn expand(
             Ok(())
         })?;
     }
-    Ok(if wanted == 0 { Box::new(EmptyQuery) } else { docs.finish() })
+    Ok(if wanted == 0 {
+        Box::new(EmptyQuery)
+    } else {
+        docs.finish()
+    })
 }
 
 /// Calls `each` with the wanted terms of a field, in order.
@@ -152,9 +158,10 @@ pub(super) fn each_term(
 fn is_empty(lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool {
     match (lower, upper) {
         (Bound::Included(lower), Bound::Included(upper)) => lower > upper,
-        (Bound::Included(lower) | Bound::Excluded(lower), Bound::Included(upper) | Bound::Excluded(upper)) => {
-            lower >= upper
-        }
+        (
+            Bound::Included(lower) | Bound::Excluded(lower),
+            Bound::Included(upper) | Bound::Excluded(upper),
+        ) => lower >= upper,
         _ => false,
     }
 }

@@ -22,7 +22,10 @@ pub(crate) fn highlight(node: &Node, text: &str) -> Vec<Range<usize>> {
         mark(clause, &mut found);
     }
     let marked = places.into_iter().zip(found);
-    marked.filter(|(_, (_, is_wanted))| *is_wanted).map(|(place, _)| place).collect()
+    marked
+        .filter(|(_, (_, is_wanted))| *is_wanted)
+        .map(|(place, _)| place)
+        .collect()
 }
 
 /// The conditions that a hit may owe its place to: those that are not negated.
@@ -69,7 +72,9 @@ fn mark(clause: &Clause, found: &mut [(String, bool)]) {
     };
     let length = words.len() + usize::from(start.is_some());
     for at in 0..found.len() {
-        let Some(here) = found.get_mut(at..at + length) else { return };
+        let Some(here) = found.get_mut(at..at + length) else {
+            return;
+        };
         let same = here.iter().zip(words).all(|((word, _), wanted)| word == wanted);
         let goes_on = |start: &String| here.last().is_some_and(|(word, _)| word.starts_with(&**start));
         if same && start.is_none_or(goes_on) {

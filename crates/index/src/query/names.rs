@@ -193,10 +193,9 @@ pub(crate) fn find(name: &str) -> Result<Target, QueryError> {
         return Ok(Target::Free(name == "metadata"));
     }
     match path(name) {
-        Some(path) if path.0.len() > PATH_MAX => Err(unknown(
-            format!("a path has at most {PATH_MAX} bytes"),
-            None,
-        )),
+        Some(path) if path.0.len() > PATH_MAX => {
+            Err(unknown(format!("a path has at most {PATH_MAX} bytes"), None))
+        }
         Some(path) => Ok(Target::Path(path)),
         None => Err(unknown(format!("unknown field {name:?}"), nearest(name))),
     }

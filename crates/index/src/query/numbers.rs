@@ -24,14 +24,22 @@ pub(super) fn float(bounds: &Bounds<f64>) -> RangeInclusive<f64> {
 }
 
 /// The whole numbers in the bounds, if there are any.
-#[expect(clippy::cast_precision_loss, reason = "the nearest double is what is compared")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the nearest double is what is compared"
+)]
 pub(super) fn signed(bounds: &Bounds<f64>) -> Option<RangeInclusive<i64>> {
-    let range = whole(i128::from(i64::MIN), i128::from(i64::MAX), bounds, |number| number as f64)?;
+    let range = whole(i128::from(i64::MIN), i128::from(i64::MAX), bounds, |number| {
+        number as f64
+    })?;
     Some(i64::try_from(*range.start()).ok()?..=i64::try_from(*range.end()).ok()?)
 }
 
 /// The whole numbers from 0 in the bounds, if there are any.
-#[expect(clippy::cast_precision_loss, reason = "the nearest double is what is compared")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the nearest double is what is compared"
+)]
 pub(super) fn unsigned(bounds: &Bounds<f64>) -> Option<RangeInclusive<u64>> {
     let range = whole(0, i128::from(u64::MAX), bounds, |number| number as f64)?;
     Some(u64::try_from(*range.start()).ok()?..=u64::try_from(*range.end()).ok()?)
@@ -86,9 +94,15 @@ mod tests {
         assert_eq!(unsigned(&bounds(Included(-5.0), Excluded(3.0))), Some(0..=2));
         let large = 9_007_199_254_740_992.0;
         // 2^53 + 1 rounds to 2^53.
-        assert_eq!(signed(&bounds(Included(large), Included(large))), Some(1 << 53..=(1 << 53) + 1));
+        assert_eq!(
+            signed(&bounds(Included(large), Included(large))),
+            Some(1 << 53..=(1 << 53) + 1)
+        );
         assert_eq!(unsigned(&bounds(Included(1e30), Unbounded)), None);
-        assert_eq!(signed(&bounds(Unbounded, Included(1e30))), Some(i64::MIN..=i64::MAX));
+        assert_eq!(
+            signed(&bounds(Unbounded, Included(1e30))),
+            Some(i64::MIN..=i64::MAX)
+        );
     }
 
     #[test]

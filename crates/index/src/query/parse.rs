@@ -176,9 +176,10 @@ impl<'a> Parser<'a> {
         }?;
         match self.rest().chars().next() {
             Some('^') => Err(self.error(self.at, WEIGHT)),
-            Some(c) if !c.is_whitespace() && c != ')' => {
-                Err(self.error(self.at, "a blank is missing here, or the value needs quotation marks"))
-            }
+            Some(c) if !c.is_whitespace() && c != ')' => Err(self.error(
+                self.at,
+                "a blank is missing here, or the value needs quotation marks",
+            )),
             _ => Ok(node),
         }
     }
@@ -207,10 +208,12 @@ impl<'a> Parser<'a> {
         let end = loop {
             match chars.next() {
                 Some((0, '-')) | None => return Ok(None),
-                Some((_, '\\')) => match chars.next_if(|(_, next)| NOT_IN_NAMES.contains(*next) || *next == '\\') {
-                    Some((_, special)) => name.push(special),
-                    None => name.push('\\'),
-                },
+                Some((_, '\\')) => {
+                    match chars.next_if(|(_, next)| NOT_IN_NAMES.contains(*next) || *next == '\\') {
+                        Some((_, special)) => name.push(special),
+                        None => name.push('\\'),
+                    }
+                }
                 Some((at, c)) if NOT_IN_NAMES.contains(c) || c.is_whitespace() => break at,
                 Some((_, c)) => name.push(c),
             }
@@ -422,7 +425,9 @@ impl<'a> Parser<'a> {
         }
         match ast {
             UserInputAst::Leaf(leaf) => Ok(*leaf),
-            UserInputAst::Clause(_) | UserInputAst::Boost(..) => Err(self.error(value, "this value cannot be read")),
+            UserInputAst::Clause(_) | UserInputAst::Boost(..) => {
+                Err(self.error(value, "this value cannot be read"))
+            }
         }
     }
 
@@ -481,6 +486,7 @@ fn unsupported(raw: &str) -> Option<&'static str> {
         return Some("regular expressions are not supported; quote a value that starts with /");
     }
     let (start, distance) = raw.rsplit_once('~')?;
-    let is_distance = !start.is_empty() && !start.ends_with('\\') && distance.bytes().all(|byte| byte.is_ascii_digit());
+    let is_distance =
+        !start.is_empty() && !start.ends_with('\\') && distance.bytes().all(|byte| byte.is_ascii_digit());
     is_distance.then_some(DISTANCE)
 }

@@ -227,7 +227,9 @@ mod tests {
                 (Some(('*', after)), rest) => {
                     slow(after, text) || rest.is_some_and(|(_, rest)| slow(glob, rest))
                 }
-                (Some((wanted, after)), Some((c, rest))) => (*wanted == '?' || wanted == c) && slow(after, rest),
+                (Some((wanted, after)), Some((c, rest))) => {
+                    (*wanted == '?' || wanted == c) && slow(after, rest)
+                }
                 (Some(_), None) => false,
             }
         }

@@ -122,7 +122,10 @@ impl<'a> Planner<'a> {
 
     fn target(&self, field: &Field) -> Result<Target, QueryError> {
         names::find(&field.name).map_err(|error| QueryError {
-            message: format!("{}; put a value that has a colon in quotation marks", error.message),
+            message: format!(
+                "{}; put a value that has a colon in quotation marks",
+                error.message
+            ),
             suggestion: error.suggestion,
             ..self.error(field.at, "")
         })
@@ -142,14 +145,15 @@ impl<'a> Planner<'a> {
 
     fn words(&mut self, pattern: &Pattern, quoted: bool, bare: bool, at: usize) -> Result<Node, QueryError> {
         let leading = self.options.leading_wildcard;
-        let (node, words) =
-            text::words(pattern, quoted, leading).map_err(|reason| self.error(at, reason))?;
+        let (node, words) = text::words(pattern, quoted, leading).map_err(|reason| self.error(at, reason))?;
         self.words += words;
         let max = self.options.limits.words_max;
         if self.words > max {
             return Err(self.error(at, &format!("query has more than {max} words")));
         }
-        let Pattern::Whole(literal) = pattern else { return Ok(node) };
+        let Pattern::Whole(literal) = pattern else {
+            return Ok(node);
+        };
         if !bare {
             return Ok(node);
         }
@@ -293,8 +297,7 @@ impl<'a> Planner<'a> {
     ) -> Result<Bounds<f64>, QueryError> {
         let bound = |bound: &UserInputBound| {
             let read = |text: &str| {
-                value::number(unquoted(text))
-                    .ok_or_else(|| self.error(at, &format!("{text:?} is no number")))
+                value::number(unquoted(text)).ok_or_else(|| self.error(at, &format!("{text:?} is no number")))
             };
             Ok(match bound {
                 UserInputBound::Unbounded => Bound::Unbounded,
@@ -318,7 +321,10 @@ impl<'a> Planner<'a> {
         let read = |text: &str| {
             let plain = unquoted(text);
             if plain.len() == text.len() && plain.contains(['*', '?']) {
-                return Err(self.error(at, "an end of a range has no wildcards; quote it if it has a * or ?"));
+                return Err(self.error(
+                    at,
+                    "an end of a range has no wildcards; quote it if it has a * or ?",
+                ));
             }
             Ok(normal(&key, plain).into_owned())
         };
@@ -373,7 +379,11 @@ fn at_path(path: JsonPath, pattern: Pattern) -> Node {
     match pattern {
         Pattern::Whole(value) => {
             let spellings = value::spellings(&value).into_iter();
-            Node::any(spellings.map(|value| values(key.clone(), Pattern::Whole(value))).collect())
+            Node::any(
+                spellings
+                    .map(|value| values(key.clone(), Pattern::Whole(value)))
+                    .collect(),
+            )
         }
         pattern => values(key, pattern),
     }
@@ -383,10 +393,18 @@ fn at_path(path: JsonPath, pattern: Pattern) -> Node {
 fn event_name(pattern: Pattern) -> Node {
     match pattern {
         Pattern::Whole(name) if name.contains('.') => values(Key::Label(Label::Action), Pattern::Whole(name)),
-        Pattern::Start(start) if start.contains('.') => values(Key::Label(Label::Action), Pattern::Start(start)),
-        Pattern::Like(glob) if glob.start.contains('.') => values(Key::Label(Label::Action), Pattern::Like(glob)),
+        Pattern::Start(start) if start.contains('.') => {
+            values(Key::Label(Label::Action), Pattern::Start(start))
+        }
+        Pattern::Like(glob) if glob.start.contains('.') => {
+            values(Key::Label(Label::Action), Pattern::Like(glob))
+        }
         pattern => {
-            let letters = |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>();
+            let letters = |text: &str| {
+                text.chars()
+                    .filter(|c| c.is_ascii_alphanumeric())
+                    .collect::<String>()
+            };
             let glob = pattern.into_glob().map(|text| letters(text).to_ascii_lowercase());
             Node::Clause(Clause::EventName(glob))
         }
@@ -421,7 +439,9 @@ fn looks_like_ip(text: &str) -> bool {
 fn is_number(bound: &UserInputBound) -> Option<bool> {
     match bound {
         UserInputBound::Unbounded => None,
-        UserInputBound::Inclusive(text) | UserInputBound::Exclusive(text) => Some(value::number(text).is_some()),
+        UserInputBound::Inclusive(text) | UserInputBound::Exclusive(text) => {
+            Some(value::number(text).is_some())
+        }
     }
 }
 

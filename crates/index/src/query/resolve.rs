@@ -123,9 +123,10 @@ impl Resolver<'_> {
             Clause::Starts { key, start } => self.expand(key, &Terms::starting(key.term(start)), start)?,
             Clause::Like { key, glob } => self.like(key, glob)?,
             Clause::Texts { key, bounds } => self.texts(key, bounds)?,
-            Clause::Numbers { key: Key::Path(path), bounds } if self.split.policy().paths.contains(&path.0) => {
-                self.column_numbers(path, bounds)?
-            }
+            Clause::Numbers {
+                key: Key::Path(path),
+                bounds,
+            } if self.split.policy().paths.contains(&path.0) => self.column_numbers(path, bounds)?,
             Clause::Numbers { key, bounds } => {
                 let accept = |rest: &str| value::number(rest).is_some_and(|number| bounds.contains(&number));
                 let terms = Terms {
@@ -260,7 +261,9 @@ impl Resolver<'_> {
             if seen.is_multiple_of(STOP_EVERY) && (self.stop)() {
                 return Err(Error::Stopped);
             }
-            let Ok(text) = std::str::from_utf8(stream.key()) else { continue };
+            let Ok(text) = std::str::from_utf8(stream.key()) else {
+                continue;
+            };
             if value::number(text).is_some_and(|number| bounds.contains(&number)) {
                 wanted.insert(key.term(text));
             }
@@ -282,7 +285,8 @@ impl Resolver<'_> {
                     return Err(Error::Stopped);
                 }
                 let term = Term::from_field_text(field, term);
-                let Some(mut postings) = inverted.read_block_postings(&term, IndexRecordOption::Basic)? else {
+                let Some(mut postings) = inverted.read_block_postings(&term, IndexRecordOption::Basic)?
+                else {
                     continue;
                 };
                 while !postings.docs().is_empty() {
@@ -397,7 +401,13 @@ impl Resolver<'_> {
             true => &[Side::Public],
             false => self.query.sides(),
         };
-        expand(self.reader, sides, |side| fields().terms(side), terms, &self.limit(shown))
+        expand(
+            self.reader,
+            sides,
+            |side| fields().terms(side),
+            terms,
+            &self.limit(shown),
+        )
     }
 
     /// The same for terms that say that there is a value: they are few, and no mistake of the user's.
@@ -406,7 +416,13 @@ impl Resolver<'_> {
             terms_max: usize::MAX,
             ..self.limit("")
         };
-        expand(self.reader, self.query.sides(), |side| fields().terms(side), terms, &limit)
+        expand(
+            self.reader,
+            self.query.sides(),
+            |side| fields().terms(side),
+            terms,
+            &limit,
+        )
     }
 
     fn word(&self, word: &str) -> Box<dyn Runnable> {
@@ -421,12 +437,16 @@ impl Resolver<'_> {
     fn expand_words(&self, terms: &Terms<'_>, shown: &str) -> Result<Box<dyn Runnable>, Error> {
         let sides = self.query.sides();
         let limit = self.limit(shown);
-        let mut parts = vec![expand(self.reader, sides, |side| fields().words(side), terms, &limit)?];
+        let mut parts = vec![expand(
+            self.reader,
+            sides,
+            |side| fields().words(side),
+            terms,
+            &limit,
+        )?];
         if starts_uuid(&terms.start) {
             for key in UUID_LABELS.map(Key::Label) {
-                let accept = |rest: &str| {
-                    is_uuid(&format!("{}{rest}", terms.start)) && (terms.accept)(rest)
-                };
+                let accept = |rest: &str| is_uuid(&format!("{}{rest}", terms.start)) && (terms.accept)(rest);
                 let terms = Terms {
                     accept: &accept,
                     ..Terms::starting(key.term(&terms.start))
@@ -459,16 +479,23 @@ fn shown(key: &Key) -> &str {
 }
 
 /// Whether all records or none match, by the values that they have.
-fn decided<T: PartialOrd>(values: &RangeInclusive<T>, range: &RangeInclusive<T>) -> Option<Box<dyn Runnable>> {
+fn decided<T: PartialOrd>(
+    values: &RangeInclusive<T>,
+    range: &RangeInclusive<T>,
+) -> Option<Box<dyn Runnable>> {
     if range.start() > values.end() || range.end() < values.start() || range.start() > range.end() {
         return Some(Box::new(EmptyQuery));
     }
-    (range.start() <= values.start() && range.end() >= values.end()).then(|| Box::new(AllQuery) as Box<dyn Runnable>)
+    (range.start() <= values.start() && range.end() >= values.end())
+        .then(|| Box::new(AllQuery) as Box<dyn Runnable>)
 }
 
 fn word_terms(side: Side, words: &[String]) -> Vec<Term> {
     let field = fields().words(side);
-    words.iter().map(|word| Term::from_field_text(field, word)).collect()
+    words
+        .iter()
+        .map(|word| Term::from_field_text(field, word))
+        .collect()
 }
 
 fn term_query(field: Field, term: &str) -> Box<dyn Runnable> {
@@ -498,7 +525,9 @@ struct Placed<Q> {
 
 impl<Q: Runnable + Clone> Runnable for Placed<Q> {
     fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let weight = self.query.weight(EnableScoring::disabled_from_schema(self.schema))?;
+        let weight = self
+            .query
+            .weight(EnableScoring::disabled_from_schema(self.schema))?;
         Ok(Box::new(Plain(weight)))
     }
 }

@@ -12,26 +12,28 @@ const LEADING: &str = "a word that starts with * or ? is not supported: every wo
 
 /// The words of a value, and how many they are. Quoted ones stand side by side in the text, others anywhere.
 pub(crate) fn words(pattern: &Pattern, quoted: bool, leading: bool) -> Result<(Node, usize), &'static str> {
-    let (node, count) = match (pattern, quoted) {
+    let found = match (pattern, quoted) {
         (Pattern::Whole(literal), quoted) => {
             let words = of(literal);
             let count = words.len();
-            (if quoted { phrase(words) } else { all(words) }, count)
+            Ok((if quoted { phrase(words) } else { all(words) }, count))
         }
-        (Pattern::Start(start), true) => quoted_start(start)?,
-        (Pattern::Start(start), false) => with_wildcards(start, &[Piece::Many], leading)?,
-        (Pattern::Like(Glob { start, rest }), _) => with_wildcards(start, rest, leading)?,
+        (Pattern::Start(start), true) => quoted_start(start),
+        (Pattern::Start(start), false) => with_wildcards(start, &[Piece::Many], leading),
+        (Pattern::Like(Glob { start, rest }), _) => with_wildcards(start, rest, leading),
     };
-    if count == 0 {
-        return Err(NOTHING);
-    }
     // Identifiers are kept as one word, whatever separates their parts.
-    match pattern {
+    let identifier = match pattern {
         Pattern::Start(start) if may_start_identifier(start) => {
-            let whole = Clause::WordStarts(lower(start));
-            Ok((Node::any(vec![node, Node::Clause(whole)]), count))
+            Some(Node::Clause(Clause::WordStarts(lower(start))))
         }
-        _ => Ok((node, count)),
+        _ => None,
+    };
+    match (found, identifier) {
+        (Ok((_, 0)), _) => Err(NOTHING),
+        (Ok((node, count)), Some(identifier)) => Ok((Node::any(vec![node, identifier]), count)),
+        (Err(TOO_SHORT), Some(identifier)) => Ok((identifier, 1)),
+        (found, _) => found,
     }
 }
 
@@ -47,7 +49,9 @@ fn all(words: Vec<String>) -> Node {
 
 fn phrase(mut words: Vec<String>) -> Node {
     match words.len() {
-        0 | 1 => words.pop().map_or(Node::All, |word| Node::Clause(Clause::Word(word))),
+        0 | 1 => words
+            .pop()
+            .map_or(Node::All, |word| Node::Clause(Clause::Word(word))),
         _ => Node::Clause(Clause::Phrase(words)),
     }
 }
@@ -137,7 +141,8 @@ impl Cutter {
                     rest: rest.to_vec(),
                 };
                 let rest = glob.map(|text| text.to_lowercase()).rest;
-                self.nodes.push(Node::Clause(Clause::WordLike(Glob { start, rest })));
+                self.nodes
+                    .push(Node::Clause(Clause::WordLike(Glob { start, rest })));
             }
         }
         Ok(())
@@ -160,7 +165,10 @@ fn letters(piece: &Piece) -> usize {
 
 /// As words are kept: cut first, then in lower case.
 fn lower(start: &str) -> String {
-    cut(start, WORD_MAX).chars().flat_map(char::to_lowercase).collect()
+    cut(start, WORD_MAX)
+        .chars()
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Tells whether an identifier that is kept whole, separators included, may start so.

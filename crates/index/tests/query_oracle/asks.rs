@@ -94,11 +94,13 @@ impl Ask {
                 format!("{}:IN [{}]", name.written(false), values.join(" "))
             }
             Self::Between(name, low, high, closed) => {
-                let end = |end: &Option<String>| end.as_ref().map_or("*".to_owned(), |end| format!("\"{end}\""));
+                let end =
+                    |end: &Option<String>| end.as_ref().map_or("*".to_owned(), |end| format!("\"{end}\""));
                 range(name.written(false), &end(low), &end(high), *closed)
             }
             Self::Numbers(path, low, high, closed) => {
-                let end = |end: &Option<i64>| end.map_or("*".to_owned(), |end| (end as f64 / 4.0).to_string());
+                let end =
+                    |end: &Option<i64>| end.map_or("*".to_owned(), |end| (end as f64 / 4.0).to_string());
                 range(path, &end(low), &end(high), *closed)
             }
             Self::Has(name) => format!("{}:*", name.written(false)),
@@ -110,7 +112,9 @@ impl Ask {
             Self::PhraseStart(text) => format!("message:'{text}'*"),
             Self::Status(low, high) => format!("http.response.status_code:[{low} TO {high}]"),
             Self::Network(ip, bits) => format!("source.ip:{}/{bits}", ADDRESSES[*ip]),
-            Self::Addresses(low, high) => format!("ip:{{\"{}\" TO \"{}\"]", ADDRESSES[*low], ADDRESSES[*high]),
+            Self::Addresses(low, high) => {
+                format!("ip:{{\"{}\" TO \"{}\"]", ADDRESSES[*low], ADDRESSES[*high])
+            }
             Self::HasIp => "context.ip:*".to_owned(),
             Self::Seqs(low, high) => format!("seq:{{{low} TO {high}]"),
             Self::Second(s) => format!("occurred_at:2026-11-21T00:00:{s:02}Z"),
@@ -139,7 +143,9 @@ impl Ask {
             }
             Self::Like(name, _, form) => {
                 let form = name.compared(form);
-                name.values(event, personal).iter().any(|value| like(&form, value))
+                name.values(event, personal)
+                    .iter()
+                    .any(|value| like(&form, value))
             }
             Self::Between(name, low, high, closed) => {
                 let within = |value: &String| {
@@ -156,7 +162,9 @@ impl Ask {
                 name.values(event, personal).iter().any(within)
             }
             Self::Numbers(path, low, high, closed) => event.at(path, personal).iter().any(|scalar| {
-                let Ok(number) = scalar.text().parse::<f64>() else { return false };
+                let Ok(number) = scalar.text().parse::<f64>() else {
+                    return false;
+                };
                 let above = low.is_none_or(|low| {
                     let low = low as f64 / 4.0;
                     number > low || *closed && number == low
@@ -180,7 +188,9 @@ impl Ask {
             Self::WordLike(form) => has_word(&|word| like(&form.to_lowercase(), word)),
             Self::Phrase(text, _) => {
                 let wanted = words(text);
-                strings().iter().any(|string| string.windows(wanted.len()).any(|here| *here == *wanted))
+                strings()
+                    .iter()
+                    .any(|string| string.windows(wanted.len()).any(|here| *here == *wanted))
             }
             Self::PhraseStart(text) => {
                 let wanted = words(text);
@@ -192,7 +202,9 @@ impl Ask {
                     })
                 })
             }
-            Self::Status(low, high) => event.status.is_some_and(|status| (*low..=*high).contains(&status)),
+            Self::Status(low, high) => event
+                .status
+                .is_some_and(|status| (*low..=*high).contains(&status)),
             Self::Network(ip, bits) => {
                 let (_, shift) = bits_of(ADDRESSES[*ip], *bits);
                 let network = |ip: usize| bits_of(ADDRESSES[ip], 128).0.checked_shr(shift).unwrap_or(0);
@@ -200,7 +212,9 @@ impl Ask {
             }
             Self::Addresses(low, high) => {
                 let bits = |ip: usize| bits_of(ADDRESSES[ip], 128).0;
-                sees && event.ip.is_some_and(|ip| bits(ip) > bits(*low) && bits(ip) <= bits(*high))
+                sees && event
+                    .ip
+                    .is_some_and(|ip| bits(ip) > bits(*low) && bits(ip) <= bits(*high))
             }
             Self::HasIp => sees && event.ip.is_some(),
             Self::Seqs(low, high) => seq > u64::from(*low) && seq <= u64::from(*high),
@@ -227,7 +241,9 @@ fn is(name: Name, value: &str, event: &Event, personal: bool) -> bool {
         _ => None,
     };
     let wanted = [Some(name.compared(value)), number(value)];
-    name.values(event, personal).iter().any(|held| wanted.contains(&Some(held.clone())))
+    name.values(event, personal)
+        .iter()
+        .any(|held| wanted.contains(&Some(held.clone())))
 }
 
 fn like(form: &str, text: &str) -> bool {
@@ -244,7 +260,10 @@ fn like(form: &str, text: &str) -> bool {
 /// An address as a number, and how far to shift it to have its network.
 fn bits_of(text: &str, bits: u8) -> (u128, u32) {
     match text.parse().unwrap() {
-        std::net::IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 32_u32.saturating_sub(u32::from(bits))),
+        std::net::IpAddr::V4(v4) => (
+            v4.to_ipv6_mapped().to_bits(),
+            32_u32.saturating_sub(u32::from(bits)),
+        ),
         std::net::IpAddr::V6(v6) => (v6.to_bits(), 128 - u32::from(bits)),
     }
 }
@@ -285,9 +304,23 @@ fn a_value() -> impl Strategy<Value = String> {
 
 fn a_form() -> impl Strategy<Value = String> {
     let some = prop_oneof![
-        Just("s3.*"), Just("s3.*Object"), Just("*object"), Just("?3.*"), Just("s3.???_*"), Just("id-?"), Just("id*"),
-        Just("a*"), Just("al*a*"), Just("*a*t"), Just("alpha?beta"), Just("1*"), Just("*.5"), Just("-?"), Just("t*e"),
-        Just("den*"), Just("*"),
+        Just("s3.*"),
+        Just("s3.*Object"),
+        Just("*object"),
+        Just("?3.*"),
+        Just("s3.???_*"),
+        Just("id-?"),
+        Just("id*"),
+        Just("a*"),
+        Just("al*a*"),
+        Just("*a*t"),
+        Just("alpha?beta"),
+        Just("1*"),
+        Just("*.5"),
+        Just("-?"),
+        Just("t*e"),
+        Just("den*"),
+        Just("*"),
     ];
     prop_oneof![
         some.prop_map(str::to_owned),
@@ -300,8 +333,16 @@ fn a_form() -> impl Strategy<Value = String> {
 
 fn a_word_form() -> impl Strategy<Value = String> {
     prop_oneof![
-        Just("alpha*"), Just("al*"), Just("ré*"), Just("RÉS*É"), Just("al*t"), Just("?l*a"), Just("*eta"), Just("g?mma"),
-        Just("get*"), Just("zz*"),
+        Just("alpha*"),
+        Just("al*"),
+        Just("ré*"),
+        Just("RÉS*É"),
+        Just("al*t"),
+        Just("?l*a"),
+        Just("*eta"),
+        Just("g?mma"),
+        Just("get*"),
+        Just("zz*"),
     ]
     .prop_map(str::to_owned)
 }
@@ -311,28 +352,53 @@ pub(crate) fn an_ask() -> impl Strategy<Value = Ask> {
     let values = prop_oneof![
         (a_name(), any::<bool>(), a_value()).prop_map(|(name, alias, value)| Ask::Is(name, alias, value)),
         (a_name(), any::<bool>(), a_form()).prop_map(|(name, alias, form)| Ask::Like(name, alias, form)),
-        (a_name(), prop::collection::vec(a_value(), 1..20)).prop_map(|(name, values)| Ask::OneOf(name, values)),
-        (a_name(), prop::collection::vec(a_value(), 1..3)).prop_map(|(name, values)| Ask::InGroup(name, values)),
+        (a_name(), prop::collection::vec(a_value(), 1..20))
+            .prop_map(|(name, values)| Ask::OneOf(name, values)),
+        (a_name(), prop::collection::vec(a_value(), 1..3))
+            .prop_map(|(name, values)| Ask::InGroup(name, values)),
         (a_name(), prop::option::of(a_value()), a_value(), any::<bool>())
             .prop_map(|(name, low, high, closed)| Ask::Between(name, low, Some(high), closed)),
-        (a_path(), -40..40_i64, prop::option::of(-40..40_i64), any::<bool>())
+        (
+            a_path(),
+            -40..40_i64,
+            prop::option::of(-40..40_i64),
+            any::<bool>()
+        )
             .prop_map(|(path, low, high, closed)| Ask::Numbers(path, Some(low), high, closed)),
-        prop_oneof![a_name(), Just(Name::Path("metadata.deep")), Just(Name::Path("payload.order"))].prop_map(Ask::Has),
+        prop_oneof![
+            a_name(),
+            Just(Name::Path("metadata.deep")),
+            Just(Name::Path("payload.order"))
+        ]
+        .prop_map(Ask::Has),
         Just(Ask::HasMetadata),
-        prop_oneof![Just("GetObject"), Just("Get*"), Just("get_o"), Just("s3.get_object"), Just("S3.*"), Just("*Object")]
-            .prop_map(Ask::EventName),
+        prop_oneof![
+            Just("GetObject"),
+            Just("Get*"),
+            Just("get_o"),
+            Just("s3.get_object"),
+            Just("S3.*"),
+            Just("*Object")
+        ]
+        .prop_map(Ask::EventName),
     ];
     let texts = prop_oneof![
         (0..WORDS.len()).prop_map(|n| Ask::Word(WORDS[n].to_uppercase())),
         (0..ACTIONS.len()).prop_map(|n| Ask::Word(ACTIONS[n].to_owned())),
         a_word_form().prop_map(Ask::WordLike),
         (a_phrase(), any::<bool>()).prop_map(|(text, named)| Ask::Phrase(text, named)),
-        a_phrase().prop_filter("two words", |text| words(text).len() > 1).prop_map(|text| {
-            // Half of the last word.
-            let end = text.char_indices().rev().nth(1).map_or(text.len(), |(at, _)| at);
-            let cut = if text[..end].ends_with(char::is_alphanumeric) { end } else { text.len() };
-            Ask::PhraseStart(text[..cut].to_owned())
-        }),
+        a_phrase()
+            .prop_filter("two words", |text| words(text).len() > 1)
+            .prop_map(|text| {
+                // Half of the last word.
+                let end = text.char_indices().rev().nth(1).map_or(text.len(), |(at, _)| at);
+                let cut = if text[..end].ends_with(char::is_alphanumeric) {
+                    end
+                } else {
+                    text.len()
+                };
+                Ask::PhraseStart(text[..cut].to_owned())
+            }),
     ];
     let columns = prop_oneof![
         (0..600_u16, 0..600_u16).prop_map(|(low, high)| Ask::Status(low, high)),

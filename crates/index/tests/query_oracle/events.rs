@@ -64,24 +64,42 @@ impl Event {
             format!("\"action\":\"{}\"", ACTIONS[self.action]),
             format!("\"outcome\":\"{}\"", OUTCOMES[self.outcome]),
         ];
-        let name = self.name.as_ref().map_or(String::new(), |name| format!(",\"name\":\"{name}\""));
+        let name = self
+            .name
+            .as_ref()
+            .map_or(String::new(), |name| format!(",\"name\":\"{name}\""));
         let ty = if self.human { "user" } else { "service" };
-        parts.push(format!("\"actor\":{{\"type\":\"{ty}\",\"id\":\"id-{}\"{name}}}", self.actor));
+        parts.push(format!(
+            "\"actor\":{{\"type\":\"{ty}\",\"id\":\"id-{}\"{name}}}",
+            self.actor
+        ));
         let targets: Vec<String> = (0..)
             .zip(&self.sizes)
-            .map(|(n, size)| format!("{{\"type\":\"file\",\"id\":\"f{n}\",\"attributes\":{{\"size\":{}}}}}", size.json()))
+            .map(|(n, size)| {
+                format!(
+                    "{{\"type\":\"file\",\"id\":\"f{n}\",\"attributes\":{{\"size\":{}}}}}",
+                    size.json()
+                )
+            })
             .collect();
         if !targets.is_empty() {
             parts.push(format!("\"targets\":[{}]", targets.join(",")));
         }
         let mut context = Vec::new();
         context.extend(self.ip.map(|ip| format!("\"ip\":\"{}\"", ADDRESSES[ip])));
-        context.extend(self.status.map(|status| format!("\"http\":{{\"status\":{status}}}")));
+        context.extend(
+            self.status
+                .map(|status| format!("\"http\":{{\"status\":{status}}}")),
+        );
         if !context.is_empty() {
             parts.push(format!("\"context\":{{{}}}", context.join(",")));
         }
         let mut metadata = Vec::new();
-        metadata.extend(self.deep.as_ref().map(|deep| format!("\"deep\":{{\"n\":{}}}", deep.json())));
+        metadata.extend(
+            self.deep
+                .as_ref()
+                .map(|deep| format!("\"deep\":{{\"n\":{}}}", deep.json())),
+        );
         if !self.tags.is_empty() {
             let tags: Vec<String> = self.tags.iter().map(Scalar::json).collect();
             metadata.push(format!("\"tag\":[{}]", tags.join(",")));
@@ -90,7 +108,11 @@ impl Event {
             parts.push(format!("\"metadata\":{{{}}}", metadata.join(",")));
         }
         let mut order = Vec::new();
-        order.extend(self.total.as_ref().map(|total| format!("\"total\":{}", total.json())));
+        order.extend(
+            self.total
+                .as_ref()
+                .map(|total| format!("\"total\":{}", total.json())),
+        );
         order.extend(self.note.as_ref().map(|note| format!("\"note\":\"{note}\"")));
         if !order.is_empty() {
             parts.push(format!("\"payload\":{{\"order\":{{{}}}}}", order.join(",")));
@@ -98,7 +120,10 @@ impl Event {
         if !self.reason.is_empty() {
             parts.push(format!("\"justification\":\"{}\"", self.reason));
         }
-        parts.extend(self.second.map(|s| format!("\"occurred_at\":\"2026-11-21T00:00:{s:02}.250Z\"")));
+        parts.extend(
+            self.second
+                .map(|s| format!("\"occurred_at\":\"2026-11-21T00:00:{s:02}.250Z\"")),
+        );
         format!("{{{}}}", parts.join(","))
     }
 
@@ -187,7 +212,12 @@ pub(crate) fn an_event() -> impl Strategy<Value = Event> {
         0..5_u8,
         prop::option::of(a_text(3).prop_filter("a name", |name| !name.is_empty())),
     );
-    let what = (0..ACTIONS.len(), 0..OUTCOMES.len(), prop::collection::vec(a_scalar(), 0..3), a_text(6));
+    let what = (
+        0..ACTIONS.len(),
+        0..OUTCOMES.len(),
+        prop::collection::vec(a_scalar(), 0..3),
+        a_text(6),
+    );
     let whence = (
         prop::option::of(0..ADDRESSES.len()),
         prop::option::of(prop_oneof![Just(200_u16), Just(404), Just(403), Just(500)]),
@@ -200,7 +230,12 @@ pub(crate) fn an_event() -> impl Strategy<Value = Event> {
         prop::option::of(a_text(5)),
     );
     (who, what, whence, free).prop_map(
-        |((human, actor, name), (action, outcome, sizes, reason), (ip, status, second), (deep, tags, total, note))| Event {
+        |(
+            (human, actor, name),
+            (action, outcome, sizes, reason),
+            (ip, status, second),
+            (deep, tags, total, note),
+        )| Event {
             action,
             outcome,
             human,
