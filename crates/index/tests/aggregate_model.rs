@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+#[expect(dead_code, reason = "splits are built under a policy here")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

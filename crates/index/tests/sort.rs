@@ -183,17 +183,16 @@ fn pages_over_splits_are_the_sorted_records() {
                 .collect();
             expected.sort_by(|left, right| {
                 let of = |record: &Record| record.key(field, personal, descending);
-                let ascending = match (of(left), of(right)) {
+                match (of(left), of(right)) {
                     (Some(left_key), Some(right_key)) => {
                         let by_key = left_key.cmp(&right_key).then(left.seq.cmp(&right.seq));
-                        return if descending { by_key.reverse() } else { by_key };
+                        if descending { by_key.reverse() } else { by_key }
                     }
                     (Some(_), None) => Ordering::Less,
                     (None, Some(_)) => Ordering::Greater,
                     (None, None) if descending => right.seq.cmp(&left.seq),
                     (None, None) => left.seq.cmp(&right.seq),
-                };
-                ascending
+                }
             });
 
             let mut got: Vec<(SortKey, u64)> = Vec::new();

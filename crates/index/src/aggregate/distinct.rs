@@ -89,7 +89,6 @@ impl Distinct {
 }
 
 fn register(registers: &mut [u8], hash: u64) {
-    #[expect(clippy::cast_possible_truncation, reason = "14 bits")]
     let at = (hash >> (64 - BITS)) as usize;
     // The bit set below the rest bounds the rank.
     let rank = ((hash << BITS) | (1 << (BITS - 1))).leading_zeros() + 1;

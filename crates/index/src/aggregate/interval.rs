@@ -135,8 +135,6 @@ fn first_day(month: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use jiff::Timestamp;
     use jiff::tz::TimeZone;
 

@@ -102,6 +102,8 @@ fn middle(bin: i32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
+
     use super::{Quantiles, RELATIVE_ERROR};
 
     #[test]

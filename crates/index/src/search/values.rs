@@ -223,6 +223,11 @@ impl Typed {
     }
 
     /// Where a value stands in this column; it must be of the column's type.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "doubles are within the bounds of the type"
+    )]
     pub(crate) fn place(&self, scalar: &Scalar) -> Result<Place, Error> {
         Ok(match (&self.kind, scalar) {
             (Kind::Bool, Scalar::Bool(value)) => Place::At(u64::from(*value)),
