@@ -141,7 +141,10 @@ impl Inner {
         }
         // What replaced it has committed; its end shows the newer view. Who replaces reads only what is named.
         drop(self.flushing.lock());
-        Ok(Error::Io(format!("{} was replaced meanwhile", row.path.display())))
+        Ok(Error::Io(format!(
+            "{} was replaced meanwhile",
+            row.path.display()
+        )))
     }
 
     /// Stops all writing for good: what reached the medium is not known, only a new start can tell.

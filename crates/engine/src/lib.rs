@@ -21,9 +21,9 @@
 pub mod append;
 pub mod catalog;
 pub mod check;
+mod compact;
 pub mod credentials;
 pub mod error;
-mod compact;
 mod flush;
 mod guard;
 pub mod heads;
@@ -39,8 +39,8 @@ pub mod tenant;
 mod testing;
 mod wal_files;
 
-pub use compact::{Compacted, CompactionStatus};
 pub use append::{Appended, Item, Mode, Receipt, Tree};
+pub use compact::{Compacted, CompactionStatus};
 pub use credentials::{Principal, Role};
 pub use error::{AppendError, Error, ItemError, OpenError, Result};
 pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};

@@ -43,6 +43,7 @@ pub(super) fn check_tenant(
         size: view.size,
         salts: records::SetSalts::default(),
         seen: Bitmap::new(view.size),
+        erasures: None,
     };
     for set in view.flushed.iter() {
         let visited = records::scan_set(inner, tenant, set, |record| {
@@ -167,9 +168,19 @@ struct Look<'a> {
     size: u64,
     salts: records::SetSalts,
     seen: Bitmap,
+    /// Whether a subject of the tenant was erased, once that was asked.
+    erasures: Option<bool>,
 }
 
 impl Look<'_> {
+    /// Whether any subject of the tenant was erased.
+    fn has_erasures(&mut self, tenant: &Tenant) -> crate::Result<bool> {
+        match self.erasures {
+            Some(known) => Ok(known),
+            None => Ok(*self.erasures.insert(tenant.catalog.has_erasures(&tenant.id)?)),
+        }
+    }
+
     fn entry(&mut self, seq: u64) -> crate::Result<Entry> {
         let held = self.first..self.first + self.entries.len() as u64;
         if !held.contains(&seq) {
@@ -207,10 +218,19 @@ fn check_record(tenant: &Tenant, record: &Record, look: &mut Look<'_>, checked: 
     let reason = match records::check(tenant, &mut look.salts, record, &entry) {
         Ok(opened) => {
             checked.groups_opened += opened;
-            if record.personal.len() == record.commitments.len() {
+            let missing = record.commitments.len().saturating_sub(record.personal.len());
+            if missing == 0 && record.personal.len() == record.commitments.len() {
                 return;
             }
-            "its personal groups are not all there"
+            match look.has_erasures(tenant) {
+                // A rewrite leaves behind what no key opens any more; what is authentic says no more about it.
+                Ok(true) if missing > 0 => {
+                    checked.groups_erased += missing as u64;
+                    return;
+                }
+                Ok(_) => "its personal groups are not all there",
+                Err(error) => return checked.problem(Problem::of(&error, place)),
+            }
         }
         Err(Mismatch::Record) => "it is not what its entry commits to",
         Err(Mismatch::Group) => "a personal group is not what the record commits to",

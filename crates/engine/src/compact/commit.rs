@@ -16,11 +16,19 @@ use crate::tenant::{FileSet, Tenant, View};
 use crate::{Error, Result};
 
 /// Puts a segment in the place of those that it was made of. When it comes too late, its files are removed.
-pub(super) fn commit(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: Output) -> Result<Compacted, Failure> {
+pub(super) fn commit(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    plan: &Plan,
+    output: Output,
+) -> Result<Compacted, Failure> {
     match replace(inner, tenant, plan, &output) {
         Ok(l0) => {
             let old = plan.sets.iter().flat_map(|set| set.files());
-            let mut gone: Vec<PathBuf> = old.filter(|row| !row.is_part()).map(|row| row.path.clone()).collect();
+            let mut gone: Vec<PathBuf> = old
+                .filter(|row| !row.is_part())
+                .map(|row| row.path.clone())
+                .collect();
             gone.extend(l0);
             remove(inner, &gone);
             Ok(Compacted {
@@ -55,7 +63,12 @@ pub(super) fn remove(inner: &Inner, paths: &[PathBuf]) {
 }
 
 /// Commits and shows; returns `l0` files that have no parts left.
-fn replace(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) -> Result<Vec<PathBuf>, Failure> {
+fn replace(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    plan: &Plan,
+    output: &Output,
+) -> Result<Vec<PathBuf>, Failure> {
     // Flushes and rebuilds of splits replace segments too, under the same lock.
     let _one_at_a_time = inner.flushing.lock();
     inner.check_running().map_err(Failure::Later)?;
@@ -64,7 +77,9 @@ fn replace(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) ->
     if !plan.sets.iter().all(is_there) {
         return Err(Failure::Overtaken);
     }
-    let committed = inner.catalog.update(|update| change(update, tenant, plan, output));
+    let committed = inner
+        .catalog
+        .update(|update| change(update, tenant, plan, output));
     let l0 = committed.map_err(|failure| match (inner.catalog.poisoned(), failure) {
         (Some(reason), _) => Failure::Sync(reason),
         (None, Refusal::Overtaken) => Failure::Overtaken,
@@ -86,7 +101,12 @@ impl From<Error> for Refusal {
     }
 }
 
-fn change(update: &mut Update<'_>, tenant: &Tenant, plan: &Plan, output: &Output) -> Result<Vec<PathBuf>, Refusal> {
+fn change(
+    update: &mut Update<'_>,
+    tenant: &Tenant,
+    plan: &Plan,
+    output: &Output,
+) -> Result<Vec<PathBuf>, Refusal> {
     // What was copied of a subject who is erased by now must not come back.
     if !all_live(update, tenant, &output.handles)? {
         return Err(Refusal::Overtaken);
@@ -126,7 +146,9 @@ fn all_live(update: &Update<'_>, tenant: &Tenant, handles: &[[u8; 16]]) -> Resul
 /// Shows the new segment, and forgets what was kept of the old ones.
 fn publish(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) -> Result<(), Failure> {
     let Some(set) = output.file_set() else {
-        return Err(Failure::Later(Error::Io("compaction: nothing was written".into())));
+        return Err(Failure::Later(Error::Io(
+            "compaction: nothing was written".into(),
+        )));
     };
     let _ = inner.filters.put(&set.seg, &output.keys);
     let mut sets: Vec<_> = tenant

@@ -29,7 +29,10 @@ impl Leftovers {
             Some(known) => known,
             // What an earlier start noted was swept by this one.
             none => {
-                let found: BTreeSet<TenantId> = noted(&inner.catalog).map_err(Failure::Later)?.into_iter().collect();
+                let found: BTreeSet<TenantId> = noted(&inner.catalog)
+                    .map_err(Failure::Later)?
+                    .into_iter()
+                    .collect();
                 self.done = found.clone();
                 none.insert(found)
             }
@@ -44,7 +47,9 @@ impl Leftovers {
             for id in &done {
                 table.remove(key(id).as_str()).map_err(storage)?;
             }
-            table.insert(key(&tenant.id).as_str(), [].as_slice()).map_err(storage)?;
+            table
+                .insert(key(&tenant.id).as_str(), [].as_slice())
+                .map_err(storage)?;
             Ok(())
         });
         noted.map_err(|error| match inner.catalog.poisoned() {

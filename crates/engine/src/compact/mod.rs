@@ -166,7 +166,11 @@ fn tick(inner: &Inner) -> bool {
             backlog.0 += plan.sets.len() as u64;
             backlog.1 += plan.bytes();
             let held_off = inner.compactor.state.lock().is_held_off(&tenant.id, now_ms);
-            if !held_off && best.as_ref().is_none_or(|(_, best)| best.sets.len() < plan.sets.len()) {
+            if !held_off
+                && best
+                    .as_ref()
+                    .is_none_or(|(_, best)| best.sets.len() < plan.sets.len())
+            {
                 best = Some((Arc::clone(&tenant), plan));
             }
         }
@@ -217,7 +221,10 @@ fn look_further(inner: &Inner, now_ms: u64) -> bool {
     };
     let mut found = false;
     for (_, id) in names.iter().filter(|(_, id)| inner.tenants.get(id).is_none()) {
-        let sets = inner.catalog.read().and_then(|txn| crate::tenant::file_sets(&txn, id));
+        let sets = inner
+            .catalog
+            .read()
+            .and_then(|txn| crate::tenant::file_sets(&txn, id));
         let rules = Rules {
             now_ms: inner.clock.now_ms(),
             bytes_max: inner.settings.segment_bytes_max,
@@ -240,7 +247,9 @@ fn look_further(inner: &Inner, now_ms: u64) -> bool {
         }
         // What was loaded is compacted before the look goes on, from behind these.
     }
-    let last = (names.len() == LOOK_TENANTS).then(|| names.last().map(|(name, _)| name.clone())).flatten();
+    let last = (names.len() == LOOK_TENANTS)
+        .then(|| names.last().map(|(name, _)| name.clone()))
+        .flatten();
     let more = last.is_some() || found;
     inner.compactor.state.lock().looked(last, now_ms);
     more
@@ -257,7 +266,9 @@ fn compact(
     inner.check_running().map_err(Failure::Later)?;
     inner.guard.sample(inner);
     if !inner.guard.has_room(plan.bytes()) {
-        return Err(Failure::Later(Error::Append(Box::new(crate::AppendError::NoSpace))));
+        return Err(Failure::Later(Error::Append(Box::new(
+            crate::AppendError::NoSpace,
+        ))));
     }
     leftovers.expect(inner, tenant)?;
     inner.compactor.state.lock().begin(&tenant.name, plan);

@@ -33,7 +33,11 @@ pub(super) struct Rules {
 impl Plan {
     /// Bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
-        self.sets.iter().flat_map(|set| set.files()).map(|row| row.length).sum()
+        self.sets
+            .iter()
+            .flat_map(|set| set.files())
+            .map(|row| row.length)
+            .sum()
     }
 
     /// Records in all of them.
@@ -169,7 +173,11 @@ fn fitting<'a>(mut small: Run<'a>, rules: &Rules, window: &Window) -> Vec<Run<'a
     let mut runs = Vec::new();
     while !small.is_empty() {
         let mut sum = Sum::default();
-        let fit = small.iter().take_while(|set| sum.add(set, rules, window)).count().max(1);
+        let fit = small
+            .iter()
+            .take_while(|set| sum.add(set, rules, window))
+            .count()
+            .max(1);
         let (run, rest) = small.split_at(fit);
         runs.push(run);
         small = rest;
@@ -202,7 +210,9 @@ impl Sum {
         let split_bytes = set
             .idx
             .as_ref()
-            .map_or(set.seg.count.saturating_mul(SPLIT_BYTES_TYPICAL), |row| row.length);
+            .map_or(set.seg.count.saturating_mul(SPLIT_BYTES_TYPICAL), |row| {
+                row.length
+            });
         let too_much = self.bytes.saturating_add(own_bytes) > rules.bytes_max
             || self.split_bytes.saturating_add(split_bytes) > SPLIT_BYTES_MAX
             || set.seg.max_time_ms.saturating_sub(first_ms) > window.length_ms;

@@ -59,7 +59,13 @@ impl Output {
 
     /// The segment as views have it; `None` only without a `.seg`.
     pub(super) fn file_set(&self) -> Option<FileSet> {
-        let of = |ty| self.files.iter().map(|file| &file.row).find(|row| row.ty == ty).cloned();
+        let of = |ty| {
+            self.files
+                .iter()
+                .map(|file| &file.row)
+                .find(|row| row.ty == ty)
+                .cloned()
+        };
         let seg = of(FileType::Seg)?;
         Some(FileSet {
             set: seg.set,
@@ -72,7 +78,11 @@ impl Output {
 }
 
 /// Writes a plan's segment. On failure, the paths of what may have been written are returned too.
-pub(super) fn rewrite(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan) -> Result<Output, (Vec<PathBuf>, Failure)> {
+pub(super) fn rewrite(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    plan: &Plan,
+) -> Result<Output, (Vec<PathBuf>, Failure)> {
     let mut rewrite = Rewrite {
         inner,
         tenant,
@@ -149,7 +159,9 @@ impl Rewrite<'_> {
         }
         let meta = builder.meta();
         if (meta.records, meta.public_bytes) != (self.plan.records(), public_bytes) {
-            return Err(Failure::Later(Error::Io("compaction: records were lost on the way".into())));
+            return Err(Failure::Later(Error::Io(
+                "compaction: records were lost on the way".into(),
+            )));
         }
         let mut body = builder.finish().map_err(built)?;
         let (id, slot, key) = self.fresh();
@@ -173,22 +185,34 @@ impl Rewrite<'_> {
                 places.entry(handles.to_vec()).or_default().push((source, place));
             }
         }
+        let given: u64 = sources.iter().map(|(_, reader)| reader.meta().groups).sum();
+        let mut destroyed = false;
         let (id, slot, key) = self.fresh();
         let mut writer = SubWriter::new(id, BlockOptions::COMPACT).map_err(built)?;
         for (raw, places) in places {
             self.check()?;
             let handles: Vec<Handle> = raw.iter().copied().map(Handle::from_bytes).collect();
             let Some(set_key) = self.tenant.set_key(&handles).map_err(Failure::Later)? else {
+                destroyed = true;
                 continue;
             };
             writer.begin_set(&raw, &set_key).map_err(built)?;
             for (source, place) in places {
-                let Some((set, reader)) = sources.get(source) else { continue };
+                let Some((set, reader)) = sources.get(source) else {
+                    continue;
+                };
                 reader
-                    .groups_of_set(place, &set_key, |group| writer.push(group.seq, group.ordinal, &group.bytes))
+                    .groups_of_set(place, &set_key, |group| {
+                        writer.push(group.seq, group.ordinal, &group.bytes)
+                    })
                     .map_err(|error| Failure::of_set(set, segment_error(error)))?;
             }
             self.output.handles.extend(raw);
+        }
+        if !destroyed && writer.groups() != given {
+            return Err(Failure::Later(Error::Io(
+                "compaction: personal groups were lost on the way".into(),
+            )));
         }
         self.output.handles.sort_unstable();
         self.output.handles.dedup();
@@ -221,7 +245,9 @@ impl Rewrite<'_> {
             }
         };
         let row = crate::search::split_row(&split);
-        let bundle = split.bundle().map_err(|error| Failure::Later(Error::Io(format!("index: {error}"))))?;
+        let bundle = split
+            .bundle()
+            .map_err(|error| Failure::Later(Error::Io(format!("index: {error}"))))?;
         drop(split);
         let (id, slot, key) = self.fresh();
         self.write(FileType::Idx, id, slot, key, &bundle)?;
@@ -233,11 +259,22 @@ impl Rewrite<'_> {
 
     fn fresh(&self) -> ([u8; 16], Slot, Key) {
         let entropy = &*self.inner.entropy;
-        (random_array(entropy), self.inner.catalog.reserve(1), Key::random(entropy))
+        (
+            random_array(entropy),
+            self.inner.catalog.reserve(1),
+            Key::random(entropy),
+        )
     }
 
     /// Seals a body into a file of its own.
-    fn write(&mut self, ty: FileType, id: [u8; 16], slot: Slot, key: Key, body: &[u8]) -> Result<(), Failure> {
+    fn write(
+        &mut self,
+        ty: FileType,
+        id: [u8; 16],
+        slot: Slot,
+        key: Key,
+        body: &[u8],
+    ) -> Result<(), Failure> {
         let mut row = self.row(ty, id, slot).ok_or(Failure::Overtaken)?;
         let meta = readers::meta(self.tenant, &row).map_err(Failure::Later)?;
         self.paths.push(row.path.clone());
@@ -246,7 +283,9 @@ impl Rewrite<'_> {
             container::seal_to(&meta, &key, body, |bytes| writer.write(bytes))?;
             Ok(writer)
         });
-        let written = written.map_err(WriteError::from).and_then(|writer| writer.finish(true));
+        let written = written
+            .map_err(WriteError::from)
+            .and_then(|writer| writer.finish(true));
         let written = written.map_err(|error| match error {
             WriteError::Sync(error) => Failure::Sync(format!("{}: {error}", row.path.display())),
             error if self.is_stopped() => {
@@ -280,13 +319,24 @@ impl Rewrite<'_> {
             min_time_ms: first.seg.min_time_ms,
             max_time_ms: last.seg.max_time_ms,
             checksum: String::new(),
-            rewrites: self.plan.sets.iter().map(|set| set.seg.rewrites).max().unwrap_or(0).saturating_add(1),
+            rewrites: self
+                .plan
+                .sets
+                .iter()
+                .map(|set| set.seg.rewrites)
+                .max()
+                .unwrap_or(0)
+                .saturating_add(1),
             split: None,
         })
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if self.is_stopped() { Err(Failure::Stopped) } else { Ok(()) }
+        if self.is_stopped() {
+            Err(Failure::Stopped)
+        } else {
+            Ok(())
+        }
     }
 
     fn is_stopped(&self) -> bool {

@@ -64,7 +64,9 @@ impl State {
     }
 
     pub(super) fn is_held_off(&self, tenant: &TenantId, now_ms: u64) -> bool {
-        self.failed.get(tenant).is_some_and(|failed| now_ms < failed.until_ms)
+        self.failed
+            .get(tenant)
+            .is_some_and(|failed| now_ms < failed.until_ms)
     }
 
     pub(super) fn is_unreadable(&self, tenant: &TenantId, set: u64) -> bool {
@@ -122,7 +124,10 @@ impl State {
     }
 
     fn failed(&mut self, tenant: &TenantId, now_ms: u64, reason: String) {
-        let held_off = self.failed.entry(*tenant).or_insert(HeldOff { times: 0, until_ms: 0 });
+        let held_off = self.failed.entry(*tenant).or_insert(HeldOff {
+            times: 0,
+            until_ms: 0,
+        });
         let wait_ms = (RETRY_MS << held_off.times.min(RETRY_DOUBLINGS)).min(RETRY_MS_MAX);
         held_off.times = held_off.times.saturating_add(1);
         held_off.until_ms = now_ms.saturating_add(wait_ms);

@@ -149,16 +149,15 @@ fn index(inner: &Inner, cut: &Cut, segment: &Segment<'_>) -> Option<Sealed> {
         tracing::info!(tenant = %cut.tenant.id, runs = runs.len(), "a segment was not indexed: its class is scattered");
         return None;
     }
-    match split(inner, cut, runs)
-        .and_then(|split| {
-            let sealed = |split: Split| {
-                let bundle = split.bundle().map_err(unbuildable)?;
-                let mut sealed = segment.idx(&bundle);
-                sealed.row.split = Some(crate::search::split_row(&split));
-                Ok(sealed)
-            };
-            split.map(sealed).transpose()
-        }) {
+    match split(inner, cut, runs).and_then(|split| {
+        let sealed = |split: Split| {
+            let bundle = split.bundle().map_err(unbuildable)?;
+            let mut sealed = segment.idx(&bundle);
+            sealed.row.split = Some(crate::search::split_row(&split));
+            Ok(sealed)
+        };
+        split.map(sealed).transpose()
+    }) {
         Ok(sealed) => sealed,
         Err(error) => {
             tracing::warn!(tenant = %cut.tenant.id, %error, "a segment was not indexed");

@@ -32,13 +32,19 @@ pub(crate) fn clean(
     let live = live_l0(catalog)?;
     let dead = |name: &str| name.ends_with(".l0.tmp") || name.ends_with(".l0") && !live.contains(name);
     sweep(disk, Path::new("l0"), dead, &mut removed)?;
-    let with_tail = registry.all().into_iter().filter(|tenant| !tenant.view().tail.is_empty());
+    let with_tail = registry
+        .all()
+        .into_iter()
+        .filter(|tenant| !tenant.view().tail.is_empty());
     let mut tenants: BTreeSet<TenantId> = with_tail.map(|tenant| tenant.id).collect();
     tenants.extend(crate::compact::noted(catalog)?);
     let txn = catalog.read()?;
     for id in tenants {
         let sets = crate::tenant::file_sets(&txn, &id)?;
-        let names = sets.iter().flat_map(|set| set.files()).filter_map(|row| row.path.file_name());
+        let names = sets
+            .iter()
+            .flat_map(|set| set.files())
+            .filter_map(|row| row.path.file_name());
         let named: BTreeSet<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
         let dead = |name: &str| {
             let stem = name.strip_suffix(".tmp").unwrap_or(name);
@@ -47,7 +53,12 @@ pub(crate) fn clean(
                 .any(|extension| stem.ends_with(extension));
             ours && !named.contains(name)
         };
-        sweep(disk, &Path::new("tenants").join(id.to_string()), dead, &mut removed)?;
+        sweep(
+            disk,
+            &Path::new("tenants").join(id.to_string()),
+            dead,
+            &mut removed,
+        )?;
     }
     Ok(removed)
 }

@@ -69,7 +69,10 @@ fn the_compactions_put_parts_and_files_together_and_remove_them() {
     let files = || -> BTreeSet<PathBuf> {
         let paths = disk.paths().into_iter();
         paths
-            .filter(|path| path.extension().is_some_and(|found| ["seg", "sub", "l0"].iter().any(|known| found == *known)))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|found| ["seg", "sub", "l0"].iter().any(|known| found == *known))
+            })
             .collect()
     };
     let steps = canonical();
@@ -83,7 +86,9 @@ fn the_compactions_put_parts_and_files_together_and_remove_them() {
         }
     }
     for extension in ["seg", "sub", "l0"] {
-        let some = removed.iter().any(|path| path.extension().is_some_and(|found| found == extension));
+        let some = removed
+            .iter()
+            .any(|path| path.extension().is_some_and(|found| found == extension));
         assert!(some, "no {extension} was put together: {removed:?}");
     }
     model.check(&engine);
@@ -191,11 +196,17 @@ fn sweep_compaction(fault: Fault) {
             .unwrap_or_else(|error| panic!("{context}: does not open: {error}"));
         model.check(&engine);
         for name in ["acme", "globex", "_system"] {
-            engine.compact(name).unwrap_or_else(|error| panic!("{context}: {name}: {error}"));
+            engine
+                .compact(name)
+                .unwrap_or_else(|error| panic!("{context}: {name}: {error}"));
         }
         model.check(&engine);
         drop(engine);
-        let strays: Vec<PathBuf> = disk.paths().into_iter().filter(|path| path.extension().is_some_and(|found| found == "tmp")).collect();
+        let strays: Vec<PathBuf> = disk
+            .paths()
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|found| found == "tmp"))
+            .collect();
         assert!(strays.is_empty(), "{context}: {strays:?}");
         let (engine, opened) = world
             .open(&disk)
@@ -206,7 +217,10 @@ fn sweep_compaction(fault: Fault) {
             .iter()
             .filter(|path| path.extension().is_some_and(|found| found == "seg"))
             .collect();
-        assert!(sealed.is_empty(), "{context}: left over at the second start: {sealed:?}");
+        assert!(
+            sealed.is_empty(),
+            "{context}: left over at the second start: {sealed:?}"
+        );
         model.check(&engine);
     }
 }

@@ -50,6 +50,23 @@ pub(crate) fn compaction() -> Vec<Step> {
         },
         Step::Flush,
         append("acme", 3),
+        Step::FlushTenant("acme"),
+        Step::Append {
+            tenant: "acme",
+            count: 1,
+            bytes: 50,
+            subject: 2,
+            key: None,
+        },
+        Step::Append {
+            tenant: "globex",
+            count: 1,
+            bytes: 50,
+            subject: 2,
+            key: None,
+        },
+        Step::Flush,
+        append("acme", 3),
         Step::Compact("acme"),
         Step::Append {
             tenant: "acme",

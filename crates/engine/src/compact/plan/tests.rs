@@ -66,13 +66,19 @@ fn minutes(count: u64, part: bool, length: u64) -> Vec<Arc<FileSet>> {
 fn an_open_window_waits_until_it_is_worth_it() {
     let growth = usize::try_from(GROWTH).unwrap();
     let sets = minutes(GROWTH, false, 5 * MIB);
-    assert_eq!(numbers(&plans(&sets[1..], &rules(NOON_MS), |_| false)), Vec::<Vec<u64>>::new());
+    assert_eq!(
+        numbers(&plans(&sets[1..], &rules(NOON_MS), |_| false)),
+        Vec::<Vec<u64>>::new()
+    );
     let found = plans(&sets, &rules(NOON_MS), |_| false);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].sets.len(), growth);
     // Parts wait longer.
     let parts = minutes(PARTS_MIN as u64, true, 900);
-    assert_eq!(numbers(&plans(&parts[1..], &rules(NOON_MS), |_| false)), Vec::<Vec<u64>>::new());
+    assert_eq!(
+        numbers(&plans(&parts[1..], &rules(NOON_MS), |_| false)),
+        Vec::<Vec<u64>>::new()
+    );
     assert_eq!(plans(&parts, &rules(NOON_MS), |_| false)[0].sets.len(), PARTS_MIN);
 }
 
@@ -80,7 +86,10 @@ fn an_open_window_waits_until_it_is_worth_it() {
 fn a_large_one_is_not_written_again_for_a_few_small_ones() {
     let mut sets = vec![set(0, 1, false, 60 * MIB, (NOON_MS, NOON_MS + 1))];
     sets.extend((1..15).map(|number| set(number, 1, false, MIB, (NOON_MS + number, NOON_MS + number))));
-    assert_eq!(numbers(&plans(&sets, &rules(NOON_MS + 1000), |_| false)), Vec::<Vec<u64>>::new());
+    assert_eq!(
+        numbers(&plans(&sets, &rules(NOON_MS + 1000), |_| false)),
+        Vec::<Vec<u64>>::new()
+    );
     // Once the window is closed the small ones become one, the large one is only packed densely.
     let found = plans(&sets, &rules(NOON_MS + WINDOW_MS), |_| false);
     assert_eq!(numbers(&found), [(0..1).collect::<Vec<_>>(), (1..15).collect()]);
@@ -101,7 +110,15 @@ fn whoever_asks_does_not_wait() {
 fn classes_and_days_stay_apart() {
     let day = |number: u64| NOON_MS + number / 2 * WINDOW_MS;
     let sets: Vec<_> = (0..8)
-        .map(|number| set(number, (number % 2) as u16, false, 1000, (day(number / 2), day(number / 2) + 9)))
+        .map(|number| {
+            set(
+                number,
+                (number % 2) as u16,
+                false,
+                1000,
+                (day(number / 2), day(number / 2) + 9),
+            )
+        })
         .collect();
     let found = plans(&sets, &rules(NOON_MS + 3 * WINDOW_MS), |_| false);
     assert_eq!(numbers(&found), [vec![0, 2], vec![4, 6], vec![1, 3], vec![5, 7]]);
@@ -111,7 +128,15 @@ fn classes_and_days_stay_apart() {
 fn what_is_old_and_small_shares_longer_windows() {
     let begin = 64 * WINDOW_MS * 300;
     let sets: Vec<_> = (0..64)
-        .map(|day| set(day, 1, false, 1000, (begin + day * WINDOW_MS, begin + day * WINDOW_MS + 1)))
+        .map(|day| {
+            set(
+                day,
+                1,
+                false,
+                1000,
+                (begin + day * WINDOW_MS, begin + day * WINDOW_MS + 1),
+            )
+        })
         .collect();
     let at = |days: u64| plans(&sets, &rules(begin + days * WINDOW_MS), |_| false).len();
     assert_eq!(at(66), 0, "single days");
@@ -123,7 +148,13 @@ fn what_is_old_and_small_shares_longer_windows() {
 }
 
 fn any_sets() -> impl Strategy<Value = Vec<Arc<FileSet>>> {
-    let one = (0u16..2, any::<bool>(), 200u64..40 * MIB, 0u64..WINDOW_MS / 3, 0u64..WINDOW_MS / 8);
+    let one = (
+        0u16..2,
+        any::<bool>(),
+        200u64..40 * MIB,
+        0u64..WINDOW_MS / 3,
+        0u64..WINDOW_MS / 8,
+    );
     proptest::collection::vec(one, 0..120).prop_map(|all| {
         let mut time = NOON_MS;
         all.into_iter()
