@@ -306,19 +306,19 @@ fn read_from(
     let from = seqs.partition_point(|seq| *seq < set.min_seq());
     let to = seqs.partition_point(|seq| *seq <= set.max_seq());
     let wanted = seqs.get(from..to).unwrap_or_default();
+    let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
+    if let Some(scan) = &mut scan {
+        let each = scan.visit_each(wanted, |seq, group| {
+            groups.entry(seq).or_default().push(group.into());
+            ControlFlow::Continue(())
+        });
+        each.map_err(segment_error)?;
+    }
     for near in wanted.chunk_by(|a, b| reader.block_of(*a) == reader.block_of(*b)) {
         let Some(number) = near.first().and_then(|seq| reader.block_of(*seq)) else {
             continue;
         };
         let block = inner.readers.block(&reader, number)?;
-        let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
-        if let Some(scan) = &mut scan {
-            let each = scan.visit_each(near, |seq, group| {
-                groups.entry(seq).or_default().push(group.into());
-                ControlFlow::Continue(())
-            });
-            each.map_err(segment_error)?;
-        }
         for found in near.iter().filter_map(|seq| block.get(*seq)) {
             let personal = groups.remove(&found.seq).unwrap_or_default();
             records.push(sealed(&reader, set.class, found, personal)?);

@@ -286,8 +286,8 @@ impl<'a> SubScan<'a> {
         reader.pairs(&seqs, last, |pair| Ok(visit(pair.seq, self.group(pair)?)))
     }
 
-    /// As [`SubScan::visit`], for single records, which ascend: reads each page of the index once, and opens no group of other
-    /// records.
+    /// As [`SubScan::visit`], for single records, which ascend: reads each page that holds one of them once, and opens no group
+    /// of other records.
     ///
     /// # Errors
     /// As [`SubReader::scan`].
@@ -296,16 +296,21 @@ impl<'a> SubScan<'a> {
         seqs: &[u64],
         mut visit: impl FnMut(u64, Group) -> ControlFlow<()>,
     ) -> Result<()> {
-        let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
-            return Ok(());
-        };
         let reader = self.reader;
-        reader.pairs(&(*first..*last), *last, |pair| {
-            match seqs.binary_search(&pair.seq) {
-                Ok(_) => Ok(visit(pair.seq, self.group(pair)?)),
-                Err(_) => Ok(ControlFlow::Continue(())),
+        for (number, page) in reader.footer.pages.iter().enumerate() {
+            // A record whose groups go on in the next page is in the bounds of both.
+            let from = seqs.partition_point(|seq| *seq < page.first_seq);
+            let to = seqs.partition_point(|seq| *seq <= page.last_seq);
+            let Some(here) = seqs.get(from..to).filter(|here| !here.is_empty()) else {
+                continue;
+            };
+            for pair in reader.page(number)? {
+                if here.binary_search(&pair.seq).is_ok() && visit(pair.seq, self.group(pair)?).is_break() {
+                    return Ok(());
+                }
             }
-        })
+        }
+        Ok(())
     }
 
     fn group(&mut self, pair: Pair) -> Result<Group> {

@@ -127,6 +127,14 @@ proptest! {
         let in_range: Vec<_> = in_range.map(|(seq, handles, bytes)| (*seq, expected(handles, bytes, &keys))).collect();
         prop_assert_eq!(scanned, in_range);
 
+        let some: Vec<u64> = by_seq.keys().copied().filter(|seq| (seq ^ probe) % 3 > 0).chain([u64::MAX]).collect();
+        let mut each = Vec::new();
+        let visit = |seq, group| { each.push((seq, group)); ControlFlow::Continue(()) };
+        reader.scanner(&keys).visit_each(&some, visit).unwrap();
+        let wanted = given.iter().filter(|(seq, ..)| some.contains(seq));
+        let wanted: Vec<_> = wanted.map(|(seq, handles, bytes)| (*seq, expected(handles, bytes, &keys))).collect();
+        prop_assert_eq!(each, wanted);
+
         let sets: BTreeMap<Vec<Handle>, BTreeSet<u64>> =
             reader.sets().unwrap().into_iter().map(|set| (set.handles, set.seqs.into_iter().collect())).collect();
         prop_assert_eq!(&sets, &by_set);
@@ -262,6 +270,15 @@ fn groups_are_found_across_pages() {
     for seq in 0..750 {
         assert_eq!(reader.groups(seq, &keys).unwrap().len(), 4, "seq {seq}");
     }
+    let some: Vec<u64> = (0..750).filter(|seq| seq % 5 != 1).collect();
+    let mut found = Vec::new();
+    let visit = |seq, _: Group| {
+        found.push(seq);
+        ControlFlow::Continue(())
+    };
+    reader.scanner(&keys).visit_each(&some, visit).unwrap();
+    let four: Vec<u64> = some.iter().flat_map(|seq| [*seq; 4]).collect();
+    assert_eq!(found, four);
     assert_eq!(
         reader
             .sets()
