@@ -229,10 +229,9 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_headers(64)
-        .pipeline_flush(true)
-        // While a request is under way, nobody looks whether its client is still there: that would cost a call to the
-        // system for each append, and what was appended is stored anyway.
-        .half_close(true);
+        // A client that closes its side while it waits is gone, and its search is given up; what it appended is stored anyway.
+        .half_close(false)
+        .pipeline_flush(true);
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);

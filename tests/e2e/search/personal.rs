@@ -12,6 +12,8 @@ fn reader(server: &Server) -> Client {
         "create",
         "--role",
         "reader",
+        "--name",
+        "a reader",
         "--secret-file",
         file.to_str().unwrap(),
     ]);
