@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod support;
+#[path = "support/under.rs"]
+mod under;
 
 use attestore_index::{
     Coverage, Error, IndexPolicy, Order, ParseLimits, ParseOptions, Query, Split, TextIndex, Window, search,
 };
-use support::{Stored, split, split_under};
+use support::{Stored, split};
+use under::split_under;
 
 const EVENTS: [&str; 5] = [
     r#"{"action":"s3.get_object","actor":{"type":"user","id":"u_42","name":"Ann Ångström"},
@@ -65,6 +68,10 @@ fn every_form_finds_its_records() {
         ("source.version:[1.1 TO 1.2}", &[4]),
         ("context.http.status:[99 TO 1000]", &[0, 2]),
         ("context.http.status:>=400", &[0]),
+        ("context.http.status:> \"400\"", &[0]),
+        ("payload.who:>=\"ann likes\"", &[0]),
+        ("payload.who:<\"ann likes\" OR payload.who:>'ann likes tea'", &[]),
+        ("payload.who:<=\"ann likes tea\" seq:<3", &[0]),
         ("url.path:/i/1\\?x=2", &[0]),
         ("url.path:/i/*", &[0]),
         ("context.host:dc1\\ann", &[0]),

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "tests")]
 
 mod support;
+#[path = "support/under.rs"]
+mod under;
 
 #[path = "query_oracle/asks.rs"]
 mod asks;
@@ -17,7 +19,8 @@ use attestore_index::{
 use events::{Event, an_event};
 use proptest::prelude::{Just, TestCaseError};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
-use support::{Stored, split_under};
+use support::{Stored, split};
+use under::split_under;
 
 const PATHS: [&str; 6] = [
     "metadata.deep.n",
@@ -83,7 +86,7 @@ fn check(events: &[Event], asks: &[Ask], policy: &IndexPolicy, personal: bool) -
         .map(|(seq, event)| Stored::accept(seq, &event.json()))
         .collect();
     let full = split_under(&everything(), &records);
-    let partly = split_under(policy, &records);
+    let (partly, plain) = (split_under(policy, &records), split(&records));
     for ask in asks {
         let text = ask.text();
         let query =
@@ -106,17 +109,26 @@ fn check(events: &[Event], asks: &[Ask], policy: &IndexPolicy, personal: bool) -
             "{}",
             text
         );
-        match query.coverage(policy) {
-            Coverage::Exact => prop_assert_eq!(&hits(&partly, &query), &expected, "{} {:?}", text, policy),
-            Coverage::Superset(relaxed) => {
-                assert!(matches!(relaxed.coverage(policy), Coverage::Exact), "{text}");
-                let found = hits(&partly, &relaxed);
-                let lost: Vec<&u64> = expected.iter().filter(|seq| !found.contains(seq)).collect();
-                assert!(
-                    lost.is_empty(),
-                    "{text} under {policy:?} loses {lost:?} as {relaxed:?}"
-                );
-            }
+        for split in [&partly, &plain] {
+            covered(split, &query, &expected, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// A split answers exactly, or with a query that loses nothing.
+fn covered(split: &Split, query: &Query, expected: &[u64], text: &str) -> Result<(), TestCaseError> {
+    let policy = split.policy();
+    match query.coverage(policy) {
+        Coverage::Exact => prop_assert_eq!(&hits(split, query), expected, "{} {:?}", text, policy),
+        Coverage::Superset(relaxed) => {
+            assert!(matches!(relaxed.coverage(policy), Coverage::Exact), "{text}");
+            let found = hits(split, &relaxed);
+            let lost: Vec<&u64> = expected.iter().filter(|seq| !found.contains(seq)).collect();
+            assert!(
+                lost.is_empty(),
+                "{text} under {policy:?} loses {lost:?} as {relaxed:?}"
+            );
         }
     }
     Ok(())

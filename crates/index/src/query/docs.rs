@@ -372,7 +372,6 @@ fn explain(matches: bool) -> Explanation {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use tantivy::{DocId, DocSet, TERMINATED};
 

@@ -10,7 +10,7 @@ pub(crate) fn highlight(node: &Node, text: &str) -> Vec<Range<usize>> {
     let mut wanted = Vec::new();
     collect(node, &mut wanted);
     if !text.is_empty() && wanted.iter().any(|clause| is_value(clause, text)) {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let mut places = Vec::new();
     let mut found = Vec::new();

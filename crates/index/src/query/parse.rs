@@ -171,7 +171,7 @@ impl<'a> Parser<'a> {
             }
             Value::Quoted(span) => self.read(start..span.end, field.as_ref().or(outer), value),
             Value::Range(span, items) => self.range(&span, &items, field.as_ref().or(outer)),
-            Value::Compared(span) => self.read(start..span.end, field.as_ref().or(outer), value),
+            Value::Compared(span) => self.compared(&span, field.as_ref().or(outer)),
             Value::List(span, items) => self.list(start..span.end, field.as_ref().or(outer), value, &items),
         }?;
         match self.rest().chars().next() {
@@ -256,7 +256,10 @@ impl<'a> Parser<'a> {
             [b'<' | b'>', ..] => {
                 self.at += rest.len() - rest.trim_start_matches(['<', '>', '=']).len();
                 self.skip_blanks();
-                self.bare();
+                match self.rest().starts_with(['"', '\'']) {
+                    true => self.at = self.quoted(self.at)?,
+                    false => self.bare(),
+                }
                 Ok(Value::Compared(start..self.at))
             }
             [b'I', b'N', after @ ..] if after.trim_ascii_start().starts_with(b"[") => {
@@ -377,6 +380,21 @@ impl<'a> Parser<'a> {
         let lower = end(lower, whole.starts_with('['));
         let upper = end(upper, whole.ends_with(']'));
         self.planner.range(field, &lower, &upper, span.start)
+    }
+
+    /// A range with one end, after a sign.
+    fn compared(&self, span: &Range<usize>, field: Option<&Field>) -> Result<Node, QueryError> {
+        let text = self.text.get(span.clone()).unwrap_or("");
+        let value = text.trim_start_matches(['<', '>', '=']);
+        let sign = text.strip_suffix(value).unwrap_or("");
+        let bound = end(value.trim_start(), sign.ends_with('='));
+        let open = UserInputBound::Unbounded;
+        match sign {
+            _ if value.trim_start().is_empty() => Err(self.error(span.end, "a value is missing here")),
+            ">" | ">=" => self.planner.range(field, &bound, &open, span.start),
+            "<" | "<=" => self.planner.range(field, &open, &bound, span.start),
+            _ => Err(self.error(span.start, "write a comparison as >, >=, < or <=")),
+        }
     }
 
     fn list(

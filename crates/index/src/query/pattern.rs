@@ -186,7 +186,6 @@ pub(crate) fn is_special(c: char) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::{Glob, Pattern, Piece};
 

@@ -11,7 +11,7 @@ pub(crate) enum Name {
     Action,
     Outcome,
     Actor,
-    ActorName,
+    Called,
     Path(&'static str),
 }
 
@@ -24,8 +24,8 @@ impl Name {
             (Self::Outcome, true) => "event.outcome",
             (Self::Actor, false) => "actor.id",
             (Self::Actor, true) => "userIdentity.arn",
-            (Self::ActorName, false) => "actor.name",
-            (Self::ActorName, true) => "user.name",
+            (Self::Called, false) => "actor.name",
+            (Self::Called, true) => "user.name",
             (Self::Path("metadata.tag"), true) => "labels.tag",
             (Self::Path("targets.attributes.size"), true) => "target.attributes.size",
             (Self::Path(path), _) => path,
@@ -38,7 +38,7 @@ impl Name {
             Self::Action => vec![ACTIONS[event.action].to_owned()],
             Self::Outcome => vec![OUTCOMES[event.outcome].to_owned()],
             Self::Actor => sees.then(|| format!("id-{}", event.actor)).into_iter().collect(),
-            Self::ActorName => event.name.clone().filter(|_| sees).into_iter().collect(),
+            Self::Called => event.name.clone().filter(|_| sees).into_iter().collect(),
             Self::Path(path) => event.at(path, personal).iter().map(Scalar::text).collect(),
         }
     }
@@ -273,7 +273,7 @@ fn a_name() -> impl Strategy<Value = Name> {
         Just(Name::Action),
         Just(Name::Outcome),
         Just(Name::Actor),
-        Just(Name::ActorName),
+        Just(Name::Called),
         a_path().prop_map(Name::Path),
         a_path().prop_map(Name::Path),
     ]

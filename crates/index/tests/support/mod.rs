@@ -60,12 +60,7 @@ impl Stored {
 
 /// Builds a split of these records.
 pub(crate) fn split<'a>(records: impl IntoIterator<Item = &'a Stored>) -> Split {
-    split_under(&IndexPolicy::default(), records)
-}
-
-/// Builds a split of these records under a policy.
-pub(crate) fn split_under<'a>(policy: &IndexPolicy, records: impl IntoIterator<Item = &'a Stored>) -> Split {
-    let mut builder = SplitBuilder::new(policy).unwrap();
+    let mut builder = SplitBuilder::new(&IndexPolicy::default()).unwrap();
     records.into_iter().for_each(|record| record.add_to(&mut builder));
     builder.finish().unwrap()
 }
