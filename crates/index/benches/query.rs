@@ -152,7 +152,7 @@ fn event(random: &mut Random, sample: &Sample) -> String {
     )
 }
 
-fn split(random: &mut Random, number: u64) -> Split {
+fn split(random: &mut Random, number: u64, privacy: &PrivacyPolicy) -> Split {
     let policy = IndexPolicy {
         paths: vec!["metadata.bytes".to_owned(), "metadata.region".to_owned()],
         ..IndexPolicy::default()
@@ -169,7 +169,7 @@ fn split(random: &mut Random, number: u64) -> Split {
         let sample = sample(random, seq);
         let text = event(random, &sample);
         let event = parse(text.as_bytes(), &Limits::default(), received_ms).expect("valid");
-        let encoded = encode(&event, &envelope, &PrivacyPolicy::default());
+        let encoded = encode(&event, &envelope, privacy);
         let personal: Vec<Vec<u8>> = encoded
             .personal
             .iter()
@@ -192,7 +192,10 @@ fn split(random: &mut Random, number: u64) -> Split {
 fn splits() -> Vec<Split> {
     let started = std::time::Instant::now();
     let mut random = Random(SEED);
-    let splits = (0..SPLITS).map(|number| split(&mut random, number)).collect();
+    let privacy = PrivacyPolicy::default();
+    let splits = (0..SPLITS)
+        .map(|number| split(&mut random, number, &privacy))
+        .collect();
     eprintln!(
         "{} records in {SPLITS} splits after {:?}",
         SPLITS * PER_SPLIT,
