@@ -5,6 +5,9 @@
 //! # Words
 //! A readable string that a record has twice is indexed once. Without places, so is a word. What the public side has
 //! is not repeated on the personal side: who may ask the one asks the other too. Never the other way round.
+//!
+//! Request ids and idempotency keys that are UUIDs are words by their exact terms ([`UUID_LABELS`]); a readable string
+//! that repeats one is not indexed again. Unique words are most of a dictionary.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,10 +23,10 @@ use crate::frames;
 use crate::json::{self, Leaf};
 use crate::paths::Paths;
 use crate::policy::{IndexPolicy, TextIndex, at_root};
-use crate::schema::{Label, PATH_END, PRESENT, Side, VALUE_MAX, fields};
+use crate::schema::{Label, PATH_END, PRESENT, Side, UUID_LABELS, VALUE_MAX, fields};
 use crate::seen::Seen;
 use crate::split::Summary;
-use crate::words::{cut, words};
+use crate::words::{self, cut};
 
 /// Value of [`Label::Kind`] of records that are events.
 const KIND_EVENT: &str = "event";
@@ -322,10 +325,10 @@ impl Making<'_> {
         self.readable(Label::Location, values.location.as_ref());
         // Identifiers are found by bare words too, but in their own terms: as words they would be indexed twice.
         self.text(Label::SessionId, values.session_id.as_ref());
-        self.text(Label::RequestId, values.request_id.as_ref());
+        self.identifier(Label::RequestId, values.request_id.as_ref());
         self.text(Label::TraceId, values.trace_id.as_ref());
         self.text(Label::SpanId, values.span_id.as_ref());
-        self.text(Label::IdempotencyKey, values.idempotency_key.as_ref());
+        self.identifier(Label::IdempotencyKey, values.idempotency_key.as_ref());
         self.text(Label::HttpMethod, values.http_method.as_ref());
         self.readable(Label::HttpPath, values.http_path.as_ref());
         if let Some(status) = values.http_status {
@@ -365,10 +368,12 @@ impl Making<'_> {
         if !text && !exact {
             return;
         }
+        if !exact {
+            json::strings(raw.as_str(), &mut |text| self.words(Some(text)));
+            return;
+        }
         json::walk(raw.as_str(), root, &mut |path, leaf| {
-            if exact {
-                self.leaf(path, leaf, all);
-            }
+            self.leaf(path, leaf, all);
             if text && let Leaf::Text(text) = leaf {
                 self.words(Some(text));
             }
@@ -464,6 +469,15 @@ impl Making<'_> {
         }
     }
 
+    /// Adds an exact value that is a word, too, if it is a UUID.
+    fn identifier(&mut self, label: Label, value: Option<&Text<'_>>) {
+        debug_assert!(UUID_LABELS.contains(&label), "{label:?}");
+        self.text(label, value);
+        if let Some(value) = value.filter(|value| words::is_uuid(value)) {
+            self.maker.strings.insert(value);
+        }
+    }
+
     fn number(&mut self, label: Label, number: u16) {
         let mut text = std::mem::take(&mut self.maker.scratch);
         text.clear();
@@ -554,7 +568,7 @@ impl Making<'_> {
         if placed {
             frames::push_gap(frames);
         }
-        words(text, |word| {
+        words::each(text, &mut self.maker.scratch, |_, word| {
             if placed || seen.insert(word) {
                 frames::push(frames, &[word]);
             }

@@ -1,10 +1,16 @@
 //! Walking the leaves of free-form JSON without building a tree.
+//!
+//! The text was checked when it was accepted, and is authenticated since: this reader tells tokens apart, and does not
+//! check them again. Text that is no JSON yields some leaves or none, never a panic.
 
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-
+use crate::schema::PATH_END;
 use crate::words::cut;
+
+/// Deeper values are passed over. What is accepted is never as deep.
+const DEPTH_MAX: usize = 256;
 
 /// A scalar of a JSON text. Nulls are not leaves: they mark values that were taken out.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,123 +37,272 @@ impl Leaf<'_> {
 }
 
 /// Calls `each` with the dotted path, beneath `root`, and value of every leaf of `json`. Items of an array have the
-/// array's path. Text that is not JSON yields the leaves before the mistake.
+/// array's path.
 pub(crate) fn walk(json: &str, root: &str, each: &mut dyn FnMut(&str, Leaf<'_>)) {
-    let mut path = root.to_owned();
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    // Stored bytes were checked when they were accepted.
-    let _ = Walk {
-        path: &mut path,
-        each,
-    }
-    .deserialize(&mut deserializer);
-}
-
-struct Walk<'p, 'e> {
-    path: &'p mut String,
-    each: &'e mut dyn FnMut(&str, Leaf<'_>),
-}
-
-impl<'de> DeserializeSeed<'de> for Walk<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        (self.each)(self.path, Leaf::Bool(value));
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        (self.each)(self.path, Leaf::Signed(value));
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        (self.each)(self.path, Leaf::Unsigned(value));
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        (self.each)(self.path, Leaf::Float(value));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        (self.each)(self.path, Leaf::Text(value));
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items
-            .next_element_seed(Walk {
-                path: &mut *self.path,
-                each: &mut *self.each,
-            })?
-            .is_some()
-        {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
-        let length = self.path.len();
-        while entries
-            .next_key_seed(Key {
-                path: &mut *self.path,
-            })?
-            .is_some()
-        {
-            entries.next_value_seed(Walk {
-                path: &mut *self.path,
-                each: &mut *self.each,
-            })?;
-            self.path.truncate(length);
+    let mut walk = Walk {
+        text: json,
+        at: 0,
+        path: root.to_owned(),
+        open: Vec::new(),
+    };
+    while let Some(leaf) = walk.next() {
+        let number = match &leaf {
+            Token::Text(text) => Some(Leaf::Text(text)),
+            Token::Number(text) => number(text),
+            Token::Bool(value) => Some(Leaf::Bool(*value)),
+        };
+        if let Some(leaf) = number {
+            each(&walk.path, leaf);
         }
-        Ok(())
     }
 }
 
-/// Appends an object's key to the path.
-struct Key<'p> {
-    path: &'p mut String,
-}
-
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
+/// Calls `each` with every string value, as [`walk`] does, without paths.
+pub(crate) fn strings(json: &str, each: &mut dyn FnMut(&str)) {
+    let bytes = json.as_bytes();
+    let mut at = 0;
+    while let Some(quote) = find_quote(bytes, at) {
+        let Some((text, end)) = string(json, quote) else {
+            return;
+        };
+        at = end;
+        // A string before a colon is a name.
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+            at += 1;
+        }
+        if bytes.get(at) != Some(&b':') {
+            each(&text);
+        }
     }
 }
 
-impl Visitor<'_> for Key<'_> {
-    type Value = ();
+enum Token<'a> {
+    Text(Cow<'a, str>),
+    Number(&'a str),
+    Bool(bool),
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+    path: String,
+    /// Objects and arrays around: the length of their path; none for arrays.
+    open: Vec<Option<usize>>,
+}
+
+impl<'a> Walk<'a> {
+    /// The next leaf; its path is in `path`.
+    fn next(&mut self) -> Option<Token<'a>> {
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            match byte {
+                b'{' => {
+                    self.open.push(Some(self.path.len()));
+                    self.at += 1;
+                }
+                b'[' => {
+                    self.open.push(None);
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    if let Some(Some(length)) = self.open.pop() {
+                        self.path.truncate(length);
+                    }
+                    self.at += 1;
+                }
+                b'"' => {
+                    let (text, end) = string(self.text, self.at)?;
+                    self.at = end;
+                    if !self.is_name() {
+                        return Some(Token::Text(text));
+                    }
+                    self.at += 1;
+                    self.enter(&text);
+                }
+                b't' | b'f' => {
+                    self.at += if byte == b't' { 4 } else { 5 };
+                    return Some(Token::Bool(byte == b't'));
+                }
+                b'-' | b'0'..=b'9' => {
+                    let from = self.at;
+                    let rest = self.text.as_bytes().get(from..)?;
+                    let in_number =
+                        |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+                    let length = rest
+                        .iter()
+                        .position(|byte| !in_number(byte))
+                        .unwrap_or(rest.len());
+                    self.at += length;
+                    return Some(Token::Number(self.text.get(from..from + length)?));
+                }
+                b'n' => self.at += 4,
+                _ => self.at += 1,
+            }
+            if self.open.len() > DEPTH_MAX {
+                return None;
+            }
+        }
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<(), E> {
+    /// Tells whether a string that ends here is a name: a colon comes next.
+    fn is_name(&mut self) -> bool {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.as_bytes().get(self.at) {
+            self.at += 1;
+        }
+        self.text.as_bytes().get(self.at) == Some(&b':')
+    }
+
+    /// Puts a name in the place of the one before it.
+    fn enter(&mut self, name: &str) {
+        let Some(Some(length)) = self.open.last() else {
+            return;
+        };
+        self.path.truncate(*length);
         if !self.path.is_empty() {
             self.path.push('.');
         }
         // The separator of terms cannot be a part of a path.
-        self.path
-            .extend(key.chars().filter(|c| *c != crate::schema::PATH_END));
-        Ok(())
+        if name.contains(PATH_END) {
+            self.path.extend(name.chars().filter(|c| *c != PATH_END));
+        } else {
+            self.path.push_str(name);
+        }
+    }
+}
+
+/// Reads a string that begins with the quotation mark at `quote`; returns it and where it ends.
+fn string(json: &str, quote: usize) -> Option<(Cow<'_, str>, usize)> {
+    let bytes = json.as_bytes();
+    let mut escaped = false;
+    let mut at = quote + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => break,
+            b'\\' => {
+                escaped = true;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+    let text = if escaped {
+        Cow::Owned(serde_json::from_str(json.get(quote..=at)?).ok()?)
+    } else {
+        Cow::Borrowed(json.get(quote + 1..at)?)
+    };
+    Some((text, at + 1))
+}
+
+fn find_quote(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    rest.iter().position(|byte| *byte == b'"').map(|at| from + at)
+}
+
+/// Reads a number: whole if it is written so and fits, else as a double.
+fn number(text: &str) -> Option<Leaf<'static>> {
+    if let Ok(number) = text.parse::<u64>() {
+        return Some(Leaf::Unsigned(number));
+    }
+    match text.parse::<i64>() {
+        // As in other readers of JSON, -0 is a double.
+        Ok(0) => Some(Leaf::Float(-0.0)),
+        Ok(number) => Some(Leaf::Signed(number)),
+        Err(_) => text
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())
+            .map(Leaf::Float),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::{Leaf, strings, walk};
+
+    fn leaves(json: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        walk(json, "", &mut |path, leaf| {
+            let mut text = String::new();
+            leaf.push_to(&mut text, 512);
+            found.push((path.to_owned(), text));
+        });
+        found
+    }
+
+    fn expected(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    expected(value, &format!("{path}{dot}{}", name.replace('\0', "")), found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| expected(item, path, found)),
+            Value::Null => {}
+            leaf => found.push((path.to_owned(), leaf.clone())),
+        }
+    }
+
+    fn value_of(leaf: Leaf<'_>) -> Value {
+        match leaf {
+            Leaf::Text(text) => text.into(),
+            Leaf::Signed(number) => number.into(),
+            Leaf::Unsigned(number) => number.into(),
+            Leaf::Float(number) => number.into(),
+            Leaf::Bool(value) => value.into(),
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1e9..1e9).prop_map(Value::from),
+            "[a-c\\\\\"\n\u{0}é:,{}\\[\\] ]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[a-c.:\"\u{0}]{0,3}", inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_walk_meets_what_a_tree_holds(value in json(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let text = text.expect("JSON");
+            let (mut found, mut wanted) = (Vec::new(), Vec::new());
+            walk(&text, "", &mut |path, leaf| found.push((path.to_owned(), value_of(leaf))));
+            expected(&value, "", &mut wanted);
+            prop_assert_eq!(&found, &wanted);
+            let mut texts = Vec::new();
+            strings(&text, &mut |text| texts.push(Value::from(text)));
+            let wanted: Vec<Value> = wanted.into_iter().map(|(_, value)| value).filter(Value::is_string).collect();
+            prop_assert_eq!(texts, wanted);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[\\[\\]{}\",:a\\\\0-9tfn.\u{0}é ]{0,40}") {
+            walk(&text, "root", &mut |_, _| ());
+            strings(&text, &mut |_| ());
+        }
+    }
+
+    #[test]
+    fn numbers_of_one_value_have_one_text() {
+        let found = leaves(r#"{"a":[5,5.0,-3,1e2,18446744073709551615,1e400,-0],"b":true}"#);
+        let texts: Vec<&str> = found.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(
+            texts,
+            ["5", "5", "-3", "100", "18446744073709551615", "-0", "true"]
+        );
     }
 }

@@ -33,6 +33,8 @@ pub(crate) const FRAMES: &str = "frames";
 pub(crate) const VALUE_MAX: usize = 512;
 /// Separates a path from the value in terms of [`Label::Metadata`].
 pub(crate) const PATH_END: char = '\0';
+/// Names whose values are words, too, where they are UUIDs in lower case. Who looks for a word looks there as well.
+pub(crate) const UUID_LABELS: [Label; 2] = [Label::RequestId, Label::IdempotencyKey];
 /// Starts terms that say that a name, or a path, has a value.
 pub(crate) const PRESENT: char = '\u{7f}';
 
@@ -273,4 +275,51 @@ fn indexed(option: IndexRecordOption) -> TextOptions {
             .set_index_option(option)
             .set_fieldnorms(false),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FIELD_LIST, Label, Side, fields, path_column};
+    use crate::policy::{IndexPolicy, TextIndex};
+
+    /// Both schemas as text: change this only together with [`FIELD_LIST`] and the document of the format.
+    const LIST_2: &str = "seq occurred_ns received_ms action operation outcome severity actor.type actor.id \
+        _p.actor.id targets.type targets.id _p.targets.id context.ip _p.context.ip context.host _p.context.host \
+        context.session_id _p.context.session_id source.service source.environment classification data_categories \
+        class ingest.credential_id ingest.protocol kind terms _p.terms text _p.text json _p.json";
+
+    #[test]
+    fn the_field_list_has_its_number() {
+        assert_eq!(FIELD_LIST, 2);
+        for text in [TextIndex::None, TextIndex::Words, TextIndex::Positions] {
+            let policy = IndexPolicy {
+                text,
+                ..IndexPolicy::default()
+            };
+            let schema = fields().schema(&policy);
+            let names: Vec<&str> = schema.fields().map(|(_, entry)| entry.name()).collect();
+            assert_eq!(names.join(" "), LIST_2);
+            for side in [Side::Public, Side::Personal] {
+                let words = schema.get_field_entry(fields().words(side)).field_type();
+                let option = words.get_index_record_option();
+                let placed = option.is_some_and(tantivy::schema::IndexRecordOption::has_positions);
+                assert_eq!(placed, text == TextIndex::Positions);
+            }
+        }
+        let codes = [
+            Label::Action,
+            Label::Kind,
+            Label::Class,
+            Label::Json,
+            Label::Metadata,
+        ];
+        assert_eq!(codes.map(|label| label as u8), [1, 41, 42, 43, 44]);
+    }
+
+    #[test]
+    fn names_that_may_be_personal_have_presence_terms() {
+        assert!(Label::ActorId.has_presence() && Label::Ip.has_presence() && Label::UserAgent.has_presence());
+        assert!(!Label::Action.has_presence() && !Label::Class.has_presence());
+        assert_eq!(path_column("payload.a.b", Side::Personal), "_p.json.payload.a.b");
+    }
 }

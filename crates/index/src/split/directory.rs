@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tantivy::HasLen;
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
@@ -24,6 +25,8 @@ pub(crate) enum Medium {
         uid: u64,
         source: Arc<dyn Source>,
         cache: Cache,
+        /// Bytes that had to be read.
+        opened: AtomicU64,
     },
 }
 
@@ -32,6 +35,13 @@ impl Medium {
         match self {
             Self::Memory(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             Self::Sealed { source, .. } => source.len(),
+        }
+    }
+
+    pub(crate) fn opened_bytes(&self) -> u64 {
+        match self {
+            Self::Memory(_) => 0,
+            Self::Sealed { opened, .. } => opened.load(Ordering::Relaxed),
         }
     }
 
@@ -44,7 +54,12 @@ impl Medium {
         }
         match self {
             Self::Memory(bytes) => slice(bytes, range),
-            Self::Sealed { uid, source, cache } => cache.read(*uid, &**source, range),
+            Self::Sealed {
+                uid,
+                source,
+                cache,
+                opened,
+            } => cache.read(*uid, &**source, range, opened),
         }
     }
 }

@@ -4,6 +4,9 @@ mod builder;
 mod bundle;
 mod directory;
 mod merge;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests;
 
 use std::io;
 use std::ops::Range;
@@ -104,6 +107,7 @@ impl Split {
             uid,
             source,
             cache: cache.clone(),
+            opened: AtomicU64::new(0),
         })
     }
 
@@ -156,6 +160,12 @@ impl Split {
     /// Returns the length of [`Split::bundle`] (bytes); for a split in memory, about the memory it takes.
     pub fn bytes(&self) -> u64 {
         self.inner.medium.len()
+    }
+
+    /// Returns the bytes that were read from the source since the split was opened: what the cache did not hold. 0 in
+    /// memory.
+    pub fn opened_bytes(&self) -> u64 {
+        self.inner.medium.opened_bytes()
     }
 
     /// Returns what the split covers.

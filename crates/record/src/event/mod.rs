@@ -22,4 +22,4 @@ pub use model::{
     Principal, Raw, Severity, Source, Target, Text,
 };
 pub use parse::parse;
-pub(crate) use parse::parse_stored;
+pub(crate) use parse::{parse_stored, read_stored};

@@ -22,15 +22,18 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits, now_ms: u64) -> Result<Event<
 /// Parses the public part of a stored event: personal fields may be missing, limits may have changed since.
 pub(crate) fn parse_stored(text: &str) -> Result<Event<'_>, Fail> {
     let mut reader = Reader::of_text(text, STORED.free_form_depth_max);
-    let event = event(
-        &mut reader,
-        &Rules {
-            limits: &STORED,
-            stored: true,
-        },
-    )?;
+    let event = read_stored(&mut reader)?;
     reader.end()?;
     Ok(event)
+}
+
+/// Reads the public part of a stored event where it stands in other JSON.
+pub(crate) fn read_stored<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, Fail> {
+    let rules = Rules {
+        limits: &STORED,
+        stored: true,
+    };
+    event(reader, &rules)
 }
 
 /// How to judge what is read.

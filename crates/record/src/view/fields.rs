@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::open::{Body, each_field, open};
+use super::open::{BodyKind, each_field, open_with};
 use super::rebuild::string;
 use super::{ViewError, misfit};
 use crate::event::leaf::{Leaf, Located};
 use crate::event::{
-    Classification, ErrorCode, Event, EventError, Operation, Outcome, Raw, Severity, Text, parse_stored,
+    Classification, ErrorCode, Event, EventError, Operation, Outcome, Raw, Severity, Text, read_stored,
 };
 use crate::json::escape::push_string;
 use crate::json::pointer;
@@ -135,21 +135,25 @@ pub struct FieldValues<'a> {
 /// # Errors
 /// [`ViewError`] when bytes are not groups, or a personal group does not belong to the public one.
 pub fn fields<'a>(public: &'a [u8], personal: &[&'a [u8]]) -> Result<Fields<'a>, ViewError> {
-    let opened = open(public)?;
     let mut fields = Fields::default();
-    match opened.body {
-        Body::Event(Raw(text)) => match text {
-            Text::Borrowed(text) => fields.public.take_event(parse_stored(text)?),
-            Text::Owned(_) => {
-                let message = "stored bytes hold insignificant white space";
-                return Err(EventError::new(ErrorCode::InvalidValue, message).into());
+    let (opened, ()) = open_with(public, |reader, kind| {
+        match kind {
+            BodyKind::Event => {
+                let spaces = reader.spaces();
+                fields.public.take_event(read_stored(reader)?);
+                if reader.spaces() > spaces {
+                    let message = "stored bytes hold insignificant white space";
+                    return Err(EventError::new(ErrorCode::InvalidValue, message));
+                }
             }
-        },
-        Body::Control(control) => {
-            fields.public.control_type = control_type(control.as_str())?;
-            fields.public.control = Some(control);
+            BodyKind::Control => {
+                let control = reader.raw()?;
+                fields.public.control_type = control_type(control.as_str())?;
+                fields.public.control = Some(control);
+            }
         }
-    }
+        Ok(())
+    })?;
     fields.public.protocol = Some(opened.protocol);
     fields.public.credential_id = Some(opened.credential_id);
     let mut inside = Inside::default();

@@ -38,11 +38,51 @@ pub enum Body<'a> {
 /// Free-form values were bounded more tightly when they were accepted.
 const DEPTH_MAX: usize = 128;
 
+/// What a public group says besides its body.
+pub(super) struct Head<'a> {
+    pub(super) id: RecordId,
+    pub(super) tenant: TenantId,
+    pub(super) protocol: Cow<'a, str>,
+    pub(super) credential_id: Cow<'a, str>,
+    pub(super) privacy: u32,
+    pub(super) withheld: Vec<Cow<'a, str>>,
+}
+
+/// Which kind of body comes next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    Event,
+    Control,
+}
+
 /// Opens the bytes of a public group.
 ///
 /// # Errors
 /// [`ViewError`] when the bytes are not a public group.
 pub fn open(public: &[u8]) -> Result<Opened<'_>, ViewError> {
+    let (head, body) = open_with(public, |reader, kind| {
+        let raw = reader.raw()?;
+        Ok(match kind {
+            BodyKind::Event => Body::Event(raw),
+            BodyKind::Control => Body::Control(raw),
+        })
+    })?;
+    Ok(Opened {
+        id: head.id,
+        tenant: head.tenant,
+        protocol: head.protocol,
+        credential_id: head.credential_id,
+        privacy: head.privacy,
+        withheld: head.withheld,
+        body,
+    })
+}
+
+/// Opens a public group whose body `take` reads in its place.
+pub(super) fn open_with<'a, B>(
+    public: &'a [u8],
+    mut take: impl FnMut(&mut Reader<'a>, BodyKind) -> Result<B, Fail>,
+) -> Result<(Head<'a>, B), ViewError> {
     let mut reader = Reader::new(public, DEPTH_MAX)?;
     let (mut id, mut tenant, mut protocol, mut credential_id) = (None, None, None, None);
     let (mut version, mut privacy, mut withheld, mut body) = (None, None, Vec::new(), None);
@@ -58,8 +98,8 @@ pub fn open(public: &[u8]) -> Result<Opened<'_>, ViewError> {
                 withheld.push(reader.string()?);
                 Ok(())
             })?,
-            "event" => body = Some(Body::Event(reader.raw()?)),
-            "control" => body = Some(Body::Control(reader.raw()?)),
+            "event" => body = Some(take(reader, BodyKind::Event)?),
+            "control" => body = Some(take(reader, BodyKind::Control)?),
             _ => {
                 return Err(EventError::new(
                     ErrorCode::UnknownField,
@@ -71,15 +111,15 @@ pub fn open(public: &[u8]) -> Result<Opened<'_>, ViewError> {
     })?;
     reader.end()?;
     check_version(version)?;
-    Ok(Opened {
+    let head = Head {
         id: id.ok_or_else(|| missing("id"))?,
         tenant: tenant.ok_or_else(|| missing("tenant"))?,
         protocol: protocol.ok_or_else(|| missing("protocol"))?,
         credential_id: credential_id.ok_or_else(|| missing("credential"))?,
         privacy: privacy.ok_or_else(|| missing("privacy"))?,
         withheld,
-        body: body.ok_or_else(|| missing("event"))?,
-    })
+    };
+    Ok((head, body.ok_or_else(|| missing("event"))?))
 }
 
 /// Reads the handles of a personal group, in ascending order.
