@@ -1,6 +1,6 @@
 //! Mistakes in query strings: what is refused, where it points, what it suggests.
 
-use attestore_index::{ParseOptions, Query, QueryError};
+use attestore_index::{Coverage, IndexPolicy, ParseOptions, Query, QueryError};
 
 fn refused(text: &str) -> QueryError {
     match Query::parse(text, &ParseOptions::default()) {
@@ -124,13 +124,47 @@ fn limits_are_named_when_exceeded() {
 }
 
 #[test]
-fn no_query_string_panics() {
+fn no_query_string_panics_or_breaks_its_promises() {
     let pieces = [
-        "a", "(", ")", "[", "]", "{", "}", "\"", "'", ":", "*", "\\", " ", "IN", "TO", "NOT ", "-", "seq:",
-        "ip:", "^", "~", "/", "é", ">=",
+        "a",
+        "ab",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        ":",
+        "*",
+        "?",
+        "\\",
+        " ",
+        "IN [",
+        " TO ",
+        "NOT ",
+        "-",
+        "seq:",
+        "ip:",
+        "^",
+        "~",
+        "/",
+        "é",
+        ">=",
+        "action:",
+        "metadata.x:",
+        "payload.x:",
+        " OR ",
+        " AND ",
+        "5",
+        "text:",
+        "10.0.0.0/8",
     ];
+    let cases = std::env::var("QUERY_CASES").map_or(20_000, |cases| cases.parse().unwrap_or(0));
     let mut state = 42_u64;
-    for _ in 0..20_000 {
+    let mut parsed = 0;
+    for _ in 0..cases {
         let mut text = String::new();
         for _ in 0..12 {
             state = state
@@ -138,6 +172,37 @@ fn no_query_string_panics() {
                 .wrapping_add(1_442_695_040_888_963_407);
             text.push_str(pieces[(state >> 33) as usize % pieces.len()]);
         }
-        let _ = Query::parse(&text, &ParseOptions::default());
+        let options = ParseOptions {
+            personal: state.is_multiple_of(2),
+            leading_wildcard: state.is_multiple_of(3),
+            ..ParseOptions::default()
+        };
+        match Query::parse(&text, &options) {
+            Ok(query) => {
+                parsed += 1;
+                assert!(
+                    matches!(query.coverage(&query.needs()), Coverage::Exact),
+                    "{text}"
+                );
+                if let Coverage::Superset(relaxed) = query.coverage(&IndexPolicy::default()) {
+                    assert!(
+                        matches!(relaxed.coverage(&IndexPolicy::default()), Coverage::Exact),
+                        "{text}"
+                    );
+                }
+                assert!(
+                    query
+                        .highlight(&text)
+                        .iter()
+                        .all(|place| text.get(place.clone()).is_some()),
+                    "{text}"
+                );
+            }
+            Err(error) => assert!(
+                error.column.is_some_and(|column| column <= text.chars().count()),
+                "{text}"
+            ),
+        }
     }
+    assert!(parsed > cases / 100, "{parsed} of {cases} were queries");
 }
