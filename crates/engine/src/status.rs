@@ -24,6 +24,10 @@ pub struct Status {
     pub wal_files: u64,
     /// Records of the tail that no split covers yet, of the tenant that is furthest behind.
     pub index_lag_records: u64,
+    /// Segments whose split waits to be built again, as they were last counted: until then they are scanned.
+    pub index_rebuilds_pending: u64,
+    /// Splits that were built again since the start.
+    pub index_rebuilds_done: u64,
     /// Frames written to the WAL since the start: group commits.
     pub wal_frames: u64,
     /// Bytes of those frames.
@@ -75,6 +79,8 @@ impl Engine {
                 .map(|tenant| tenant.index_lag() + tenant.index_backlog())
                 .max()
                 .unwrap_or(0),
+            index_rebuilds_pending: inner.search.rebuilds.totals().0,
+            index_rebuilds_done: inner.search.rebuilds.totals().1,
             wal_frames: inner.guard.written().0,
             wal_written_bytes: inner.guard.written().1,
             compaction: inner.compactor.status(),

@@ -102,6 +102,8 @@ pub fn gauges(status: &Status) {
     set("attestore_wal_bytes", status.wal_bytes);
     set("attestore_wal_files", status.wal_files);
     set("attestore_index_lag_records", status.index_lag_records);
+    set("attestore_index_rebuilds_pending", status.index_rebuilds_pending);
+    set("attestore_index_rebuilds_done", status.index_rebuilds_done);
     set("attestore_heads_waiting", status.heads_waiting);
     set(
         "attestore_rollback_detection",

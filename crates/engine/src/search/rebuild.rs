@@ -47,6 +47,8 @@ pub(crate) struct Rebuilds {
     tenants: Mutex<BTreeSet<String>>,
     /// Splits that could not be read.
     damaged: Mutex<BTreeSet<SetKey>>,
+    /// How many segments of a tenant wait, as it was last counted.
+    pending: Mutex<BTreeMap<TenantId, u64>>,
     /// How many were built again since the start.
     done: Mutex<BTreeMap<TenantId, u64>>,
     wake: Arc<Wake>,
@@ -79,6 +81,19 @@ impl Rebuilds {
     /// How many of a tenant's splits were built again since the start.
     pub(super) fn done(&self, tenant: &TenantId) -> u64 {
         self.done.lock().get(tenant).copied().unwrap_or_default()
+    }
+
+    /// How many segments of all tenants wait, as they were last counted, and how many were built again since the start.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.pending.lock().values().sum(), self.done.lock().values().sum())
+    }
+
+    fn counted(&self, tenant: &TenantId, pending: u64) {
+        let mut counts = self.pending.lock();
+        match pending {
+            0 => counts.remove(tenant),
+            pending => counts.insert(*tenant, pending),
+        };
     }
 
     /// What the background thread waits on.
@@ -171,8 +186,9 @@ fn look_around(inner: &Inner) -> Result<()> {
         let row: TenantRow = json(row.value())?;
         let current = digest(&row.index);
         let (first, last) = ((id.value(), 0, 0, 0), (id.value(), u64::MAX, u32::MAX, u8::MAX));
+        // Segments without a split that fits; the newest generation of a split comes last.
         let mut bare: BTreeSet<u64> = BTreeSet::new();
-        let mut unfit = false;
+        let mut unfit: BTreeSet<u64> = BTreeSet::new();
         for file in files.range(first..=last).map_err(storage)? {
             let file: FileRow = json(file.map_err(storage)?.1.value())?;
             if file.is_part() {
@@ -183,18 +199,23 @@ fn look_around(inner: &Inner) -> Result<()> {
                 FileType::Sub => {}
                 FileType::Idx => {
                     bare.remove(&file.set);
-                    unfit |= file.split.as_ref().is_none_or(|split| split.policy != current);
-                    if inner.disk.len(&file.path).ok() != Some(file.length) {
+                    let gone = inner.disk.len(&file.path).ok() != Some(file.length);
+                    if gone {
                         let id = TenantId::from_bytes(*id.value());
-                        inner
-                            .search
-                            .rebuilds
-                            .note_damaged((id, file.set, file.generation), &row.name);
+                        let key = (id, file.set, file.generation);
+                        inner.search.rebuilds.note_damaged(key, &row.name);
                     }
+                    match gone || file.split.as_ref().is_none_or(|split| split.policy != current) {
+                        true => unfit.insert(file.set),
+                        false => unfit.remove(&file.set),
+                    };
                 }
             }
         }
-        if unfit || !bare.is_empty() {
+        let pending = (bare.len() + unfit.len()) as u64;
+        if pending > 0 {
+            let id = TenantId::from_bytes(*id.value());
+            inner.search.rebuilds.counted(&id, pending);
             inner.search.rebuilds.look_at(&row.name);
         }
     }
@@ -217,8 +238,7 @@ fn rebuild_all(
         let current = digest(&policy);
         let pending = |set: &&Arc<FileSet>| is_pending(inner, tenant, set, &current);
         let waiting = view.flushed.iter().filter(pending).count();
-        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-        metrics::gauge!("attestore_index_rebuild_pending").set(f64::from(waiting));
+        inner.search.rebuilds.counted(&tenant.id, waiting as u64);
         let next = view.flushed.iter().rev().filter(pending);
         let Some(set) = next.into_iter().find(|set| !failed.contains_key(&set.set)) else {
             return failed.into_values().next().map_or(Ok(done), Err);
