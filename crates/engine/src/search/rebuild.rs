@@ -85,7 +85,10 @@ impl Rebuilds {
 
     /// How many segments of all tenants wait, as they were last counted, and how many were built again since the start.
     pub(crate) fn totals(&self) -> (u64, u64) {
-        (self.pending.lock().values().sum(), self.done.lock().values().sum())
+        (
+            self.pending.lock().values().sum(),
+            self.done.lock().values().sum(),
+        )
     }
 
     fn counted(&self, tenant: &TenantId, pending: u64) {
