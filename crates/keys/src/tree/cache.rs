@@ -52,3 +52,6 @@ impl Cache {
         self.old.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;
