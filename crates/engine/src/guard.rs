@@ -158,7 +158,8 @@ impl Guard {
     /// Whether background work may write so many bytes without touching the reserve.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
         let free = self.free_bytes.load(Ordering::Relaxed);
-        !self.space_unknown.load(Ordering::Relaxed) && free.saturating_sub(bytes) >= self.reserve_bytes
+        let left = free.checked_sub(bytes);
+        !self.space_unknown.load(Ordering::Relaxed) && left.is_some_and(|left| left >= self.reserve_bytes)
     }
 
     /// Notes bytes that were written since the last sample.
