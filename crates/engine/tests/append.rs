@@ -141,6 +141,42 @@ fn a_key_with_another_event_is_refused() {
 }
 
 #[test]
+fn a_key_is_free_after_a_day_and_then_belongs_to_its_newest_event() {
+    let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
+    let engine = inline(&disk, &clock, small());
+    let keyed = |key: &str, n: u32| {
+        format!(
+            r#"{{"idempotency_key":"{key}","action":"a.b","actor":{{"type":"user","id":"u"}},"metadata":{{"n":{n}}}}}"#
+        )
+    };
+    // What was flushed last is still known by itself.
+    let flush_twice = || {
+        for _ in 0..2 {
+            engine.flush().unwrap();
+            append(&engine, &[EVENT], Mode::Each).unwrap();
+        }
+    };
+    append(&engine, &[&keyed("k", 1), &keyed("l", 1)], Mode::Each).unwrap();
+    flush_twice();
+    clock.advance_ms(25 * 3_600_000);
+    let later = append(&engine, &[&keyed("k", 2)], Mode::Each).unwrap();
+    let newest = *later.items[0].as_ref().unwrap();
+    assert!(!newest.duplicate);
+    flush_twice();
+    engine.compact("acme").unwrap();
+    let again = append(
+        &engine,
+        &[&keyed("k", 2), &keyed("k", 1), &keyed("l", 2)],
+        Mode::Each,
+    )
+    .unwrap();
+    let same = again.items[0].as_ref().unwrap();
+    assert!(same.duplicate && same.seq == newest.seq, "{same:?}");
+    assert_eq!(again.items[1].as_ref().unwrap_err().code, "idempotency_conflict");
+    assert!(!again.items[2].as_ref().unwrap().duplicate);
+}
+
+#[test]
 fn a_clock_step_ahead_stops_appends_until_confirmed() {
     let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
     let engine = inline(&disk, &clock, small());

@@ -160,3 +160,39 @@ fn of_many_that_ask_for_the_first_credential_one_gets_it() {
     let got = threads.into_iter().map(|thread| thread.join().unwrap());
     assert_eq!(got.filter(|got| *got).count(), 1);
 }
+
+#[test]
+fn the_secret_of_another_credential_does_not_open_this_one() {
+    let world = World::new(16);
+    let engine = world.open();
+    let make = |name| {
+        engine
+            .create_credential(spec(name, &[Role::Reader], None), &everything())
+            .unwrap()
+    };
+    let ((_, one), (_, two)) = (make("one"), make("two"));
+    // `atst_<id 12>_<secret 43><check 6>`, with the check that belongs to it.
+    let (id, secret) = (&one.expose()[..18], &two.expose()[18..61]);
+    let body = format!("{id}{secret}");
+    let forged = format!("{body}{}", check(&body));
+    let (body, end) = one.expose().split_at(61);
+    assert_eq!(end, check(body), "the check is made as the server makes it");
+    assert!(
+        engine.authenticate(&forged).is_none(),
+        "before the right one was seen"
+    );
+    assert!(engine.authenticate(one.expose()).is_some());
+    assert!(engine.authenticate(&forged).is_none(), "after");
+}
+
+/// CRC-32 in six digits of base62.
+fn check(body: &str) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut rest = crc32fast::hash(body.as_bytes());
+    let mut digits = Vec::new();
+    for _ in 0..6 {
+        digits.push(char::from(DIGITS[(rest % 62) as usize]));
+        rest /= 62;
+    }
+    digits.iter().rev().collect()
+}

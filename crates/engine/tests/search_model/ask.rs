@@ -44,7 +44,7 @@ fn case(random: &mut Random, size: u64) -> Case {
         0 | 1 => Sort::Seq(*random.pick(&[Order::Newest, Order::Oldest])),
         _ => Sort::Column(*random.pick(&COLUMNS), random.chance(50)),
     };
-    let mut end = |random: &mut Random| {
+    let end = |random: &mut Random| {
         let ms = i64::try_from(crate::events::NOW_MS).unwrap() - 21_600_000
             + i64::try_from(random.below(28_800_000)).unwrap();
         random.chance(15).then_some(ms * 1_000_000)

@@ -49,7 +49,7 @@ impl Key {
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Truth(truth) => json!(u8::from(*truth)),
-            Self::Time(ns) => json!(ns.div_euclid(1_000_000) as i64),
+            Self::Time(ns) => json!(i64::try_from(ns.div_euclid(1_000_000)).unwrap()),
             Self::Number(number) => json!(number),
             Self::Address(bits) => {
                 let address = std::net::IpAddr::V6(std::net::Ipv6Addr::from_bits(*bits));

@@ -33,7 +33,7 @@ const SHARES: u64 = 4;
 
 /// What failed, and on what.
 struct Failure {
-    case: Option<Case>,
+    case: Option<Box<Case>>,
     message: String,
 }
 
@@ -52,7 +52,7 @@ fn live(seed: u64, steps: &[Step], only: Option<&Case>) -> Result<(), Failure> {
             let checked = catch_unwind(AssertUnwindSafe(|| case.check(&world)));
             if let Err(message) = checked.unwrap_or_else(|_| Err("a panic".into())) {
                 return Err(Failure {
-                    case: Some(case),
+                    case: Some(Box::new(case)),
                     message,
                 });
             }
@@ -63,7 +63,7 @@ fn live(seed: u64, steps: &[Step], only: Option<&Case>) -> Result<(), Failure> {
 
 /// Makes a failing life smaller as long as it fails, and says what is left.
 fn smallest(seed: u64, mut steps: Vec<Step>, failure: Failure) -> String {
-    let (mut case, mut message) = (failure.case, failure.message);
+    let (mut case, mut message) = (failure.case.map(|case| *case), failure.message);
     let mut tries = SMALLER_MAX;
     let mut attempt = |steps: &[Step], case: &Option<Case>| -> Option<String> {
         tries = tries.checked_sub(1)?;

@@ -106,7 +106,7 @@ fn tree(random: &mut Random, depth: usize, size: u64) -> Query {
     if depth == 0 || random.chance(45) {
         return leaf(random, size);
     }
-    let mut children = |random: &mut Random| -> Vec<Query> {
+    let children = |random: &mut Random| -> Vec<Query> {
         let count = 2 + random.below(2);
         (0..count).map(|_| tree(random, depth - 1, size)).collect()
     };
@@ -295,7 +295,7 @@ fn span(random: &mut Random) -> Span {
         *random.pick(&[0, 1, 30, 59]),
     );
     let clock = i128::try_from(hour * 3600 + minute * 60).unwrap() * SECOND;
-    let whole = midnight + clock + i128::try_from(second).unwrap() * SECOND;
+    let whole = midnight + clock + i128::from(second) * SECOND;
     let named = |text: String, first: i128, length: i128| Span {
         text,
         first,
@@ -382,10 +382,7 @@ fn text(random: &mut Random) -> Words {
         let fits = match &what {
             Wanted::Whole(text) => !words(text).is_empty(),
             // At least two letters or digits before the star, and none of them is cut off from it.
-            Wanted::Starts(text) => {
-                text.ends_with(char::is_alphanumeric)
-                    && words(text).last().is_some_and(|word| word.chars().count() >= 2)
-            }
+            Wanted::Starts(text) => text.chars().rev().take_while(|c| c.is_alphanumeric()).count() >= 2,
             Wanted::Like(_) => true,
         };
         if fits {
