@@ -37,13 +37,18 @@ fn nth(n: u64) -> Value {
     } else {
         json!({"type": "user", "id": format!("u_{}", n % 20), "name": format!("Person{} Example", n % 20)})
     };
-    json!({
+    let mut event = json!({
         "occurred_at": jiff::Timestamp::from_second(1_780_000_000 + i64::try_from(n).unwrap()).unwrap().to_string(),
         "action": (["doc.read", "doc.write", "login"][n as usize % 3]), "actor": actor,
         "outcome": (if n % 10 == 0 { "denied" } else { "success" }),
         "context": {"ip": format!("198.51.100.{}", n % 50), "request_id": format!("req-{n}")},
         "metadata": {"n": n, "note": format!("note{n}")},
-    })
+    });
+    if n % 4 == 3 {
+        // Addresses of services are nobody's, so readers may see them.
+        event["context"] = json!({"request_id": format!("req-{n}")});
+    }
+    event
 }
 
 fn seqs(page: &Value) -> Vec<u64> {
