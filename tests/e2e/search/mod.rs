@@ -40,7 +40,7 @@ fn nth(n: u64) -> Value {
     let mut event = json!({
         "occurred_at": jiff::Timestamp::from_second(1_780_000_000 + i64::try_from(n).unwrap()).unwrap().to_string(),
         "action": (["doc.read", "doc.write", "login"][n as usize % 3]), "actor": actor,
-        "outcome": (if n % 10 == 0 { "denied" } else { "success" }),
+        "outcome": (if n.is_multiple_of(10) { "denied" } else { "success" }),
         "context": {"ip": format!("198.51.100.{}", n % 50), "request_id": format!("req-{n}")},
         "metadata": {"n": n, "note": format!("note{n}")},
     });
