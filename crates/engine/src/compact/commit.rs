@@ -30,7 +30,13 @@ pub(super) fn commit(
                 .map(|row| row.path.clone())
                 .collect();
             gone.extend(l0);
-            remove(inner, &gone);
+            remove(inner, tenant, &gone);
+            // Only once the names are gone for good is nothing left over.
+            let dir = tenant.dir();
+            if let Err(error) = inner.disk.sync_dir(&dir) {
+                inner.compactor.state.lock().note_unclean(tenant.id);
+                inner.fail_stop(format!("compaction: {}: {error}", dir.display()));
+            }
             Ok(Compacted {
                 sets_in: plan.sets.len() as u64,
                 sets_out: 1,
@@ -41,7 +47,7 @@ pub(super) fn commit(
         Err(failure) => {
             // After a commit that failed it is not known what the catalog names.
             if inner.catalog.poisoned().is_none() {
-                remove(inner, &output.paths());
+                remove(inner, tenant, &output.paths());
             }
             Err(failure)
         }
@@ -49,12 +55,13 @@ pub(super) fn commit(
 }
 
 /// Removes files that nothing names, temporary ones too. What cannot be removed goes at the next start.
-pub(super) fn remove(inner: &Inner, paths: &[PathBuf]) {
+pub(super) fn remove(inner: &Inner, tenant: &Tenant, paths: &[PathBuf]) {
     for path in paths {
         for path in [path.clone(), attestore_segment::file::temporary_name(path)] {
             match inner.disk.remove(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     tracing::warn!(path = %path.display(), %error, "a file that nothing names stays until the next start");
+                    inner.compactor.state.lock().note_unclean(tenant.id);
                 }
                 _ => {}
             }

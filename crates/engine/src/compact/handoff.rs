@@ -50,7 +50,7 @@ pub(super) fn hand_over(
             Stage::Done(result) => return result,
             Stage::Waiting(_, _, output) if stopped => {
                 drop(stage);
-                remove(inner, &output.paths());
+                remove(inner, tenant, &output.paths());
                 return Err(Failure::Stopped);
             }
             other => *stage = other,

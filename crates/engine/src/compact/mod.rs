@@ -278,13 +278,13 @@ fn compact(
             Committing::Handed => handoff::hand_over(inner, tenant, plan, output),
         },
         Err((paths, failure)) => {
-            commit::remove(inner, &paths);
+            commit::remove(inner, tenant, &paths);
             Err(failure)
         }
     };
     let now_ms = inner.clock.boot_ms();
     inner.compactor.state.lock().end(&tenant.id, now_ms, &result);
-    if result.is_ok() {
+    if result.is_ok() && !inner.compactor.state.lock().is_unclean(&tenant.id) {
         leftovers.done(tenant.id);
     }
     result

@@ -39,6 +39,8 @@ pub(super) struct State {
     status: CompactionStatus,
     failed: HashMap<TenantId, HeldOff>,
     unreadable: HashSet<(TenantId, u64)>,
+    /// Tenants whose folders hold leftovers that could not be removed.
+    unclean: HashSet<TenantId>,
     look: Look,
 }
 
@@ -71,6 +73,15 @@ impl State {
 
     pub(super) fn is_unreadable(&self, tenant: &TenantId, set: u64) -> bool {
         !self.unreadable.is_empty() && self.unreadable.contains(&(*tenant, set))
+    }
+
+    /// Notes that a tenant's folder holds leftovers until the next start.
+    pub(super) fn note_unclean(&mut self, tenant: TenantId) {
+        self.unclean.insert(tenant);
+    }
+
+    pub(super) fn is_unclean(&self, tenant: &TenantId) -> bool {
+        self.unclean.contains(tenant)
     }
 
     pub(super) fn set_backlog(&mut self, (sets, bytes): (u64, u64)) {
