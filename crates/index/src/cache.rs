@@ -203,7 +203,6 @@ pub(crate) fn slice(bytes: &OwnedBytes, range: Range<u64>) -> io::Result<OwnedBy
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::io;
     use std::ops::Range;

@@ -1,6 +1,7 @@
 //! A record's values as the search library takes them.
 //!
-//! All strings of a document lie in one buffer: a record costs a handful of allocations, however many values it has.
+//! All strings of a document lie in a few buffers, which the next document takes over: a record costs hardly any
+//! allocation, however many values it has.
 //!
 //! # Words
 //! A readable string that a record has twice is indexed once. Without places, so is a word. What the public side has
@@ -72,8 +73,11 @@ impl DocInput<'_> {
     }
 }
 
-/// A record's values, by field.
-pub(crate) struct Document {
+/// A record's values, by field. Shared with its maker, who takes the buffers back.
+pub(crate) struct Document(Arc<Content>);
+
+#[derive(Default)]
+struct Content {
     /// Frames of exact values, the personal side behind the public one. Columns point into them.
     terms: String,
     /// Frames of words, as `terms`.
@@ -82,6 +86,15 @@ pub(crate) struct Document {
     /// Values of allow-listed paths: the index of the path, and the value.
     json: Vec<(usize, Scalar)>,
     paths: Arc<[String]>,
+}
+
+impl Content {
+    fn clear(&mut self) {
+        self.terms.clear();
+        self.words.clear();
+        self.values.clear();
+        self.json.clear();
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -132,6 +145,8 @@ pub(crate) struct Maker {
     words: Seen,
     /// A value on its way.
     scratch: String,
+    /// Of the document before.
+    content: Arc<Content>,
 }
 
 impl Maker {
@@ -142,34 +157,38 @@ impl Maker {
             strings: Seen::default(),
             words: Seen::default(),
             scratch: String::new(),
+            content: Arc::default(),
         }
     }
 
     pub(crate) fn document(&mut self, input: &DocInput<'_>) -> Document {
         self.strings.clear();
         self.words.clear();
-        let mut making = Making {
-            document: Document {
-                terms: String::with_capacity(2048),
-                words: String::with_capacity(2048),
-                values: Vec::with_capacity(48),
-                json: Vec::new(),
-                paths: self.paths.all(),
-            },
-            maker: self,
-            side: Side::Public,
-            presence: 0,
-            json: [Vec::new(), Vec::new()],
-        };
-        making.record(input);
-        making.document
+        let mut shared = std::mem::take(&mut self.content);
+        if Arc::get_mut(&mut shared).is_none() {
+            shared = Arc::default();
+        }
+        if let Some(document) = Arc::get_mut(&mut shared) {
+            document.clear();
+            document.paths = self.paths.all();
+            let mut making = Making {
+                document,
+                maker: self,
+                side: Side::Public,
+                presence: 0,
+                json: [Vec::new(), Vec::new()],
+            };
+            making.record(input);
+        }
+        self.content = Arc::clone(&shared);
+        Document(shared)
     }
 }
 
 /// A document in the making.
 struct Making<'m> {
     maker: &'m mut Maker,
-    document: Document,
+    document: &'m mut Content,
     side: Side,
     /// Names that this side has a presence term of, by bit.
     presence: u64,
@@ -594,15 +613,15 @@ impl tantivy::Document for Document {
 
     fn iter_fields_and_values(&self) -> Self::FieldsValuesIter<'_> {
         FieldValuesIter {
-            document: self,
-            values: self.values.iter(),
+            document: &self.0,
+            values: self.0.values.iter(),
         }
     }
 }
 
 /// The values of a document, one by one.
 pub(crate) struct FieldValuesIter<'a> {
-    document: &'a Document,
+    document: &'a Content,
     values: std::slice::Iter<'a, (Field, Stored)>,
 }
 
@@ -663,7 +682,7 @@ impl<'a> Value<'a> for Borrowed<'a> {
 /// Paths and their values. A path with several values comes several times.
 #[derive(Clone)]
 pub(crate) struct Members<'a> {
-    document: &'a Document,
+    document: &'a Content,
     members: std::slice::Iter<'a, (usize, Scalar)>,
 }
 

@@ -135,7 +135,6 @@ pub(crate) fn at_root(path: &str) -> Option<(Label, &str)> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::{IndexPolicy, PATHS_MAX, PolicyError, TextIndex};
 

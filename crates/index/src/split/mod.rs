@@ -5,7 +5,6 @@ mod bundle;
 mod directory;
 mod merge;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests;
 
 use std::io;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tantivy::directory::OwnedBytes;
+use tantivy::directory::{Directory, OwnedBytes};
 use tantivy::schema::Schema;
 use tantivy::{Index, Segment, SegmentReader};
 
@@ -116,15 +115,40 @@ impl Split {
         Self::open_medium(Medium::Memory(OwnedBytes::new(bytes)))
     }
 
+    /// Opens the same split from plain files in `folder`, written there when they are missing, through the library's
+    /// own directory.
+    ///
+    /// # Errors
+    /// As [`Split::open`].
+    #[cfg(feature = "bench-mmap")]
+    #[doc(hidden)]
+    #[expect(clippy::disallowed_methods, reason = "a benchmark's files")]
+    pub fn mapped(&self, folder: &std::path::Path) -> Result<Self, Error> {
+        let manifest = Manifest::read(&self.inner.medium)?;
+        for (name, range) in &manifest.files {
+            if !folder.join(name).exists() {
+                let bytes = self.inner.medium.read(range.clone())?;
+                std::fs::write(folder.join(name), bytes.as_slice())?;
+            }
+        }
+        let directory = tantivy::directory::MmapDirectory::open(folder).map_err(tantivy::TantivyError::from)?;
+        Self::open_in(directory, Arc::clone(&self.inner.medium), manifest)
+    }
+
     fn open_medium(medium: Medium) -> Result<Self, Error> {
-        let manifest = Manifest::read(&medium)?;
-        let Manifest {
-            summary,
-            policy,
-            files,
-        } = manifest;
+        let mut manifest = Manifest::read(&medium)?;
         let medium = Arc::new(medium);
-        let index = Index::open(BundleDirectory::new(Arc::clone(&medium), files))?;
+        let directory = BundleDirectory::new(Arc::clone(&medium), std::mem::take(&mut manifest.files));
+        Self::open_in(directory, medium, manifest)
+    }
+
+    fn open_in(
+        directory: impl Into<Box<dyn Directory>>,
+        medium: Arc<Medium>,
+        manifest: Manifest,
+    ) -> Result<Self, Error> {
+        let Manifest { summary, policy, .. } = manifest;
+        let index = Index::open(directory)?;
         let mut segments = index.searchable_segments()?;
         let (Some(segment), true) = (segments.pop(), segments.is_empty()) else {
             return Err(Error::Malformed("a split has exactly one segment".to_owned()));
