@@ -1,6 +1,5 @@
 //! Which requests are sent again.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -131,7 +131,8 @@ impl Split {
                 std::fs::write(folder.join(name), bytes.as_slice())?;
             }
         }
-        let directory = tantivy::directory::MmapDirectory::open(folder).map_err(tantivy::TantivyError::from)?;
+        let directory =
+            tantivy::directory::MmapDirectory::open(folder).map_err(tantivy::TantivyError::from)?;
         Self::open_in(directory, Arc::clone(&self.inner.medium), manifest)
     }
 
