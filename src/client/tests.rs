@@ -1,6 +1,5 @@
 //! Which requests are sent again.
 
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;

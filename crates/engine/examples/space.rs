@@ -5,6 +5,8 @@
 //!
 //! MAPPING is `native` or the name of a mapping, such as `cloudtrail`. FOLDER must not exist.
 
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
@@ -105,7 +107,8 @@ fn send(engine: &Engine, items: Vec<Item>) -> Result<(), Failure> {
             Err(AppendError::Overloaded { retry_after_ms, .. }) => {
                 std::thread::sleep(Duration::from_millis(retry_after_ms.min(50)));
             }
-            appended => return Ok(drop(appended?)),
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
         }
     }
 }

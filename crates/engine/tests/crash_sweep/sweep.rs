@@ -80,7 +80,7 @@ fn the_compactions_put_parts_and_files_together_and_remove_them() {
     let mut removed = BTreeSet::new();
     for step in compaction() {
         let before = files();
-        assert_eq!(run(&world, &engine, &mut model, &[step.clone()]), 1);
+        assert_eq!(run(&world, &engine, &mut model, std::slice::from_ref(&step)), 1);
         if let Step::Compact(_) = step {
             removed.extend(before.difference(&files()).cloned());
         }
