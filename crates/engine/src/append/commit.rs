@@ -217,8 +217,8 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
     }
 }
 
-/// Lets more requests come as long as more keep coming. Where requests wait for a core, not for the disk, a frame for each
-/// handful of them costs more than their hashing: on busy cores this nearly doubles what is committed in a second.
+/// Lets more requests come as long as more keep coming. Where requests wait for a core, not for the disk, each frame takes CPU
+/// from them: fewer and larger ones leave more.
 fn gather(queue: &Queue, at_most: Duration) {
     let begin = std::time::Instant::now();
     let mut waiting = queue.len();
