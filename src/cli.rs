@@ -299,7 +299,7 @@ pub enum CredentialAction {
         #[arg(long = "role", required = true)]
         roles: Vec<String>,
         /// What it is for
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "unnamed")]
         name: String,
         /// RFC 3339 time after which it is refused
         #[arg(long)]
