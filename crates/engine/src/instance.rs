@@ -77,6 +77,7 @@ pub struct Inner {
     pub(crate) queue: Queue,
     /// The committer; whoever holds the lock commits. Taken away for good when the engine stops.
     pub(crate) committer: Mutex<Committer>,
+    pub(crate) lead: crate::append::Lead,
     pub(crate) guard: Guard,
     pub(crate) flusher: crate::search::wake::Wake,
     pub(crate) compactor: crate::compact::Compactor,

@@ -54,8 +54,6 @@ pub struct Settings {
     pub segment_bytes_max: u64,
     /// Milliseconds between signatures of changed tree heads. Default 1000.
     pub head_interval_ms: u64,
-    /// Microseconds that the idle committer spins before it parks. Default 50.
-    pub committer_spin_us: u64,
     /// Microseconds for which a busy committer lets more requests join a frame, as long as more keep coming. Default 200;
     /// 0 turns it off. Never waits after frames of a few requests.
     pub committer_gather_us: u64,
@@ -88,7 +86,6 @@ impl Default for Settings {
             search_deadline_ms: 10_000,
             scan_records_max: 1_000_000,
             head_interval_ms: 1000,
-            committer_spin_us: 50,
             committer_gather_us: 200,
             limits: Limits::DEFAULT,
         }

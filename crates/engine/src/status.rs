@@ -16,6 +16,8 @@ pub struct Status {
     pub tenants: u64,
     /// Number of tenants in memory.
     pub tenants_loaded: u64,
+    /// Records that wait for the committer.
+    pub queue_records: u64,
     /// Records that are durable in the WAL and not in segments yet.
     pub tail_records: u64,
     /// Bytes of live WAL files.
@@ -71,6 +73,7 @@ impl Engine {
         Ok(Status {
             tenants,
             tenants_loaded: loaded.len() as u64,
+            queue_records: inner.queue.waiting().0,
             tail_records: loaded.iter().map(|tenant| tenant.view().tail.len()).sum(),
             wal_bytes: inner.wal.bytes(),
             wal_files: inner.wal.count() as u64,

@@ -8,6 +8,7 @@
     reason = "code made by utoipa names types by their paths"
 )]
 
+mod at_once;
 mod auth;
 mod body;
 mod fields;

@@ -23,6 +23,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::at_once::AtOnce;
 use crate::body;
 use crate::metrics;
 use crate::problem::Problem;
@@ -259,7 +260,7 @@ pub async fn serve(
         let service = TowerToHyperService::new(router.clone());
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = AtOnce::new(connection).await {
                 tracing::debug!(%error, "connection ended");
             }
             drop(place);

@@ -2,7 +2,10 @@
 //!
 //! The only place of the workspace that asks for random bytes; everybody else is passed an [`Entropy`].
 
+use std::cell::RefCell;
+
 use parking_lot::Mutex;
+use zeroize::Zeroize;
 
 /// A source of random bytes that are fit for keys and nonces.
 pub trait Entropy: Send + Sync + 'static {
@@ -18,6 +21,8 @@ pub fn random_array<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
 }
 
 /// The system's cryptographic random generator, through aws-lc.
+///
+/// Nonces and ids, which are public anyway, are drawn many at a time: asking costs more than they do. Keys never lie around.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemEntropy;
 
@@ -25,9 +30,38 @@ impl Entropy for SystemEntropy {
     /// # Panics
     /// When the system has no randomness to give: nothing that follows would be safe.
     fn fill(&self, buf: &mut [u8]) {
-        aws_lc_rs::rand::fill(buf).expect("the system's random generator works");
+        if buf.len() > SMALL {
+            return ask(buf);
+        }
+        STORE.with_borrow_mut(|store| {
+            if store.left < buf.len() {
+                ask(&mut store.bytes);
+                store.left = store.bytes.len();
+            }
+            let rest = store.left - buf.len();
+            buf.copy_from_slice(&store.bytes[rest..store.left]);
+            store.bytes[rest..store.left].zeroize();
+            store.left = rest;
+        });
     }
 }
+
+fn ask(buf: &mut [u8]) {
+    aws_lc_rs::rand::fill(buf).expect("the system's random generator works");
+}
+
+/// Random bytes in store; each is given out once.
+struct Store {
+    bytes: [u8; 1024],
+    left: usize,
+}
+
+thread_local! {
+    static STORE: RefCell<Store> = const { RefCell::new(Store { bytes: [0; 1024], left: 0 }) };
+}
+
+/// The largest draw that comes out of the store: shorter than any key.
+const SMALL: usize = 16;
 
 /// A deterministic stream from a seed: BLAKE3 in XOF mode. For tests and simulation, never for data that matters.
 pub struct SeededEntropy(Mutex<blake3::OutputReader>);
@@ -46,3 +80,6 @@ impl Entropy for SeededEntropy {
         self.0.lock().fill(buf);
     }
 }
+
+#[cfg(test)]
+mod tests;

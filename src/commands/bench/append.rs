@@ -241,19 +241,19 @@ fn http(
     let served = Served::start(runtime, engine, "bench")?;
     let target = |path: &str| Target::new(served.address, path, &served.credential, pool, case.batch);
     let cpu = || Ok(files::process_cpu_us());
-    let nop = runtime.block_on(load::run(
+    let nop = load::run(
         &target("/nop"),
         case.clients,
         [WARM_UP / 2, case.duration / 2],
         cpu,
-    ))?;
+    )?;
     let usage = || Usage::look(engine);
-    let load = runtime.block_on(load::run(
+    let load = load::run(
         &target("/v1/tenants/bench/events"),
         case.clients,
         [WARM_UP, case.duration],
         usage,
-    ))?;
+    )?;
     served.stop()?;
     settle(engine, case)?;
     let nop = Nop {

@@ -91,42 +91,62 @@ pub struct Load<T> {
 }
 
 /// Drives `clients` connections for two durations; what happens in the first does not count. Calls `look` at both ends of
-/// the second.
+/// the second. The clients have a thread of their own, like those of another process.
 ///
 /// # Errors
 /// When a connection breaks, a request is refused for another reason than being asked to wait, or `look` fails.
-pub async fn run<T>(
+pub fn run<T>(
     target: &Target,
     clients: usize,
     [warm_up, duration]: [Duration; 2],
     look: impl Fn() -> Result<T, Failure>,
 ) -> Result<Load<T>, Failure> {
     let phase = Arc::new(Phase::default());
-    let connections: Vec<_> = (0..clients)
-        .map(|client| {
-            let (requests, phase, address) =
-                (Arc::clone(&target.requests), Arc::clone(&phase), target.address);
-            tokio::spawn(async move { connection(address, &requests, client, &phase).await })
-        })
-        .collect();
-    tokio::time::sleep(warm_up).await;
-    let before = look()?;
+    let thread = std::thread::spawn({
+        let (requests, phase, address) = (Arc::clone(&target.requests), Arc::clone(&phase), target.address);
+        move || connections(address, &requests, clients, &phase)
+    });
+    std::thread::sleep(warm_up);
+    let before = look();
     phase.measure();
     let started = Instant::now();
-    tokio::time::sleep(duration).await;
+    std::thread::sleep(duration);
     phase.stop();
     let elapsed = started.elapsed();
-    let after = look()?;
-    let mut times = histogram();
-    for connection in connections {
-        let one = connection.await.map_err(|e| Failure::failed(e.to_string()))??;
-        times.add(one).map_err(|e| Failure::failed(e.to_string()))?;
-    }
+    let after = look();
+    let times = thread
+        .join()
+        .map_err(|_| Failure::failed("a client panicked"))??;
     Ok(Load {
         times,
         elapsed,
-        before,
-        after,
+        before: before?,
+        after: after?,
+    })
+}
+
+/// All connections, on this thread.
+fn connections(
+    address: SocketAddr,
+    requests: &Arc<Vec<Bytes>>,
+    clients: usize,
+    phase: &Arc<Phase>,
+) -> Result<Histogram<u64>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut connections = tokio::task::JoinSet::new();
+        for client in 0..clients {
+            let (requests, phase) = (Arc::clone(requests), Arc::clone(phase));
+            connections.spawn(async move { connection(address, &requests, client, &phase).await });
+        }
+        let mut times = histogram();
+        while let Some(one) = connections.join_next().await {
+            let one = one.map_err(|e| Failure::failed(e.to_string()))??;
+            times.add(one).map_err(|e| Failure::failed(e.to_string()))?;
+        }
+        Ok(times)
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use attestore_record::TenantId;
 use attestore_wal::{FrameBuilder, Position, Writer};
 use hashbrown::HashMap;
+use parking_lot::MutexGuard;
 
 use super::assign::Plan;
 use super::queue::{Queue, Reply, Request};
@@ -24,6 +25,9 @@ pub(crate) struct Committer {
     batch: Vec<Request>,
     /// Whether the last frame's watermark does not cover it yet.
     open: bool,
+    /// Frames written, and requests in the last of them.
+    frames: u64,
+    last: usize,
 }
 
 impl Committer {
@@ -33,6 +37,8 @@ impl Committer {
             frame: FrameBuilder::new(),
             batch: Vec::new(),
             open: false,
+            frames: 0,
+            last: 0,
         }
     }
 
@@ -47,6 +53,8 @@ impl Committer {
         inner.queue.take(inner.settings.frame_bytes(), &mut batch);
         let requests = batch.len();
         if requests > 0 {
+            self.frames += 1;
+            self.last = requests;
             let plans = plan(inner, &mut batch);
             self.commit(inner, plans);
         }
@@ -177,44 +185,71 @@ fn admit(inner: &Inner, request: &Request) -> Result<(), AppendError> {
     inner.guard.admit(inner, &request.tenant, request.internal)
 }
 
+/// Commits what was just queued on the thread that queued it, if nobody else commits and requests come one by one: saves
+/// waking the committer's thread and being woken by it, which takes longer than everything else but the write. Returns
+/// false when the thread has to do it.
+pub(crate) fn lead(inner: &Inner, bytes: u64) -> bool {
+    if bytes > LEAD_BYTES_MAX || !inner.lead.may_block() {
+        return false;
+    }
+    let Some(mut committer) = inner.committer.try_lock() else {
+        return false;
+    };
+    let roomy = committer
+        .writer
+        .as_ref()
+        .is_some_and(|writer| writer.fits(bytes + LEAD_ROOM));
+    if committer.last >= CROWD || !roomy {
+        return false;
+    }
+    inner.queue.rouse();
+    inner.lead.begin();
+    committer.step(inner);
+    inner.lead.end();
+    true
+}
+
 /// The committer's thread: commits while there is work, and covers the last frame when it pauses.
 pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
     let Some(first) = inner.upgrade() else { return };
     first.queue.attach();
-    let spin = Duration::from_micros(first.settings.committer_spin_us);
     let gather_max = Duration::from_micros(first.settings.committer_gather_us);
     drop(first);
-    let mut idle = false;
-    let mut spinning = Spinning::default();
-    let mut last = 0;
+    let (mut last, mut frames) = (0, 0);
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        if last >= GATHER_MIN {
+        if last >= CROWD {
             gather(&inner.queue, gather_max);
         }
-        last = inner.committer.lock().step(&inner);
+        let mut committer = lock(&inner);
+        last = committer.step(&inner);
         if last > 0 {
-            idle = false;
             continue;
         }
         if inner.queue.is_closed() && inner.queue.is_empty() {
             return;
         }
-        if idle {
-            inner.committer.lock().close_frame(&inner);
+        if std::mem::replace(&mut frames, committer.frames) == frames {
+            committer.close_frame(&inner);
+            // Whatever comes next comes alone.
+            committer.last = 0;
         }
-        let timeout = if idle { IDLE } else { CLOSING };
-        let spin = if idle || !spinning.worth_it() {
-            Duration::ZERO
+        let open = committer.open;
+        drop(committer);
+        if open {
+            inner.queue.wait(CLOSING);
         } else {
-            spin
-        };
-        let came = inner.queue.wait(spin, timeout);
-        if !spin.is_zero() {
-            spinning.ended(came);
+            inner.queue.sleep(IDLE);
         }
-        idle = inner.queue.is_empty();
     }
+}
+
+/// The committer, once it is free.
+fn lock(inner: &Inner) -> MutexGuard<'_, Committer> {
+    inner.committer.try_lock_for(STALL).unwrap_or_else(|| {
+        inner.lead.relieve();
+        inner.committer.lock()
+    })
 }
 
 /// Lets more requests come as long as more keep coming. Where requests wait for a core, not for the disk, each frame takes CPU
@@ -232,40 +267,19 @@ fn gather(queue: &Queue, at_most: Duration) {
     }
 }
 
-/// Whether spinning lately caught the next request. Where it does not, it takes a core from those who prepare requests.
-#[derive(Default)]
-struct Spinning {
-    failed: u32,
-    skipped: u32,
-}
-
-impl Spinning {
-    /// Says whether to spin now: always after it worked, now and then after it did not.
-    fn worth_it(&mut self) -> bool {
-        if self.failed < FAILED_MAX || self.skipped >= SKIP {
-            self.skipped = 0;
-            return true;
-        }
-        self.skipped += 1;
-        false
-    }
-
-    fn ended(&mut self, caught: bool) {
-        self.failed = if caught { 0 } else { self.failed.saturating_add(1) };
-    }
-}
-
-/// After a frame of fewer requests than this, nobody is waited for.
-const GATHER_MIN: usize = 4;
+/// A frame of so many requests says that they come from many sides at once.
+const CROWD: usize = 4;
 /// So many are enough for a frame.
 const GATHERED: usize = 256;
 /// Between two looks at whether more came; the system's timer slack comes on top.
-const GATHER_STEP: Duration = Duration::from_micros(30);
-/// Spins without success after which most are left out.
-const FAILED_MAX: u32 = 3;
-/// Spins left out between two tries.
-const SKIP: u32 = 63;
+const GATHER_STEP: Duration = Duration::from_micros(100);
 /// How long after the last frame a closing one is written.
 const CLOSING: Duration = Duration::from_millis(20);
 /// How long the idle committer sleeps at most.
 const IDLE: Duration = Duration::from_millis(500);
+/// Larger requests are left to the committer's thread.
+const LEAD_BYTES_MAX: u64 = 256 << 10;
+/// What else may come along: changing to another file is left to the committer's thread too.
+const LEAD_ROOM: u64 = 64 << 10;
+/// A commit that takes longer than this is stalled.
+const STALL: Duration = Duration::from_millis(2);

@@ -46,6 +46,8 @@ pub(crate) fn append_control(
     inner.queue.push(request).map_err(|_| AppendError::Closing)?;
     if inner.mode == OpenMode::Inline {
         inner.commit_all();
+    } else {
+        inner.queue.wake();
     }
     let stopped = |reason: &str| Error::from(AppendError::Stopped(reason.to_owned()));
     match block_on(answer) {

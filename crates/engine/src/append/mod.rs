@@ -9,6 +9,7 @@
 mod assign;
 mod commit;
 mod control;
+mod lead;
 mod prepare;
 mod queue;
 mod receipt;
@@ -19,6 +20,7 @@ mod testing;
 
 pub(crate) use commit::{Committer, run as run_committer};
 pub(crate) use control::append_control;
+pub(crate) use lead::Lead;
 pub(crate) use queue::Queue;
 pub use receipt::{Appended, Item, Mode, Receipt, Tree};
 pub(crate) use submit::append_internal;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use attestore_record::{Kind, RecordId};
 use bytes::Bytes;
@@ -71,6 +71,8 @@ pub(crate) struct Queue {
     bytes: AtomicU64,
     pending: AtomicUsize,
     sleeping: AtomicBool,
+    /// Sleeping until something comes, however long that takes.
+    idle: AtomicBool,
     closed: AtomicBool,
     thread: Mutex<Option<Thread>>,
 }
@@ -83,6 +85,7 @@ impl Queue {
             bytes: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
             sleeping: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             thread: Mutex::new(None),
         }
@@ -96,7 +99,7 @@ impl Queue {
         )
     }
 
-    /// Hands a request over; gives it back when the queue was closed.
+    /// Queues a request; gives it back when the queue was closed. Somebody has to commit it: see [`Queue::wake`].
     pub(crate) fn push(&self, request: Request) -> Result<(), Request> {
         let mut requests = self.requests.lock();
         if self.closed.load(Ordering::Acquire) {
@@ -106,8 +109,6 @@ impl Queue {
         self.bytes.fetch_add(request.bytes, Ordering::Relaxed);
         requests.push_back(request);
         self.pending.store(requests.len(), Ordering::SeqCst);
-        drop(requests);
-        self.wake();
         Ok(())
     }
 
@@ -154,36 +155,43 @@ impl Queue {
         *self.thread.lock() = Some(std::thread::current());
     }
 
+    /// Wakes the committer's thread if it sleeps.
     pub(crate) fn wake(&self) {
-        if self.sleeping.swap(false, Ordering::SeqCst)
-            && let Some(thread) = &*self.thread.lock()
-        {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            self.unpark();
+        }
+    }
+
+    /// Wakes the committer's thread if it does not look at its watch any more.
+    pub(crate) fn rouse(&self) {
+        if self.idle.swap(false, Ordering::SeqCst) {
+            self.unpark();
+        }
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &*self.thread.lock() {
             thread.unpark();
         }
     }
 
-    /// Waits until there may be work: spins first, then parks, for `timeout` at most. Says whether it came while spinning.
-    pub(crate) fn wait(&self, spin: Duration, timeout: Duration) -> bool {
-        let begin = Instant::now();
-        while !spin.is_zero() && begin.elapsed() < spin {
-            for _ in 0..SPINS_PER_LOOK {
-                if !self.is_empty() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-        }
+    /// Waits until there may be work, for `timeout` at most.
+    pub(crate) fn wait(&self, timeout: Duration) {
         self.sleeping.store(true, Ordering::SeqCst);
         if self.is_empty() {
             std::thread::park_timeout(timeout);
         }
         self.sleeping.store(false, Ordering::SeqCst);
-        false
+    }
+
+    /// [`Queue::wait`] that [`Queue::rouse`] ends too.
+    pub(crate) fn sleep(&self, timeout: Duration) {
+        self.idle.store(true, Ordering::SeqCst);
+        self.wait(timeout);
+        self.idle.store(false, Ordering::SeqCst);
     }
 }
 
-/// Looks at the queue between two looks at the clock.
-const SPINS_PER_LOOK: u32 = 16;
 /// Requests in one frame: bounds its sections.
 const REQUESTS_MAX: usize = 16_384;
 /// What a request adds to a frame beside its records, at most: a section's head and directory entry.

@@ -161,6 +161,8 @@ async fn run(
         inner.queue.push(request).map_err(|_| AppendError::Closing)?;
         if inner.mode == OpenMode::Inline {
             inner.commit_all();
+        } else if internal || !super::commit::lead(inner, bytes) {
+            inner.queue.wake();
         }
         match answer.await {
             Ok(Reply::Done(appended)) => return Ok(appended),

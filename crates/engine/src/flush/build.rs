@@ -66,9 +66,13 @@ impl Segment<'_> {
 
     fn seg(&self) -> Result<Sealed> {
         let mut builder = SegBuilder::new(SegOptions::default()).map_err(segment_error)?;
+        let mut salted = None;
         for record in self.records {
-            if let (Salt::Generation(number), Some(key)) = (record.salt, record.salt_key(self.tenant)) {
+            if salted != Some(record.salt)
+                && let (Salt::Generation(number), Some(key)) = (record.salt, record.salt_key(self.tenant))
+            {
                 builder.salt_key(number, &key).map_err(segment_error)?;
+                salted = Some(record.salt);
             }
             let stored = SegRecord {
                 seq: record.seq(),

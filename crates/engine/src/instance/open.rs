@@ -88,6 +88,7 @@ impl Engine {
             wal: WalFiles::new(settings.wal_budget_bytes),
             queue: Queue::new(),
             committer: Mutex::new(Committer::new(None)),
+            lead: crate::append::Lead::default(),
             flusher: search::wake::Wake::default(),
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             flushing: Mutex::new(()),
@@ -320,10 +321,7 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     let weak: Weak<Inner> = Arc::downgrade(inner);
     spawn("attestore-commit", {
         let weak = Weak::clone(&weak);
-        Box::new(move || {
-            raise_priority();
-            run_committer(&weak);
-        })
+        Box::new(move || run_committer(&weak))
     })?;
     spawn("attestore-flush", {
         let weak = Weak::clone(&weak);
@@ -356,14 +354,6 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     })?;
     *inner.threads.lock() = threads;
     Ok(())
-}
-
-/// On busy cores the committer's wake-up, not the disk, is the latency; not being allowed to raise it is no error.
-fn raise_priority() {
-    use thread_priority::{ThreadPriority, set_current_thread_priority};
-    if let Err(error) = set_current_thread_priority(ThreadPriority::Max) {
-        tracing::debug!(?error, "the committer runs at normal priority");
-    }
 }
 
 /// Work that can wait leaves the cores to appends and searches. `priority` is 0 to 99; where threads have a nice value, it

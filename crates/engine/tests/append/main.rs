@@ -1,6 +1,9 @@
 //! Appends as callers see them: with threads, when pushed back, and when refused.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod gated;
+mod lead;
+
 use std::sync::Arc;
 
 use attestore_disk::sim::SimDisk;
