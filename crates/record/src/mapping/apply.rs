@@ -118,8 +118,11 @@ fn write(node: &Node, value: &Foreign<'_>, out: &mut Vec<u8>) -> Result<bool, Ma
 
 /// Writes a list; elements that lack what their rules need are left out, they are in the original.
 fn write_list(each: &Each, value: &Foreign<'_>, out: &mut Vec<u8>) -> Result<bool, MappingError> {
-    let Some(Foreign::List(elements)) = value.at(&each.from) else {
-        return Ok(false);
+    let elements = match value.at(&each.from) {
+        Some(Foreign::List(elements)) => elements.as_slice(),
+        Some(Foreign::Null) | None => return Ok(false),
+        // What some write as a list others write alone.
+        Some(one) => std::slice::from_ref(one),
     };
     out.push(b'[');
     let mut written = 0;

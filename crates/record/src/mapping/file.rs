@@ -102,7 +102,9 @@ pub(super) fn compile(text: &str) -> Result<Mapping, String> {
         for set in each.set {
             add(&mut item, set, &lookups)?;
         }
-        check_pointer(&each.from)?;
+        if !each.from.is_empty() {
+            check_pointer(&each.from)?;
+        }
         let node = descend(&mut root, &each.to)?;
         if node.each.is_some() {
             return Err(format!("place {}: two lists", each.to));

@@ -27,6 +27,9 @@ impl<'t> Foreign<'t> {
 
     /// Returns the value at a JSON pointer.
     pub(super) fn at(&self, path: &str) -> Option<&Self> {
+        if path.is_empty() {
+            return Some(self);
+        }
         let mut value = self;
         for segment in pointer::segments(path)? {
             value = match value {

@@ -61,7 +61,12 @@ pub struct MappingError {
 }
 
 /// Names and texts of the presets.
-const PRESETS: [(&str, &str); 1] = [("cloudtrail", include_str!("presets/cloudtrail.toml"))];
+const PRESETS: [(&str, &str); 4] = [
+    ("cloudevents", include_str!("presets/cloudevents.toml")),
+    ("cloudtrail", include_str!("presets/cloudtrail.toml")),
+    ("ecs", include_str!("presets/ecs.toml")),
+    ("otlp", include_str!("presets/otlp.toml")),
+];
 
 impl Mapping {
     /// Compiles a mapping file.

@@ -3,13 +3,21 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::event::time::parse_rfc3339;
+
 /// A change to a text.
 #[derive(Clone, Debug)]
 pub(super) enum Transform {
     /// `GetBucketPolicy` to `get_bucket_policy`; runs of other characters to one `_`.
     SnakeCase,
+    /// Each part between `.` in snake case: `com.Acme.OrderPaid` to `com.acme.order_paid`.
+    DottedSnakeCase,
     /// All to lower case.
     Lowercase,
+    /// Without control characters.
+    Printable,
+    /// Fit for an idempotency key: one that is too long or has control characters becomes its BLAKE3 hash, hex.
+    Key,
     /// What stands before the first `.`.
     FirstLabel,
     /// What stands after the last `/` or `:`.
@@ -23,6 +31,10 @@ pub(super) enum Transform {
 pub(super) enum Test {
     IsIp,
     NotIp,
+    /// RFC 3339 with offset, 1970 to 2262.
+    IsTime,
+    /// So many hexadecimal digits in lower case, not all zero (W3C trace context).
+    IsTraceId(usize),
 }
 
 /// Patterns and values; the first pattern that matches wins. `*` stands for any characters.
@@ -39,7 +51,10 @@ impl Transform {
         }
         match name {
             "snake_case" => Ok(Self::SnakeCase),
+            "dotted_snake_case" => Ok(Self::DottedSnakeCase),
             "lowercase" => Ok(Self::Lowercase),
+            "printable" => Ok(Self::Printable),
+            "key" => Ok(Self::Key),
             "first_label" => Ok(Self::FirstLabel),
             "last_part" => Ok(Self::LastPart),
             _ => Err(format!("no transform {name}")),
@@ -49,25 +64,47 @@ impl Transform {
     pub(super) fn apply<'v>(&self, value: Cow<'v, str>) -> Cow<'v, str> {
         match self {
             Self::SnakeCase => Cow::Owned(snake_case(&value)),
+            Self::DottedSnakeCase => Cow::Owned(dotted_snake_case(&value)),
             Self::Lowercase => Cow::Owned(value.to_lowercase()),
+            Self::Printable if !value.contains(char::is_control) => value,
+            Self::Printable => Cow::Owned(value.replace(char::is_control, "")),
             Self::FirstLabel => slice(value, |text| text.split('.').next()),
             Self::LastPart => slice(value, |text| text.rsplit(['/', ':']).next()),
+            Self::Key if value.len() <= KEY_MAX && !value.contains(char::is_control) => value,
+            Self::Key => Cow::Owned(blake3::hash(value.as_bytes()).to_hex().to_string()),
             Self::Truncate(bytes) => slice(value, |text| text.get(..text.floor_char_boundary(*bytes))),
         }
     }
 }
+
+/// Bytes in an idempotency key.
+const KEY_MAX: usize = 128;
 
 impl Test {
     pub(super) fn parse(name: &str) -> Result<Self, String> {
         match name {
             "is_ip" => Ok(Self::IsIp),
             "not_ip" => Ok(Self::NotIp),
+            "is_time" => Ok(Self::IsTime),
+            "is_trace_id" => Ok(Self::IsTraceId(32)),
+            "is_span_id" => Ok(Self::IsTraceId(16)),
             _ => Err(format!("no test {name}")),
         }
     }
 
     pub(super) fn passes(self, value: &str) -> bool {
-        value.parse::<IpAddr>().is_ok() == matches!(self, Self::IsIp)
+        match self {
+            Self::IsIp => value.parse::<IpAddr>().is_ok(),
+            Self::NotIp => value.parse::<IpAddr>().is_err(),
+            Self::IsTime => parse_rfc3339(value).is_ok(),
+            Self::IsTraceId(digits) => {
+                value.len() == digits
+                    && value
+                        .bytes()
+                        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+                    && value.bytes().any(|byte| byte != b'0')
+            }
+        }
     }
 }
 
@@ -112,6 +149,15 @@ fn snake_case(text: &str) -> String {
     out
 }
 
+fn dotted_snake_case(text: &str) -> String {
+    let parts: Vec<String> = text
+        .split('.')
+        .map(snake_case)
+        .filter(|part| !part.is_empty())
+        .collect();
+    parts.join(".")
+}
+
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -130,7 +176,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{matches, snake_case};
+    use super::{Test, dotted_snake_case, matches, snake_case};
 
     #[test]
     fn names_become_snake_case() {
@@ -146,6 +192,34 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(snake_case(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn dotted_names_become_actions() {
+        for (given, expected) in [
+            ("com.Acme.OrderPaid", "com.acme.order_paid"),
+            ("user.login", "user.login"),
+            ("..a..b c.", "a.b_c"),
+            ("/", ""),
+        ] {
+            assert_eq!(dotted_snake_case(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn tests_tell_times_and_trace_ids() {
+        for (test, text, expected) in [
+            ("is_time", "2026-11-22T02:06:14.123+01:00", true),
+            ("is_time", "2026-11-22T02:06:14", false),
+            ("is_time", "1763777174", false),
+            ("is_trace_id", "5b8efff798038103d269b633813fc60c", true),
+            ("is_trace_id", "5B8EFFF798038103D269B633813FC60C", false),
+            ("is_trace_id", "00000000000000000000000000000000", false),
+            ("is_span_id", "eee19b7ec3c1b174", true),
+            ("is_span_id", "eee19b7ec3c1b17", false),
+        ] {
+            assert_eq!(Test::parse(test).unwrap().passes(text), expected, "{test} {text}");
         }
     }
 
