@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 
 pub(crate) use lookup::{Filters, lookup};
 
+use crate::Settings;
 use crate::tenant::Idempotency;
 
 /// What a repetition is answered with.
@@ -23,6 +24,14 @@ pub(crate) struct First {
     pub(crate) digest: [u8; 16],
 }
 
+impl First {
+    /// When it was received, Unix milliseconds.
+    pub(crate) fn time_ms(&self) -> u64 {
+        let time = self.entry[4..].first_chunk().expect("an entry has 44 bytes");
+        u64::from_be_bytes(*time)
+    }
+}
+
 /// The keys that are not, or only just, in segments.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -31,8 +40,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) fn get(&self, key: u64) -> Option<&First> {
-        self.tail.get(&key).or_else(|| self.flushed.get(&key))
+    /// Who came first with a key, if that was not before `since_ms`.
+    pub(crate) fn get(&self, key: u64, since_ms: u64) -> Option<&First> {
+        let first = self.tail.get(&key).or_else(|| self.flushed.get(&key));
+        first.filter(|first| first.time_ms() >= since_ms)
     }
 
     pub(crate) fn insert(&mut self, key: u64, first: First) {
@@ -44,6 +55,11 @@ impl Known {
         let gone = self.tail.extract_if(|_, first| first.seq < seq);
         self.flushed = gone.collect();
     }
+}
+
+/// What was received before this is not known by its key any more, Unix milliseconds.
+pub(crate) fn since_ms(settings: &Settings, now_ms: u64) -> u64 {
+    now_ms.saturating_sub(u64::from(settings.idempotency_hours) * 3_600_000)
 }
 
 /// Hashes an idempotency key.

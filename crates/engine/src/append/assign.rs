@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) subjects: Vec<Arc<Subject>>,
     pub(super) bytes: u64,
     time_ms: u64,
+    /// From when on idempotency keys are known.
+    known_since_ms: u64,
     /// Keys of records in this frame, beside those the core knows.
     keys: HashMap<u64, First>,
     answers: Vec<Answer>,
@@ -33,10 +35,11 @@ struct Answer {
 }
 
 impl Plan {
-    pub(super) fn new(tenant: &Arc<Tenant>, now_ms: u64) -> Self {
+    pub(super) fn new(tenant: &Arc<Tenant>, now_ms: u64, known_since_ms: u64) -> Self {
         let view = View::clone(&tenant.view.load());
         Self {
             time_ms: view.last_time_ms.max(now_ms),
+            known_since_ms,
             first_seq: view.size,
             view,
             tenant: Arc::clone(tenant),
@@ -187,7 +190,14 @@ impl Plan {
 
     fn known(&self, key: u64) -> Option<First> {
         let here = self.keys.get(&key).copied();
-        here.or_else(|| self.tenant.core.lock().known.get(key).copied())
+        here.or_else(|| {
+            self.tenant
+                .core
+                .lock()
+                .known
+                .get(key, self.known_since_ms)
+                .copied()
+        })
     }
 
     /// What an atomic request would be refused for.

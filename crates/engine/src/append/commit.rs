@@ -16,7 +16,7 @@ use super::queue::{Queue, Reply, Request};
 use super::section::{self, SectionHead};
 use crate::error::AppendError;
 use crate::instance::Inner;
-use crate::{Error, Result};
+use crate::{Error, Result, idempotency};
 
 /// Writes the log. Behind a lock: whoever holds it is the committer.
 pub(crate) struct Committer {
@@ -161,6 +161,7 @@ impl Committer {
 /// Sorts requests by tenant and gives every record its place.
 fn plan(inner: &Inner, batch: &mut Vec<Request>) -> Vec<Plan> {
     let now_ms = inner.clock.now_ms();
+    let known_since_ms = idempotency::since_ms(&inner.settings, now_ms);
     let mut plans: Vec<Plan> = Vec::new();
     let mut by_tenant: HashMap<TenantId, usize> = HashMap::new();
     for request in batch.drain(..) {
@@ -169,7 +170,7 @@ fn plan(inner: &Inner, batch: &mut Vec<Request>) -> Vec<Plan> {
             continue;
         }
         let index = *by_tenant.entry(request.tenant.id).or_insert_with(|| {
-            plans.push(Plan::new(&request.tenant, now_ms));
+            plans.push(Plan::new(&request.tenant, now_ms, known_since_ms));
             plans.len() - 1
         });
         plans[index].add(request);

@@ -212,11 +212,10 @@ fn look_up(inner: &Inner, tenant: &Arc<Tenant>, slots: &mut [Slot], now_ms: u64)
 
 impl Receipt {
     pub(crate) fn repeated(first: &idempotency::First) -> Self {
-        let time: [u8; 8] = *first.entry[4..].first_chunk().expect("an entry has 44 bytes");
         Self {
             id: first.id,
             seq: first.seq,
-            received_at_ms: u64::from_be_bytes(time),
+            received_at_ms: first.time_ms(),
             entry: first.entry,
             duplicate: true,
         }

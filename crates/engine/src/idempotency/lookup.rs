@@ -73,7 +73,7 @@ pub(crate) fn lookup(
     own: &Idempotency,
     now_ms: u64,
 ) -> Result<Option<First>> {
-    let since_ms = now_ms.saturating_sub(u64::from(inner.settings.idempotency_hours) * 3_600_000);
+    let since_ms = super::since_ms(&inner.settings, now_ms);
     for set in view
         .flushed
         .iter()

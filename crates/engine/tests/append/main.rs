@@ -144,6 +144,42 @@ fn a_key_with_another_event_is_refused() {
 }
 
 #[test]
+fn a_key_of_a_quiet_tenant_is_free_after_a_day_wherever_its_event_is() {
+    let keyed = |n: u32| {
+        format!(
+            r#"{{"idempotency_key":"k","action":"a.b","actor":{{"type":"user","id":"u"}},"metadata":{{"n":{n}}}}}"#
+        )
+    };
+    for flushes in 0..3 {
+        let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
+        let engine = inline(&disk, &clock, small());
+        let seq = |n: u32, mode| {
+            let appended = append(&engine, &[&keyed(n)], mode)?;
+            let receipt = appended.items.into_iter().next().unwrap();
+            receipt
+                .map(|receipt| receipt.seq)
+                .map_err(|error| AppendError::Refused {
+                    errors: vec![(0, error)],
+                })
+        };
+        assert_eq!(seq(0, Mode::Each).unwrap(), 0);
+        for _ in 0..flushes {
+            engine.flush().unwrap();
+        }
+        clock.advance_ms(24 * 3_600_000);
+        for mode in [Mode::Each, Mode::Atomic] {
+            seq(1, mode).expect_err("still within the day");
+        }
+        clock.advance_ms(1);
+        assert_eq!(seq(1, Mode::Atomic).unwrap(), 1, "after {flushes} flushes");
+        assert_eq!(seq(1, Mode::Each).unwrap(), 1);
+        seq(0, Mode::Each).expect_err("the key belongs to the newer event");
+        clock.advance_ms(24 * 3_600_000 + 1);
+        assert_eq!(seq(1, Mode::Each).unwrap(), 2, "the same event too");
+    }
+}
+
+#[test]
 fn a_key_is_free_after_a_day_and_then_belongs_to_its_newest_event() {
     let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
     let engine = inline(&disk, &clock, small());
