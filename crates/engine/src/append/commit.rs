@@ -1,8 +1,8 @@
 //! The committer: everything that waits goes into one frame, is written with one write, and only then shown.
 //!
 //! # Errors
-//! Any failure to write is final for the process: those who wait are told that the outcome is not known, and nothing is
-//! written ever after.
+//! Any failure to write, and any panic meanwhile, is final for the process: those who wait are told that the outcome is not
+//! known, and nothing is written ever after.
 
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ impl Committer {
 
     /// Commits what waits, one frame at most; returns how many requests that were.
     pub(crate) fn step(&mut self, inner: &Inner) -> usize {
+        let _fence = Fence(inner);
         let mut batch = std::mem::take(&mut self.batch);
         inner.queue.take(inner.settings.frame_bytes(), &mut batch);
         let requests = batch.len();
@@ -158,6 +159,18 @@ impl Committer {
     }
 }
 
+/// Makes a panic final: what it left half done, in memory or in the frame, must not get into the log with what comes next.
+struct Fence<'a>(&'a Inner);
+
+impl Drop for Fence<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail_stop("the committer panicked");
+            self.0.queue.abandon();
+        }
+    }
+}
+
 /// Sorts requests by tenant and gives every record its place.
 fn plan(inner: &Inner, batch: &mut Vec<Request>) -> Vec<Plan> {
     let now_ms = inner.clock.now_ms();
@@ -236,10 +249,13 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
             committer.last = 0;
         }
         let open = committer.open;
-        drop(committer);
         if open {
+            drop(committer);
             inner.queue.wait(CLOSING);
         } else {
+            // Before anybody else can commit: who does then knows that nobody else looks after closing that frame.
+            inner.queue.doze();
+            drop(committer);
             inner.queue.sleep(IDLE);
         }
     }

@@ -137,6 +137,14 @@ impl Queue {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// Refuses every further push, and drops what waits unanswered: its outcome is not known.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        while !self.is_empty() {
+            self.take(u64::MAX, &mut Vec::new());
+        }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -184,9 +192,13 @@ impl Queue {
         self.sleeping.store(false, Ordering::SeqCst);
     }
 
-    /// [`Queue::wait`] that [`Queue::rouse`] ends too.
-    pub(crate) fn sleep(&self, timeout: Duration) {
+    /// Announces [`Queue::sleep`]: from now on [`Queue::rouse`] ends it.
+    pub(crate) fn doze(&self) {
         self.idle.store(true, Ordering::SeqCst);
+    }
+
+    /// [`Queue::wait`] that [`Queue::rouse`] ends too, after [`Queue::doze`].
+    pub(crate) fn sleep(&self, timeout: Duration) {
         self.wait(timeout);
         self.idle.store(false, Ordering::SeqCst);
     }
@@ -196,3 +208,21 @@ impl Queue {
 const REQUESTS_MAX: usize = 16_384;
 /// What a request adds to a frame beside its records, at most: a section's head and directory entry.
 const REQUEST_OVERHEAD: u64 = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Queue;
+
+    #[test]
+    fn who_commits_before_the_committer_sleeps_keeps_it_awake() {
+        let queue = Queue::new();
+        queue.attach();
+        queue.doze();
+        queue.rouse();
+        let begin = Instant::now();
+        queue.sleep(Duration::from_secs(60));
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    }
+}

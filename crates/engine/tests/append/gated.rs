@@ -17,6 +17,7 @@ pub struct Gate {
 #[derive(Default)]
 struct State {
     shut: bool,
+    broken: bool,
     waiting: usize,
     writers: Vec<ThreadId>,
 }
@@ -31,6 +32,11 @@ impl Gate {
     pub fn open(&self) {
         self.state.lock().shut = false;
         self.changed.notify_all();
+    }
+
+    /// Every write from now on panics once it is let go.
+    pub fn smash(&self) {
+        self.state.lock().broken = true;
     }
 
     /// Returns once a write is held up.
@@ -51,6 +57,9 @@ impl Gate {
         self.changed.notify_all();
         self.changed.wait_while(&mut state, |state| state.shut);
         state.waiting -= 1;
+        let broken = state.broken;
+        drop(state);
+        assert!(!broken, "smashed");
     }
 }
 

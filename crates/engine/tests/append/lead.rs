@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestore_disk::{ManualClock, RealDisk};
-use attestore_engine::{Engine, Item, Mode, OpenMode, Principal};
+use attestore_engine::{AppendError, Engine, Item, Mode, OpenMode, Principal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -23,7 +23,7 @@ impl Drop for Opening {
 }
 
 struct Fixture {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     gate: Arc<Gate>,
     engine: Engine,
 }
@@ -38,11 +38,7 @@ fn fixture() -> Fixture {
     let clock = ManualClock::new(1_795_000_000_000);
     let engine = open(disk, &clock, small(), OpenMode::Threads, 1);
     engine.create_tenant("acme", &Principal::internal()).unwrap();
-    Fixture {
-        _dir: dir,
-        gate,
-        engine,
-    }
+    Fixture { dir, gate, engine }
 }
 
 #[test]
@@ -155,6 +151,126 @@ fn read(stream: &mut TcpStream) -> std::io::Result<u8> {
     stream.read_exact(&mut byte)?;
     Ok(byte[0])
 }
+
+#[test]
+fn a_panic_while_committing_is_final_and_leaves_nobody_waiting() {
+    let fixture = fixture();
+    let first = append(&fixture.engine, &[EVENT], Mode::Each).unwrap();
+    fixture.gate.shut();
+    fixture.gate.smash();
+    std::thread::scope(|scope| {
+        let try_append = || append(&fixture.engine, &[EVENT], Mode::Each).map_err(|error| error.to_string());
+        let panics = scope.spawn(try_append);
+        fixture.gate.wait_for_writer();
+        let others: Vec<_> = (0..3).map(|_| scope.spawn(try_append)).collect();
+        while fixture.engine.status().unwrap().queue_records < 3 {
+            std::thread::yield_now();
+        }
+        fixture.gate.open();
+        // Whoever committed panicked: that thread itself, or the committer's.
+        assert!(!matches!(panics.join(), Ok(Ok(_))));
+        for other in others {
+            other.join().unwrap().unwrap_err();
+        }
+    });
+    let after = append(&fixture.engine, &[EVENT], Mode::Each).unwrap_err();
+    assert!(after.to_string().contains("panic"), "{after}");
+    fixture.engine.close().unwrap_err();
+    drop(fixture.engine);
+    let disk = Arc::new(RealDisk::new(fixture.dir.path()).unwrap());
+    let engine = open(
+        disk,
+        &ManualClock::new(1_795_000_000_000),
+        small(),
+        OpenMode::Threads,
+        2,
+    );
+    let report = engine.verify("acme", &mut |_, _| {}).unwrap();
+    assert_eq!(
+        (report.size, report.problems),
+        (first.tree.size, Vec::new()),
+        "what nobody acknowledged"
+    );
+    engine.close().unwrap();
+}
+
+#[test]
+fn bursts_from_everywhere_are_all_answered_also_while_the_engine_closes() {
+    for round in 0..ROUNDS {
+        let fixture = fixture();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (done, all_done) = std::sync::mpsc::channel();
+        for number in 0..BURSTERS {
+            let (engine, done) = (fixture.engine.clone(), done.clone());
+            if number % 2 == 0 {
+                runtime.spawn(async move { done.send(burst(&engine).await) });
+            } else {
+                std::thread::spawn(move || done.send(burst_blocking(&engine)));
+            }
+        }
+        while fixture.engine.tenant("acme").unwrap().size < 40 * (round % 5) {
+            std::thread::yield_now();
+        }
+        fixture.engine.close().unwrap();
+        let mut newest = None;
+        for _ in 0..BURSTERS {
+            let answered = all_done.recv_timeout(Duration::from_secs(60));
+            newest = newest.max(answered.expect("an append got no answer"));
+        }
+        drop(runtime);
+        drop(fixture.engine);
+        let disk = Arc::new(RealDisk::new(fixture.dir.path()).unwrap());
+        let clock = ManualClock::new(1_795_000_000_000);
+        let engine = open(disk, &clock, small(), OpenMode::Threads, 2);
+        let report = engine.verify("acme", &mut |_, _| {}).unwrap();
+        assert_eq!(report.problems, Vec::new(), "round {round}");
+        assert!(
+            report.size >= newest.map_or(0, |seq| seq + 1),
+            "round {round}: acknowledged and lost"
+        );
+        engine.close().unwrap();
+    }
+}
+
+/// Appends until the engine closes, with pauses of different lengths; returns the last seq.
+async fn burst(engine: &Engine) -> Option<u64> {
+    let (by, mut newest) = (Principal::internal(), None);
+    loop {
+        let item = Item {
+            bytes: EVENT.into(),
+            fallback_key: None,
+        };
+        match engine.append("acme", &by, "native", vec![item], Mode::Each).await {
+            Ok(appended) => newest = Some(appended.items[0].as_ref().unwrap().seq),
+            Err(AppendError::Closing | AppendError::Stopped(_)) => return newest,
+            Err(_) => {}
+        }
+        for _ in 0..newest.unwrap_or_default() % 7 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn burst_blocking(engine: &Engine) -> Option<u64> {
+    let mut newest = None;
+    loop {
+        match append(engine, &[EVENT], Mode::Each) {
+            Ok(appended) => newest = Some(appended.items[0].as_ref().unwrap().seq),
+            Err(AppendError::Closing | AppendError::Stopped(_)) => return newest,
+            Err(_) => {}
+        }
+        for _ in 0..newest.unwrap_or_default() % 5 * 100 {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+const ROUNDS: u64 = 20;
+const BURSTERS: usize = 6;
 
 #[test]
 fn a_runtime_with_one_thread_is_never_blocked() {
