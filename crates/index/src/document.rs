@@ -1,7 +1,4 @@
-//! A record's values as the search library takes them.
-//!
-//! All strings of a document lie in a few buffers, which the next document takes over: a record costs hardly any
-//! allocation, however many values it has.
+//! A record's values, taken into the terms and columns of a split in the making.
 //!
 //! # Words
 //! A readable string that a record has twice is indexed once. Without places, so is a word. What the public side has
@@ -12,19 +9,17 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
-use std::ops::Range;
-use std::sync::Arc;
 
 use attestore_record::event::{Raw, Text};
 use attestore_record::view::{FieldValues, PERSONAL_MARKER};
 use tantivy::schema::Field;
-use tantivy::schema::document::{ReferenceValue, ReferenceValueLeaf, Value};
 
-use crate::frames;
+use crate::columns::{Columns, Scalar};
 use crate::json::{self, Leaf};
 use crate::paths::Paths;
 use crate::policy::{IndexPolicy, TextIndex, at_root};
-use crate::schema::{Label, PATH_END, PRESENT, Side, UUID_LABELS, VALUE_MAX, fields};
+use crate::postings::Postings;
+use crate::schema::{Label, PATH_END, PRESENT, Side, UUID_LABELS, VALUE_MAX};
 use crate::seen::Seen;
 use crate::split::Summary;
 use crate::words::{self, cut};
@@ -73,137 +68,90 @@ impl DocInput<'_> {
     }
 }
 
-/// A record's values, by field. Shared with its maker, who takes the buffers back.
-pub(crate) struct Document(Arc<Content>);
-
-#[derive(Default)]
-struct Content {
-    /// Frames of exact values, the personal side behind the public one. Columns point into them.
-    terms: String,
-    /// Frames of words, as `terms`.
-    words: String,
-    values: Vec<(Field, Stored)>,
-    /// Values of allow-listed paths: the index of the path, and the value.
-    json: Vec<(usize, Scalar)>,
-    paths: Arc<[String]>,
-}
-
-impl Content {
-    fn clear(&mut self) {
-        self.terms.clear();
-        self.words.clear();
-        self.values.clear();
-        self.json.clear();
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Stored {
-    /// In `terms`.
-    Term {
-        start: usize,
-        end: usize,
-    },
-    /// In `words`.
-    Words {
-        start: usize,
-        end: usize,
-    },
-    Marker,
-    U64(u64),
-    I64(i64),
-    Ip(Ipv6Addr),
-    /// In `json`.
-    Json {
-        start: usize,
-        end: usize,
-    },
-}
-
-/// A value of an allow-listed path.
-#[derive(Clone, Copy)]
-enum Scalar {
-    /// In `terms`.
-    Text {
-        start: usize,
-        end: usize,
-    },
-    Marker,
-    U64(u64),
-    I64(i64),
-    F64(f64),
-    Bool(bool),
-}
-
-/// Makes documents, one after the other.
+/// Takes records, one after the other.
 pub(crate) struct Maker {
     policy: IndexPolicy,
     paths: Paths,
-    /// Strings of the record at hand that were cut into words already.
-    strings: Seen,
-    /// Words of the record at hand, unless they have places.
-    words: Seen,
+    postings: Postings,
+    columns: Columns,
+    /// Numbers of the keys that say that a name has a value, where known.
+    presence: [Option<u32>; Label::Metadata as usize + 1],
     /// A value on its way.
     scratch: String,
-    /// Of the document before.
-    content: Arc<Content>,
+    /// With places: strings of the record at hand that were cut into words already.
+    strings: Option<Seen>,
+    /// Keys of the record's identifiers that are UUIDs.
+    uuids: Vec<u32>,
+    /// The record's values in columns that take several: which column, and the value's key.
+    lists: Vec<(Field, u32)>,
+    /// The record's texts at listed paths: side, path, and the value's key.
+    listed: Vec<(Side, usize, u32)>,
 }
 
 impl Maker {
     pub(crate) fn new(policy: &IndexPolicy) -> Self {
+        let placed = policy.text == TextIndex::Positions;
         Self {
             policy: policy.clone(),
             paths: Paths::new(policy),
-            strings: Seen::default(),
-            words: Seen::default(),
+            postings: Postings::new(placed),
+            columns: Columns::new(policy),
+            presence: [None; _],
             scratch: String::new(),
-            content: Arc::default(),
+            strings: placed.then(Seen::default),
+            uuids: Vec::new(),
+            lists: Vec::new(),
+            listed: Vec::new(),
         }
     }
 
-    pub(crate) fn document(&mut self, input: &DocInput<'_>) -> Document {
-        self.strings.clear();
-        self.words.clear();
-        let mut shared = std::mem::take(&mut self.content);
-        if Arc::get_mut(&mut shared).is_none() {
-            shared = Arc::default();
+    /// Adds a record.
+    pub(crate) fn add(&mut self, input: &DocInput<'_>) {
+        if let Some(strings) = &mut self.strings {
+            strings.clear();
         }
-        if let Some(document) = Arc::get_mut(&mut shared) {
-            document.clear();
-            document.paths = self.paths.all();
-            let mut making = Making {
-                document,
-                maker: self,
-                side: Side::Public,
-                presence: 0,
-                json: [Vec::new(), Vec::new()],
-            };
-            making.record(input);
-        }
-        self.content = Arc::clone(&shared);
-        Document(shared)
+        self.uuids.clear();
+        self.lists.clear();
+        self.listed.clear();
+        let mut making = Making {
+            maker: self,
+            side: Side::Public,
+            presence: 0,
+            withheld: 0,
+        };
+        making.record(input);
+        self.postings.end_record();
+        self.columns.end_record();
+    }
+
+    /// What was gathered.
+    pub(crate) fn finish(self) -> (Postings, Columns) {
+        (self.postings, self.columns)
+    }
+
+    /// Memory in use, roughly (bytes).
+    pub(crate) fn memory(&self) -> usize {
+        self.postings.memory() + self.columns.memory()
     }
 }
 
-/// A document in the making.
+/// A record on its way.
 struct Making<'m> {
     maker: &'m mut Maker,
-    document: &'m mut Content,
     side: Side,
     /// Names that this side has a presence term of, by bit.
     presence: u64,
-    /// Values of allow-listed paths, side by side.
-    json: [Vec<(usize, Scalar)>; 2],
+    /// Names whose public column has the marker, by bit.
+    withheld: u64,
 }
 
 const _: () = assert!((Label::Metadata as u32) < u64::BITS);
 
 impl Making<'_> {
     fn record(&mut self, input: &DocInput<'_>) {
-        let fields = fields();
-        self.value(fields.seq, Stored::U64(input.seq));
-        self.value(fields.occurred_ns, Stored::I64(input.occurred_ns()));
-        self.value(fields.received_ms, Stored::U64(input.received_ms));
+        self.maker
+            .columns
+            .when(input.seq, input.occurred_ns(), input.received_ms);
         let kind = input.public.control_type.as_deref().unwrap_or(KIND_EVENT);
         self.exact(Label::Kind, kind);
         self.number(Label::Class, input.class);
@@ -211,51 +159,9 @@ impl Making<'_> {
             self.withheld(pointer);
         }
         self.values(input.public);
-        let (terms, words) = (self.document.terms.len(), self.document.words.len());
         self.side = Side::Personal;
         self.presence = 0;
         self.values(input.personal);
-        self.close(Side::Public, 0..terms, 0..words);
-        self.close(
-            Side::Personal,
-            terms..self.document.terms.len(),
-            words..self.document.words.len(),
-        );
-    }
-
-    /// Hands the frames and paths of a side over.
-    fn close(&mut self, side: Side, terms: Range<usize>, words: Range<usize>) {
-        let fields = fields();
-        if !terms.is_empty() {
-            self.value(
-                fields.terms(side),
-                Stored::Term {
-                    start: terms.start,
-                    end: terms.end,
-                },
-            );
-        }
-        if !words.is_empty() {
-            self.value(
-                fields.words(side),
-                Stored::Words {
-                    start: words.start,
-                    end: words.end,
-                },
-            );
-        }
-        let json = std::mem::take(&mut self.json[side as usize]);
-        if !json.is_empty() {
-            let start = self.document.json.len();
-            self.document.json.extend(json);
-            self.value(
-                fields.json(side),
-                Stored::Json {
-                    start,
-                    end: self.document.json.len(),
-                },
-            );
-        }
     }
 
     /// Puts the marker where readers of the public side miss a value.
@@ -272,19 +178,18 @@ impl Making<'_> {
             }
             _ => {
                 if let Some(path) = self.maker.paths.at_pointer(pointer) {
-                    self.json[Side::Public as usize].push((path, Scalar::Marker));
+                    let marker = Scalar::Text(PERSONAL_MARKER);
+                    self.maker.columns.listed(path, Side::Public, marker);
                 }
                 return;
             }
         };
+        let bit = 1 << label as u32;
         if let Some(column) = label.column(Side::Public)
-            && !self
-                .document
-                .values
-                .iter()
-                .any(|(field, value)| *field == column.field && matches!(value, Stored::Marker))
+            && self.withheld & bit == 0
         {
-            self.value(column.field, Stored::Marker);
+            self.withheld |= bit;
+            self.maker.columns.string(column.name, PERSONAL_MARKER);
         }
     }
 
@@ -407,7 +312,7 @@ impl Making<'_> {
         if self.maker.paths.is_empty() {
             return;
         }
-        let paths = Arc::clone(&self.document.paths);
+        let paths = self.maker.paths.all();
         let listed = self.maker.paths.at(path);
         if !all {
             let above: Vec<usize> = self.maker.paths.above(path).chain(listed).collect();
@@ -415,59 +320,57 @@ impl Making<'_> {
                 self.present(label, inside);
             }
         }
-        let Some(listed) = listed else { return };
-        let text = match at_root(path) {
-            Some((label, inside)) => self.path_term(label, inside, leaf),
-            None => return,
+        let (Some(listed), Some((label, inside))) = (listed, at_root(path)) else {
+            return;
         };
+        let key = self.path_term(label, inside, leaf);
+        if self.side == Side::Public {
+            self.listed(Side::Public, listed, leaf, key);
+        }
+        self.listed(Side::Personal, listed, leaf, key);
+    }
+
+    /// Adds the value of a listed path, which has this key, to a side's column.
+    fn listed(&mut self, side: Side, path: usize, leaf: Leaf<'_>, key: u32) {
         let value = match leaf {
-            Leaf::Text(_) => Scalar::Text {
-                start: text.start,
-                end: text.end,
-            },
-            Leaf::Signed(number) => Scalar::I64(number),
-            Leaf::Unsigned(number) => Scalar::U64(number),
-            Leaf::Float(number) => Scalar::F64(number),
+            Leaf::Text(text) => {
+                let entry = (side, path, key);
+                if self.maker.listed.contains(&entry) {
+                    return;
+                }
+                self.maker.listed.push(entry);
+                Scalar::Text(cut(text, VALUE_MAX))
+            }
+            Leaf::Signed(number) => Scalar::Signed(number),
+            Leaf::Unsigned(number) => Scalar::Unsigned(number),
+            Leaf::Float(number) => Scalar::Float(number),
             Leaf::Bool(value) => Scalar::Bool(value),
         };
-        if self.side == Side::Public {
-            self.listed(Side::Public, listed, value);
-        }
-        self.listed(Side::Personal, listed, value);
+        self.maker.columns.listed(path, side, value);
     }
 
-    /// Adds the value of a listed path to a side's column.
-    fn listed(&mut self, side: Side, path: usize, value: Scalar) {
-        let column = &mut self.json[side as usize];
-        let terms = &self.document.terms;
-        let same = |other: &(usize, Scalar)| match (value, other.1) {
-            (Scalar::Text { start, end }, Scalar::Text { start: from, end: to }) => {
-                other.0 == path && terms.get(start..end) == terms.get(from..to)
+    /// Adds the exact value at a path; returns its key.
+    fn path_term(&mut self, label: Label, path: &str, leaf: Leaf<'_>) -> u32 {
+        let Maker {
+            scratch, postings, ..
+        } = &mut *self.maker;
+        let value = match leaf {
+            Leaf::Text(text) => cut(text, VALUE_MAX),
+            other => {
+                scratch.clear();
+                other.push_to(scratch, VALUE_MAX);
+                scratch
             }
-            _ => false,
         };
-        if !column.iter().any(same) {
-            column.push((path, value));
-        }
-    }
-
-    /// Adds the exact value at a path; returns where it stands.
-    fn path_term(&mut self, label: Label, path: &str, leaf: Leaf<'_>) -> Range<usize> {
-        let scratch = &mut self.maker.scratch;
-        scratch.clear();
-        leaf.push_to(scratch, VALUE_MAX);
-        let terms = &mut self.document.terms;
         let (mut code, mut end) = ([0; 4], [0; 4]);
-        frames::push(
-            terms,
-            &[
-                label.code().encode_utf8(&mut code),
-                path,
-                PATH_END.encode_utf8(&mut end),
-                scratch,
-            ],
-        );
-        terms.len() - scratch.len()..terms.len()
+        let key = postings.number(&[
+            label.code().encode_utf8(&mut code),
+            path,
+            PATH_END.encode_utf8(&mut end),
+            value,
+        ]);
+        postings.note(key, self.side);
+        key
     }
 
     fn each_readable(&mut self, label: Label, values: &[Text<'_>]) {
@@ -491,9 +394,12 @@ impl Making<'_> {
     /// Adds an exact value that is a word, too, if it is a UUID.
     fn identifier(&mut self, label: Label, value: Option<&Text<'_>>) {
         debug_assert!(UUID_LABELS.contains(&label), "{label:?}");
-        self.text(label, value);
-        if let Some(value) = value.filter(|value| words::is_uuid(value)) {
-            self.maker.strings.insert(value);
+        let Some(value) = value.filter(|value| !value.is_empty()) else {
+            return;
+        };
+        let key = self.exact(label, value);
+        if words::is_uuid(value) {
+            self.maker.uuids.push(key);
         }
     }
 
@@ -506,97 +412,111 @@ impl Making<'_> {
         self.maker.scratch = text;
     }
 
-    /// Adds an exact value, and to the columns of its name.
-    fn exact(&mut self, label: Label, value: &str) {
+    /// Adds an exact value, and to the columns of its name; returns its key.
+    fn exact(&mut self, label: Label, value: &str) -> u32 {
         let value = cut(value, VALUE_MAX);
-        let terms = &mut self.document.terms;
-        frames::push(terms, &[label.code().encode_utf8(&mut [0; 4]), value]);
-        let (start, end) = (terms.len() - value.len(), terms.len());
-        self.columns(label, Stored::Term { start, end });
+        let key = self.key(label, value);
+        if self.side == Side::Public {
+            self.column(label, Side::Public, value, key);
+        }
+        self.column(label, Side::Personal, value, key);
         self.named(label);
+        key
+    }
+
+    fn key(&mut self, label: Label, value: &str) -> u32 {
+        let postings = &mut self.maker.postings;
+        let key = postings.number(&[label.code().encode_utf8(&mut [0; 4]), value]);
+        postings.note(key, self.side);
+        key
     }
 
     fn ip(&mut self, ip: IpAddr) {
         let ip = ip.to_canonical();
-        let scratch = &mut self.maker.scratch;
-        scratch.clear();
+        let mut text = std::mem::take(&mut self.maker.scratch);
+        text.clear();
         // Writing to a string does not fail.
-        let _ = write!(scratch, "{ip}");
-        frames::push(
-            &mut self.document.terms,
-            &[Label::Ip.code().encode_utf8(&mut [0; 4]), scratch],
-        );
-        self.columns(Label::Ip, Stored::Ip(mapped(ip)));
+        let _ = write!(text, "{ip}");
+        self.key(Label::Ip, &text);
+        self.maker.scratch = text;
+        for side in [Side::Public, Side::Personal] {
+            if (side == Side::Personal || self.side == Side::Public)
+                && let Some(column) = Label::Ip.column(side)
+            {
+                self.maker.columns.address(column.name, mapped(ip));
+            }
+        }
         self.named(Label::Ip);
     }
 
-    /// Adds a value to the columns whose readers may see it.
-    fn columns(&mut self, label: Label, value: Stored) {
-        if self.side == Side::Public {
-            self.column(label, Side::Public, value);
-        }
-        self.column(label, Side::Personal, value);
-    }
-
-    fn column(&mut self, label: Label, side: Side, value: Stored) {
+    /// Adds a value, which has this key, to the column of a side.
+    fn column(&mut self, label: Label, side: Side, value: &str, key: u32) {
         let Some(column) = label.column(side) else { return };
-        let document = &self.document;
-        let same = |other: &(Field, Stored)| match (value, other.1) {
-            (Stored::Term { start, end }, Stored::Term { start: from, end: to }) => {
-                other.0 == column.field && document.terms.get(start..end) == document.terms.get(from..to)
+        if label.is_list() {
+            let entry = (column.field, key);
+            if self.maker.lists.contains(&entry) {
+                return;
             }
-            _ => false,
-        };
-        if !(label.is_list() && document.values.iter().any(same)) {
-            self.value(column.field, value);
+            self.maker.lists.push(entry);
         }
+        self.maker.columns.string(column.name, value);
     }
 
     /// Notes that a name has a value on this side.
     fn named(&mut self, label: Label) {
         let bit = 1 << label as u32;
-        if label.has_presence() && self.presence & bit == 0 {
-            self.presence |= bit;
-            self.present(label, "");
+        if !label.has_presence() || self.presence & bit != 0 {
+            return;
         }
+        self.presence |= bit;
+        let Maker {
+            postings, presence, ..
+        } = &mut *self.maker;
+        let key = presence.get(label as usize).copied().flatten();
+        let key = key.unwrap_or_else(|| presence_key(postings, label, ""));
+        if let Some(known) = presence.get_mut(label as usize) {
+            *known = Some(key);
+        }
+        postings.note(key, self.side);
     }
 
     fn present(&mut self, label: Label, path: &str) {
-        let (mut present, mut code) = ([0; 4], [0; 4]);
-        frames::push(
-            &mut self.document.terms,
-            &[
-                PRESENT.encode_utf8(&mut present),
-                label.code().encode_utf8(&mut code),
-                path,
-            ],
-        );
+        let key = presence_key(&mut self.maker.postings, label, path);
+        self.maker.postings.note(key, self.side);
     }
 
     /// Adds the words of a readable string.
     fn words(&mut self, text: Option<&str>) {
-        let placed = match self.maker.policy.text {
-            TextIndex::None => return,
-            TextIndex::Words => false,
-            TextIndex::Positions => true,
-        };
-        let Some(text) = text.filter(|text| !text.is_empty() && self.maker.strings.insert(text)) else {
+        let Some(text) = text.filter(|text| !text.is_empty()) else {
             return;
         };
-        let (frames, seen) = (&mut self.document.words, &mut self.maker.words);
-        if placed {
-            frames::push_gap(frames);
+        let Maker {
+            policy,
+            postings,
+            strings,
+            uuids,
+            scratch,
+            ..
+        } = &mut *self.maker;
+        let known = |key: &u32| postings.key(*key).get(1..) == Some(text.as_bytes());
+        if policy.text == TextIndex::None
+            || uuids.iter().any(known)
+            || strings.as_mut().is_some_and(|strings| !strings.insert(text))
+        {
+            return;
         }
-        words::each(text, &mut self.maker.scratch, |_, word| {
-            if placed || seen.insert(word) {
-                frames::push(frames, &[word]);
-            }
-        });
+        postings.note_words(text, self.side, scratch);
     }
+}
 
-    fn value(&mut self, field: Field, value: Stored) {
-        self.document.values.push((field, value));
-    }
+/// The key that says that a name, or a path, has a value.
+fn presence_key(postings: &mut Postings, label: Label, path: &str) -> u32 {
+    let (mut present, mut code) = ([0; 4], [0; 4]);
+    postings.number(&[
+        PRESENT.encode_utf8(&mut present),
+        label.code().encode_utf8(&mut code),
+        path,
+    ])
 }
 
 /// IPv4 addresses are kept as mapped IPv6 ones, so that one order holds both.
@@ -604,102 +524,5 @@ pub(crate) fn mapped(ip: IpAddr) -> Ipv6Addr {
     match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
-    }
-}
-
-impl tantivy::Document for Document {
-    type Value<'a> = Borrowed<'a>;
-    type FieldsValuesIter<'a> = FieldValuesIter<'a>;
-
-    fn iter_fields_and_values(&self) -> Self::FieldsValuesIter<'_> {
-        FieldValuesIter {
-            document: &self.0,
-            values: self.0.values.iter(),
-        }
-    }
-}
-
-/// The values of a document, one by one.
-pub(crate) struct FieldValuesIter<'a> {
-    document: &'a Content,
-    values: std::slice::Iter<'a, (Field, Stored)>,
-}
-
-impl<'a> Iterator for FieldValuesIter<'a> {
-    type Item = (Field, Borrowed<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let document = self.document;
-        let (field, value) = self.values.next()?;
-        let leaf = match *value {
-            Stored::Term { start, end } => ReferenceValueLeaf::Str(text(&document.terms, start, end)),
-            Stored::Words { start, end } => ReferenceValueLeaf::Str(text(&document.words, start, end)),
-            Stored::Marker => ReferenceValueLeaf::Str(PERSONAL_MARKER),
-            Stored::U64(number) => ReferenceValueLeaf::U64(number),
-            Stored::I64(number) => ReferenceValueLeaf::I64(number),
-            Stored::Ip(ip) => ReferenceValueLeaf::IpAddr(ip),
-            Stored::Json { start, end } => {
-                let members = document.json.get(start..end).unwrap_or_default().iter();
-                return Some((*field, Borrowed::Object(Members { document, members })));
-            }
-        };
-        Some((*field, Borrowed::Leaf(leaf)))
-    }
-}
-
-fn text(strings: &str, start: usize, end: usize) -> &str {
-    strings.get(start..end).unwrap_or_default()
-}
-
-/// One value, borrowed from a [`Document`].
-#[derive(Clone)]
-pub(crate) enum Borrowed<'a> {
-    Leaf(ReferenceValueLeaf<'a>),
-    Object(Members<'a>),
-}
-
-impl std::fmt::Debug for Borrowed<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Leaf(leaf) => leaf.fmt(f),
-            Self::Object(_) => f.write_str("object"),
-        }
-    }
-}
-
-impl<'a> Value<'a> for Borrowed<'a> {
-    type ArrayIter = std::iter::Empty<Self>;
-    type ObjectIter = Members<'a>;
-
-    fn as_value(&self) -> ReferenceValue<'a, Self> {
-        match self {
-            Self::Leaf(leaf) => ReferenceValue::Leaf(leaf.clone()),
-            Self::Object(members) => ReferenceValue::Object(members.clone()),
-        }
-    }
-}
-
-/// Paths and their values. A path with several values comes several times.
-#[derive(Clone)]
-pub(crate) struct Members<'a> {
-    document: &'a Content,
-    members: std::slice::Iter<'a, (usize, Scalar)>,
-}
-
-impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, Borrowed<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (path, value) = self.members.next()?;
-        let leaf = match *value {
-            Scalar::Text { start, end } => ReferenceValueLeaf::Str(text(&self.document.terms, start, end)),
-            Scalar::Marker => ReferenceValueLeaf::Str(PERSONAL_MARKER),
-            Scalar::U64(number) => ReferenceValueLeaf::U64(number),
-            Scalar::I64(number) => ReferenceValueLeaf::I64(number),
-            Scalar::F64(number) => ReferenceValueLeaf::F64(number),
-            Scalar::Bool(value) => ReferenceValueLeaf::Bool(value),
-        };
-        let path = self.document.paths.get(*path)?;
-        Some((path, Borrowed::Leaf(leaf)))
     }
 }

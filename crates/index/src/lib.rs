@@ -17,12 +17,13 @@
 
 mod aggregate;
 mod cache;
+mod columns;
 mod document;
 mod error;
-mod frames;
 mod json;
 mod paths;
 mod policy;
+mod postings;
 mod query;
 mod schema;
 mod search;

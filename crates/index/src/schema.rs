@@ -27,8 +27,8 @@ use crate::policy::{IndexPolicy, TextIndex};
 /// Number of the field list, kept in every sealed split. Raised whenever a field, a code or the cutting of words
 /// changes. A split of another field list has to be rebuilt from its records.
 pub const FIELD_LIST: u32 = 2;
-/// Label under which the tokeniser of framed tokens is registered.
-pub(crate) const FRAMES: &str = "frames";
+/// Label of the tokeniser of indexed fields. None is registered: terms are made here, not by the search library.
+const FRAMES: &str = "frames";
 /// Exact values are cut here, when indexed and when queried (bytes).
 pub(crate) const VALUE_MAX: usize = 512;
 /// Separates a path from the value in terms of [`Label::Metadata`].
@@ -195,6 +195,11 @@ pub(crate) fn fields() -> &'static Fields {
 /// The name by which the search library knows the column of an allow-listed path (the whole path).
 pub(crate) fn path_column(path: &str, side: Side) -> String {
     format!("{}.{path}", JSON[side as usize])
+}
+
+/// The same name as it stands in the file: the library puts this character between the steps of a path.
+pub(crate) fn path_column_stored(path: &str, side: Side) -> String {
+    format!("{}\u{1}{}", JSON[side as usize], path.replace('.', "\u{1}"))
 }
 
 impl Fields {

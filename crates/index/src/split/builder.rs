@@ -1,28 +1,25 @@
 //! Records to a split in memory.
 
-use std::sync::LazyLock;
+use std::io::Write as _;
+use std::path::Path;
 
-use tantivy::directory::RamDirectory;
-use tantivy::store::{Compressor, ZstdCompressor};
-use tantivy::tokenizer::TokenizerManager;
-use tantivy::{Index, IndexSettings, SingleSegmentIndexWriter};
+use tantivy::directory::{Directory, RamDirectory, TerminatingWrite};
+use tantivy::fieldnorm::FieldNormsSerializer;
+use tantivy::index::SegmentComponent;
+use tantivy::postings::InvertedIndexSerializer;
+use tantivy::store::{Compressor, StoreWriter, ZstdCompressor};
+use tantivy::{Index, IndexMeta, IndexSettings};
 
 use super::{Split, Summary, bundle};
 use crate::Error;
-use crate::document::{DocInput, Document, Maker};
-use crate::frames::Frames;
+use crate::document::{DocInput, Maker};
 use crate::policy::IndexPolicy;
-use crate::schema::{FRAMES, fields};
-
-/// Memory that the term table is laid out for; it grows as needed (bytes).
-const TABLE_BYTES: usize = 1 << 20;
+use crate::schema::fields;
 
 /// Builds a split in memory, on the calling thread. Cheap enough to be made for a hundred records.
 pub struct SplitBuilder {
     policy: IndexPolicy,
     maker: Maker,
-    writer: SingleSegmentIndexWriter<Document>,
-    directory: RamDirectory,
     summary: Option<Summary>,
 }
 
@@ -30,19 +27,11 @@ impl SplitBuilder {
     /// Makes an empty builder that indexes what a policy says.
     ///
     /// # Errors
-    /// [`Error::Tantivy`] when the search library refuses.
+    /// None today.
     pub fn new(policy: &IndexPolicy) -> Result<Self, Error> {
-        let directory = RamDirectory::create();
-        let writer = Index::builder()
-            .schema(fields().schema(policy).clone())
-            .settings(settings())
-            .tokenizers(tokenizers())
-            .single_segment_index_writer(directory.clone(), TABLE_BYTES)?;
         Ok(Self {
             policy: policy.clone(),
             maker: Maker::new(policy),
-            writer,
-            directory,
             summary: None,
         })
     }
@@ -59,7 +48,7 @@ impl SplitBuilder {
             });
         }
         let one = input.summary();
-        self.writer.add_document(self.maker.document(input))?;
+        self.maker.add(input);
         self.summary = Some(self.summary.map_or(one, |summary| summary.union(one)));
         Ok(())
     }
@@ -71,7 +60,7 @@ impl SplitBuilder {
 
     /// Returns the memory in use, roughly (bytes).
     pub fn memory(&self) -> usize {
-        self.writer.mem_usage()
+        self.maker.memory()
     }
 
     /// Makes the split.
@@ -80,10 +69,69 @@ impl SplitBuilder {
     /// [`Error::Empty`] when no record was added.
     pub fn finish(self) -> Result<Split, Error> {
         let summary = self.summary.ok_or(Error::Empty)?;
-        let index = self.writer.finalize()?;
-        Split::open_bytes(bundle::assemble(&index, &self.directory, &self.policy, summary)?)
+        let directory = RamDirectory::create();
+        let index = write(self.maker, &self.policy, summary, &directory)?;
+        Split::open_bytes(bundle::assemble(&index, &directory, &self.policy, summary)?)
     }
 }
+
+/// Writes an index of one segment, as the library's own writer would.
+fn write(
+    maker: Maker,
+    policy: &IndexPolicy,
+    summary: Summary,
+    directory: &RamDirectory,
+) -> Result<Index, Error> {
+    let schema = fields().schema(policy);
+    let index = Index::create(directory.clone(), schema.clone(), settings())?;
+    let docs = u32::try_from(summary.docs)
+        .map_err(|_| Error::Malformed("more records than a split can hold".to_owned()))?;
+    let segment = index.new_segment().with_max_doc(docs);
+    let open = |component| segment.open_write(component).map_err(tantivy::TantivyError::from);
+    let (postings, mut columns) = maker.finish();
+
+    // No field has lengths.
+    FieldNormsSerializer::from_write(open(SegmentComponent::FieldNorms)?)?.close()?;
+    let mut serializer = InvertedIndexSerializer::open(&segment)?;
+    postings.write(&mut serializer)?;
+    serializer.close()?;
+
+    let mut file = open(SegmentComponent::FastFields)?;
+    columns.write(&mut file)?;
+    file.flush()?;
+    file.terminate()?;
+
+    let IndexSettings {
+        docstore_compression,
+        docstore_compress_dedicated_thread,
+        docstore_blocksize,
+        ..
+    } = settings();
+    let mut store = StoreWriter::new(
+        open(SegmentComponent::Store)?,
+        docstore_compression,
+        docstore_blocksize,
+        docstore_compress_dedicated_thread,
+    )?;
+    for _ in 0..docs {
+        store.store_bytes(&NOTHING_STORED)?;
+    }
+    store.close()?;
+
+    let meta = IndexMeta {
+        segments: vec![segment.meta().clone()],
+        ..index.load_metas()?
+    };
+    let meta = serde_json::to_vec(&meta).map_err(|error| Error::Malformed(error.to_string()))?;
+    index
+        .directory()
+        .atomic_write(Path::new(bundle::META), &meta)
+        .map_err(tantivy::TantivyError::from)?;
+    Ok(index)
+}
+
+/// A stored document of no values: their number, as the library writes it.
+const NOTHING_STORED: [u8; 1] = [0x80];
 
 /// Nothing is stored. The library keeps a few bytes for each record all the same, always the same ones: they go away
 /// when compressed, and are not worth a thread.
@@ -93,13 +141,4 @@ pub(super) fn settings() -> IndexSettings {
         docstore_compress_dedicated_thread: false,
         ..IndexSettings::default()
     }
-}
-
-fn tokenizers() -> TokenizerManager {
-    static TOKENIZERS: LazyLock<TokenizerManager> = LazyLock::new(|| {
-        let manager = TokenizerManager::default();
-        manager.register(FRAMES, Frames::default());
-        manager
-    });
-    TOKENIZERS.clone()
 }

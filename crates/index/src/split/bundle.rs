@@ -29,7 +29,7 @@ const TRAILER: u64 = 16;
 const _: () = assert!(TRAILER == 8 + MAGIC.len() as u64);
 /// A manifest lists some ten files (bytes).
 const MANIFEST_MAX: u64 = 64 * 1024;
-const META: &str = "meta.json";
+pub(super) const META: &str = "meta.json";
 
 /// What a bundle says about itself.
 pub(crate) struct Manifest {
