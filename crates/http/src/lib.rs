@@ -14,6 +14,7 @@ mod body;
 mod fields;
 mod items;
 mod metrics;
+mod peer;
 mod problem;
 mod routes;
 mod server;

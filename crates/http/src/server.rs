@@ -26,6 +26,7 @@ use utoipa_axum::routes;
 use crate::at_once::AtOnce;
 use crate::body;
 use crate::metrics;
+use crate::peer::Connection;
 use crate::problem::Problem;
 use crate::routes::{append, credentials, events, index, log, operations, search, tenants};
 use crate::slots::Slots;
@@ -230,9 +231,8 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_headers(64)
-        // A client that closes its side while it waits is gone, and its search is given up; what it appended is stored anyway.
-        .half_close(false)
-        .pipeline_flush(true);
+        // Who closes its side after a request waits for the answer; searches see to it that nobody is gone: `Peer::left`.
+        .half_close(true);
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
@@ -258,6 +258,7 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY");
         }
         let service = TowerToHyperService::new(router.clone());
+        let (stream, service) = Connection::new(stream, service, settings.body.deadline);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = AtOnce::new(connection).await {

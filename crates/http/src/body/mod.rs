@@ -20,7 +20,7 @@ pub struct Limits {
     pub wire_bytes_max: usize,
     /// Bytes after decompression.
     pub decoded_bytes_max: usize,
-    /// Time that the client has to send the whole body.
+    /// Time that the client has to send the whole body, and to take any of an answer.
     pub deadline: Duration,
     /// Events in one request.
     pub events_max: usize,

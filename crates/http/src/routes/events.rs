@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::search::LIMIT_DEFAULT;
 use crate::auth::Caller;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire::{self, RecordBody};
@@ -72,6 +73,7 @@ pub struct EventsBody {
 pub async fn search(
     State(app): State<App>,
     caller: Caller,
+    peer: Peer,
     Path(tenant): Path<String>,
     Query(query): Query<EventsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -111,7 +113,7 @@ pub async fn search(
         want_count: query.count.unwrap_or(false),
         ..SearchRequest::default()
     };
-    let page = super::search::run(&app, tenant, principal, request).await?;
+    let page = super::search::run(&app, &peer, tenant, principal, request).await?;
     let items = page
         .items
         .into_iter()

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::body::{self, Limits};
 use crate::fields::Fields;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire::{self, RecordBody};
@@ -31,6 +32,9 @@ pub const LIMIT_DEFAULT: usize = 50;
 const BODY_BYTES_MAX: usize = 256 << 10;
 /// How long a search waits for its turn when it names no deadline.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client that closed its side may still wait for the answer; most are gone, and what they asked for costs a core.
+const LEFT_GRACE: Duration = Duration::from_secs(1);
 
 /// A search. Every key may be left out; unknown keys are refused.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -173,6 +177,7 @@ pub struct PhasesBody {
 pub async fn search(
     State(app): State<App>,
     caller: Caller,
+    peer: Peer,
     Path(tenant): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -187,15 +192,36 @@ pub async fn search(
     let spec: SearchSpec = wire::document(&bytes, "invalid_search")?;
     let fields = spec.fields.clone().map(Fields::new).transpose()?;
     let request = request(&spec)?;
-    let page = run(&app, tenant, principal, request).await?;
+    let page = run(&app, &peer, tenant, principal, request).await?;
     Ok((NO_STORE, Json(answer(page, &spec, fields.as_ref())?)))
 }
 
-/// Runs a search in its turn; gives it up when the caller of this function does.
+/// Runs a search in its turn; gives it up when the caller of this function does, or some time after the client closed its
+/// side.
 ///
 /// # Errors
-/// As the engine's, and 503 `search_busy`.
+/// As the engine's, 503 `search_busy`, and 400 `client_closed`.
 pub async fn run(
+    app: &App,
+    peer: &Peer,
+    tenant: String,
+    principal: Arc<Principal>,
+    request: SearchRequest,
+) -> Result<SearchPage, Problem> {
+    let left = async {
+        peer.left().await;
+        tokio::time::sleep(LEFT_GRACE).await;
+    };
+    tokio::select! {
+        found = in_turn(app, tenant, principal, request) => found,
+        () = left => Err(Problem::bad_request(
+            "client_closed",
+            "the client closed its side of the connection and the search takes long: keep it open",
+        )),
+    }
+}
+
+async fn in_turn(
     app: &App,
     tenant: String,
     principal: Arc<Principal>,
