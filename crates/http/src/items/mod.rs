@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use attestore_record::mapping::Mapping;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::problem::Problem;
@@ -52,7 +53,7 @@ impl Format {
 pub fn split(headers: &HeaderMap, body: &Bytes, events_max: usize) -> Result<Items, Problem> {
     let format = Format::of(headers)?;
     let items = match format {
-        Format::Json => split_json(body)?,
+        Format::Json => split_json(body, events_max)?,
         Format::Ndjson => Items {
             items: body
                 .split(|&b| b == b'\n')
@@ -68,16 +69,20 @@ pub fn split(headers: &HeaderMap, body: &Bytes, events_max: usize) -> Result<Ite
         return Err(Problem::bad_request("empty_batch", "the body holds no event"));
     }
     if items.items.len() > events_max {
-        return Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_many_events",
-            format!("a request may hold at most {events_max} events"),
-        ));
+        return Err(too_many(events_max));
     }
     Ok(items)
 }
 
-fn split_json(body: &Bytes) -> Result<Items, Problem> {
+fn too_many(events_max: usize) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_many_events",
+        format!("a request may hold at most {events_max} events"),
+    )
+}
+
+fn split_json(body: &Bytes, events_max: usize) -> Result<Items, Problem> {
     let trimmed = body.trim_ascii();
     if trimmed.is_empty() {
         return Err(Problem::bad_request("empty_batch", "the body holds no event"));
@@ -94,8 +99,18 @@ fn split_json(body: &Bytes) -> Result<Items, Problem> {
             format!("invalid UTF-8 at byte {}", e.valid_up_to()),
         )
     })?;
-    let raw: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|e| Problem::bad_request("invalid_json", position(&e)))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Elements { at_most: events_max }
+        .deserialize(&mut json)
+        .and_then(|raw| json.end().map(|()| raw));
+    let raw = read.map_err(|e| {
+        // The only error that is not about the text.
+        if e.is_data() {
+            too_many(events_max)
+        } else {
+            Problem::bad_request("invalid_json", position(&e))
+        }
+    })?;
     Ok(Items {
         items: raw
             .into_iter()
@@ -103,6 +118,38 @@ fn split_json(body: &Bytes) -> Result<Items, Problem> {
             .collect(),
         single: false,
     })
+}
+
+/// The elements of an array. It ends with the first that is too many: a small body can hold millions, compressed.
+struct Elements {
+    at_most: usize,
+}
+
+impl<'a> DeserializeSeed<'a> for Elements {
+    type Value = Vec<&'a RawValue>;
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Elements {
+    type Value = Vec<&'a RawValue>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = array.next_element()? {
+            if elements.len() >= self.at_most {
+                return Err(serde::de::Error::custom("too many elements"));
+            }
+            elements.push(element);
+        }
+        Ok(elements)
+    }
 }
 
 /// Where the text stops being JSON, without repeating any of it.
@@ -140,15 +187,19 @@ static PRESETS: LazyLock<HashMap<&'static str, Mapping>> = LazyLock::new(|| {
 /// # Errors
 /// 400 `invalid_idempotency_key` when it is empty or longer than an event's own key may be.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
     let bad = || {
         Problem::bad_request(
             "invalid_idempotency_key",
-            "Idempotency-Key must be 1 to 100 visible ASCII characters",
+            "Idempotency-Key must be 1 to 100 visible ASCII characters, once",
         )
     };
+    if values.next().is_some() {
+        return Err(bad());
+    }
     let text = value.to_str().map_err(|_| bad())?.trim();
     let text = text
         .strip_prefix('"')

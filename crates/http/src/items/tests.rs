@@ -52,6 +52,28 @@ fn bodies_that_hold_no_events_are_refused_with_their_own_codes() {
 }
 
 #[test]
+fn an_array_is_read_no_further_than_events_are_allowed() {
+    assert_eq!(cut("application/json", "[1,2,3]").unwrap().0.len(), 3);
+    assert_eq!(cut("application/json", "[1,2,3,4]"), Err("too_many_events"));
+    // What follows would not be JSON.
+    assert_eq!(cut("application/json", "[1,2,3,4,!"), Err("too_many_events"));
+    assert_eq!(cut("application/json", "[1,2,3,!"), Err("invalid_json"));
+    assert_eq!(cut("application/json", "[1,2,3] 4"), Err("invalid_json"));
+}
+
+#[test]
+fn an_idempotency_key_comes_once() {
+    let mut headers = typed("application/json");
+    for key in ["a", "b"] {
+        headers.append("idempotency-key", HeaderValue::from_static(key));
+    }
+    assert_eq!(
+        idempotency_key(&headers).unwrap_err().code,
+        "invalid_idempotency_key"
+    );
+}
+
+#[test]
 fn idempotency_keys_come_quoted_or_bare() {
     for (sent, want) in [
         ("\"k-1\"", Some("k-1")),
