@@ -303,3 +303,13 @@ fn mapping_files_with_mistakes_are_refused() {
         assert_eq!(Mapping::builtin(name).unwrap().name(), name);
     }
 }
+
+#[test]
+fn a_record_larger_than_any_event_is_not_taken_apart() {
+    let mapping = Mapping::builtin("cloudtrail").unwrap();
+    let record = |bytes: usize| format!("{{\"eventName\": [0{}]}}", ",0".repeat(bytes / 2));
+    let refused = mapping.apply(record(262_144).as_bytes()).unwrap_err();
+    assert_eq!(refused.message, "a record has at most 262144 bytes");
+    let refused = mapping.apply(record(1000).as_bytes()).unwrap_err();
+    assert_eq!(refused.path, "/eventName");
+}

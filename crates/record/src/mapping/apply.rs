@@ -58,6 +58,13 @@ pub(super) enum Condition {
 
 pub(super) fn apply(root: &Node, keep_original: bool, foreign: &[u8]) -> Result<Vec<u8>, MappingError> {
     let original = minify(foreign, Limits::DEFAULT.free_form_depth_max).map_err(refused)?;
+    // What is read takes many times the memory of its text.
+    if original.len() > Limits::DEFAULT.event_bytes_max {
+        return Err(MappingError {
+            path: String::new(),
+            message: format!("a record has at most {} bytes", Limits::DEFAULT.event_bytes_max),
+        });
+    }
     let value =
         Foreign::read(&original, Limits::DEFAULT.free_form_depth_max).map_err(|error| refused(*error))?;
     let mut out = Vec::with_capacity(original.len() + 1024);
