@@ -2,10 +2,7 @@
 //!
 //! The only place of the workspace that asks for random bytes; everybody else is passed an [`Entropy`].
 
-use std::cell::RefCell;
-
 use parking_lot::Mutex;
-use zeroize::Zeroize;
 
 /// A source of random bytes that are fit for keys and nonces.
 pub trait Entropy: Send + Sync + 'static {
@@ -22,7 +19,8 @@ pub fn random_array<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
 
 /// The system's cryptographic random generator, through aws-lc.
 ///
-/// Nonces and ids, which are public anyway, are drawn many at a time: asking costs more than they do. Keys never lie around.
+/// Nothing is drawn ahead: what waited in memory would be there in both copies of a machine that is cloned as it runs, and
+/// both would seal different things under the same key and nonce.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemEntropy;
 
@@ -30,38 +28,9 @@ impl Entropy for SystemEntropy {
     /// # Panics
     /// When the system has no randomness to give: nothing that follows would be safe.
     fn fill(&self, buf: &mut [u8]) {
-        if buf.len() > SMALL {
-            return ask(buf);
-        }
-        STORE.with_borrow_mut(|store| {
-            if store.left < buf.len() {
-                ask(&mut store.bytes);
-                store.left = store.bytes.len();
-            }
-            let rest = store.left - buf.len();
-            buf.copy_from_slice(&store.bytes[rest..store.left]);
-            store.bytes[rest..store.left].zeroize();
-            store.left = rest;
-        });
+        aws_lc_rs::rand::fill(buf).expect("the system's random generator works");
     }
 }
-
-fn ask(buf: &mut [u8]) {
-    aws_lc_rs::rand::fill(buf).expect("the system's random generator works");
-}
-
-/// Random bytes in store; each is given out once.
-struct Store {
-    bytes: [u8; 1024],
-    left: usize,
-}
-
-thread_local! {
-    static STORE: RefCell<Store> = const { RefCell::new(Store { bytes: [0; 1024], left: 0 }) };
-}
-
-/// The largest draw that comes out of the store: shorter than any key.
-const SMALL: usize = 16;
 
 /// A deterministic stream from a seed: BLAKE3 in XOF mode. For tests and simulation, never for data that matters.
 pub struct SeededEntropy(Mutex<blake3::OutputReader>);
