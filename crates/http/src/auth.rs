@@ -3,12 +3,15 @@
 //! A credential is a bearer token. Whoever may not know of a tenant gets the same 404 as for a tenant that does not
 //! exist; whoever knows it but lacks the role gets 403.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use attestore_engine::{Engine, Error, Principal};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::problem::Problem;
 use crate::server::App;
@@ -97,12 +100,26 @@ fn authenticate(parts: &Parts, engine: &Engine) -> Result<Caller, Problem> {
     let token = value
         .to_str()
         .ok()
-        .and_then(|v| v.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
+        .and_then(|value| value.split_once(' '))
+        .and_then(|(scheme, rest)| credential(scheme, rest.trim()))
         .ok_or_else(|| refuse("send Authorization: Bearer <credential>"))?;
     engine
-        .authenticate(token)
+        .authenticate(&token)
         .map(Caller)
         .ok_or_else(|| refuse("the credential is unknown, expired or revoked"))
+}
+
+/// The credential in a header: a bearer token (RFC 6750), or where clients of other systems put it: the password of basic
+/// authentication (RFC 7617), or an Elasticsearch API key, as it is or as `base64(<any>:<credential>)`.
+fn credential<'v>(scheme: &str, value: &'v str) -> Option<Cow<'v, str>> {
+    let pair = || {
+        let pair = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
+        Some(Cow::Owned(pair.split_once(':')?.1.to_owned()))
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(Cow::Borrowed(value)),
+        "basic" => pair(),
+        "apikey" => Some(pair().unwrap_or(Cow::Borrowed(value))),
+        _ => None,
+    }
 }

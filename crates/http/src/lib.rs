@@ -17,6 +17,7 @@ mod metrics;
 mod peer;
 mod problem;
 mod routes;
+mod senders;
 mod server;
 mod slots;
 mod wire;

@@ -29,6 +29,7 @@ use crate::metrics;
 use crate::peer::Connection;
 use crate::problem::Problem;
 use crate::routes::{append, credentials, events, index, log, operations, search, tenants};
+use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
 
 /// Settings of the HTTP side.
@@ -121,6 +122,12 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(events::get))
         .routes(routes!(events::proof))
         .routes(routes!(search::search))
+        .routes(routes!(otlp::logs))
+        .routes(routes!(otlp::tenant_logs))
+        .routes(routes!(cloudevents::receive))
+        .routes(routes!(bulk::root))
+        .routes(routes!(bulk::bulk))
+        .routes(routes!(bulk::bulk_index))
         .routes(routes!(index::get, index::put))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::vkey))
@@ -164,6 +171,10 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
             "/v1/tenants/{tenant}/log/tile/{*tile}",
             axum::routing::get(log::tile),
         )
+        // Clients differ in the slash and in the method.
+        .route("/es/", axum::routing::get(bulk::root))
+        .route("/es/_bulk", axum::routing::put(bulk::bulk))
+        .route("/es/{index}/_bulk", axum::routing::put(bulk::bulk_index))
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(metrics::count))

@@ -1,16 +1,16 @@
 //! `POST /v1/tenants/{t}/events`: append.
 
-use attestore_engine::{Appended, Item, ItemError, Mode, Receipt};
+use attestore_engine::{Appended, ItemError, Mode, Receipt};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Caller;
 use crate::problem::{FieldError, Problem};
+use crate::senders::{self, Incoming};
 use crate::server::App;
 use crate::wire::{self, Short, Tree};
 use crate::{body, items};
@@ -123,41 +123,25 @@ pub async fn append(
     let split = items::split(&headers, &bytes, limits.events_max)?;
 
     let many = split.items.len() > 1;
-    let mut refused = Vec::new();
-    let mut batch = Vec::with_capacity(split.items.len());
-    for (index, bytes) in split.items.into_iter().enumerate() {
-        let native = match mapping {
-            None => Ok(bytes),
-            Some(mapping) => mapping.apply(&bytes).map(Bytes::from),
-        };
-        match native {
-            Ok(bytes) => {
-                let fallback_key = request_key
-                    .as_ref()
-                    .map(|k| if many { format!("{k}/{index}") } else { k.clone() });
-                batch.push(Item { bytes, fallback_key });
-            }
-            Err(error) => refused.push((
-                index,
-                ItemError {
-                    code: "invalid_mapping_input",
-                    path: error.path,
-                    message: error.message,
-                    status: 422,
-                },
-            )),
-        }
-    }
-    if mode == Mode::Atomic && !refused.is_empty() {
-        return Err(wire::refused_batch(refused));
-    }
+    let records = split
+        .items
+        .into_iter()
+        .enumerate()
+        .map(|(index, bytes)| Incoming {
+            record: Ok(bytes),
+            mapping,
+            key: request_key.as_ref().map(|key| {
+                if many {
+                    format!("{key}/{index}")
+                } else {
+                    key.clone()
+                }
+            }),
+        })
+        .collect();
     let protocol = query.mapping.as_deref().unwrap_or("native");
-    let appended = app
-        .engine()
-        .append(&tenant, &principal, protocol, batch, mode)
-        .await
-        .map_err(wire::append_problem)?;
-    answer(appended, refused, split.single)
+    let appended = senders::append(app.engine(), &tenant, &principal, protocol, records, mode).await?;
+    answer(appended, split.single)
 }
 
 fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
@@ -171,20 +155,9 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
     }
 }
 
-/// Puts the engine's results and the events that never reached it back into request order.
-fn answer(appended: Appended, refused: Vec<(usize, ItemError)>, single: bool) -> Result<Response, Problem> {
-    let total = appended.items.len() + refused.len();
-    let mut results: Vec<Option<Result<Receipt, ItemError>>> = (0..total).map(|_| None).collect();
-    for (index, error) in refused {
-        results[index] = Some(Err(error));
-    }
-    let mut accepted = appended.items.into_iter();
-    for place in &mut results {
-        if place.is_none() {
-            *place = accepted.next();
-        }
-    }
-    let results: Vec<_> = results.into_iter().flatten().collect();
+/// The answer to an append: of a single event its receipt too, or why it was refused.
+pub fn answer(appended: Appended, single: bool) -> Result<Response, Problem> {
+    let results = appended.items;
     let failed = results.iter().any(Result::is_err);
     if failed && single {
         let faults = results
