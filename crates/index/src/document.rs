@@ -76,6 +76,8 @@ pub(crate) struct Maker {
     columns: Columns,
     /// Numbers of the keys that say that a name has a value, where known.
     presence: [Option<u32>; Label::Metadata as usize + 1],
+    /// The key of the last value of each name: most names have the same value in record after record.
+    last: [u32; Label::Metadata as usize + 1],
     /// A value on its way.
     scratch: String,
     /// With places: strings of the record at hand that were cut into words already.
@@ -97,6 +99,7 @@ impl Maker {
             postings: Postings::new(placed),
             columns: Columns::new(policy),
             presence: [None; _],
+            last: [0; _],
             scratch: String::new(),
             strings: placed.then(Seen::default),
             uuids: Vec::new(),
@@ -425,8 +428,15 @@ impl Making<'_> {
     }
 
     fn key(&mut self, label: Label, value: &str) -> u32 {
-        let postings = &mut self.maker.postings;
-        let key = postings.number(&[label.code().encode_utf8(&mut [0; 4]), value]);
+        let Maker { postings, last, .. } = &mut *self.maker;
+        let is_value = |key: &[u8]| key.split_first() == Some((&(label as u8), value.as_bytes()));
+        let mut key = last.get(label as usize).copied().unwrap_or_default();
+        if !is_value(postings.exact(key)) {
+            key = postings.number(&[label.code().encode_utf8(&mut [0; 4]), value]);
+            if let Some(last) = last.get_mut(label as usize) {
+                *last = key;
+            }
+        }
         postings.note(key, self.side);
         key
     }
@@ -498,7 +508,7 @@ impl Making<'_> {
             scratch,
             ..
         } = &mut *self.maker;
-        let known = |key: &u32| postings.key(*key).get(1..) == Some(text.as_bytes());
+        let known = |key: &u32| postings.exact(*key).get(1..) == Some(text.as_bytes());
         if policy.text == TextIndex::None
             || uuids.iter().any(known)
             || strings.as_mut().is_some_and(|strings| !strings.insert(text))

@@ -61,10 +61,7 @@ pub(crate) fn walk(json: &str, root: &str, each: &mut dyn FnMut(&str, Leaf<'_>))
 pub(crate) fn strings(json: &str, each: &mut dyn FnMut(&str)) {
     let bytes = json.as_bytes();
     let mut at = 0;
-    while let Some(quote) = find_quote(bytes, at) {
-        let Some((text, end)) = string(json, quote) else {
-            return;
-        };
+    while let Some((text, end)) = string(json, find(bytes, at, [b'"', b'"'])) {
         at = end;
         // A string before a colon is a name.
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
@@ -176,13 +173,13 @@ fn string(json: &str, quote: usize) -> Option<(Cow<'_, str>, usize)> {
     let mut escaped = false;
     let mut at = quote + 1;
     loop {
+        at = find(bytes, at, [b'"', b'\\']);
         match bytes.get(at)? {
             b'"' => break,
-            b'\\' => {
+            _ => {
                 escaped = true;
                 at += 2;
             }
-            _ => at += 1,
         }
     }
     let text = if escaped {
@@ -193,9 +190,26 @@ fn string(json: &str, quote: usize) -> Option<(Cow<'_, str>, usize)> {
     Some((text, at + 1))
 }
 
-fn find_quote(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    rest.iter().position(|byte| *byte == b'"').map(|at| from + at)
+/// The first place from `at` on that holds one of two bytes, or the length; eight bytes at a time.
+#[inline]
+fn find(bytes: &[u8], mut at: usize, wanted: [u8; 2]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let [first, second] = wanted.map(|byte| ONES.wrapping_mul(u64::from(byte)));
+    // Marks bytes that are zero, exactly up to the first.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zeros(word ^ first) | zeros(word ^ second);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| !wanted.contains(byte)) {
+        at += 1;
+    }
+    at
 }
 
 /// Reads a number: whole if it is written so and fits, else as a double.

@@ -142,13 +142,9 @@ pub(crate) struct Column {
 pub(crate) struct Fields {
     /// Without places, with places.
     schemas: [Schema; 2],
-    pub(crate) seq: Field,
-    pub(crate) occurred_ns: Field,
-    pub(crate) received_ms: Field,
     columns: Vec<[Option<Column>; 2]>,
     terms: [Field; 2],
     words: [Field; 2],
-    json: [Field; 2],
 }
 
 /// Names of the number columns.
@@ -213,22 +209,23 @@ impl Fields {
 
     fn build(builder: &mut SchemaBuilder, words: IndexRecordOption) -> Self {
         let number = || NumericOptions::default().set_fast();
-        Self {
-            seq: builder.add_u64_field(SEQ, number()),
-            occurred_ns: builder.add_i64_field(OCCURRED_NS, number()),
-            received_ms: builder.add_u64_field(RECEIVED_MS, number()),
+        builder.add_u64_field(SEQ, number());
+        builder.add_i64_field(OCCURRED_NS, number());
+        builder.add_u64_field(RECEIVED_MS, number());
+        let fields = Self {
             columns: columns(builder),
             terms: ["terms", "_p.terms"]
                 .map(|name| builder.add_text_field(name, indexed(IndexRecordOption::Basic))),
             words: ["text", "_p.text"].map(|name| builder.add_text_field(name, indexed(words))),
-            json: JSON.map(|name| {
-                let options = JsonObjectOptions::default()
-                    .set_fast("raw")
-                    .set_expand_dots_enabled();
-                builder.add_json_field(name, options)
-            }),
             schemas: [Schema::builder().build(), Schema::builder().build()],
+        };
+        for name in JSON {
+            let options = JsonObjectOptions::default()
+                .set_fast("raw")
+                .set_expand_dots_enabled();
+            builder.add_json_field(name, options);
         }
+        fields
     }
 
     /// The schema of splits under a policy.
@@ -248,11 +245,6 @@ impl Fields {
     /// The field of words.
     pub(crate) fn words(&self, side: Side) -> Field {
         self.words[side as usize]
-    }
-
-    /// The field of the columns of allow-listed paths.
-    pub(crate) fn json(&self, side: Side) -> Field {
-        self.json[side as usize]
     }
 }
 

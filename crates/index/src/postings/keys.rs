@@ -76,6 +76,14 @@ impl Keys {
             .unwrap_or_default()
     }
 
+    /// The key with a number, if it is of a kind.
+    #[inline]
+    pub(super) fn of_kind(&self, kind: Kind, number: u32) -> &[u8] {
+        let span = self.spans.get(number as usize).filter(|span| span.kind == kind);
+        span.and_then(|span| self.bytes.get(span.range()))
+            .unwrap_or_default()
+    }
+
     /// Numbers of the keys of a kind, in the order of the keys.
     pub(super) fn sorted(&self, kind: Kind) -> Vec<u32> {
         let keys = (0..).zip(&self.spans).filter(|(_, span)| span.kind == kind);

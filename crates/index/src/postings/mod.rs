@@ -10,6 +10,8 @@
 
 mod keys;
 mod strings;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 
@@ -85,9 +87,10 @@ impl Postings {
         self.keys.number(Kind::Exact, parts)
     }
 
-    /// The key with a number.
-    pub(crate) fn key(&self, number: u32) -> &[u8] {
-        self.keys.get(number)
+    /// The exact value with a number; nothing where it is a word.
+    #[inline]
+    pub(crate) fn exact(&self, number: u32) -> &[u8] {
+        self.keys.of_kind(Kind::Exact, number)
     }
 
     /// Notes that the record at hand has an exact value.
