@@ -261,12 +261,14 @@ pub(crate) fn run(inner: &std::sync::Weak<Inner>) {
     }
 }
 
-/// The committer, once it is free.
+/// The committer, once it is free. Others may take it before, and stall as well.
 fn lock(inner: &Inner) -> MutexGuard<'_, Committer> {
-    inner.committer.try_lock_for(STALL).unwrap_or_else(|| {
+    loop {
+        if let Some(committer) = inner.committer.try_lock_for(STALL) {
+            return committer;
+        }
         inner.lead.relieve();
-        inner.committer.lock()
-    })
+    }
 }
 
 /// Lets more requests come as long as more keep coming. Where requests wait for a core, not for the disk, each frame takes CPU
