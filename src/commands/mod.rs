@@ -26,7 +26,13 @@ use crate::output;
 /// Assembles the real parts of an engine over a data directory. With `create`, a directory that does not exist yet is
 /// made, with a root key; without, both must be there.
 pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<Parts, Failure> {
-    if !create && !data.join("catalog").exists() {
+    // Without a catalog and with the rest, it is a damaged one: whoever opens it says so.
+    let is_one = || {
+        ["catalog", "wal", "tenants", "l0"]
+            .iter()
+            .any(|name| data.join(name).exists())
+    };
+    if !create && !is_one() {
         return Err(Failure::failed(format!(
             "{} is not a data directory",
             data.display()

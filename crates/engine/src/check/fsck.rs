@@ -73,7 +73,8 @@ impl FsckReport {
 /// [`OpenError::InUse`] if a process has it open, [`OpenError::Io`] if it cannot be looked at; everything else is in the
 /// report.
 pub fn fsck(parts: &Parts, progress: &mut dyn FnMut(&Path, u64, u64)) -> Result<FsckReport, OpenError> {
-    if !parts.disk.exists(Path::new("catalog"))? {
+    let has_catalog = parts.disk.exists(Path::new("catalog"))?;
+    if !has_catalog && !has_data(&*parts.disk)? {
         return Err(OpenError::Io(io::Error::new(
             io::ErrorKind::NotFound,
             "there is no catalog here",
@@ -87,10 +88,24 @@ pub fn fsck(parts: &Parts, progress: &mut dyn FnMut(&Path, u64, u64)) -> Result<
         report: FsckReport::default(),
         progress,
     };
-    check.raw(parts)?;
-    check.whole(parts);
+    if has_catalog {
+        check.raw(parts)?;
+        check.whole(parts);
+    } else {
+        check.problem(Problem::damage("catalog", 0, "the file is missing"));
+    }
     check.report.problems.dedup();
     Ok(check.report)
+}
+
+/// Whether there is what only an instance leaves.
+fn has_data(disk: &dyn Disk) -> io::Result<bool> {
+    for dir in ["wal", "tenants", "l0"] {
+        if disk.exists(Path::new(dir))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 struct Fsck<'a> {
@@ -407,8 +422,18 @@ fn scan_sealed(
             io::ErrorKind::NotFound => Error::damage(&row.path, row.offset, "the file is missing"),
             _ => error.into(),
         })?;
+    // In a shared file, parts whose rows are gone may follow.
+    let follows = !row.is_part() && file.len()? > row.offset.saturating_add(row.length);
     let container = Container::open(file, &row.path, row.offset, row.length, &key, &meta);
-    Ok(container.map_err(readers::segment_error)?.scan())
+    let mut damages = container.map_err(readers::segment_error)?.scan();
+    if follows {
+        damages.push(attestore_segment::Damage {
+            path: row.path.clone(),
+            offset: row.offset.saturating_add(row.length),
+            reason: "something follows its last byte".into(),
+        });
+    }
+    Ok(damages)
 }
 
 fn tenants(txn: &ReadTransaction) -> Result<Vec<(TenantId, TenantRow)>> {

@@ -210,19 +210,15 @@ impl Inner {
 }
 
 fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), OpenError> {
+    if !parts.disk.exists(Path::new("catalog"))? {
+        // Before one is made: what is left of the old one stays as it is.
+        refuse_data(parts, "the file is missing")?;
+    }
     let catalog = Catalog::open(&parts.disk, Arc::clone(&parts.root), Arc::clone(&parts.entropy))?;
     if catalog.instance()?.is_some() {
         return Ok((Arc::new(catalog), false));
     }
-    for dir in ["wal", "tenants", "l0"] {
-        if parts.disk.exists(Path::new(dir))? {
-            return Err(OpenError::damage(
-                "catalog",
-                0,
-                format!("there is no instance in it, yet there is {dir}/"),
-            ));
-        }
-    }
+    refuse_data(parts, "there is no instance in it")?;
     let now_ms = parts.clock.now_ms();
     let row = InstanceRow {
         id: hex(&random_array::<16>(&*parts.entropy)),
@@ -245,6 +241,20 @@ fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), 
         new_tenant(update, &*parts.entropy, SYSTEM_TENANT, now_ms)
     })?;
     Ok((Arc::new(catalog), true))
+}
+
+/// Refuses a directory that holds what only an instance leaves, without one.
+fn refuse_data(parts: &Parts, fault: &str) -> Result<(), OpenError> {
+    for dir in ["wal", "tenants", "l0"] {
+        if parts.disk.exists(Path::new(dir))? {
+            return Err(OpenError::damage(
+                "catalog",
+                0,
+                format!("{fault}, yet there is {dir}/"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Compares the clock with the newest time that a commit trusted. How long nobody was here is not known, so a clock that is

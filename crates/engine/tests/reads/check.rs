@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use attestore_disk::{Disk, Mode, sim::SimDisk};
 use attestore_engine::{
-    OpenError,
+    Engine, OpenError, OpenMode, Settings,
     check::{FsckReport, ProblemKind, fsck},
 };
 use attestore_wal::{parse_file_header, parse_frame_header};
@@ -178,7 +178,8 @@ fn missing_and_extra_files_are_named() {
         let gone = ["seg", "sub", "idx", "l0"]
             .iter()
             .any(|ext| path.extension().is_some_and(|e| e == *ext))
-            || path.ends_with("entries");
+            || path.ends_with("entries")
+            || path == Path::new("catalog");
         if !gone || world.disk.len(&path).is_err() {
             continue;
         }
@@ -191,6 +192,40 @@ fn missing_and_extra_files_are_named() {
             "{path:?}: {report:?}"
         );
     }
+}
+
+#[test]
+fn a_start_without_the_catalog_is_refused_and_changes_nothing() {
+    let world = filled(49);
+    world.disk.remove(Path::new("catalog")).unwrap();
+    let before = contents(&world.disk);
+    let opened = Engine::open_as(world.parts().unwrap(), Settings::default(), OpenMode::Inline);
+    assert!(matches!(opened, Err(OpenError::Damage { .. })));
+    assert!(before == contents(&world.disk), "the start left something");
+}
+
+#[test]
+fn what_was_added_to_a_sealed_file_is_found() {
+    let world = filled(48);
+    let clean = world.disk.snapshot();
+    let mut sealed = 0;
+    for path in world.disk.paths() {
+        let ext = path.extension().and_then(|ext| ext.to_str());
+        if !matches!(ext, Some("seg" | "sub" | "idx")) {
+            continue;
+        }
+        sealed += 1;
+        world.disk.restore(&clean);
+        let length = world.disk.len(&path).unwrap();
+        let file = world.disk.open(&path, Mode::ReadWrite).unwrap();
+        file.write_all_at(b"x", length).unwrap();
+        let report = check(&world).unwrap();
+        assert_eq!(report.exit_code(), 3, "{report:?}");
+        let found =
+            |problem: &attestore_engine::check::Problem| names(problem, &path) && problem.offset == length;
+        assert!(report.problems.iter().any(found), "{report:?}");
+    }
+    assert!(sealed >= 3, "{sealed}");
 }
 
 #[test]
