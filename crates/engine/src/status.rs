@@ -135,7 +135,7 @@ impl Engine {
             note(
                 true,
                 "clock_jump",
-                format!("the clock stepped {ahead_ms} ms ahead"),
+                crate::AppendError::ClockJump { ahead_ms }.to_string(),
             );
         }
         if let Some(error) = inner.compactor.status().last_error {
