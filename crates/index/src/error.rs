@@ -62,6 +62,16 @@ pub enum Error {
         /// Limit of buckets in an answer.
         limit: usize,
     },
+    /// A number has no bucket: intervals are numbered from -2^63 to 2^63.
+    #[error(
+        "aggregation {aggregation:?}: {value:e} lies beyond 2^63 intervals; use wider intervals, or hard_bounds without it"
+    )]
+    BeyondBuckets {
+        /// Name of the aggregation.
+        aggregation: String,
+        /// The number.
+        value: f64,
+    },
     /// Aggregations keep more than may be kept.
     #[error(
         "aggregations need more than {limit} bytes of memory; narrow the query, or aggregate by fields with fewer values"

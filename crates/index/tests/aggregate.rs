@@ -418,6 +418,61 @@ fn splits_without_the_column_say_so() {
 }
 
 #[test]
+fn numbers_that_no_bucket_is_numbered_for_are_an_error() {
+    let event =
+        |n: &str| format!(r#"{{"action":"a","actor":{{"type":"service","id":"x"}},"metadata":{{"n":{n}}}}}"#);
+    let policy = IndexPolicy {
+        paths: vec!["metadata.n".to_owned()],
+        ..IndexPolicy::default()
+    };
+    let records: Vec<Stored> = (0..)
+        .zip(["1", "9e17", "-3e18", "2e19"])
+        .map(|(seq, n)| Stored::accept(seq, &event(n)))
+        .collect();
+    let mut builder = SplitBuilder::new(&policy).unwrap();
+    records.iter().for_each(|record| record.add_to(&mut builder));
+    let split = builder.finish().unwrap();
+    let run = |request: &Value| {
+        let parsed = parse(request, true).unwrap();
+        let mut whole = Partial::empty(&parsed);
+        let part = aggregate(&split, &Query::all(), &Window::default(), &parsed, &|| false)?;
+        whole.merge(part, &|| false)?;
+        whole.finish(&parsed, &|| false)
+    };
+    let histogram = |settings: Value| {
+        let mut body = json!({"field": "metadata.n", "interval": 1, "min_doc_count": 1});
+        body.as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        json!({"h": {"histogram": body}})
+    };
+    let refused = run(&histogram(json!({})));
+    assert!(
+        matches!(&refused, Err(Error::BeyondBuckets { aggregation, .. }) if aggregation == "h"),
+        "{refused:?}"
+    );
+    let within = run(&histogram(json!({"hard_bounds": {"min": -1e19, "max": 1e19}}))).unwrap();
+    let within: Value = serde_json::from_str(&within).unwrap();
+    let keys: Vec<f64> = within["h"]["buckets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| b["key"].as_f64().unwrap())
+        .collect();
+    assert_eq!(keys, [-3e18, 1.0, 9e17]);
+    let wide = run(&histogram(json!({"interval": 100}))).unwrap();
+    let wide: Value = serde_json::from_str(&wide).unwrap();
+    assert_eq!(wide["h"]["buckets"].as_array().unwrap().len(), 4);
+    assert!(
+        parse(
+            &histogram(json!({"min_doc_count": 0, "extended_bounds": {"min": 0, "max": 1e30}})),
+            true
+        )
+        .is_err()
+    );
+}
+
+#[test]
 fn stopping_is_possible_everywhere() {
     let event = |n: u64| format!(r#"{{"action":"a","actor":{{"type":"service","id":"actor{n}"}}}}"#);
     let records: Vec<Stored> = (0..5000).map(|seq| Stored::accept(seq, &event(seq))).collect();

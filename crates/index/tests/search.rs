@@ -3,7 +3,11 @@
 
 mod support;
 
-use attestore_index::{Error, Found, Order, ParseOptions, Query, Split, Window, search};
+use std::cell::Cell;
+
+use attestore_index::{
+    Error, Found, IndexPolicy, Order, ParseOptions, Query, Split, SplitBuilder, TextIndex, Window, search,
+};
 use support::{START_MS, Stored, split};
 
 const EVENTS: [&str; 5] = [
@@ -278,6 +282,86 @@ fn limits_cut_hits_but_not_counts() {
 fn a_stopped_search_says_so() {
     let result = search(&events(), &Query::all(), &Window::default(), 1, false, &|| true);
     assert!(matches!(result, Err(Error::Stopped)));
+}
+
+/// Records of which every second is denied, and every third has a ticket; no word is in both of two halves.
+fn many() -> Split {
+    let event = |seq: u64| {
+        let outcome = if seq % 2 == 0 { "denied" } else { "success" };
+        let word = if seq % 2 == 0 { "even" } else { "odd" };
+        let ticket = if seq % 3 == 0 {
+            r#","metadata":{"ticket":"SEC-1"}"#
+        } else {
+            ""
+        };
+        format!(
+            r#"{{"action":"a.b","outcome":"{outcome}","actor":{{"type":"service","id":"x"}},
+                "context":{{"ip":"10.0.0.{}"}},"justification":"{word} words stand here"{ticket}}}"#,
+            seq % 250
+        )
+    };
+    let records: Vec<Stored> = (0..MANY).map(|seq| Stored::accept(seq, &event(seq))).collect();
+    let policy = IndexPolicy {
+        text: TextIndex::Positions,
+        ..IndexPolicy::default()
+    };
+    let mut builder = SplitBuilder::new(&policy).unwrap();
+    records.iter().for_each(|record| record.add_to(&mut builder));
+    builder.finish().unwrap()
+}
+
+const MANY: u64 = 12_000;
+
+/// Whatever is asked of a split, it is asked often enough whether to stop, and stops.
+#[test]
+fn a_search_can_be_stopped_within_a_split() {
+    let split = many();
+    let cut = Window {
+        from_ns: Some(i64::try_from(START_MS).unwrap() * 1_000_000 + 1_000_000_000),
+        ..Window::default()
+    };
+    for (text, matching) in [
+        ("outcome:denied metadata.ticket:SEC-1", MANY / 6),
+        ("outcome:denied OR metadata.ticket:SEC-1", MANY * 2 / 3),
+        ("NOT outcome:denied", MANY / 2),
+        ("outcome:denied -metadata.ticket:SEC-1", MANY / 3),
+        ("even odd", 0),
+        ("even words", MANY / 2),
+        ("\"words stand\"", MANY),
+        ("\"even words st\"*", MANY / 2),
+        ("\"words even\"", 0),
+        ("ip:10.0.0.0/25", MANY / 250 * 128),
+        ("session_id:* OR outcome:denied metadata.ticket:*", MANY / 6),
+    ] {
+        let query = Query::parse(text, &ParseOptions::default()).unwrap();
+        for window in [&Window::default(), &cut] {
+            let asked = Cell::new(0_u64);
+            let count = |stop: &dyn Fn() -> bool| {
+                asked.set(0);
+                search(&split, &query, window, 0, true, &|| {
+                    asked.set(asked.get() + 1);
+                    stop()
+                })
+            };
+            let found = count(&|| false).unwrap();
+            let outside = if window.from_ns.is_some() { 3 } else { 0 };
+            let counted = found.count.unwrap();
+            assert!(
+                counted <= matching && counted + outside >= matching,
+                "{text}: {counted}"
+            );
+            let all = asked.get();
+            assert!(all >= MANY / 4096, "{text}: asked {all} times");
+            for after in [1, all / 2, all - 1] {
+                let stopped = count(&|| asked.get() > after);
+                assert!(
+                    matches!(stopped, Err(Error::Stopped)),
+                    "{text} after {after} of {all}"
+                );
+                assert_eq!(asked.get(), after + 1, "{text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -195,6 +195,7 @@ fn index_error(error: attestore_index::Error) -> Error {
         Index::Stopped => Error::Deadline,
         Index::TooBroad { .. } => too_costly("too_broad", &error),
         Index::TooManyBuckets { .. } => too_costly("too_many_buckets", &error),
+        Index::BeyondBuckets { .. } => too_costly("beyond_buckets", &error),
         Index::TooMuchMemory { .. } => too_costly("too_much_memory", &error),
         other => Error::Io(format!("index: {other}")),
     }

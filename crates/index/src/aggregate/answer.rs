@@ -312,7 +312,7 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let extended = histogram
             .extended
-            .map(|(min, max)| (histogram.index(min), histogram.index(max)));
+            .and_then(|(min, max)| Some((histogram.index(min)?, histogram.index(max)?)));
         let buckets = self.filled(spec, level, above, histogram.min_count, extended)?;
         self.open(histogram.keyed);
         for (at, (index, bucket)) in buckets.into_iter().enumerate() {

@@ -5,8 +5,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use tantivy::query::{EnableScoring, Scorer};
-use tantivy::{DocId, TERMINATED};
+use tantivy::DocId;
 
 use super::Budget;
 use super::distinct::{self, Distinct};
@@ -18,8 +17,8 @@ use super::request::{
     TimeUnit, Used, What,
 };
 use super::slots::{NONE, REFUSED, Row, Slots};
-use crate::query::resolve;
-use crate::search::{Loaded, Place, Scalar, Typed, open};
+use crate::query::{Cursor, resolve};
+use crate::search::{Loaded, Place, Scalar, TWO_63, Typed, open};
 use crate::{Error, Split};
 
 /// Pairs of one block, at most: overlapping ranges multiply.
@@ -164,6 +163,7 @@ struct DatesState<'a> {
 }
 
 struct HistogramState<'a> {
+    name: &'a str,
     spec: &'a Histogram,
     slots: Slots,
     base: i64,
@@ -179,8 +179,7 @@ struct RangesState<'a> {
 
 struct FilterState {
     slots: Slots,
-    /// `None`: every record matches.
-    scorer: Option<Box<dyn Scorer>>,
+    cursor: Cursor,
     matches: Vec<bool>,
 }
 
@@ -207,20 +206,14 @@ impl<'a> Make<'a, '_> {
         let state = match &spec.what {
             What::Terms(spec) => State::Terms(self.terms(spec)?),
             What::Dates(spec) => State::Dates(self.dates(spec)),
-            What::Histogram(spec) => State::Histogram(self.histogram(spec)),
+            What::Histogram(histogram) => State::Histogram(self.histogram(&spec.name, histogram)),
             What::Ranges(spec) => State::Ranges(self.ranges(spec)?),
             What::Filter(query) => {
-                let scorer = if query.is_all() {
-                    None
-                } else {
-                    let reader = self.split.reader();
-                    let weight = resolve(query, self.split, self.stop)?
-                        .weight(EnableScoring::disabled_from_schema(self.split.schema()))?;
-                    Some(weight.scorer(reader, 1.0)?)
-                };
+                let max_doc = self.split.reader().max_doc();
+                let matching = resolve(query, self.split, self.stop)?;
                 State::Filter(FilterState {
                     slots: Slots::new([Some(1)]),
-                    scorer,
+                    cursor: Cursor::open(&matching, 0..max_doc, max_doc)?,
                     matches: Vec::new(),
                 })
             }
@@ -277,15 +270,19 @@ impl<'a> Make<'a, '_> {
         }
     }
 
-    fn histogram(&self, spec: &'a Histogram) -> HistogramState<'a> {
+    fn histogram(&self, name: &'a str, spec: &'a Histogram) -> HistogramState<'a> {
         let numeric = self.columns[spec.column]
             .iter()
             .find_map(|part| Some((part.number(part.bounds().0)?, part.number(part.bounds().1)?)));
         let (base, len) = match numeric {
             None => (0, None),
-            Some((low, high)) => table(spec.index(low), spec.index(high)),
+            Some((low, high)) => match (spec.index(low), spec.index(high)) {
+                (Some(low), Some(high)) => table(low, high),
+                _ => (0, None),
+            },
         };
         HistogramState {
+            name,
             spec,
             slots: Slots::new([len]),
             base,
@@ -381,9 +378,11 @@ fn measured(part: &Typed, shown: Shown, value: u64) -> Option<f64> {
 }
 
 impl Histogram {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    pub(super) fn index(&self, number: f64) -> i64 {
-        ((number - self.offset) / self.interval).floor() as i64
+    /// The number of the bucket that a number is in; `None` beyond 2^63.
+    #[expect(clippy::cast_possible_truncation, reason = "whole and in bounds")]
+    pub(super) fn index(&self, number: f64) -> Option<i64> {
+        let index = ((number - self.offset) / self.interval).floor();
+        (-TWO_63..TWO_63).contains(&index).then_some(index as i64)
     }
 }
 
@@ -696,7 +695,13 @@ impl HistogramState<'_> {
                     {
                         continue;
                     }
-                    let value = self.spec.index(number).wrapping_sub(self.base).cast_unsigned();
+                    let Some(index) = self.spec.index(number) else {
+                        return Err(Error::BeyondBuckets {
+                            aggregation: self.name.to_owned(),
+                            value: number,
+                        });
+                    };
+                    let value = index.wrapping_sub(self.base).cast_unsigned();
                     // Values of a record ascend: those of one bucket stand side by side.
                     if last.replace(value) != Some(value) {
                         let slot = slot(&mut self.slots, above, value, budget)?;
@@ -753,15 +758,9 @@ impl FilterState {
         budget: &mut Budget,
     ) -> Result<(), Error> {
         self.matches.clear();
-        match &mut self.scorer {
-            None => self.matches.resize(block.docs.len(), true),
-            Some(scorer) => self.matches.extend(block.docs.iter().map(|doc| {
-                if scorer.doc() < *doc {
-                    scorer.seek(*doc);
-                }
-                scorer.doc() == *doc && *doc != TERMINATED
-            })),
-        }
+        let cursor = &mut self.cursor;
+        self.matches
+            .extend(block.docs.iter().map(|doc| cursor.contains(*doc)));
         members.for_each(block, |at, above| {
             if self.matches[at as usize] {
                 let slot = slot(&mut self.slots, above, 0, budget)?;

@@ -28,8 +28,6 @@ mod slots;
 pub use partial::Partial;
 pub use request::Aggregations;
 
-use tantivy::query::EnableScoring;
-
 use crate::query::resolve;
 use crate::search::{Scope, Walk};
 use crate::{Error, Query, Split, Window};
@@ -72,15 +70,9 @@ pub fn aggregate(
     let Some(scope) = Scope::open(split, window)? else {
         return Ok(partial);
     };
-    let weight = match query.is_all() {
-        true => None,
-        false => {
-            Some(resolve(query, split, stop)?.weight(EnableScoring::disabled_from_schema(split.schema()))?)
-        }
-    };
     let walk = Walk {
-        reader: split.reader(),
-        weight: weight.as_deref(),
+        matching: &resolve(query, split, stop)?,
+        docs: scope.docs.clone(),
         scope: &scope,
         stop,
     };

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::ops::Bound;
 
 use tantivy::SegmentReader;
-use tantivy::query::{EmptyQuery, Query as Runnable};
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::docs::Collector;
+use super::matching::Matching;
 use crate::Error;
 use crate::schema::Side;
 
@@ -82,7 +82,7 @@ pub(super) fn expand(
     field: impl Fn(Side) -> Field,
     terms: &Terms<'_>,
     limit: &Limit<'_>,
-) -> Result<Box<dyn Runnable>, Error> {
+) -> Result<Matching, Error> {
     let mut docs = Collector::new(reader.max_doc());
     let mut wanted = 0;
     for side in sides {
@@ -109,11 +109,7 @@ pub(super) fn expand(
             Ok(())
         })?;
     }
-    Ok(if wanted == 0 {
-        Box::new(EmptyQuery)
-    } else {
-        docs.finish()
-    })
+    Ok(docs.finish())
 }
 
 /// Calls `each` with the wanted terms of a field, in order.

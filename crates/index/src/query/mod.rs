@@ -3,22 +3,30 @@
 mod ast;
 mod column;
 mod coverage;
+mod cursor;
 mod docs;
 mod expand;
 mod highlight;
+mod matching;
 mod names;
 mod numbers;
 mod parse;
 mod pattern;
+mod phrase;
 mod plan;
+mod ranged;
 mod resolve;
+mod sieve;
 mod text;
 mod value;
 
 use ast::Node;
 pub(crate) use column::{ColumnField, ColumnRef, column};
 pub use coverage::Coverage;
+pub(crate) use cursor::{Cursor, WINDOW, count, each_doc};
+pub(crate) use matching::Matching;
 pub(crate) use resolve::resolve;
+pub use sieve::Sieve;
 
 use std::ops::Range;
 
@@ -132,6 +140,11 @@ impl Query {
             None => Coverage::Exact,
             Some(node) => Coverage::Superset(Self { node, ..*self }),
         }
+    }
+
+    /// Tells which records cannot match by their bytes; `None` if any may.
+    pub fn sieve(&self) -> Option<Sieve> {
+        Sieve::of(&self.node)
     }
 
     /// Where words and values that the query asks for stand in a readable string: byte ranges, ascending, apart.

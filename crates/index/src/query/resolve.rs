@@ -1,25 +1,23 @@
-//! From clauses to what the search library runs, for one split.
+//! From clauses to what can be walked over, for one split.
 //!
-//! Starts, wildcards and ranges of values are looked up in the split's dictionary here and become sets of records, so
-//! that their cost is bounded and a search can be stopped within them. Ranges of columns are looked up as the records
-//! are met.
+//! Terms are looked up in the split's dictionary here, each once. Starts, wildcards and ranges of values become sets of
+//! records, so that their cost is bounded and a search can be stopped within them. Ranges of columns are looked up as the
+//! records are met.
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use tantivy::columnar::{DynamicColumn, StrColumn};
-use tantivy::query::{
-    AllQuery, BooleanQuery, EmptyQuery, EnableScoring, ExistsQuery, Occur, PhrasePrefixQuery, PhraseQuery,
-    Query as Runnable, TermQuery, Weight,
-};
-use tantivy::schema::{Field, IndexRecordOption, Schema, Term};
+use tantivy::schema::{Field, IndexRecordOption, Term};
 use tantivy::{DocId, SegmentReader};
 
 use super::ast::{Bounds, Clause, JsonPath, Key, Node};
 use super::coverage::relax;
-use super::docs::{Collector, Plain, between, span};
+use super::docs::{Collector, Set};
 use super::expand::{Limit, Terms, each_term, expand};
+use super::matching::{Matching, Phrase, Posted};
 use super::numbers;
 use super::pattern::Glob;
 use super::{Query, value};
@@ -34,16 +32,12 @@ const VALUES_APART_MAX: usize = 16;
 /// Strings looked at between two questions whether to stop.
 const STOP_EVERY: usize = 512;
 
-/// Makes a query runnable on one split.
+/// Looks a query up in one split.
 ///
 /// # Errors
 /// [`Error::NotCovered`] when the split's policy does not cover the query, [`Error::TooBroad`], [`Error::Stopped`],
 /// [`Error::Io`].
-pub(crate) fn resolve(
-    query: &Query,
-    split: &Split,
-    stop: &dyn Fn() -> bool,
-) -> Result<Box<dyn Runnable>, Error> {
+pub(crate) fn resolve(query: &Query, split: &Split, stop: &dyn Fn() -> bool) -> Result<Matching, Error> {
     if relax(query.node(), split.policy()).is_some() {
         return Err(Error::NotCovered);
     }
@@ -64,38 +58,40 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn node(&self, node: &Node) -> Result<Box<dyn Runnable>, Error> {
+    fn node(&self, node: &Node) -> Result<Matching, Error> {
         Ok(match node {
-            Node::All => Box::new(AllQuery),
-            Node::And(nodes) => {
-                // Exclusions stand beside what they are taken from: on their own they would be expanded.
-                let mut parts = Vec::with_capacity(nodes.len() + 1);
-                for node in nodes {
-                    parts.push(match node {
-                        Node::Not(inner) => (Occur::MustNot, self.node(inner)?),
-                        other => (Occur::Must, self.node(other)?),
-                    });
-                }
-                if parts.iter().all(|(occur, _)| *occur == Occur::MustNot) {
-                    parts.push((Occur::Must, Box::new(AllQuery)));
-                }
-                Box::new(BooleanQuery::new(parts))
-            }
+            Node::All => Matching::All,
+            Node::And(nodes) => self.all(nodes)?,
             Node::Or(nodes) => self.any(nodes)?,
-            Node::Not(inner) => Box::new(BooleanQuery::new(vec![
-                (Occur::Must, Box::new(AllQuery)),
-                (Occur::MustNot, self.node(inner)?),
-            ])),
+            Node::Not(inner) => Matching::and(Vec::new(), vec![self.node(inner)?]),
             Node::Clause(clause) => self.clause(clause)?,
             Node::Hint(clause) => match self.clause(clause) {
-                Err(Error::TooBroad { .. }) => Box::new(AllQuery),
+                Err(Error::TooBroad { .. }) => Matching::All,
                 other => other?,
             },
         })
     }
 
+    /// Exclusions stand beside what they are taken from. Once nothing is left, the rest is not looked up.
+    fn all(&self, nodes: &[Node]) -> Result<Matching, Error> {
+        let mut all = Vec::with_capacity(nodes.len());
+        for node in nodes.iter().filter(|node| !matches!(node, Node::Not(_))) {
+            match self.node(node)? {
+                Matching::None => return Ok(Matching::None),
+                part => all.push(part),
+            }
+        }
+        let mut not = Vec::new();
+        for node in nodes {
+            if let Node::Not(inner) = node {
+                not.push(self.node(inner)?);
+            }
+        }
+        Ok(Matching::and(all, not))
+    }
+
     /// Many values are one set: each on its own would be read at the same time as all others.
-    fn any(&self, nodes: &[Node]) -> Result<Box<dyn Runnable>, Error> {
+    fn any(&self, nodes: &[Node]) -> Result<Matching, Error> {
         let value = |node: &Node| match node {
             Node::Clause(Clause::Equals { key, value }) => Some(key.term(value)),
             _ => None,
@@ -114,12 +110,12 @@ impl Resolver<'_> {
             values.sort_unstable();
             parts.push(self.values(&values)?);
         }
-        Ok(any(parts))
+        Ok(Matching::or(parts))
     }
 
-    fn clause(&self, clause: &Clause) -> Result<Box<dyn Runnable>, Error> {
+    fn clause(&self, clause: &Clause) -> Result<Matching, Error> {
         Ok(match clause {
-            Clause::Equals { key, value } => self.term(key, &key.term(value)),
+            Clause::Equals { key, value } => self.term(key, &key.term(value))?,
             Clause::Starts { key, start } => self.expand(key, &Terms::starting(key.term(start)), start)?,
             Clause::Like { key, glob } => self.like(key, glob)?,
             Clause::Texts { key, bounds } => self.texts(key, bounds)?,
@@ -141,7 +137,7 @@ impl Resolver<'_> {
                 self.expand_all(&Terms::starting(start))?
             }
             Clause::EventName(glob) => self.event_name(glob)?,
-            Clause::Word(word) => self.word(word),
+            Clause::Word(word) => self.word(word)?,
             Clause::WordStarts(start) => self.expand_words(&Terms::starting(&**start), start)?,
             Clause::WordLike(glob) => {
                 let terms = Terms {
@@ -150,8 +146,10 @@ impl Resolver<'_> {
                 };
                 self.expand_words(&terms, &glob.start)?
             }
-            Clause::Phrase(words) => self.both(|side| self.phrase(side, words)),
-            Clause::PhraseStarts { words, start } => self.phrase_start(words, start)?,
+            Clause::Phrase(words) => self.both(|side| self.phrase(side, words, None))?,
+            Clause::PhraseStarts { words, start } => {
+                self.both(|side| self.phrase(side, words, Some(start)))?
+            }
             Clause::Ip(range) => self.addresses(range)?,
             Clause::Seq(range) => self.seqs(range)?,
             Clause::Received(range) => {
@@ -167,7 +165,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn like(&self, key: &Key, glob: &Glob) -> Result<Box<dyn Runnable>, Error> {
+    fn like(&self, key: &Key, glob: &Glob) -> Result<Matching, Error> {
         let terms = Terms {
             accept: &|rest| glob.matches_rest(rest),
             ..Terms::starting(key.term(&glob.start))
@@ -175,7 +173,7 @@ impl Resolver<'_> {
         self.expand(key, &terms, &glob.start)
     }
 
-    fn event_name(&self, glob: &Glob) -> Result<Box<dyn Runnable>, Error> {
+    fn event_name(&self, glob: &Glob) -> Result<Matching, Error> {
         let key = Key::Label(Label::Action);
         let accept = |action: &str| {
             let name = action.rsplit('.').next().unwrap_or(action);
@@ -188,7 +186,7 @@ impl Resolver<'_> {
         self.expand(&key, &terms, &glob.start)
     }
 
-    fn texts(&self, key: &Key, bounds: &Bounds<String>) -> Result<Box<dyn Runnable>, Error> {
+    fn texts(&self, key: &Key, bounds: &Bounds<String>) -> Result<Matching, Error> {
         let terms = Terms {
             from: bounds.lower.as_ref().map(String::as_str),
             to: bounds.upper.as_ref().map(String::as_str),
@@ -197,15 +195,15 @@ impl Resolver<'_> {
         self.expand(key, &terms, shown(key))
     }
 
-    fn present(&self, key: &Key) -> Result<Box<dyn Runnable>, Error> {
+    fn present(&self, key: &Key) -> Result<Matching, Error> {
         Ok(match key {
             Key::Label(label) => match label.column(Side::Public).filter(|_| !label.has_presence()) {
-                Some(column) => Box::new(ExistsQuery::new(column.name.to_owned(), false)),
-                None => self.term(key, &key.present()),
+                Some(column) => self.has_value(column.name)?,
+                None => self.term(key, &key.present())?,
             },
             // Of a listed path, the terms say so whether the value is at it or below.
             Key::Path(path) if !path.is_metadata() || !self.split.policy().metadata => {
-                self.term(key, &key.present())
+                self.term(key, &key.present())?
             }
             Key::Path(_) => {
                 let terms = Terms {
@@ -217,24 +215,33 @@ impl Resolver<'_> {
         })
     }
 
+    fn has_value(&self, column: &str) -> Result<Matching, Error> {
+        let mut parts = Vec::new();
+        for handle in self.reader.fast_fields().dynamic_column_handles(column)? {
+            parts.push(Matching::present(handle.open()?.into_column_index()));
+        }
+        Ok(Matching::or(parts))
+    }
+
     /// Numbers of a path that has a column, and its strings that read as numbers.
-    fn column_numbers(&self, path: &JsonPath, bounds: &Bounds<f64>) -> Result<Box<dyn Runnable>, Error> {
+    fn column_numbers(&self, path: &JsonPath, bounds: &Bounds<f64>) -> Result<Matching, Error> {
         let side = match self.query.sides() {
             [Side::Public] => Side::Public,
             _ => Side::Personal,
         };
-        let max_doc = self.reader.max_doc();
         let columns = self.reader.fast_fields();
         let mut parts = Vec::new();
         for handle in columns.dynamic_column_handles(&path_column(&path.0, side))? {
             match handle.open()? {
                 DynamicColumn::I64(column) => {
-                    parts.extend(numbers::signed(bounds).map(|range| between(column, &range, max_doc)));
+                    parts.extend(numbers::signed(bounds).map(|range| Matching::between(column, &range)));
                 }
                 DynamicColumn::U64(column) => {
-                    parts.extend(numbers::unsigned(bounds).map(|range| between(column, &range, max_doc)));
+                    parts.extend(numbers::unsigned(bounds).map(|range| Matching::between(column, &range)));
                 }
-                DynamicColumn::F64(column) => parts.push(between(column, &numbers::float(bounds), max_doc)),
+                DynamicColumn::F64(column) => {
+                    parts.push(Matching::between(column, &numbers::float(bounds)));
+                }
                 DynamicColumn::Str(strings) => parts.push(self.numeric_strings(path, &strings, bounds)?),
                 DynamicColumn::Bool(_)
                 | DynamicColumn::IpAddr(_)
@@ -242,7 +249,7 @@ impl Resolver<'_> {
                 | DynamicColumn::Bytes(_) => {}
             }
         }
-        Ok(any(parts))
+        Ok(Matching::or(parts))
     }
 
     fn numeric_strings(
@@ -250,7 +257,7 @@ impl Resolver<'_> {
         path: &JsonPath,
         strings: &StrColumn,
         bounds: &Bounds<f64>,
-    ) -> Result<Box<dyn Runnable>, Error> {
+    ) -> Result<Matching, Error> {
         let key = Key::Path(path.clone());
         let mut wanted = BTreeSet::new();
         // What starts a number: + - . and digits, and little else.
@@ -275,7 +282,7 @@ impl Resolver<'_> {
     }
 
     /// The records with one of these terms, which ascend.
-    fn values(&self, terms: &[String]) -> Result<Box<dyn Runnable>, Error> {
+    fn values(&self, terms: &[String]) -> Result<Matching, Error> {
         let mut docs = Collector::new(self.reader.max_doc());
         for side in self.query.sides() {
             let field = fields().terms(*side);
@@ -298,43 +305,42 @@ impl Resolver<'_> {
         Ok(docs.finish())
     }
 
-    /// Words that stand side by side, in one field.
-    fn phrase(&self, side: Side, words: &[String]) -> Box<dyn Runnable> {
-        Box::new(Placed {
-            query: PhraseQuery::new(word_terms(side, words)),
-            schema: self.split.schema(),
-        })
-    }
-
-    fn phrase_start(&self, words: &[String], start: &String) -> Result<Box<dyn Runnable>, Error> {
-        let mut parts = Vec::new();
-        for side in self.query.sides() {
-            let inverted = self.reader.inverted_index(fields().words(*side))?;
+    /// Words that stand side by side, in one field, and maybe another after them that starts so.
+    fn phrase(&self, side: Side, words: &[String], start: Option<&str>) -> Result<Matching, Error> {
+        let field = fields().words(side);
+        let inverted = self.reader.inverted_index(field)?;
+        let mut infos = Vec::with_capacity(words.len());
+        for word in words {
+            match inverted.get_term_info(&Term::from_field_text(field, word))? {
+                Some(info) => infos.push(info),
+                None => return Ok(Matching::None),
+            }
+        }
+        let mut last = Vec::new();
+        if let Some(start) = start {
             let limit = Limit {
                 terms_max: self.query.terms_max().min(PHRASE_TERMS_MAX),
                 ..self.limit(start)
             };
-            let mut count = 0;
-            each_term(&inverted, &Terms::starting(&**start), &limit, &mut |_, _| {
-                count += 1;
-                match count > limit.terms_max {
+            each_term(&inverted, &Terms::starting(start), &limit, &mut |_, info| {
+                last.push(info.clone());
+                match last.len() > limit.terms_max {
                     true => Err(limit.exceeded()),
                     false => Ok(()),
                 }
             })?;
-            if count > 0 {
-                let mut terms = word_terms(*side, words);
-                terms.extend(word_terms(*side, std::slice::from_ref(start)));
-                let mut query = PhrasePrefixQuery::new(terms);
-                query.set_max_expansions(u32::try_from(count).unwrap_or(u32::MAX));
-                let schema = self.split.schema();
-                parts.push(Box::new(Placed { query, schema }) as Box<dyn Runnable>);
+            if last.is_empty() {
+                return Ok(Matching::None);
             }
         }
-        Ok(any(parts))
+        Ok(Matching::Phrase(Arc::new(Phrase {
+            inverted,
+            words: infos,
+            last,
+        })))
     }
 
-    fn addresses(&self, range: &RangeInclusive<Ipv6Addr>) -> Result<Box<dyn Runnable>, Error> {
+    fn addresses(&self, range: &RangeInclusive<Ipv6Addr>) -> Result<Matching, Error> {
         // Who may see personal values finds all of them in the twin.
         let side = self.query.sides().last().copied().unwrap_or(Side::Public);
         let name = Label::Ip.column(side).map(|column| column.name);
@@ -343,13 +349,13 @@ impl Resolver<'_> {
             None => None,
         };
         Ok(match column {
-            Some(column) => between(column, range, self.reader.max_doc()),
-            None => Box::new(EmptyQuery),
+            Some(column) => Matching::between(column, range),
+            None => Matching::None,
         })
     }
 
     /// Records are in the order of seq.
-    fn seqs(&self, range: &RangeInclusive<u64>) -> Result<Box<dyn Runnable>, Error> {
+    fn seqs(&self, range: &RangeInclusive<u64>) -> Result<Matching, Error> {
         let summary = self.split.summary();
         if let Some(decided) = decided(&(summary.min_seq..=summary.max_seq), range) {
             return Ok(decided);
@@ -370,7 +376,11 @@ impl Resolver<'_> {
             Some(end) => first(end),
             None => self.reader.max_doc(),
         };
-        Ok(span(first(*range.start())..end))
+        let docs = first(*range.start())..end;
+        Ok(match docs.is_empty() {
+            true => Matching::None,
+            false => Matching::Set(Set::Span(docs)),
+        })
     }
 
     /// Records by a column of which every record has a value in `values`.
@@ -379,24 +389,30 @@ impl Resolver<'_> {
         values: &RangeInclusive<T>,
         range: &RangeInclusive<T>,
         column: impl Fn(&tantivy::fastfield::FastFieldReaders) -> tantivy::Result<tantivy::columnar::Column<T>>,
-    ) -> Result<Box<dyn Runnable>, Error>
+    ) -> Result<Matching, Error>
     where
         T: PartialOrd + Copy + std::fmt::Debug + Send + Sync + 'static,
     {
         Ok(match decided(values, range) {
             Some(decided) => decided,
-            None => between(column(self.reader.fast_fields())?, range, self.reader.max_doc()),
+            None => Matching::between(column(self.reader.fast_fields())?, range),
         })
     }
 
-    fn term(&self, key: &Key, term: &str) -> Box<dyn Runnable> {
+    fn term(&self, key: &Key, term: &str) -> Result<Matching, Error> {
         match key.is_public() {
-            true => term_query(fields().terms(Side::Public), term),
-            false => self.both(|side| term_query(fields().terms(side), term)),
+            true => self.posted(fields().terms(Side::Public), term),
+            false => self.both(|side| self.posted(fields().terms(side), term)),
         }
     }
 
-    fn expand(&self, key: &Key, terms: &Terms<'_>, shown: &str) -> Result<Box<dyn Runnable>, Error> {
+    fn posted(&self, field: Field, term: &str) -> Result<Matching, Error> {
+        let inverted = self.reader.inverted_index(field)?;
+        let info = inverted.get_term_info(&Term::from_field_text(field, term))?;
+        Ok(info.map_or(Matching::None, |info| Matching::Term(Posted { inverted, info })))
+    }
+
+    fn expand(&self, key: &Key, terms: &Terms<'_>, shown: &str) -> Result<Matching, Error> {
         let sides = match key.is_public() {
             true => &[Side::Public],
             false => self.query.sides(),
@@ -411,7 +427,7 @@ impl Resolver<'_> {
     }
 
     /// The same for terms that say that there is a value: they are few, and no mistake of the user's.
-    fn expand_all(&self, terms: &Terms<'_>) -> Result<Box<dyn Runnable>, Error> {
+    fn expand_all(&self, terms: &Terms<'_>) -> Result<Matching, Error> {
         let limit = Limit {
             terms_max: usize::MAX,
             ..self.limit("")
@@ -425,16 +441,17 @@ impl Resolver<'_> {
         )
     }
 
-    fn word(&self, word: &str) -> Box<dyn Runnable> {
-        let mut parts = vec![self.both(|side| term_query(fields().words(side), word))];
+    fn word(&self, word: &str) -> Result<Matching, Error> {
+        let mut parts = vec![self.both(|side| self.posted(fields().words(side), word))?];
         if is_uuid(word) {
-            let keys = UUID_LABELS.map(Key::Label);
-            parts.extend(keys.iter().map(|key| self.term(key, &key.term(word))));
+            for key in UUID_LABELS.map(Key::Label) {
+                parts.push(self.term(&key, &key.term(word))?);
+            }
         }
-        any(parts)
+        Ok(Matching::or(parts))
     }
 
-    fn expand_words(&self, terms: &Terms<'_>, shown: &str) -> Result<Box<dyn Runnable>, Error> {
+    fn expand_words(&self, terms: &Terms<'_>, shown: &str) -> Result<Matching, Error> {
         let sides = self.query.sides();
         let limit = self.limit(shown);
         let mut parts = vec![expand(
@@ -454,11 +471,12 @@ impl Resolver<'_> {
                 parts.push(self.expand(&key, &terms, shown)?);
             }
         }
-        Ok(any(parts))
+        Ok(Matching::or(parts))
     }
 
-    fn both(&self, make: impl Fn(Side) -> Box<dyn Runnable>) -> Box<dyn Runnable> {
-        any(self.query.sides().iter().map(|side| make(*side)).collect())
+    fn both(&self, make: impl Fn(Side) -> Result<Matching, Error>) -> Result<Matching, Error> {
+        let sides = self.query.sides().iter().map(|side| make(*side));
+        Ok(Matching::or(sides.collect::<Result<_, _>>()?))
     }
 
     fn limit<'a>(&'a self, shown: &'a str) -> Limit<'a> {
@@ -479,55 +497,9 @@ fn shown(key: &Key) -> &str {
 }
 
 /// Whether all records or none match, by the values that they have.
-fn decided<T: PartialOrd>(
-    values: &RangeInclusive<T>,
-    range: &RangeInclusive<T>,
-) -> Option<Box<dyn Runnable>> {
+fn decided<T: PartialOrd>(values: &RangeInclusive<T>, range: &RangeInclusive<T>) -> Option<Matching> {
     if range.start() > values.end() || range.end() < values.start() || range.start() > range.end() {
-        return Some(Box::new(EmptyQuery));
+        return Some(Matching::None);
     }
-    (range.start() <= values.start() && range.end() >= values.end())
-        .then(|| Box::new(AllQuery) as Box<dyn Runnable>)
-}
-
-fn word_terms(side: Side, words: &[String]) -> Vec<Term> {
-    let field = fields().words(side);
-    words
-        .iter()
-        .map(|word| Term::from_field_text(field, word))
-        .collect()
-}
-
-fn term_query(field: Field, term: &str) -> Box<dyn Runnable> {
-    Box::new(TermQuery::new(
-        Term::from_field_text(field, term),
-        IndexRecordOption::Basic,
-    ))
-}
-
-fn any(mut queries: Vec<Box<dyn Runnable>>) -> Box<dyn Runnable> {
-    match queries.pop() {
-        None => Box::new(EmptyQuery),
-        Some(only) if queries.is_empty() => only,
-        Some(last) => {
-            queries.push(last);
-            Box::new(BooleanQuery::union(queries))
-        }
-    }
-}
-
-/// A query on places of words: it asks the schema whether there are any, so it is given the split's own.
-#[derive(Clone, Debug)]
-struct Placed<Q> {
-    query: Q,
-    schema: &'static Schema,
-}
-
-impl<Q: Runnable + Clone> Runnable for Placed<Q> {
-    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let weight = self
-            .query
-            .weight(EnableScoring::disabled_from_schema(self.schema))?;
-        Ok(Box::new(Plain(weight)))
-    }
+    (range.start() <= values.start() && range.end() >= values.end()).then_some(Matching::All)
 }

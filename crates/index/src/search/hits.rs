@@ -1,24 +1,24 @@
 //! Hits by seq.
 //!
-//! Records of a split are in order of seq, and a scorer walks upwards only. The oldest hits come first by themselves;
-//! for the newest, stretches of records are searched from the end of the split downwards, each longer than the one
-//! before, until enough hits are found: work follows the limit, not the number of hits.
+//! Records of a split are in order of seq, and hits are walked upwards only. The oldest come first by themselves; for the
+//! newest, stretches of records are searched from the end of the split downwards, each longer than the one before, until
+//! enough hits are found: work follows the limit, not the number of hits.
 
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
 
-use tantivy::query::{EnableScoring, Scorer, Weight};
-use tantivy::{DocId, SegmentReader, TERMINATED};
+use tantivy::DocId;
 
-use super::{Order, Scope, Window};
-use crate::query::resolve;
+use super::{Order, Scope, Walk, Window};
+use crate::query::{Matching, resolve};
 use crate::{Error, Query, Split};
 
 /// Records in the first stretch from the end.
 const STRETCH_MIN: u32 = 2048;
 /// Each stretch is this much longer than the one before.
 const STRETCH_GROWTH: u32 = 4;
-/// Hits between two questions whether to stop.
-const STOP_EVERY: u64 = 1024;
+/// So few hits are looked through in one go.
+const FEW: u64 = 512;
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -57,10 +57,8 @@ pub fn search(
     let Some(scope) = Scope::open(split, window)? else {
         return Ok(nothing);
     };
-    let weight = resolve(query, split, stop)?.weight(EnableScoring::disabled_from_schema(split.schema()))?;
     let run = Run {
-        reader: split.reader(),
-        weight,
+        matching: resolve(query, split, stop)?,
         scope,
         stop,
         scanned: 0,
@@ -69,8 +67,7 @@ pub fn search(
 }
 
 struct Run<'a> {
-    reader: &'a SegmentReader,
-    weight: Box<dyn Weight>,
+    matching: Matching,
     scope: Scope,
     stop: &'a dyn Fn() -> bool,
     scanned: u64,
@@ -79,20 +76,19 @@ struct Run<'a> {
 impl Run<'_> {
     fn search(mut self, order: Order, limit: usize, want_count: bool) -> Result<Found, Error> {
         let docs = self.scope.docs.clone();
-        let (seqs, count) = if want_count && !self.scope.is_whole() {
+        let known = match self.scope.is_whole() {
+            true => self.matching.count(docs.end),
+            false => None,
+        };
+        let (seqs, count) = if want_count && known.is_none() {
             self.collect_and_count(docs, order, limit)?
         } else {
-            let count = if want_count {
-                Some(u64::from(self.weight.count(self.reader)?))
-            } else {
-                None
-            };
             let seqs = match order {
                 _ if limit == 0 => Vec::new(),
                 Order::Oldest => self.oldest(docs, limit)?,
                 Order::Newest => self.newest(docs, limit)?,
             };
-            (seqs, count)
+            (seqs, known.filter(|_| want_count))
         };
         Ok(Found {
             seqs,
@@ -108,17 +104,24 @@ impl Run<'_> {
         order: Order,
         limit: usize,
     ) -> Result<(Vec<u64>, Option<u64>), Error> {
-        let mut kept = std::collections::VecDeque::new();
+        if limit == 0 {
+            let count = self.walk(docs).count()?;
+            self.scanned += count;
+            return Ok((Vec::new(), Some(count)));
+        }
+        let mut kept = VecDeque::new();
         let mut count = 0;
-        self.walk(docs, |doc| {
-            count += 1;
-            if kept.len() < limit {
-                kept.push_back(doc);
-            } else if order == Order::Newest && limit > 0 {
-                kept.pop_front();
-                kept.push_back(doc);
+        self.blocks(docs, |found| {
+            count += found.len() as u64;
+            match order {
+                Order::Oldest => kept.extend(found.iter().take(limit.saturating_sub(kept.len()))),
+                Order::Newest => {
+                    let newest = found.get(found.len().saturating_sub(limit)..).unwrap_or(found);
+                    kept.extend(newest);
+                    kept.drain(..kept.len().saturating_sub(limit));
+                }
             }
-            true
+            ControlFlow::Continue(())
         })?;
         let mut seqs: Vec<u64> = kept.into_iter().map(|doc| self.scope.seq(doc)).collect();
         if order == Order::Newest {
@@ -129,9 +132,12 @@ impl Run<'_> {
 
     fn oldest(&mut self, docs: Range<DocId>, limit: usize) -> Result<Vec<u64>, Error> {
         let mut kept = Vec::new();
-        self.walk(docs, |doc| {
-            kept.push(doc);
-            kept.len() < limit
+        self.blocks(docs, |found| {
+            kept.extend(found.iter().take(limit - kept.len()));
+            match kept.len() < limit {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
         })?;
         Ok(kept.into_iter().map(|doc| self.scope.seq(doc)).collect())
     }
@@ -139,13 +145,16 @@ impl Run<'_> {
     fn newest(&mut self, docs: Range<DocId>, limit: usize) -> Result<Vec<u64>, Error> {
         let mut seqs = Vec::new();
         let mut end = docs.end;
-        let mut length = STRETCH_MIN.max(u32::try_from(limit).unwrap_or(u32::MAX));
+        let mut length = match self.matching.cost() {
+            ..=FEW => u32::MAX,
+            _ => STRETCH_MIN.max(u32::try_from(limit).unwrap_or(u32::MAX)),
+        };
         while end > docs.start && seqs.len() < limit {
             let start = end.saturating_sub(length).max(docs.start);
             let mut stretch = Vec::new();
-            self.walk(start..end, |doc| {
-                stretch.push(doc);
-                true
+            self.blocks(start..end, |found| {
+                stretch.extend_from_slice(found);
+                ControlFlow::Continue(())
             })?;
             let wanted = limit - seqs.len();
             seqs.extend(stretch.iter().rev().take(wanted).map(|doc| self.scope.seq(*doc)));
@@ -155,23 +164,27 @@ impl Run<'_> {
         Ok(seqs)
     }
 
-    /// Calls `each` with the hits among `docs`, upwards, until it says no.
-    fn walk(&mut self, docs: Range<DocId>, mut each: impl FnMut(DocId) -> bool) -> Result<(), Error> {
-        let mut scorer: Box<dyn Scorer> = self.weight.scorer(self.reader, 1.0)?;
-        let mut doc = scorer.doc();
-        if doc < docs.start {
-            doc = scorer.seek(docs.start);
-        }
-        while doc != TERMINATED && doc < docs.end {
-            self.scanned += 1;
-            if self.scanned.is_multiple_of(STOP_EVERY) && (self.stop)() {
-                return Err(Error::Stopped);
-            }
-            if self.scope.accepts(doc) && !each(doc) {
-                break;
-            }
-            doc = scorer.advance();
-        }
+    /// Calls `each` with the hits among `docs`, upwards, until it breaks off.
+    fn blocks(
+        &mut self,
+        docs: Range<DocId>,
+        mut each: impl FnMut(&[DocId]) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut scanned = 0;
+        self.walk(docs).blocks(|found| {
+            scanned += found.len() as u64;
+            Ok(each(found))
+        })?;
+        self.scanned += scanned;
         Ok(())
+    }
+
+    fn walk(&self, docs: Range<DocId>) -> Walk<'_> {
+        Walk {
+            matching: &self.matching,
+            scope: &self.scope,
+            docs,
+            stop: self.stop,
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! The first hits by a column.
 //!
 //! One pass over the hits keeps the best of them, and cuts the kept ones down to the limit whenever there are twice as many:
-//! what a hit costs does not grow with the limit.
+//! what a hit costs does not grow with the limit. Blocks of which no value comes before the worst that is kept are passed by.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use tantivy::DocId;
-use tantivy::query::EnableScoring;
 
 use super::values::{Loaded, Place, Typed, open};
 use super::{Order, Scope, Sort, SortKey, Walk, Window, search};
@@ -43,29 +42,50 @@ pub fn top(
     let after = after
         .map(|(key, seq)| After::new(&columns, &scope, sort, key, seq))
         .transpose()?;
-    let weight = match query.is_all() {
-        true => None,
-        false => {
-            Some(resolve(query, split, stop)?.weight(EnableScoring::disabled_from_schema(split.schema()))?)
-        }
-    };
-    let walk = Walk {
-        reader: split.reader(),
-        weight: weight.as_deref(),
-        scope: &scope,
-        stop,
-    };
+    let matching = resolve(query, split, stop)?;
     let mut best = Best::new(sort.descending, limit);
     let mut loaded: Vec<Loaded> = columns.iter().map(|_| Loaded::default()).collect();
-    walk.blocks(|docs| {
-        for (column, loaded) in columns.iter().zip(&mut loaded) {
-            column.load(docs, loaded);
-        }
-        best.take(docs, &loaded, after.as_ref());
-        Ok(ControlFlow::Continue(()))
-    })?;
+    for docs in stretches(&scope.docs, sort.descending && is_full(&columns)) {
+        let walk = Walk {
+            matching: &matching,
+            docs,
+            scope: &scope,
+            stop,
+        };
+        walk.blocks(|docs| {
+            for (column, loaded) in columns.iter().zip(&mut loaded) {
+                column.load(docs, loaded);
+            }
+            best.take(docs, &loaded, after.as_ref());
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
     best.finish(&columns, &scope, sort, stop)
 }
+
+/// Whether every record has one value, of one type.
+fn is_full(columns: &[Typed]) -> bool {
+    matches!(columns, [only] if only.is_full())
+}
+
+/// Records in the order in which they are best looked at. Times grow with seq, more or less: the last come last, and the
+/// highest are found soonest from there. Each stretch is longer than the one before, because a walk has to be begun for each.
+fn stretches(docs: &Range<DocId>, from_end: bool) -> Vec<Range<DocId>> {
+    let mut stretches = Vec::new();
+    let (mut end, mut length) = (docs.end, STRETCH_MIN);
+    while from_end && end - docs.start > length {
+        stretches.push(end - length..end);
+        end -= length;
+        length = length.saturating_mul(STRETCH_GROWTH);
+    }
+    stretches.push(docs.start..end);
+    stretches
+}
+
+/// Records in the first stretch from the end.
+const STRETCH_MIN: DocId = 4096;
+/// Each stretch is this much longer than the one before.
+const STRETCH_GROWTH: DocId = 2;
 
 fn by_seq(
     split: &Split,
@@ -192,6 +212,13 @@ impl Best {
         if let [only] = loaded
             && let Some(values) = only.one_each()
         {
+            let is_behind = self.bar.is_some_and(|bar| match self.descending {
+                false => values.iter().copied().fold(u64::MAX, u64::min) > bar.value,
+                true => values.iter().copied().fold(0, u64::max) < bar.value,
+            });
+            if is_behind {
+                return;
+            }
             for (doc, value) in docs.iter().zip(values) {
                 let candidate = Candidate {
                     part: 0,

@@ -3,9 +3,9 @@
 use std::ops::{ControlFlow, Range};
 
 use tantivy::columnar::Column;
-use tantivy::query::{Scorer, Weight};
-use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId, SegmentReader, TERMINATED, i64_to_u64};
+use tantivy::{DocId, i64_to_u64};
 
+use crate::query::{Cursor, Matching, WINDOW, count, each_doc};
 use crate::schema::{OCCURRED_NS, SEQ};
 use crate::{Error, Split};
 
@@ -48,7 +48,7 @@ pub(crate) struct Scope {
     seq: Column<u64>,
     /// The records whose seqs are in the window: they ascend.
     pub(crate) docs: Range<DocId>,
-    max_doc: u32,
+    pub(crate) max_doc: u32,
     /// Only if the window cuts through the split's times.
     times: Option<Times>,
 }
@@ -111,13 +111,6 @@ impl Scope {
         self.seq.values.get_val(doc)
     }
 
-    /// Whether the time of a record is in the window.
-    pub(crate) fn accepts(&self, doc: DocId) -> bool {
-        self.times
-            .as_ref()
-            .is_none_or(|times| times.range.contains(&times.column.values.get_val(doc)))
-    }
-
     /// Whether every record of the split is in the window.
     pub(crate) fn is_whole(&self) -> bool {
         self.times.is_none() && self.docs == (0..self.max_doc)
@@ -150,16 +143,16 @@ pub(crate) fn is_run(first: DocId, last: DocId, len: usize) -> bool {
 
 /// Walks over the hits of a split, upwards, in blocks.
 pub(crate) struct Walk<'a> {
-    pub(crate) reader: &'a SegmentReader,
-    /// `None`: every record is a hit.
-    pub(crate) weight: Option<&'a dyn Weight>,
+    pub(crate) matching: &'a Matching,
     pub(crate) scope: &'a Scope,
+    /// The records walked over.
+    pub(crate) docs: Range<DocId>,
     pub(crate) stop: &'a dyn Fn() -> bool,
 }
 
 impl Walk<'_> {
     /// Hits in a block, at most.
-    pub(crate) const BLOCK: usize = 2048;
+    pub(crate) const BLOCK: usize = 2 * WINDOW as usize;
 
     /// Calls `each` with ascending hits, at most [`Self::BLOCK`] at once and never none, until it breaks off.
     pub(crate) fn blocks(
@@ -168,63 +161,83 @@ impl Walk<'_> {
     ) -> Result<(), Error> {
         let mut docs = Vec::with_capacity(Self::BLOCK);
         let mut times = Vec::new();
-        let mut source = match self.weight {
-            None => Source::All(self.scope.docs.clone()),
-            Some(weight) => Source::of(weight.scorer(self.reader, 1.0)?, &self.scope.docs),
+        let mut source = match self.matching {
+            Matching::All => Source::All(self.docs.clone()),
+            matching => Source::Some(Cursor::open(matching, self.docs.clone(), self.scope.max_doc)?),
         };
         loop {
-            if (self.stop)() {
-                return Err(Error::Stopped);
-            }
             docs.clear();
-            let more = source.fill(&mut docs, Self::BLOCK);
+            let more = source.fill(&mut docs, self.stop)?;
             self.scope.retain(&mut docs, &mut times);
             if !docs.is_empty() && each(&docs)?.is_break() || !more {
                 return Ok(());
             }
         }
     }
+
+    /// How many hits there are.
+    pub(crate) fn count(&self) -> Result<u64, Error> {
+        let mut all = 0;
+        if self.scope.times.is_some() {
+            self.blocks(|docs| {
+                all += docs.len() as u64;
+                Ok(ControlFlow::Continue(()))
+            })?;
+            return Ok(all);
+        }
+        let mut cursor = Cursor::open(self.matching, self.docs.clone(), self.scope.max_doc)?;
+        loop {
+            check(self.stop)?;
+            for _ in 0..WINDOWS {
+                match cursor.next_window() {
+                    Some((_, bits)) => all += count(&bits),
+                    None => return Ok(all),
+                }
+            }
+        }
+    }
 }
+
+/// Windows looked at between two questions whether to stop.
+const WINDOWS: u32 = 4;
 
 enum Source {
     All(Range<DocId>),
-    Some { scorer: Box<dyn Scorer>, end: DocId },
+    Some(Cursor),
 }
 
 impl Source {
-    fn of(mut scorer: Box<dyn Scorer>, docs: &Range<DocId>) -> Self {
-        if scorer.doc() < docs.start {
-            scorer.seek(docs.start);
-        }
-        Self::Some {
-            scorer,
-            end: docs.end,
-        }
-    }
-
     /// Adds the next records to `docs`; tells whether there may be more.
-    fn fill(&mut self, docs: &mut Vec<DocId>, max: usize) -> bool {
+    fn fill(&mut self, docs: &mut Vec<DocId>, stop: &dyn Fn() -> bool) -> Result<bool, Error> {
+        check(stop)?;
+        let mut windows = 0;
         match self {
             Self::All(range) => {
-                let max = u32::try_from(max).unwrap_or(u32::MAX);
-                let end = range.start.saturating_add(max).min(range.end);
+                let end = range.start.saturating_add(2 * WINDOW).min(range.end);
                 docs.extend(range.start..end);
                 range.start = end;
-                range.start < range.end
+                Ok(range.start < range.end)
             }
-            Self::Some { scorer, end } => {
-                let mut buffer = [0; COLLECT_BLOCK_BUFFER_LEN];
-                while docs.len() + buffer.len() <= max {
-                    let found = scorer.fill_buffer(&mut buffer);
-                    let found = &buffer[..found];
-                    let within = found.partition_point(|doc| doc < end);
-                    docs.extend_from_slice(&found[..within]);
-                    if within < buffer.len() {
-                        return false;
+            Self::Some(cursor) => {
+                while docs.len() <= WINDOW as usize {
+                    let Some((base, bits)) = cursor.next_window() else {
+                        return Ok(false);
+                    };
+                    windows += 1;
+                    if windows % WINDOWS == 0 {
+                        check(stop)?;
                     }
+                    each_doc(base, &bits, |doc| docs.push(doc));
                 }
-                scorer.doc() < *end && scorer.doc() != TERMINATED
+                Ok(true)
             }
         }
+    }
+}
+
+fn check(stop: &dyn Fn() -> bool) -> Result<(), Error> {
+    match stop() {
+        true => Err(Error::Stopped),
+        false => Ok(()),
     }
 }

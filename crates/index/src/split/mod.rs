@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tantivy::directory::{Directory, OwnedBytes};
-use tantivy::schema::Schema;
 use tantivy::{Index, Segment, SegmentReader};
 
 pub use builder::SplitBuilder;
@@ -23,7 +22,6 @@ pub use merge::merge;
 use crate::Error;
 use crate::cache::{Cache, read_exact};
 use crate::policy::IndexPolicy;
-use crate::schema::fields;
 use bundle::Manifest;
 use directory::{BundleDirectory, Medium};
 
@@ -204,8 +202,9 @@ impl Split {
     }
 
     /// The schema of the split's policy.
-    pub(crate) fn schema(&self) -> &'static Schema {
-        fields().schema(&self.inner.policy)
+    #[cfg(test)]
+    pub(crate) fn schema(&self) -> &'static tantivy::schema::Schema {
+        crate::schema::fields().schema(&self.inner.policy)
     }
 
     pub(crate) fn segment(&self) -> &Segment {

@@ -288,7 +288,7 @@ impl Parser<'_> {
             return Err(error("interval is a number above 0".to_owned()));
         }
         let min_count = min_count(body.min_doc_count, body.extended_bounds.is_some())?;
-        Ok(What::Histogram(Histogram {
+        let histogram = Histogram {
             column: field.at,
             interval: body.interval,
             offset,
@@ -296,7 +296,13 @@ impl Parser<'_> {
             keyed: body.keyed,
             hard: bounds(body.hard_bounds, Value::as_f64)?,
             extended: bounds(body.extended_bounds, Value::as_f64)?,
-        }))
+        };
+        let beyond =
+            |(min, max): (f64, f64)| histogram.index(min).is_none() || histogram.index(max).is_none();
+        if histogram.extended.is_some_and(beyond) {
+            return Err(error("extended_bounds lie beyond 2^63 intervals".to_owned()));
+        }
+        Ok(What::Histogram(histogram))
     }
 
     fn ranges(&mut self, kind: &str, body: body::Ranges) -> Result<What, QueryError> {
