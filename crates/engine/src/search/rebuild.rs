@@ -2,7 +2,7 @@
 //!
 //! A split is derived data. One that is missing, damaged, of an older field list or of another policy than its tenant's is
 //! built again from the sealed records of its segment, one at a time; until then its records are scanned. The thread rests as
-//! long as it works, so that it takes half a core at most.
+//! long as it works, so that it takes half a core at most, and writes what background work may write.
 //!
 //! # Durability
 //! The new `.idx` has the next generation of its segment, so it never overwrites the old one: written, synced, renamed, folder
@@ -21,7 +21,7 @@ use std::{
 use attestore_index::{IndexPolicy, Split, merge};
 use attestore_keys::{Key, NewKey, Slot, random_array};
 use attestore_record::TenantId;
-use attestore_segment::container;
+use attestore_segment::{WriteError, container, write_file_paced};
 use parking_lot::Mutex;
 use redb::ReadableTable;
 
@@ -34,6 +34,7 @@ use super::{
 use crate::{
     Engine,
     catalog::{FileRow, FileType, TenantRow, hex, json, storage, tables},
+    compact::pace,
     error::{Error, Result},
     instance::{Inner, file_context},
     read::{readers, records},
@@ -276,7 +277,12 @@ fn rebuild(
     let bundle = split.bundle().map_err(index_error)?;
     let idx = Idx::seal(inner, tenant, set, &split, &bundle);
     drop(split);
-    attestore_segment::write_file(&*inner.disk, &idx.row.path, &[&idx.bytes])?;
+    let pace = |bytes: usize| pace(inner, bytes);
+    match write_file_paced(&*inner.disk, &idx.row.path, &[&idx.bytes], &pace, true) {
+        // The instance is being closed.
+        Err(WriteError::Io(error)) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(None),
+        written => written.map_err(std::io::Error::from)?,
+    }
     inner.disk.sync_dir(&tenant.dir())?;
     put(inner, tenant, set, policy, &idx).map(Some)
 }

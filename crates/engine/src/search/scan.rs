@@ -1,11 +1,12 @@
 //! Scanning: answering from the records themselves what no split answers.
 //!
 //! Candidates are found by a wider query where there is a split, else they are all records of the segment. They are read in
-//! batches, nearest first, and indexed under exactly what the query needs into a split that is thrown away after it was asked.
+//! batches, nearest first. Those whose bytes lack what every match has are passed over; the others are indexed under exactly
+//! what the query needs into a split that is thrown away after it was asked. Indexing is what costs.
 
 use std::{ops::Range, sync::atomic::Ordering};
 
-use attestore_index::{IndexPolicy, Order, Query, Split, TextIndex, Window, search};
+use attestore_index::{IndexPolicy, Order, Query, Sieve, Split, TextIndex, Window, search};
 
 use super::{
     execute::Run,
@@ -79,19 +80,25 @@ fn batches(
     }
     let mut gathered = Gathered::default();
     let mut length = BATCH_MIN;
+    let mut sieve = run.query.sieve();
     while !left.is_empty() {
         run.check()?;
-        let (records, rest) = next(run, candidates, left, length)?;
+        let Batch {
+            scanned,
+            records,
+            left: rest,
+        } = next(run, candidates, left, length, sieve.as_mut())?;
         left = rest;
         length = (length * 2).min(BATCH_MAX);
+        if scanned > 0 {
+            explain.records_scanned += scanned;
+            allow(run, 0)?;
+            run.scanned.fetch_add(scanned, Ordering::Relaxed);
+        }
         let Some(split) = loose::index(run.inner, run.tenant, run.view, &records, &run.needs)? else {
             continue;
         };
-        let scanned = records.len() as u64;
         drop(records);
-        explain.records_scanned += scanned;
-        allow(run, 0)?;
-        run.scanned.fetch_add(scanned, Ordering::Relaxed);
         let one = ask(run, &split, run.query, seqs.clone(), want, explain)?;
         gathered.add(one, run, want.limit)?;
         if !every && gathered.hits.len() >= want.limit {
@@ -113,13 +120,31 @@ fn expected(run: &Run<'_>, candidates: &Candidates<'_>, seqs: &Range<u64>) -> Re
     }
 }
 
-/// Reads the next candidates within `seqs`, ascending; returns what of `seqs` is left.
+/// Some candidates.
+struct Batch {
+    /// How many were read.
+    scanned: u64,
+    /// Those that may match, ascending.
+    records: Vec<Record>,
+    /// Where there are more.
+    left: Range<u64>,
+}
+
+/// Reads the next candidates within `seqs`.
 fn next(
     run: &Run<'_>,
     candidates: &Candidates<'_>,
     seqs: Range<u64>,
     length: usize,
-) -> Result<(Vec<Record>, Range<u64>), Failed> {
+    mut sieve: Option<&mut Sieve>,
+) -> Result<Batch, Failed> {
+    let mut may_match = |record: &Record| {
+        let sieve = sieve.as_deref_mut();
+        sieve.is_none_or(|sieve| {
+            let public: &[u8] = &record.public;
+            sieve.admits(std::iter::once(public).chain(record.personal_bytes()))
+        })
+    };
     let order = run.request.order;
     let rest = |batch: &Range<u64>| match order {
         Order::Newest => seqs.start..batch.start,
@@ -131,25 +156,43 @@ fn next(
             let mut found = search(split, query, &window, length, false, &|| run.is_late())?.seqs;
             found.sort_unstable();
             let (Some(first), Some(last)) = (found.first(), found.last()) else {
-                return Ok((Vec::new(), 0..0));
+                return Ok(Batch {
+                    scanned: 0,
+                    records: Vec::new(),
+                    left: 0..0,
+                });
             };
-            let rest = if found.len() < length {
+            let left = if found.len() < length {
                 0..0
             } else {
                 rest(&(*first..last.saturating_add(1)))
             };
-            let records = records::read_many(run.inner, run.tenant, run.view, &found, true, &|| run.check())?;
-            Ok((records, rest))
+            let mut records =
+                records::read_many(run.inner, run.tenant, run.view, &found, true, &|| run.check())?;
+            let scanned = records.len() as u64;
+            records.retain(&mut may_match);
+            Ok(Batch {
+                scanned,
+                records,
+                left,
+            })
         }
         Candidates::All(set) => {
             let batch = run_of_blocks(run, set, &seqs, length)?;
-            let rest = rest(&batch);
-            let mut records = Vec::new();
+            let left = rest(&batch);
+            let (mut scanned, mut records) = (0, Vec::new());
             records::scan_range(run.inner, run.tenant, set, batch, |record| {
-                records.push(record);
+                scanned += 1;
+                if may_match(&record) {
+                    records.push(record);
+                }
                 Ok(())
             })?;
-            Ok((records, rest))
+            Ok(Batch {
+                scanned,
+                records,
+                left,
+            })
         }
     }
 }

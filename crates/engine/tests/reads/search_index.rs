@@ -1,9 +1,11 @@
 //! Index policies, and splits that are built again.
 
-use attestore_engine::{Engine, Error, Principal, Role, read::Which, search::SearchRequest};
+use attestore_engine::{
+    Engine, Error, OpenMode, Principal, Role, Settings, read::Which, search::SearchRequest,
+};
 use attestore_index::{IndexPolicy, TextIndex};
 
-use crate::world::{World, append, append_range, everything, principal, reader};
+use crate::world::{World, append, append_range, everything, principal, reader, settings};
 
 fn request(q: &str) -> SearchRequest {
     SearchRequest {
@@ -85,6 +87,60 @@ fn a_new_policy_answers_by_scanning_until_the_splits_are_built_again() {
     engine.rebuild_index("acme").unwrap();
     assert_eq!(count(&engine, phrase), (Some(120), true));
     assert_eq!(count(&engine, "action:note.add"), (Some(240), false));
+}
+
+/// Words are indexed, their places are not: only records with all the words are read, and none but those in the window.
+#[test]
+fn a_phrase_without_places_reads_only_records_with_all_its_words() {
+    let (_world, engine) = world_of_phrases(74);
+    for (q, window, matching, read) in [
+        ("\"one two three\"", None, 120, 120),
+        ("\"one two three 42\"", None, 3, 3),
+        ("\"three two\"", None, 0, 120),
+        ("\"one two three 4\"*", None, 18, 18),
+        ("\"one two three\" metadata.n:7", None, 0, 0),
+        ("\"one two three\" metadata.n:42", None, 3, 3),
+        ("\"one four\"", None, 0, 0),
+        ("\"one two three\"", Some(i64::MAX), 0, 0),
+    ] {
+        let request = SearchRequest {
+            from_ns: window,
+            ..request(q)
+        };
+        let page = engine.search("acme", &everything(), &request).unwrap();
+        assert_eq!(
+            (page.count, page.explain.records_scanned),
+            (Some(matching), read),
+            "{q}"
+        );
+        assert_eq!(page.scanned, page.explain.scanned > 0);
+    }
+}
+
+/// What is built again is written no faster than background work may write.
+#[test]
+fn splits_that_are_built_again_are_written_at_the_pace_of_background_work() {
+    let world = World::new(75);
+    let settings = Settings {
+        background_bytes_per_s: 50_000,
+        ..settings()
+    };
+    let engine = Engine::open_as(world.parts().unwrap(), settings, OpenMode::Threads)
+        .unwrap()
+        .0;
+    engine.create_tenant("acme", &everything()).unwrap();
+    append_range(&engine, "acme", 0..80);
+    engine.flush().unwrap();
+    let begin = std::time::Instant::now();
+    engine
+        .set_index_policy("acme", &admin(), with_positions())
+        .unwrap();
+    while engine.index_status("acme", &reader()).unwrap().sets_rebuilt == 0 {
+        engine.rebuild_index("acme").unwrap();
+    }
+    // The clock stands still: what the flush wrote has not been made up for.
+    assert!(begin.elapsed().as_millis() > 300, "{:?}", begin.elapsed());
+    engine.close().unwrap();
 }
 
 #[test]
