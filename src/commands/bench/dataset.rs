@@ -54,8 +54,12 @@ pub struct Dataset {
     pub load_events_per_s: f64,
     /// CPU of the whole process for each of them, generator included, microseconds.
     pub load_cpu_us_per_event: f64,
-    /// From the last append until flushes and compaction had nothing to do, seconds.
+    /// From the last append until everything was flushed and compacted, seconds.
     pub settled_s: f64,
+    /// Segments that were put together when nothing went on any more, and what they became. What the background had put
+    /// together by then is not among them.
+    #[serde(default)]
+    pub compacted: [u64; 2],
     /// Bytes on disk by kind of file.
     pub disk_bytes: BTreeMap<String, u64>,
     /// Bytes of records and proofs per byte of source.
@@ -205,6 +209,7 @@ pub fn load(engine: &Engine, place: &Place, wanted: &Wanted) -> Result<Dataset, 
     output::note("loaded; waiting for flushes and compaction");
     let begun = Instant::now();
     settle(engine)?;
+    let compacted = engine.compact(TENANT)?;
     let settled = begun.elapsed();
     let cpu = files::process_cpu_us() - cpu_before;
     let mut samples = samples.into_inner().unwrap_or_default();
@@ -231,6 +236,7 @@ pub fn load(engine: &Engine, place: &Place, wanted: &Wanted) -> Result<Dataset, 
         load_events_per_s: per_second(wanted.events, loaded),
         load_cpu_us_per_event: ratio(cpu, wanted.events),
         settled_s: settled.as_secs_f64(),
+        compacted: [compacted.sets_in, compacted.sets_out].map(|sets| sets as u64),
         records_per_source: ratio(records, source_bytes),
         all_per_source: ratio(records + of(&["idx"]), source_bytes),
         disk_bytes,

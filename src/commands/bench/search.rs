@@ -374,11 +374,13 @@ impl Asker<'_> {
 fn print(report: &Report) -> Result<(), Failure> {
     let dataset = &report.dataset;
     output::note(format!(
-        "{} {} events, {} MiB of source; loaded at {:.0} events/s, settled after {:.0} s; bytes per source byte: records and proof {:.3}, with index {:.3}",
+        "{} {} events, {} MiB of source; loaded at {:.0} events/s; flushed, settled and compacted ({} segments to {} at the end) after {:.0} s; bytes per source byte: records and proof {:.3}, with index {:.3}",
         dataset.events,
         dataset.shape,
         dataset.source_bytes >> 20,
         dataset.load_events_per_s,
+        dataset.compacted[0],
+        dataset.compacted[1],
         dataset.settled_s,
         dataset.records_per_source,
         dataset.all_per_source
