@@ -145,12 +145,13 @@ pub async fn append(
 }
 
 fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
-    match headers.get("attestore-batch").map(HeaderValue::as_bytes) {
-        None => Ok(Mode::Each),
-        Some(value) if value.eq_ignore_ascii_case(b"atomic") => Ok(Mode::Atomic),
-        Some(_) => Err(Problem::bad_request(
+    let mut values = headers.get_all("attestore-batch").iter();
+    match (values.next().map(HeaderValue::as_bytes), values.next()) {
+        (None, _) => Ok(Mode::Each),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"atomic") => Ok(Mode::Atomic),
+        _ => Err(Problem::bad_request(
             "invalid_header",
-            "Attestore-Batch knows only `atomic`",
+            "Attestore-Batch knows only `atomic`, once",
         )),
     }
 }
