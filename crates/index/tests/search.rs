@@ -287,9 +287,13 @@ fn a_stopped_search_says_so() {
 /// Records of which every second is denied, and every third has a ticket; no word is in both of two halves.
 fn many() -> Split {
     let event = |seq: u64| {
-        let outcome = if seq % 2 == 0 { "denied" } else { "success" };
-        let word = if seq % 2 == 0 { "even" } else { "odd" };
-        let ticket = if seq % 3 == 0 {
+        let outcome = if seq.is_multiple_of(2) {
+            "denied"
+        } else {
+            "success"
+        };
+        let word = if seq.is_multiple_of(2) { "even" } else { "odd" };
+        let ticket = if seq.is_multiple_of(3) {
             r#","metadata":{"ticket":"SEC-1"}"#
         } else {
             ""

@@ -33,7 +33,7 @@ pub struct Sieve {
 /// What must stand in a record.
 enum Wanted {
     Anything,
-    Text(Finder<'static>),
+    Text(Box<Finder<'static>>),
     All(Vec<Wanted>),
     Any(Vec<Wanted>),
 }
@@ -192,7 +192,7 @@ fn pieces(text: &str, all: &mut Vec<Wanted>) {
     for piece in text.as_bytes().split(|byte| !is_plain(*byte)) {
         if piece.len() >= PIECE_MIN {
             let small = piece.to_ascii_lowercase();
-            all.push(Wanted::Text(Finder::new(&small).into_owned()));
+            all.push(Wanted::Text(Box::new(Finder::new(&small).into_owned())));
         }
     }
 }

@@ -210,7 +210,7 @@ impl Source {
     /// Adds the next records to `docs`; tells whether there may be more.
     fn fill(&mut self, docs: &mut Vec<DocId>, stop: &dyn Fn() -> bool) -> Result<bool, Error> {
         check(stop)?;
-        let mut windows = 0;
+        let mut windows = 0_u32;
         match self {
             Self::All(range) => {
                 let end = range.start.saturating_add(2 * WINDOW).min(range.end);
@@ -224,7 +224,7 @@ impl Source {
                         return Ok(false);
                     };
                     windows += 1;
-                    if windows % WINDOWS == 0 {
+                    if windows.is_multiple_of(WINDOWS) {
                         check(stop)?;
                     }
                     each_doc(base, &bits, |doc| docs.push(doc));
