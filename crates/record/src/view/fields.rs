@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::open::{BodyKind, each_field, open_with};
 use super::rebuild::string;
-use super::{ViewError, misfit};
+use super::{ViewError, misfit, skim};
 use crate::event::leaf::{Leaf, Located};
 use crate::event::{
     Classification, ErrorCode, Event, EventError, Operation, Outcome, Raw, Severity, Text, read_stored,
@@ -130,17 +130,50 @@ pub struct FieldValues<'a> {
     pub withheld: Vec<Text<'a>>,
 }
 
-/// Extracts what an index needs from a public group and the personal groups that may be read.
+/// Extracts what an index needs from a public group and the personal groups that may be read. The bytes were
+/// authenticated, or come from the encoder: names that occur twice and numbers are not checked once more.
 ///
 /// # Errors
 /// [`ViewError`] when bytes are not groups, or a personal group does not belong to the public one.
 pub fn fields<'a>(public: &'a [u8], personal: &[&'a [u8]]) -> Result<Fields<'a>, ViewError> {
     let mut fields = Fields::default();
+    let withheld = match skim::public(public) {
+        Some(skimmed) => {
+            fields.public = skimmed.values;
+            skimmed.withheld
+        }
+        None => strict(public, &mut fields.public)?,
+    };
+    let mut inside = Inside::default();
+    for group in personal {
+        // Fields of a group are in the order of the withheld ones, so one walk over these meets them all.
+        let mut rest = withheld.iter();
+        let mut take = |pointer: &str, value: Raw<'a>| {
+            if !rest.any(|withheld| withheld == pointer) {
+                return Err(misfit(pointer));
+            }
+            let located = locate(pointer).ok_or_else(|| misfit(pointer))?;
+            fields.personal.take_personal(&located, value, &mut inside)
+        };
+        match skim::personal(group) {
+            Some(values) => values
+                .into_iter()
+                .try_for_each(|(pointer, value)| take(&pointer, value))?,
+            None => each_field(group, |_| (), take)?,
+        }
+    }
+    inside.finish(&mut fields.personal);
+    fields.public.withheld = withheld;
+    Ok(fields)
+}
+
+/// Reads a public group with every check; returns the pointers of what is withheld.
+fn strict<'a>(public: &'a [u8], values: &mut FieldValues<'a>) -> Result<Vec<Text<'a>>, ViewError> {
     let (opened, ()) = open_with(public, |reader, kind| {
         match kind {
             BodyKind::Event => {
                 let spaces = reader.spaces();
-                fields.public.take_event(read_stored(reader)?);
+                values.take_event(read_stored(reader)?);
                 if reader.spaces() > spaces {
                     let message = "stored bytes hold insignificant white space";
                     return Err(EventError::new(ErrorCode::InvalidValue, message));
@@ -148,33 +181,35 @@ pub fn fields<'a>(public: &'a [u8], personal: &[&'a [u8]]) -> Result<Fields<'a>,
             }
             BodyKind::Control => {
                 let control = reader.raw()?;
-                fields.public.control_type = control_type(control.as_str())?;
-                fields.public.control = Some(control);
+                values.control_type = control_type(control.as_str())?;
+                values.control = Some(control);
             }
         }
         Ok(())
     })?;
-    fields.public.protocol = Some(opened.protocol);
-    fields.public.credential_id = Some(opened.credential_id);
-    let mut inside = Inside::default();
-    for group in personal {
-        // Fields of a group are in the order of the withheld ones, so one walk over these meets them all.
-        let mut withheld = opened.withheld.iter();
-        each_field(
-            group,
-            |_| (),
-            |pointer, value| {
-                if !withheld.any(|withheld| withheld == pointer) {
-                    return Err(misfit(pointer));
-                }
-                let located = Leaf::locate(pointer).ok_or_else(|| misfit(pointer))?;
-                fields.personal.take_personal(&located, value, &mut inside)
-            },
-        )?;
-    }
-    inside.finish(&mut fields.personal);
-    fields.public.withheld = opened.withheld;
-    Ok(fields)
+    values.protocol = Some(opened.protocol);
+    values.credential_id = Some(opened.credential_id);
+    Ok(opened.withheld)
+}
+
+/// Finds the leaf that a pointer names or reaches into; those that most records have without trying all.
+fn locate(pointer: &str) -> Option<Located<'_>> {
+    let leaf = match pointer {
+        "/actor/id" => Leaf::ActorId,
+        "/actor/name" => Leaf::ActorName,
+        "/actor/email" => Leaf::ActorEmail,
+        "/actor/credential_id" => Leaf::ActorCredential,
+        "/context/ip" => Leaf::Ip,
+        "/context/host" => Leaf::Host,
+        "/context/user_agent" => Leaf::UserAgent,
+        "/context/session_id" => Leaf::SessionId,
+        _ => return Leaf::locate(pointer),
+    };
+    Some(Located {
+        leaf,
+        index: 0,
+        beneath: Vec::new(),
+    })
 }
 
 impl<'a> FieldValues<'a> {
@@ -466,4 +501,68 @@ fn control_type<'a>(control: &str) -> Result<Option<Text<'a>>, Fail> {
         Ok(())
     })?;
     Ok(ty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FieldValues, skim, strict};
+    use crate::ids::{RecordId, TenantId};
+
+    /// A public group around an event.
+    fn group(event: &str) -> Vec<u8> {
+        let (id, tenant) = (RecordId::new(5, [7; 10]), TenantId::from_bytes([1; 16]));
+        format!(
+            r#"{{"v":1,"id":"{id}","tenant":"{tenant}","protocol":"native","credential":"key_9","privacy":1,"withheld":["/actor/email","/metadata/a\"b"],"event":{event}}}"#
+        )
+        .into_bytes()
+    }
+
+    const FULL: &str = r#"{"idempotency_key":"k\u00e9","occurred_at":"2026-11-22T02:00:00.123456Z","action":"user.create","operation":"read","outcome":"denied","outcome_reason":{"code":"c","message":"m \"quoted\""},"severity":"critical","actor":{"type":"user","id":"u","name":"Ann \u00c4","credential_id":"cr","on_behalf_of":{"type":"service","id":"s","name":"n","email":"e@x"}},"targets":[{"type":"t","id":"1","name":"one","attributes":{"a":[1,{"b":"}]"}],"c":null}},{"type":"u"}],"context":{"ip":"203.0.113.9","host":"h","user_agent":"ua","location":"l","session_id":"se","request_id":"r","trace_id":"0123456789abcdef0123456789abcdef","span_id":"0123456789abcdef","http":{"method":"GET","path":"/p","status":404}},"source":{"service":"s","version":"1","instance":"i","environment":"prod"},"justification":"j","changes":[{"path":"/a","old":1,"new":"x\\"},{"path":"/b","new":null}],"data_subjects":[{"type":"customer","id":"c","fields":["/payload"]}],"classification":"internal","data_categories":["x","y"],"metadata":{"k":"v","n":-1.5e3},"payload":[true,"\\\"",{}]}"#;
+
+    fn both(event: &str) -> (Option<FieldValues<'static>>, Option<FieldValues<'static>>) {
+        let bytes: &'static [u8] = group(event).leak();
+        let mut values = FieldValues::default();
+        let strict = strict(bytes, &mut values).ok().map(|withheld| {
+            values.withheld = withheld;
+            values
+        });
+        let skimmed = skim::public(bytes).map(|skimmed| FieldValues {
+            withheld: skimmed.withheld,
+            ..skimmed.values
+        });
+        (skimmed, strict)
+    }
+
+    #[test]
+    fn skimming_takes_what_reading_takes() {
+        let (skimmed, strict) = both(FULL);
+        assert_eq!(skimmed.unwrap(), strict.unwrap());
+        let (skimmed, strict) = both(r#"{"action":"user.delete","actor":{"type":"user"}}"#);
+        assert_eq!(skimmed.unwrap(), strict.unwrap());
+    }
+
+    #[test]
+    fn what_the_encoder_does_not_write_is_left_to_the_strict_reader() {
+        for event in [
+            r#"{"action":"a.b","actor":{"type":"user"},"unknown":1}"#,
+            r#"{"action":"a.b", "actor":{"type":"user"}}"#,
+            r#"{"action":"a.b","actor":{"type":"user"},"payload":{"a": 1}}"#,
+            r#"{"action":"a.b","actor":{"type":"user"},"payload":null}"#,
+            r#"{"action":"a.b","actor":{"type":"user"},"metadata":[]}"#,
+            r#"{"action":"a.b","actor":{"type":"user"},"context":{"trace_id":"ABCDEF6789abcdef0123456789abcdef"}}"#,
+            r#"{"action":"a.b","actor":{}}"#,
+            r#"{"actor":{"type":"user"}}"#,
+        ] {
+            assert_eq!(both(event).0, None, "{event}");
+        }
+    }
+
+    #[test]
+    fn cut_bytes_are_never_skimmed() {
+        let whole = group(FULL);
+        assert!(skim::public(&whole).is_some());
+        for end in 0..whole.len() {
+            assert!(skim::public(&whole[..end]).is_none(), "{end}");
+        }
+    }
 }

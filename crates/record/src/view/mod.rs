@@ -10,6 +10,7 @@
 mod fields;
 mod open;
 mod rebuild;
+mod skim;
 
 pub use fields::{FieldValues, Fields, fields, leaf_strings};
 pub use open::{Body, Opened, handles, open};
