@@ -7,7 +7,11 @@
 //! After a start the tail may hold as many records as the log has room for. Those are indexed after newer ones, so that
 //! appends, which are pushed back when the newest records wait for their index, go on at once.
 
-use std::{ops::Range, sync::atomic::Ordering, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use attestore_index::{IndexPolicy, Split, merge};
 use parking_lot::{Mutex, MutexGuard};
@@ -133,8 +137,8 @@ impl Parts {
         all.saturating_sub(covered.sum())
     }
 
-    /// The newest neighbours that have at most `docs_max` records each, if they are enough to be worth a merge.
-    fn small(&self, docs_max: u64) -> Option<Range<usize>> {
+    /// The newest neighbours that have at most `docs_max` records each, if they are at least `count_min`.
+    fn small(&self, docs_max: u64, count_min: usize) -> Option<Range<usize>> {
         let mut start = self.held.len();
         while let Some(before) = start.checked_sub(1).and_then(|before| self.held.get(before)) {
             let next = self.held.get(start);
@@ -144,7 +148,7 @@ impl Parts {
             }
             start -= 1;
         }
-        (self.held.len() - start >= MERGE_PARTS_MIN).then_some(start..self.held.len())
+        (self.held.len() - start >= count_min).then_some(start..self.held.len())
     }
 }
 
@@ -191,9 +195,13 @@ fn lock<'a>(index: &'a TailIndex, check: &dyn Fn() -> Result<()>) -> Result<Mute
 
 /// Indexes what is new, then what the last start found, one batch at a time: who waits for the lock waits for no more than one.
 /// Merges what is small.
-pub(super) fn advance(inner: &Inner, tenant: &Tenant, stop: &dyn Fn() -> bool) -> Result<()> {
+///
+/// What came meanwhile is left to the next round unless it is much: a split of few records costs nearly as much as one of many,
+/// and has to be merged.
+pub(super) fn advance(inner: &Inner, tenant: &Arc<Tenant>, stop: &dyn Fn() -> bool) -> Result<()> {
     let index = inner.search.tail(tenant);
     let policy = tenant.index_policy();
+    let mut least = BACKGROUND_RECORDS_MIN;
     while !stop() {
         let view = tenant.view();
         let tail = view.tail.range();
@@ -203,11 +211,20 @@ pub(super) fn advance(inner: &Inner, tenant: &Tenant, stop: &dyn Fn() -> bool) -
             continue;
         }
         parts.keep(&policy);
-        let enough = |parts: &Parts, seqs: &Range<u64>| parts.missing(seqs.clone()) >= BACKGROUND_RECORDS_MIN;
         let backlog = tail.start..new.start;
-        let next = [new, backlog].into_iter().find(|seqs| enough(&parts, seqs));
-        let Some(next) = next else { break };
-        parts.step(tenant, &view, &policy, next)?;
+        let waiting = [new, backlog].map(|seqs| (parts.missing(seqs.clone()), seqs));
+        let next = waiting.iter().find(|(missing, _)| *missing >= least);
+        let Some((_, seqs)) = next else {
+            if waiting
+                .iter()
+                .any(|(missing, _)| *missing >= BACKGROUND_RECORDS_MIN)
+            {
+                inner.search.published(tenant);
+            }
+            break;
+        };
+        parts.step(tenant, &view, &policy, seqs.clone())?;
+        least = NEXT_RECORDS_MIN;
     }
     merge_small(&index)
 }
@@ -292,10 +309,12 @@ fn from_tail(tenant: &Tenant, view: &View, seqs: Range<u64>, policy: &IndexPolic
 
 /// Merges runs of small neighbours. The merge itself runs outside of the lock.
 fn merge_small(index: &TailIndex) -> Result<()> {
-    for docs_max in MERGE_DOCS {
+    for (docs_max, count_min) in MERGES {
         let run: Vec<Part> = {
             let parts = index.parts.lock();
-            let run = parts.small(docs_max).and_then(|run| parts.held.get(run));
+            let run = parts
+                .small(docs_max, count_min)
+                .and_then(|run| parts.held.get(run));
             run.map(<[Part]>::to_vec).unwrap_or_default()
         };
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
@@ -318,9 +337,11 @@ fn merge_small(index: &TailIndex) -> Result<()> {
     Ok(())
 }
 
-/// Sizes up to which parts are merged with their like.
-const MERGE_DOCS: [u64; 3] = [64, 512, BATCH_RECORDS];
-const MERGE_PARTS_MIN: usize = 8;
+/// Sizes up to which parts are merged with their like, and from how many on. Whole batches are merged by the flush: what is
+/// merged here is merged once more there. Only what a start found can be so much that searches would go through too many.
+const MERGES: [(u64, usize); 3] = [(64, 8), (512, 8), (BATCH_RECORDS, 32)];
+/// So many records are worth another split in the same round.
+const NEXT_RECORDS_MIN: u64 = 512;
 /// A last part of fewer records is made again with those that follow it.
 const AGAIN_RECORDS: u64 = 48;
 /// How long is waited for the lock before the deadline is looked at.

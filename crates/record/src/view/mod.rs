@@ -2,7 +2,8 @@
 //!
 //! A record's public group says which fields are personal (`withheld`); its personal groups carry them by JSON
 //! pointer. Rebuilding puts them back where they were. Stored bytes are checked here as any input is: a personal
-//! group of another record is an error, never a panic.
+//! group of another record is an error, never a panic. Taking the values for an index checks less: form and known
+//! names, but not the inside of free-form values nor that names occur once.
 //!
 //! # Errors
 //! [`ViewError`] names what does not fit. It means damage or a mix-up: these bytes were written by the encoder.
