@@ -210,7 +210,7 @@ fn sub_body(records: &[Record], keys: &[Key], options: BlockOptions) -> Vec<u8> 
     let mut builder = SubBuilder::new(meta(ContainerType::Sub).id, options).expect("a level that zstd has");
     for ((seq, record), key) in (0u64..).zip(records).zip(keys) {
         builder
-            .push(seq, &[record.handle], key, &record.personal)
+            .push(seq, &[record.handle], key, &record.public, &record.personal)
             .expect("in order");
     }
     builder.finish().expect("complete")

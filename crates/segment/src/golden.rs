@@ -1,4 +1,5 @@
-//! Bytes written by version 1 of each format, in `fixtures/v1`: never edited, always readable.
+//! Bytes written by each version of each format, in `fixtures`: never edited, always readable. Versions 1 of `.seg` and `.sub`
+//! were never released, and are refused.
 //!
 //! Compressed frames may change with zstd; everything else that is written today must equal what was written then.
 
@@ -15,8 +16,8 @@ use crate::testing::{file_key, hash_of, meta, noise, open_bytes, sealed};
 use crate::{ContainerType, Handle};
 
 const CONTAINER: &[u8] = include_bytes!("../fixtures/v1/container.bin");
-const SEG: &[u8] = include_bytes!("../fixtures/v1/seg.body");
-const SUB: &[u8] = include_bytes!("../fixtures/v1/sub.body");
+const SEG: &[u8] = include_bytes!("../fixtures/v2/seg.body");
+const SUB: &[u8] = include_bytes!("../fixtures/v2/sub.body");
 const PLAINTEXT: &[u8] = b"the public groups of one class";
 const OPTIONS: BlockOptions = BlockOptions {
     level: 1,
@@ -49,7 +50,9 @@ fn records() -> Vec<GoldenRecord> {
         };
         let mut groups: Vec<[u8; 32]> = (0..n % 3).map(|k| hash_of(1000 + 10 * n + k)).collect();
         groups.sort_unstable();
-        let public = format!(r#"{{"v":1,"event":{{"action":"object.read","n":{n}}}}}"#);
+        let public = format!(
+            r#"{{"v":1,"id":"01a20326-7c84-7{n:03}-a9c1-4dcc32337e4b","event":{{"action":"object.read","key":"2c806908-dff1-471b-a70c-4371b4e55{n:03}"}}}}"#
+        );
         let idempotency = (n % 4 == 1).then_some(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         GoldenRecord {
             seq: 100 + n + 7 * (n / 10),
@@ -96,17 +99,27 @@ fn groups() -> Vec<(u64, Vec<Handle>, String)> {
         (
             200 + n / 2,
             handles,
-            format!(r#"{{"v":1,"fields":{{"/actor/id":"u_{n}"}}}}"#),
+            format!(
+                r#"{{"v":1,"fields":{{"/actor/id":"u_{n}","/payload":{{"requestID":"request {}"}}}}}}"#,
+                200 + n / 2
+            ),
         )
     };
     (0..60).map(group).collect()
+}
+
+fn public_of(seq: u64) -> String {
+    format!(r#"{{"v":1,"event":{{"context":{{"request_id":"request {seq}"}}}}}}"#)
 }
 
 fn sub_body() -> Vec<u8> {
     let mut builder = SubBuilder::new(SUB_ID, OPTIONS).unwrap();
     for (seq, handles, bytes) in groups() {
         let key = Keys.set_key(&handles).unwrap().unwrap();
-        builder.push(seq, &handles, &key, bytes.as_bytes()).unwrap();
+        let public = public_of(seq);
+        builder
+            .push(seq, &handles, &key, public.as_bytes(), bytes.as_bytes())
+            .unwrap();
     }
     builder.finish().unwrap()
 }
@@ -134,7 +147,7 @@ fn a_container_of_several_chunks_keeps_its_hash() {
 }
 
 #[test]
-fn a_seg_of_version_1_reads_as_it_was_written() {
+fn a_seg_of_version_2_reads_as_it_was_written() {
     let reader = SegReader::open(sealed(ContainerType::Seg, SEG)).unwrap();
     assert!(reader.blocks().len() > 2);
     for record in &records() {
@@ -153,7 +166,7 @@ fn a_seg_of_version_1_reads_as_it_was_written() {
 }
 
 #[test]
-fn a_seg_is_still_written_as_version_1() {
+fn a_seg_is_still_written_as_version_2() {
     let today = seg_body();
     let (then, now) = (parse_seg_footer(SEG).unwrap(), parse_seg_footer(&today).unwrap());
     assert_eq!(then.meta(), now.meta());
@@ -167,14 +180,29 @@ fn a_seg_is_still_written_as_version_1() {
         assert_eq!(old_block, new_block);
     }
     // Salt table, fences and run are not compressed, nor is the trailer after its first field.
-    let plain = 2 * 36 + 8 + 10 * 16;
+    let plain = 2 * 36 + 8 + (10 * (then_bits(SEG) + 6usize)).div_ceil(8);
     let tail = |body: &[u8]| body[body.len() - 96 - plain..body.len() - 96].to_vec();
     assert_eq!(tail(SEG), tail(&today));
     assert_eq!(SEG[SEG.len() - 88..], today[today.len() - 88..]);
 }
 
+/// Bits of a distance in the run.
+fn then_bits(body: &[u8]) -> usize {
+    usize::from(body[body.len() - 96 + 72])
+}
+
 #[test]
-fn a_sub_of_version_1_reads_as_it_was_written() {
+fn the_dictionary_is_the_one_of_the_format() {
+    assert_eq!(
+        blake3::hash(include_bytes!("sub/dictionary.1.txt"))
+            .to_hex()
+            .as_str(),
+        "7c600cb22c4bec5f2e33232b025be5e38e15469204b5e566177f7a0ba7e8a85d"
+    );
+}
+
+#[test]
+fn a_sub_of_version_2_reads_as_it_was_written() {
     let reader = SubReader::open(sealed(ContainerType::Sub, SUB)).unwrap();
     let mut found = Vec::new();
     reader
@@ -182,7 +210,9 @@ fn a_sub_of_version_1_reads_as_it_was_written() {
             let Group::Opened { handles, bytes } = group else {
                 panic!("no key was destroyed")
             };
-            found.push((seq, handles, String::from_utf8(bytes).unwrap()));
+            let whole = bytes.restore(public_of(seq).as_bytes()).unwrap();
+            assert!(bytes.len() < whole.len());
+            found.push((seq, handles, String::from_utf8(whole).unwrap()));
             std::ops::ControlFlow::Continue(())
         })
         .unwrap();
@@ -190,7 +220,7 @@ fn a_sub_of_version_1_reads_as_it_was_written() {
 }
 
 #[test]
-fn a_sub_is_still_written_as_version_1() {
+fn a_sub_is_still_written_as_version_2() {
     let today = sub_body();
     assert_eq!(
         crate::sub::parse_sub_footer(SUB).unwrap().meta(),
@@ -221,8 +251,8 @@ fn write_fixtures() {
         "v1/container.bin",
         &seal(&meta(ContainerType::Seg), &file_key(), PLAINTEXT),
     );
-    write("v1/seg.body", &seg_body());
-    write("v1/sub.body", &sub_body());
+    write("v2/seg.body", &seg_body());
+    write("v2/sub.body", &sub_body());
     let bytes = seal(
         &meta(ContainerType::Idx),
         &file_key(),

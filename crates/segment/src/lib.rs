@@ -12,6 +12,7 @@
 //!
 //! The bytes are described in `docs/format/segment.md`.
 
+mod columns;
 pub mod compression;
 pub mod container;
 mod cursor;
@@ -19,6 +20,7 @@ mod error;
 pub mod file;
 #[cfg(test)]
 mod golden;
+mod ids;
 pub mod seg;
 pub mod sub;
 #[cfg(test)]
@@ -33,6 +35,6 @@ pub use seg::{
     SegRecord,
 };
 pub use sub::{
-    Group, Handle, HandleSet, SetKeyError, SetKeys, SubBuilder, SubMeta, SubOptions, SubReader, SubScan,
-    SubWriter,
+    Group, Handle, HandleSet, Packed, SetKeyError, SetKeys, SubBuilder, SubMeta, SubOptions, SubReader,
+    SubScan, SubWriter,
 };

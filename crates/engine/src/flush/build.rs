@@ -106,7 +106,7 @@ impl Segment<'_> {
                 let bytes = group.open(self.tenant, set_key)?;
                 let raw: Vec<[u8; 16]> = handles.iter().map(|handle| *handle.as_bytes()).collect();
                 builder
-                    .push(record.seq(), &raw, set_key, &bytes)
+                    .push(record.seq(), &raw, set_key, record.public(), &bytes)
                     .map_err(segment_error)?;
             }
         }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use attestore_keys::Key;
 use attestore_record::{Handle, RecordId};
-use attestore_segment::{Group, Salt, SetKeyError, SetKeys};
+use attestore_segment::{BlockRecord, Group, Salt, SetKeyError, SetKeys};
 use hashbrown::HashMap;
 
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
+use crate::read::records::{Personal, personal};
 use crate::tenant::{FileSet, TailGroup, TailRecord, Tenant};
 use crate::{Error, Result};
 
@@ -144,7 +145,11 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
             };
             let groups = match &sub {
                 None => Vec::new(),
-                Some(sub) => opened(sub.groups(record.seq, &Keys(tenant)).map_err(segment_error)?),
+                Some(sub) => opened(
+                    sub.groups(record.seq, &Keys(tenant)).map_err(segment_error)?,
+                    &record,
+                    set,
+                )?,
             };
             let time = usize::try_from(record.seq - set.min_seq())
                 .ok()
@@ -168,16 +173,19 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
     Ok(records)
 }
 
-fn opened(groups: Vec<Group>) -> Vec<(Vec<Handle>, Vec<u8>)> {
-    groups
-        .into_iter()
-        .filter_map(|group| match group {
-            Group::Opened { handles, bytes } => {
-                Some((handles.into_iter().map(Handle::from_bytes).collect(), bytes))
-            }
-            Group::Destroyed { .. } => None,
-        })
-        .collect()
+/// The groups of a record that can be opened, whole.
+fn opened(
+    groups: Vec<Group>,
+    record: &BlockRecord<'_>,
+    set: &FileSet,
+) -> Result<Vec<(Vec<Handle>, Vec<u8>)>> {
+    let mut opened = Vec::with_capacity(groups.len());
+    for group in groups {
+        if let Personal::Opened { handles, bytes } = personal(group, record, set)? {
+            opened.push((handles, bytes));
+        }
+    }
+    Ok(opened)
 }
 
 struct Keys<'a>(&'a Tenant);

@@ -154,12 +154,7 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
             }
             _ => Vec::new(),
         };
-        return sealed(
-            &reader,
-            set.class,
-            found,
-            groups.into_iter().map(Personal::from).collect(),
-        );
+        return sealed(&reader, set, found, groups);
     }
     Err(missing_record(tenant, seq))
 }
@@ -234,8 +229,8 @@ pub(crate) fn scan_range(
         };
         let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
         for record in block.iter().filter(|record| within.contains(&record.seq)) {
-            let personal = groups.remove(&record.seq).unwrap_or_default();
-            visit(sealed(&reader, set.class, record, personal)?)?;
+            let groups = groups.remove(&record.seq).unwrap_or_default();
+            visit(sealed(&reader, set, record, groups)?)?;
         }
     }
     Ok(())
@@ -306,10 +301,10 @@ fn read_from(
     let from = seqs.partition_point(|seq| *seq < set.min_seq());
     let to = seqs.partition_point(|seq| *seq <= set.max_seq());
     let wanted = seqs.get(from..to).unwrap_or_default();
-    let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
+    let mut groups: HashMap<u64, Vec<Group>> = HashMap::new();
     if let Some(scan) = &mut scan {
         let each = scan.visit_each(wanted, |seq, group| {
-            groups.entry(seq).or_default().push(group.into());
+            groups.entry(seq).or_default().push(group);
             ControlFlow::Continue(())
         });
         each.map_err(segment_error)?;
@@ -320,8 +315,8 @@ fn read_from(
         };
         let block = inner.readers.block(&reader, number)?;
         for found in near.iter().filter_map(|seq| block.get(*seq)) {
-            let personal = groups.remove(&found.seq).unwrap_or_default();
-            records.push(sealed(&reader, set.class, found, personal)?);
+            let groups = groups.remove(&found.seq).unwrap_or_default();
+            records.push(sealed(&reader, set, found, groups)?);
         }
         check()?;
     }
@@ -341,25 +336,22 @@ fn missing_record(tenant: &Tenant, seq: u64) -> Error {
     )
 }
 
-fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashMap<u64, Vec<Personal>>> {
-    let mut groups: HashMap<u64, Vec<Personal>> = HashMap::new();
+fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashMap<u64, Vec<Group>>> {
+    let mut groups: HashMap<u64, Vec<Group>> = HashMap::new();
     scan.visit(seqs, |seq, group| {
-        groups.entry(seq).or_default().push(group.into());
+        groups.entry(seq).or_default().push(group);
         ControlFlow::Continue(())
     })
     .map_err(segment_error)?;
     Ok(groups)
 }
 
-fn sealed(
-    reader: &SegReader,
-    class: u16,
-    record: BlockRecord<'_>,
-    personal: Vec<Personal>,
-) -> Result<Record> {
+fn sealed(reader: &SegReader, set: &FileSet, record: BlockRecord<'_>, groups: Vec<Group>) -> Result<Record> {
+    let groups = groups.into_iter().map(|group| personal(group, &record, set));
+    let personal = groups.collect::<Result<_>>()?;
     Ok(Record {
         seq: record.seq,
-        class,
+        class: set.class,
         public: Bytes::copy_from_slice(record.public),
         salt: SaltSource::Sealed(reader.resolve(record.salt).map_err(segment_error)?),
         commitments: record.groups.to_vec(),
@@ -367,16 +359,26 @@ fn sealed(
     })
 }
 
-impl From<Group> for Personal {
-    fn from(group: Group) -> Self {
-        match group {
-            Group::Opened { handles, bytes } => Self::Opened {
-                handles: handles.into_iter().map(Handle::from_bytes).collect(),
-                bytes,
-            },
-            Group::Destroyed { .. } => Self::Erased,
-        }
-    }
+/// Makes a group whole by the public group of its record.
+///
+/// # Errors
+/// [`Error::Damage`] when it does not fit there.
+pub(crate) fn personal(group: Group, record: &BlockRecord<'_>, set: &FileSet) -> Result<Personal> {
+    let Group::Opened { handles, bytes } = group else {
+        return Ok(Personal::Erased);
+    };
+    let bytes = bytes.restore(record.public).map_err(|malformed| {
+        let row = set.sub.as_ref().unwrap_or(&set.seg);
+        Error::damage(
+            &row.path,
+            row.offset,
+            format!("record {}: {}", record.seq, malformed.reason),
+        )
+    })?;
+    Ok(Personal::Opened {
+        handles: handles.into_iter().map(Handle::from_bytes).collect(),
+        bytes,
+    })
 }
 
 /// Checks that `entry` commits to the record; returns how many personal groups were opened and checked.

@@ -3,14 +3,15 @@
 use super::footer::BlockEntry;
 use super::{RECORD_BYTES_MAX, Salt, SegRecord};
 use crate::compression::{Compressor, decompress};
-use crate::cursor::{Cursor, u16s, u32s};
-use crate::{Error, Malformed, Result};
+use crate::cursor::Cursor;
+use crate::ids::{Ids, TEXT_BYTES, TIME_BYTES, unpacker};
+use crate::{Error, Malformed, Result, columns};
 
 /// A decoded block. Records are found by seq or by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegBlock {
     records: Vec<Row>,
-    raw: Vec<u8>,
+    text: Vec<u8>,
     salts: usize,
     hashes: Vec<[u8; 32]>,
 }
@@ -50,7 +51,7 @@ impl SegBlock {
 
     /// Returns the memory that the block takes, roughly, for the accounting of caches.
     pub fn memory_bytes(&self) -> usize {
-        self.raw.len() + self.hashes.len() * 32 + self.records.len() * size_of::<Row>() + size_of::<Self>()
+        self.text.len() + self.hashes.len() * 32 + self.records.len() * size_of::<Row>() + size_of::<Self>()
     }
 
     /// Finds the record with this seq.
@@ -64,7 +65,7 @@ impl SegBlock {
         let row = self.records.get(at)?;
         let text_start = at
             .checked_sub(1)
-            .map_or(row_bytes(self.len()), |before| self.records[before].text_end);
+            .map_or(0, |before| self.records[before].text_end);
         let groups_start = at
             .checked_sub(1)
             .map_or(self.salts, |before| self.records[before].groups_end);
@@ -72,7 +73,7 @@ impl SegBlock {
             seq: row.seq,
             salt: row.salt,
             groups: &self.hashes[groups_start..row.groups_end],
-            public: &self.raw[text_start..row.text_end],
+            public: &self.text[text_start..row.text_end],
         })
     }
 
@@ -96,18 +97,19 @@ pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Mal
     let mut stored = Cursor::new(bytes);
     let frame = stored.take(entry.compressed as usize)?;
     let hashes = stored.take_items(entry.hashes as usize, 32)?;
-    stored.end()?;
     let raw = decompress(frame, entry.raw as usize)?;
 
     let count = entry.records as usize;
     let mut columns = Cursor::new(&raw);
-    let deltas = columns.take_items(count, 4)?;
+    let deltas = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
     let modes = columns.take(count)?;
-    let generations = columns.take_items(count, 4)?;
-    let group_counts = columns.take_items(count, 2)?;
-    let lengths = columns.take_items(count, 4)?;
-    let text_start = columns.at();
-    debug_assert_eq!(text_start, row_bytes(count));
+    let generations = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
+    let group_counts = columns::take(&mut columns, count)?.map(u16::from_le_bytes);
+    let lengths = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
+    debug_assert_eq!(columns.at(), row_bytes(count));
+    let ids = (entry.timed_ids as usize, entry.other_ids as usize);
+    let mut texts = unpacker(ids, &mut columns, &mut stored)?;
+    stored.end()?;
 
     let hashes = hashes.as_chunks::<32>().0.to_vec();
     let salts = modes.iter().filter(|&&mode| mode == EXPLICIT).count();
@@ -116,13 +118,11 @@ pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Mal
         .get(..salts)
         .ok_or(bad("fewer salts than records need"))?
         .iter();
-    let (mut seq, mut text_end, mut groups_end) = (entry.first_seq, text_start, salts);
+    let (mut seq, mut groups_end) = (entry.first_seq, salts);
     let mut records = Vec::with_capacity(count);
-    let rows = u32s(deltas)
-        .zip(modes)
-        .zip(u32s(generations))
-        .zip(u16s(group_counts))
-        .zip(u32s(lengths));
+    // What lengths claim is not believed: ids, which are there, are all that makes text longer than it is stored.
+    let mut text = Vec::with_capacity(raw.len() + (ids.0 + ids.1) * TEXT_BYTES);
+    let rows = deltas.zip(modes).zip(generations).zip(group_counts).zip(lengths);
     for (at, ((((delta, &mode), generation), groups), length)) in rows.enumerate() {
         if (delta == 0) != (at == 0) {
             return Err(bad("seqs do not ascend"));
@@ -133,26 +133,25 @@ pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Mal
             EXPLICIT if generation == 0 => Salt::Explicit(*explicit.next().ok_or(bad("a salt is missing"))?),
             _ => return Err(bad("an unknown salt mode")),
         };
-        text_end = text_end
-            .checked_add(length as usize)
-            .ok_or(bad("a length overflows"))?;
+        texts.next(length as usize, &mut text)?;
         groups_end += usize::from(groups);
         records.push(Row {
             seq,
             salt,
-            text_end,
+            text_end: text.len(),
             groups_end,
         });
     }
-    if text_end != raw.len() || groups_end != hashes.len() {
-        return Err(bad("columns and content differ in length"));
+    texts.end()?;
+    if groups_end != hashes.len() {
+        return Err(bad("more commitments than records need"));
     }
     if count == 0 || seq != entry.last_seq {
         return Err(bad("the last seq is not the one in the index"));
     }
     Ok(SegBlock {
         records,
-        raw,
+        text,
         salts,
         hashes,
     })
@@ -223,9 +222,11 @@ impl OpenBlock {
         let (Some(&first_seq), Some(&last_seq)) = (self.seqs.first(), self.seqs.last()) else {
             return Err(Error::Refused("a block without records"));
         };
-        let raw = self.raw();
+        let mut ids = Ids::default();
+        let raw = self.raw(&mut ids);
         let frame = compressor.compress(&raw)?;
         let too_long = |_| Error::Refused("a block is too long");
+        let (timed_ids, other_ids) = ids.counts();
         let entry = BlockEntry {
             first_seq,
             last_seq,
@@ -234,10 +235,13 @@ impl OpenBlock {
             raw: u32::try_from(raw.len()).map_err(too_long)?,
             hashes: u32::try_from(self.salts.len() + self.groups.len()).map_err(too_long)?,
             records: u32::try_from(self.seqs.len()).map_err(too_long)?,
+            timed_ids: u32::try_from(timed_ids).map_err(too_long)?,
+            other_ids: u32::try_from(other_ids).map_err(too_long)?,
         };
         body.extend_from_slice(&frame);
         body.extend_from_slice(self.salts.as_flattened());
         body.extend_from_slice(self.groups.as_flattened());
+        ids.put_random(body);
         self.clear();
         Ok(entry)
     }
@@ -246,23 +250,36 @@ impl OpenBlock {
         row_bytes(self.seqs.len()) + self.text.len()
     }
 
-    fn raw(&self) -> Vec<u8> {
-        let mut raw = Vec::with_capacity(self.raw_len());
-        let mut before = self.seqs.first().copied().unwrap_or_default();
-        for &seq in &self.seqs {
-            let delta = u32::try_from(seq - before).expect("has_room keeps gaps within a block below 2^32");
-            raw.extend_from_slice(&delta.to_le_bytes());
-            before = seq;
+    /// Lays out what is compressed; ids in the text go to `ids`.
+    fn raw(&self, ids: &mut Ids) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(self.text.len());
+        let mut rest = self.text.as_slice();
+        for &length in &self.lengths {
+            let (text, after) = rest.split_at(length as usize);
+            ids.pack(text, &mut packed);
+            rest = after;
         }
+        let befores = self.seqs.first().into_iter().chain(&self.seqs);
+        let deltas = self.seqs.iter().zip(befores).map(|(seq, before)| {
+            u32::try_from(seq - before)
+                .expect("has_room keeps gaps within a block below 2^32")
+                .to_le_bytes()
+        });
+        let mut raw =
+            Vec::with_capacity(row_bytes(self.seqs.len()) + ids.counts().0 * TIME_BYTES + packed.len());
+        columns::put(&mut raw, deltas);
         raw.extend_from_slice(&self.modes);
-        raw.extend(
-            self.generations
-                .iter()
-                .flat_map(|generation| generation.to_le_bytes()),
+        columns::put(
+            &mut raw,
+            self.generations.iter().map(|generation| generation.to_le_bytes()),
         );
-        raw.extend(self.group_counts.iter().flat_map(|count| count.to_le_bytes()));
-        raw.extend(self.lengths.iter().flat_map(|length| length.to_le_bytes()));
-        raw.extend_from_slice(&self.text);
+        columns::put(
+            &mut raw,
+            self.group_counts.iter().map(|count| count.to_le_bytes()),
+        );
+        columns::put(&mut raw, self.lengths.iter().map(|length| length.to_le_bytes()));
+        ids.put_times(&mut raw);
+        raw.extend_from_slice(&packed);
         raw
     }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use attestore_keys::Key;
 
+use super::run::{self, Run, Widths};
 use crate::Malformed;
 use crate::cursor::{Cursor, u64s};
+use crate::ids::{OTHER_BYTES, REST_BYTES};
 
 /// Where a block is and what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +26,19 @@ pub struct BlockEntry {
     pub hashes: u32,
     /// Records in it.
     pub records: u32,
+    /// UUIDs of version 7 in its text, each with 10 bytes after the commitments.
+    pub timed_ids: u32,
+    /// Other UUIDs in its text, each with 16 bytes after those.
+    pub other_ids: u32,
 }
 
 impl BlockEntry {
     /// Returns the bytes that the block takes in the plaintext.
     pub fn stored_len(&self) -> u64 {
-        u64::from(self.compressed) + u64::from(self.hashes) * 32
+        u64::from(self.compressed)
+            + u64::from(self.hashes) * 32
+            + u64::from(self.timed_ids) * REST_BYTES as u64
+            + u64::from(self.other_ids) * OTHER_BYTES as u64
     }
 }
 
@@ -58,15 +67,6 @@ pub struct SegFooter {
     pub(super) blocks: Vec<BlockEntry>,
     pub(super) salts: BTreeMap<u32, Key>,
     pub(super) run: Run,
-}
-
-/// Where the idempotency run is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Run {
-    pub(super) offset: u64,
-    pub(super) len: u64,
-    /// The hash of every [`FENCE_EVERY`]th entry.
-    pub(super) fences: Vec<u64>,
 }
 
 impl SegFooter {
@@ -111,6 +111,7 @@ pub(super) struct Trailer {
     blocks: u32,
     salts: u32,
     run: u64,
+    widths: Widths,
     meta: SegMeta,
 }
 
@@ -135,6 +136,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
         level: i32::from_le_bytes(cursor.array()?),
         block_bytes: cursor.u32()?,
     };
+    let widths = Widths::of(cursor.u8()?, meta.first_seq, meta.last_seq);
     cursor.zeros(TRAILER_RESERVED)?;
     let version = cursor.u16()?;
     if cursor.array::<8>()? != *MAGIC {
@@ -144,6 +146,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
     if version != VERSION {
         return Err(cursor.fail("a seg version that this program does not know"));
     }
+    let widths = widths.ok_or_else(|| cursor.fail("an idempotency run of unknown widths"))?;
     let sizes = [
         Some(u64::from(blocks) * BLOCK_ENTRY_BYTES as u64),
         Some(u64::from(salts) * SALT_ENTRY_BYTES as u64),
@@ -153,7 +156,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
         .into_iter()
         .try_fold(index_offset, |sum, size| sum.checked_add(size?));
     let end = run_offset
-        .zip(run.checked_mul(RUN_ENTRY_BYTES))
+        .zip(widths.bytes(run))
         .and_then(|(offset, run)| offset.checked_add(run)?.checked_add(TRAILER_BYTES as u64));
     match run_offset {
         Some(run_offset) if end == Some(plaintext_len) => Ok(Trailer {
@@ -162,6 +165,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
             blocks,
             salts,
             run,
+            widths,
             meta,
         }),
         _ => Err(cursor.fail("the sections do not add up to the body's length")),
@@ -188,6 +192,8 @@ pub(super) fn parse_tables(trailer: &Trailer, bytes: &[u8]) -> Result<SegFooter,
     let run = Run {
         offset: trailer.run_offset,
         len: trailer.run,
+        widths: trailer.widths,
+        first_seq: trailer.meta.first_seq,
         fences,
     };
     Ok(SegFooter {
@@ -211,6 +217,8 @@ fn parse_index(trailer: &Trailer, cursor: &mut Cursor<'_>) -> Result<Vec<BlockEn
             raw: table.u32()?,
             hashes: table.u32()?,
             records: table.u32()?,
+            timed_ids: table.u32()?,
+            other_ids: table.u32()?,
         };
         if entry.offset != offset {
             return Err(table.fail("blocks are not one after the other"));
@@ -274,13 +282,21 @@ pub(super) fn write_footer(
             + salts.len() * SALT_ENTRY_BYTES
             + fences * 8
             + run.len() * 16
+            + 1
             + TRAILER_BYTES,
     );
     for entry in blocks {
         for value in [entry.first_seq, entry.last_seq, entry.offset] {
             body.extend_from_slice(&value.to_le_bytes());
         }
-        for value in [entry.compressed, entry.raw, entry.hashes, entry.records] {
+        for value in [
+            entry.compressed,
+            entry.raw,
+            entry.hashes,
+            entry.records,
+            entry.timed_ids,
+            entry.other_ids,
+        ] {
             body.extend_from_slice(&value.to_le_bytes());
         }
     }
@@ -291,10 +307,7 @@ pub(super) fn write_footer(
     for page in run.chunks(FENCE_ENTRIES) {
         body.extend_from_slice(&page[0].0.to_le_bytes());
     }
-    for (hash, seq) in run {
-        body.extend_from_slice(&hash.to_le_bytes());
-        body.extend_from_slice(&seq.to_le_bytes());
-    }
+    let widths = run::write(body, run, meta.first_seq, meta.last_seq)?;
     let trailer_at = body.len();
     body.extend_from_slice(&index_offset.to_le_bytes());
     body.extend_from_slice(&blocks_count.to_le_bytes());
@@ -311,6 +324,7 @@ pub(super) fn write_footer(
     }
     body.extend_from_slice(&meta.level.to_le_bytes());
     body.extend_from_slice(&meta.block_bytes.to_le_bytes());
+    body.push(widths.distance());
     body.extend_from_slice(&[0; TRAILER_RESERVED]);
     body.extend_from_slice(&VERSION.to_le_bytes());
     body.extend_from_slice(MAGIC);
@@ -322,13 +336,11 @@ pub(super) fn write_footer(
 pub(super) const TRAILER_BYTES: usize = 96;
 /// Entries of the idempotency run from one fence to the next.
 pub(super) const FENCE_EVERY: u64 = FENCE_ENTRIES as u64;
-const FENCE_ENTRIES: usize = 1024;
-/// Bytes of an entry of the idempotency run.
-pub(super) const RUN_ENTRY_BYTES: u64 = 16;
-const TRAILER_RESERVED: usize = 14;
-const BLOCK_ENTRY_BYTES: usize = 40;
+pub(super) const FENCE_ENTRIES: usize = 1024;
+const TRAILER_RESERVED: usize = 13;
+const BLOCK_ENTRY_BYTES: usize = 48;
 const SALT_ENTRY_BYTES: usize = 4 + Key::LEN;
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const MAGIC: &[u8; 8] = b"ATSTSEGB";
-const _: () = assert!(TRAILER_BYTES == 8 + 4 + 4 + 8 + 5 * 8 + 4 + 4 + TRAILER_RESERVED + 2 + 8);
-const _: () = assert!(BLOCK_ENTRY_BYTES == 3 * 8 + 4 * 4);
+const _: () = assert!(TRAILER_BYTES == 8 + 4 + 4 + 8 + 5 * 8 + 4 + 4 + 1 + TRAILER_RESERVED + 2 + 8);
+const _: () = assert!(BLOCK_ENTRY_BYTES == 3 * 8 + 6 * 4);

@@ -6,10 +6,11 @@
 //!
 //! ```text
 //! block 0 ‖ block 1 ‖ … ‖ block index ‖ salt table ‖ fences ‖ idempotency run ‖ trailer (96 bytes)
-//! block = zstd(columns: seq, salt mode, generation, group count, length; then the public bytes) ‖ explicit salts ‖ commitments
+//! block = zstd(columns: seq, salt mode, generation, group count, length, times of ids; then the public bytes, ids taken out)
+//!         ‖ explicit salts ‖ commitments ‖ ids
 //! ```
 //!
-//! Commitments and explicit salts are random bytes, so they stay out of the compressed part. The commitments of the personal
+//! Commitments, explicit salts and ids are random bytes, so they stay out of the compressed part. The commitments of the personal
 //! groups are kept always: the public part verifies without the personal one, also after that is erased. Fences are every
 //! 1,024th hash of the sorted idempotency run, so that a look-up reads one page of it. Byte tables are in
 //! `docs/format/segment.md`.
@@ -27,6 +28,7 @@ mod block;
 mod builder;
 mod footer;
 mod reader;
+mod run;
 #[cfg(test)]
 mod tests;
 

@@ -9,9 +9,8 @@ use zeroize::Zeroizing;
 use super::Salt;
 use super::block::{BlockRecord, SegBlock, parse_seg_block};
 use super::footer::{
-    BlockEntry, FENCE_EVERY, RUN_ENTRY_BYTES, SegFooter, SegMeta, TRAILER_BYTES, parse_tables, parse_trailer,
+    BlockEntry, FENCE_EVERY, SegFooter, SegMeta, TRAILER_BYTES, parse_tables, parse_trailer,
 };
-use crate::cursor::u64s;
 use crate::{Container, ContainerType, Error, Malformed, Result};
 
 /// An opened `.seg`: its footer in memory, its blocks read when asked for. Caching blocks is the caller's.
@@ -234,22 +233,10 @@ impl SegReader {
             return Ok(Vec::new());
         }
         let run = &self.footer.run;
-        let start = run.offset + range.start * RUN_ENTRY_BYTES;
-        let bytes = self
-            .container
-            .read(start..run.offset + range.end * RUN_ENTRY_BYTES)?;
-        let mut values = u64s(&bytes);
-        let mut entries = Vec::with_capacity(bytes.len() / 16);
-        while let (Some(hash), Some(seq)) = (values.next(), values.next()) {
-            entries.push((hash, seq));
-        }
-        let fence = usize::try_from(range.start / FENCE_EVERY)
-            .ok()
-            .and_then(|at| run.fences.get(at));
-        if !entries.is_sorted() || fence != entries.first().map(|(hash, _)| hash) {
-            return Err(self.malformed(start, "the idempotency run is not in order"));
-        }
-        Ok(entries)
+        let (start, end) = run.place(&range);
+        let bytes = self.container.read(start..end)?;
+        run.parse(&range, &bytes)
+            .map_err(|reason| self.malformed(start, reason))
     }
 
     fn malformed(&self, at: u64, reason: &'static str) -> Error {

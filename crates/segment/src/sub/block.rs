@@ -3,9 +3,10 @@
 use attestore_keys::aead::{NONCE, Sealer, TAG};
 use attestore_keys::{Key, derive};
 
-use crate::compression::decompress;
+use super::packed::Packed;
+use crate::compression::{Compressor, decompress_with_dictionary};
 use crate::cursor::Cursor;
-use crate::{FileId, Malformed};
+use crate::{Error, FileId, Malformed, Result, columns};
 
 /// A group in an opened block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,16 +15,59 @@ pub struct SubGroup {
     pub seq: u64,
     /// Number of the group among the record's personal groups, in the order they were given.
     pub ordinal: u16,
-    /// The group's bytes.
-    pub bytes: Vec<u8>,
+    /// The group's bytes, as they are stored.
+    pub bytes: Packed,
 }
 
-/// Appends a group to a block's raw bytes.
-pub(super) fn append_group(raw: &mut Vec<u8>, seq: u64, ordinal: u16, length: u32, bytes: &[u8]) {
-    raw.extend_from_slice(&seq.to_le_bytes());
-    raw.extend_from_slice(&ordinal.to_le_bytes());
-    raw.extend_from_slice(&length.to_le_bytes());
-    raw.extend_from_slice(bytes);
+/// Groups of one set that are not in a block yet.
+#[derive(Default)]
+pub(super) struct OpenGroups {
+    seqs: Vec<u64>,
+    ordinals: Vec<u16>,
+    text: Vec<u8>,
+}
+
+impl OpenGroups {
+    pub(super) fn is_empty(&self) -> bool {
+        self.seqs.is_empty()
+    }
+
+    /// Says whether the group can join a block of this size; any can join an empty one.
+    pub(super) fn has_room(&self, bytes: &Packed, block_bytes: usize) -> bool {
+        let raw = HEADER_BYTES + (self.seqs.len() + 1) * GROUP_BYTES + self.text.len() + bytes.len();
+        self.is_empty() || raw <= block_bytes
+    }
+
+    /// Adds a group; the caller has checked that it comes after the last one.
+    pub(super) fn push(&mut self, seq: u64, ordinal: u16, bytes: &Packed) {
+        self.seqs.push(seq);
+        self.ordinals.push(ordinal);
+        bytes.put(&mut self.text);
+    }
+
+    /// Compresses the groups, of which there is at least one, and forgets them; returns the frame and the bytes in it.
+    pub(super) fn close(&mut self, compressor: &mut Compressor) -> Result<(Vec<u8>, u32)> {
+        let too_long = |_| Error::Refused("a block is too long");
+        let count = u32::try_from(self.seqs.len()).map_err(too_long)?;
+        let mut raw = Vec::with_capacity(HEADER_BYTES + self.seqs.len() * GROUP_BYTES + self.text.len());
+        raw.extend_from_slice(&count.to_le_bytes());
+        let befores = std::iter::once(&0).chain(&self.seqs);
+        let distances = self.seqs.iter().zip(befores).map(|(seq, before)| seq - before);
+        columns::put(&mut raw, distances.map(u64::to_le_bytes));
+        columns::put(
+            &mut raw,
+            self.ordinals.iter().map(|ordinal| ordinal.to_le_bytes()),
+        );
+        raw.extend_from_slice(&self.text);
+        let frame = compressor.compress(&raw)?;
+        *self = Self::default();
+        Ok((frame, u32::try_from(raw.len()).map_err(too_long)?))
+    }
+}
+
+/// Makes what compresses blocks.
+pub(super) fn compressor(level: i32) -> Result<Compressor> {
+    Compressor::with_dictionary(level, DICTIONARY)
 }
 
 /// Parses an opened block's zstd frame, whose content has `raw` bytes.
@@ -32,23 +76,25 @@ pub(super) fn append_group(raw: &mut Vec<u8>, seq: u64, ordinal: u16, length: u3
 /// [`Malformed`] with an offset in the content; memory is bounded by
 /// [`BLOCK_RAW_MAX`](crate::compression::BLOCK_RAW_MAX).
 pub fn parse_sub_block(frame: &[u8], raw: u32) -> Result<Vec<SubGroup>, Malformed> {
-    let raw = decompress(frame, raw as usize)?;
+    let raw = decompress_with_dictionary(frame, raw as usize, DICTIONARY)?;
     let mut cursor = Cursor::new(&raw);
-    let mut groups: Vec<SubGroup> = Vec::new();
-    while cursor.remaining() > 0 {
-        let (seq, ordinal) = (cursor.u64()?, cursor.u16()?);
-        let length = cursor.u32()? as usize;
-        if groups
-            .last()
-            .is_some_and(|last| (last.seq, last.ordinal) >= (seq, ordinal))
-        {
+    let count = cursor.u32()? as usize;
+    let distances = columns::take(&mut cursor, count)?.map(u64::from_le_bytes);
+    let ordinals = columns::take(&mut cursor, count)?.map(u16::from_le_bytes);
+    let mut text = cursor.take(cursor.remaining())?;
+    let mut groups: Vec<SubGroup> = Vec::with_capacity(count);
+    let mut seq = 0u64;
+    for (distance, ordinal) in distances.zip(ordinals) {
+        seq = seq.checked_add(distance).ok_or(cursor.fail("a seq overflows"))?;
+        let after = groups.last().map(|last| (last.seq, last.ordinal));
+        if after.is_some_and(|last| last >= (seq, ordinal)) {
             return Err(cursor.fail("groups do not ascend"));
         }
-        groups.push(SubGroup {
-            seq,
-            ordinal,
-            bytes: cursor.take(length)?.to_vec(),
-        });
+        let bytes = Packed::take(&mut text).ok_or(cursor.fail("a group has no end"))?;
+        groups.push(SubGroup { seq, ordinal, bytes });
+    }
+    if !text.is_empty() {
+        return Err(cursor.fail("more bytes than groups need"));
     }
     Ok(groups)
 }
@@ -90,6 +136,12 @@ fn aad(id: &FileId, number: u32) -> [u8; AAD_BYTES] {
     aad
 }
 
-/// Bytes before a group's own in a block.
-pub(super) const GROUP_HEADER_BYTES: usize = 8 + 2 + 4;
+/// What most blocks begin with: names of fields and constant values of the event model and of CloudTrail's records. It is a
+/// part of the format and of this program, and holds nothing that ever came from a tenant.
+const DICTIONARY: &[u8] = include_bytes!("dictionary.1.txt");
+/// The number of that dictionary in trailers.
+pub(super) const DICTIONARY_NUMBER: u16 = 1;
+const HEADER_BYTES: usize = 4;
+/// Bytes of a group beside its text.
+const GROUP_BYTES: usize = 8 + 2;
 const AAD_BYTES: usize = 13 + 16 + 8;

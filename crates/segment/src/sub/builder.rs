@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use attestore_keys::Key;
 
-use super::block::{GROUP_HEADER_BYTES, append_group, seal_block};
+use super::block::{OpenGroups, compressor, seal_block};
 use super::footer::{FooterWriter, SubMeta, strictly_ascending};
+use super::packed::Packed;
 use super::page::{Pair, page_raw, pages};
 use super::{GROUP_BYTES_MAX, HANDLES_MAX, Handle};
 use crate::compression::{BLOCK_RAW_MAX, BlockOptions, Compressor};
@@ -18,6 +19,7 @@ pub type SubOptions = BlockOptions;
 pub struct SubBuilder {
     id: FileId,
     compressor: Compressor,
+    pages: Compressor,
     block_bytes: usize,
     sets: BTreeMap<Vec<Handle>, OpenSet>,
     pairs: Vec<OpenPair>,
@@ -32,7 +34,7 @@ struct OpenSet {
     /// Number by order of appearance, which pairs refer to until blocks have numbers.
     appearance: usize,
     closed: Vec<ClosedBlock>,
-    raw: Vec<u8>,
+    open: OpenGroups,
 }
 
 struct ClosedBlock {
@@ -59,7 +61,8 @@ impl SubBuilder {
         }
         Ok(Self {
             id,
-            compressor: Compressor::new(options.level)?,
+            compressor: compressor(options.level)?,
+            pages: Compressor::new(options.level)?,
             block_bytes: options.block_bytes,
             sets: BTreeMap::new(),
             pairs: Vec::new(),
@@ -70,11 +73,19 @@ impl SubBuilder {
     }
 
     /// Adds a group of the record `seq`, about the subjects with these handles, ascending. Seqs never descend; groups of
-    /// one record are numbered as they come.
+    /// one record are numbered as they come. `public` is the public group of the record: what the group repeats of it is not stored
+    /// again.
     ///
     /// # Errors
     /// [`Error::Refused`] when seqs or handles are not in order, a limit is exceeded, or the set came with another key before.
-    pub fn push(&mut self, seq: u64, handles: &[Handle], set_key: &Key, bytes: &[u8]) -> Result<()> {
+    pub fn push(
+        &mut self,
+        seq: u64,
+        handles: &[Handle],
+        set_key: &Key,
+        public: &[u8],
+        bytes: &[u8],
+    ) -> Result<()> {
         if handles.is_empty() || handles.len() > HANDLES_MAX || !strictly_ascending(handles) {
             return Err(Error::Refused(
                 "a set without handles, with too many, or not in ascending order",
@@ -83,14 +94,14 @@ impl SubBuilder {
         if bytes.len() > GROUP_BYTES_MAX {
             return Err(Error::Refused("a group has too many bytes"));
         }
-        let length = u32::try_from(bytes.len()).map_err(|_| Error::Refused("a group is too long"))?;
+        let packed = Packed::of(bytes, public);
         let ordinal = self.next_ordinal(seq)?;
         if !self.sets.contains_key(handles) {
             let set = OpenSet {
                 key: set_key.duplicate(),
                 appearance: self.next_set,
                 closed: Vec::new(),
-                raw: Vec::new(),
+                open: OpenGroups::default(),
             };
             self.sets.insert(handles.to_vec(), set);
             self.next_set += 1;
@@ -102,10 +113,10 @@ impl SubBuilder {
         if !set.key.ct_eq(set_key) {
             return Err(Error::Refused("two keys for one set of subjects"));
         }
-        if !set.raw.is_empty() && set.raw.len() + GROUP_HEADER_BYTES + bytes.len() > self.block_bytes {
+        if !set.open.has_room(&packed, self.block_bytes) {
             set.close(&mut self.compressor)?;
         }
-        append_group(&mut set.raw, seq, ordinal, length, bytes);
+        set.open.push(seq, ordinal, &packed);
         let block_in_set = u32::try_from(set.closed.len()).map_err(|_| Error::Refused("too many blocks"))?;
         self.pairs.push(OpenPair {
             seq,
@@ -113,7 +124,7 @@ impl SubBuilder {
             set: set.appearance,
             block_in_set,
         });
-        self.count(seq, ordinal, bytes.len());
+        self.count(seq, ordinal, packed.len());
         Ok(())
     }
 
@@ -152,7 +163,7 @@ impl SubBuilder {
         };
         let pairs: Vec<Pair> = self.pairs.iter().map(place).collect();
         for page in pages(&pairs) {
-            let frame = self.compressor.compress(&page_raw(page))?;
+            let frame = self.pages.compress(&page_raw(page))?;
             let seqs = page
                 .first()
                 .zip(page.last())
@@ -189,10 +200,8 @@ impl SubBuilder {
 
 impl OpenSet {
     fn close(&mut self, compressor: &mut Compressor) -> Result<()> {
-        let frame = compressor.compress(&self.raw)?;
-        let raw = u32::try_from(self.raw.len()).map_err(|_| Error::Refused("a block is too long"))?;
+        let (frame, raw) = self.open.close(compressor)?;
         self.closed.push(ClosedBlock { frame, raw });
-        self.raw.clear();
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! What a `.sub` body ends with: the sets, where their blocks are, where the pages are.
 
+use super::block::DICTIONARY_NUMBER;
 use super::page::PAGE_PAIRS;
 use super::{HANDLES_MAX, Handle};
 use crate::Malformed;
@@ -16,7 +17,7 @@ pub struct SubMeta {
     pub first_seq: u64,
     /// Seq of the last of those records; 0 when there is none.
     pub last_seq: u64,
-    /// Bytes of all groups, before compression.
+    /// Bytes of all groups as they are stored, before compression.
     pub personal_bytes: u64,
 }
 
@@ -163,6 +164,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
             personal_bytes: cursor.u64()?,
         },
     };
+    let dictionary = cursor.u16()?;
     cursor.zeros(TRAILER_RESERVED)?;
     let version = cursor.u16()?;
     if cursor.array::<8>()? != *MAGIC {
@@ -171,6 +173,9 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
     cursor.end()?;
     if version != VERSION {
         return Err(cursor.fail("a sub version that this program does not know"));
+    }
+    if dictionary != DICTIONARY_NUMBER {
+        return Err(cursor.fail("a dictionary that this program does not know"));
     }
     let tables = u64::from(trailer.sets) * 6
         + u64::from(trailer.handles) * 16
@@ -354,6 +359,7 @@ impl FooterWriter {
         ] {
             body.extend_from_slice(&value.to_le_bytes());
         }
+        body.extend_from_slice(&DICTIONARY_NUMBER.to_le_bytes());
         body.extend_from_slice(&[0; TRAILER_RESERVED]);
         body.extend_from_slice(&VERSION.to_le_bytes());
         body.extend_from_slice(MAGIC);
@@ -365,7 +371,7 @@ impl FooterWriter {
 /// Bytes in a trailer.
 pub(super) const TRAILER_BYTES: usize = 96;
 const PAGE_ENTRY_BYTES: u64 = 24;
-const TRAILER_RESERVED: usize = 22;
-const VERSION: u16 = 1;
+const TRAILER_RESERVED: usize = 20;
+const VERSION: u16 = 2;
 const MAGIC: &[u8; 8] = b"ATSTSUBB";
-const _: () = assert!(TRAILER_BYTES == 8 + 4 * 4 + 5 * 8 + TRAILER_RESERVED + 2 + 8);
+const _: () = assert!(TRAILER_BYTES == 8 + 4 * 4 + 5 * 8 + 2 + TRAILER_RESERVED + 2 + 8);

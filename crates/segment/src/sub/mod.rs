@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! block 0 ‖ block 1 ‖ … ‖ page 0 ‖ … ‖ set table ‖ block table ‖ page index ‖ trailer (96 bytes)
-//! block = AES-256-GCM under a key derived from the set's key (zstd(groups: seq, ordinal, length, bytes)) ‖ tag
+//! block = AES-256-GCM under a key derived from the set's key (zstd(columns: seq, ordinal; then the groups)) ‖ tag
 //! page  = zstd(columns: seq, ordinal, block), sorted by seq and ordinal
 //! ```
 //!
 //! A set is a sorted list of handles. Each block holds groups of one set only, so destroying one subject's key makes exactly
 //! the groups unreadable that are about that subject. Sets are stored in order of their handles and blocks in order of their
-//! sets. What stays readable to who holds the file's key: handles, seqs, and sizes. Byte tables are in
+//! sets. What a group repeats of its record's public group is stored as a number ([`Packed`]). What stays readable to who holds the file's key: handles, seqs, and sizes. Byte tables are in
 //! `docs/format/segment.md`.
 //!
 //! # Durability
@@ -27,6 +27,7 @@
 mod block;
 mod builder;
 mod footer;
+mod packed;
 mod page;
 mod reader;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use attestore_keys::Key;
 pub use block::{SubGroup, parse_sub_block};
 pub use builder::{SubBuilder, SubOptions};
 pub use footer::{PageEntry, SubFooter, SubMeta, parse_sub_footer};
+pub use packed::Packed;
 pub use page::{Pair, parse_sub_page};
 pub use reader::{Group, HandleSet, SCAN_MEMORY_BYTES, SubReader, SubScan};
 pub use writer::SubWriter;

@@ -1,9 +1,9 @@
 //! One page of the list of (seq, ordinal, block), by which a record's groups are found.
 
 use super::footer::PageEntry;
-use crate::Malformed;
 use crate::compression::decompress;
-use crate::cursor::{Cursor, u16s, u32s};
+use crate::cursor::Cursor;
+use crate::{Malformed, columns};
 
 /// Where a group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,14 +26,15 @@ pub(super) fn pages(pairs: &[Pair]) -> impl Iterator<Item = &[Pair]> {
 /// Lays out a page's content.
 pub(super) fn page_raw(pairs: &[Pair]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(pairs.len() * PAIR_BYTES);
-    let mut before = pairs.first().map_or(0, |pair| pair.seq);
-    for pair in pairs {
-        let delta = u32::try_from(pair.seq - before).expect("pages() keeps gaps within a page below 2^32");
-        raw.extend_from_slice(&delta.to_le_bytes());
-        before = pair.seq;
-    }
-    raw.extend(pairs.iter().flat_map(|pair| pair.ordinal.to_le_bytes()));
-    raw.extend(pairs.iter().flat_map(|pair| pair.block.to_le_bytes()));
+    let befores = pairs.first().into_iter().chain(pairs);
+    let deltas = pairs.iter().zip(befores).map(|(pair, before)| {
+        u32::try_from(pair.seq - before.seq)
+            .expect("pages() keeps gaps within a page below 2^32")
+            .to_le_bytes()
+    });
+    columns::put(&mut raw, deltas);
+    columns::put(&mut raw, pairs.iter().map(|pair| pair.ordinal.to_le_bytes()));
+    columns::put(&mut raw, pairs.iter().map(|pair| pair.block.to_le_bytes()));
     raw
 }
 
@@ -48,15 +49,15 @@ pub fn parse_sub_page(entry: &PageEntry, blocks: u32, bytes: &[u8]) -> Result<Ve
     }
     let raw = decompress(bytes, count * PAIR_BYTES)?;
     let mut columns = Cursor::new(&raw);
-    let deltas = columns.take_items(count, 4)?;
-    let ordinals = columns.take_items(count, 2)?;
-    let numbers = columns.take_items(count, 4)?;
+    let deltas = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
+    let ordinals = columns::take(&mut columns, count)?.map(u16::from_le_bytes);
+    let numbers = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
     columns.end()?;
 
     let bad = |reason| Malformed::at(0, reason);
     let mut seq = entry.first_seq;
     let mut pairs: Vec<Pair> = Vec::with_capacity(count);
-    for ((delta, ordinal), block) in u32s(deltas).zip(u16s(ordinals)).zip(u32s(numbers)) {
+    for ((delta, ordinal), block) in deltas.zip(ordinals).zip(numbers) {
         seq = seq.checked_add(u64::from(delta)).ok_or(bad("a seq overflows"))?;
         if pairs
             .last()

@@ -8,6 +8,7 @@ use attestore_keys::Key;
 
 use super::block::{SubGroup, open_block, parse_sub_block};
 use super::footer::{SubFooter, SubMeta, TRAILER_BYTES, parse_tables, parse_trailer};
+use super::packed::Packed;
 use super::page::{Pair, parse_sub_page};
 use super::{Handle, SetKeys};
 use crate::{Container, ContainerType, Error, Malformed, Result};
@@ -25,8 +26,8 @@ pub enum Group {
     Opened {
         /// The subjects it is about, ascending.
         handles: Vec<Handle>,
-        /// Its bytes.
-        bytes: Vec<u8>,
+        /// Its bytes, short of what it repeats of the record's public group.
+        bytes: Packed,
     },
     /// A key of its subjects has been destroyed; its bytes are gone for good.
     Destroyed {

@@ -8,8 +8,8 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::{
-    Group, Handle, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, SubWriter, parse_sub_block,
-    parse_sub_footer,
+    Group, Handle, Packed, SetKeyError, SetKeys, SubBuilder, SubOptions, SubReader, SubWriter,
+    parse_sub_block, parse_sub_footer,
 };
 use crate::testing::{meta, sealed};
 use crate::{ContainerType, Error};
@@ -52,6 +52,13 @@ impl SetKeys for Failing {
     }
 }
 
+/// The public group of every record.
+const PUBLIC: &[u8] = b"{\"id\":\"0123456789\"}";
+
+fn packed(bytes: &[u8]) -> Packed {
+    Packed::of(bytes, PUBLIC)
+}
+
 type Given = (u64, Vec<Handle>, Vec<u8>);
 
 fn builder(block_bytes: usize) -> SubBuilder {
@@ -68,7 +75,9 @@ fn builder(block_bytes: usize) -> SubBuilder {
 fn build(given: &[Given], block_bytes: usize) -> Vec<u8> {
     let mut builder = builder(block_bytes);
     for (seq, handles, bytes) in given {
-        builder.push(*seq, handles, &key_of(handles), bytes).unwrap();
+        builder
+            .push(*seq, handles, &key_of(handles), PUBLIC, bytes)
+            .unwrap();
     }
     builder.finish().unwrap()
 }
@@ -84,7 +93,7 @@ fn expected(handles: &[Handle], bytes: &[u8], keys: &Keys) -> Group {
     }
     Group::Opened {
         handles,
-        bytes: bytes.to_vec(),
+        bytes: packed(bytes),
     }
 }
 
@@ -182,7 +191,7 @@ fn destroying_one_subject_takes_exactly_the_groups_about_it() {
             Group::Destroyed { handles: vec![ann] },
             Group::Opened {
                 handles: vec![bob],
-                bytes: b"bob".to_vec()
+                bytes: packed(b"bob")
             }
         ]
     );
@@ -226,7 +235,7 @@ fn a_block_opens_only_in_the_container_and_at_the_place_it_was_sealed_for() {
     // Another container id than the body was built for.
     let mut builder = SubBuilder::new([9; 16], SubOptions::default()).unwrap();
     builder
-        .push(1, &[handle(1)], &key_of(&[handle(1)]), b"one")
+        .push(1, &[handle(1)], &key_of(&[handle(1)]), PUBLIC, b"one")
         .unwrap();
     let moved = open(&builder.finish().unwrap());
     assert!(moved.groups(1, &Keys::default()).err().unwrap().is_key());
@@ -296,16 +305,29 @@ fn misuse_is_refused() {
     let (one, two) = (handle(1), handle(2));
     let mut builder = builder(1000);
     assert!(builder.is_empty());
-    builder.push(5, &[one], &key_of(&[one]), b"x").unwrap();
-    assert!(refused(builder.push(4, &[one], &key_of(&[one]), b"x")));
-    assert!(refused(builder.push(6, &[], &key_of(&[]), b"x")));
-    assert!(refused(builder.push(6, &[two, one], &key_of(&[one, two]), b"x")));
-    assert!(refused(builder.push(6, &[one, one], &key_of(&[one, one]), b"x")));
-    assert!(refused(builder.push(6, &[one], &key_of(&[two]), b"x")));
+    builder.push(5, &[one], &key_of(&[one]), PUBLIC, b"x").unwrap();
+    assert!(refused(builder.push(4, &[one], &key_of(&[one]), PUBLIC, b"x")));
+    assert!(refused(builder.push(6, &[], &key_of(&[]), PUBLIC, b"x")));
+    assert!(refused(builder.push(
+        6,
+        &[two, one],
+        &key_of(&[one, two]),
+        PUBLIC,
+        b"x"
+    )));
+    assert!(refused(builder.push(
+        6,
+        &[one, one],
+        &key_of(&[one, one]),
+        PUBLIC,
+        b"x"
+    )));
+    assert!(refused(builder.push(6, &[one], &key_of(&[two]), PUBLIC, b"x")));
     assert!(refused(builder.push(
         6,
         &[one],
         &key_of(&[one]),
+        PUBLIC,
         &vec![0; super::GROUP_BYTES_MAX + 1]
     )));
     assert!(!builder.is_empty());
@@ -412,18 +434,18 @@ proptest! {
 fn a_writer_refuses_disorder() {
     let writer = || SubWriter::new(meta(ContainerType::Sub).id, SubOptions::default()).unwrap();
     let (one, two) = ([handle(1)], [handle(2)]);
-    assert!(writer().push(0, 0, b"x").is_err(), "no set");
+    assert!(writer().push(0, 0, &packed(b"x")).is_err(), "no set");
     let mut sets = writer();
     sets.begin_set(&two, &key_of(&two)).unwrap();
     assert!(sets.begin_set(&one, &key_of(&one)).is_err(), "sets descend");
     let mut groups = writer();
     groups.begin_set(&one, &key_of(&one)).unwrap();
-    groups.push(5, 1, b"x").unwrap();
-    assert!(groups.push(5, 1, b"x").is_err(), "the same group again");
+    groups.push(5, 1, &packed(b"x")).unwrap();
+    assert!(groups.push(5, 1, &packed(b"x")).is_err(), "the same group again");
     let mut twice = writer();
     twice.begin_set(&one, &key_of(&one)).unwrap();
-    twice.push(5, 0, b"x").unwrap();
+    twice.push(5, 0, &packed(b"x")).unwrap();
     twice.begin_set(&two, &key_of(&two)).unwrap();
-    twice.push(5, 0, b"y").unwrap();
+    twice.push(5, 0, &packed(b"y")).unwrap();
     assert!(twice.finish().is_err(), "one place for two groups");
 }

@@ -2,10 +2,11 @@
 
 use attestore_keys::Key;
 
-use super::block::{GROUP_HEADER_BYTES, append_group, seal_block};
+use super::block::{OpenGroups, compressor, seal_block};
 use super::footer::{FooterWriter, SubMeta, strictly_ascending};
+use super::packed::Packed;
 use super::page::{Pair, page_raw, pages};
-use super::{GROUP_BYTES_MAX, HANDLES_MAX, Handle};
+use super::{HANDLES_MAX, Handle};
 use crate::compression::{BLOCK_RAW_MAX, BlockOptions, Compressor};
 use crate::{Error, FileId, Result};
 
@@ -14,6 +15,7 @@ use crate::{Error, FileId, Result};
 pub struct SubWriter {
     id: FileId,
     compressor: Compressor,
+    pages: Compressor,
     block_bytes: usize,
     body: Vec<u8>,
     footer: FooterWriter,
@@ -26,7 +28,7 @@ pub struct SubWriter {
 
 struct OpenSet {
     key: Key,
-    raw: Vec<u8>,
+    open: OpenGroups,
     blocks: u32,
     last: Option<(u64, u16)>,
 }
@@ -42,7 +44,8 @@ impl SubWriter {
         }
         Ok(Self {
             id,
-            compressor: Compressor::new(options.level)?,
+            compressor: compressor(options.level)?,
+            pages: Compressor::new(options.level)?,
             block_bytes: options.block_bytes,
             body: Vec::new(),
             footer: FooterWriter::default(),
@@ -72,35 +75,32 @@ impl SubWriter {
         self.last_handles = handles.to_vec();
         self.set = Some(OpenSet {
             key: key.duplicate(),
-            raw: Vec::new(),
+            open: OpenGroups::default(),
             blocks: 0,
             last: None,
         });
         Ok(())
     }
 
-    /// Adds a group to the set that was begun. The ordinal is the one that the group always had.
+    /// Adds a group to the set that was begun. The ordinal is the one that the group always had, and
+    /// its bytes are as another file stored them.
     ///
     /// # Errors
     /// [`Error::Refused`] without a set, when groups are not in order, or a limit is exceeded.
-    pub fn push(&mut self, seq: u64, ordinal: u16, bytes: &[u8]) -> Result<()> {
+    pub fn push(&mut self, seq: u64, ordinal: u16, bytes: &Packed) -> Result<()> {
         let Some(set) = &mut self.set else {
             return Err(Error::Refused("a group without a set"));
         };
         if set.last.is_some_and(|last| last >= (seq, ordinal)) {
             return Err(Error::Refused("groups do not ascend"));
         }
-        if bytes.len() > GROUP_BYTES_MAX {
-            return Err(Error::Refused("a group has too many bytes"));
-        }
-        let length = u32::try_from(bytes.len()).map_err(|_| Error::Refused("a group is too long"))?;
-        if !set.raw.is_empty() && set.raw.len() + GROUP_HEADER_BYTES + bytes.len() > self.block_bytes {
+        if !set.open.has_room(bytes, self.block_bytes) {
             self.close_block()?;
         }
         let Some(set) = &mut self.set else {
             return Err(Error::Refused("a group without a set"));
         };
-        append_group(&mut set.raw, seq, ordinal, length, bytes);
+        set.open.push(seq, ordinal, bytes);
         set.last = Some((seq, ordinal));
         self.pairs.push(Pair {
             seq,
@@ -133,7 +133,7 @@ impl SubWriter {
             let (Some(first), Some(last)) = (page.first(), page.last()) else {
                 continue;
             };
-            let frame = self.compressor.compress(&page_raw(page))?;
+            let frame = self.pages.compress(&page_raw(page))?;
             self.footer
                 .page((first.seq, last.seq), frame.len(), page.len())
                 .ok_or(FULL)?;
@@ -163,7 +163,7 @@ impl SubWriter {
     }
 
     fn end_set(&mut self) -> Result<()> {
-        if self.set.as_ref().is_some_and(|set| !set.raw.is_empty()) {
+        if self.set.as_ref().is_some_and(|set| !set.open.is_empty()) {
             self.close_block()?;
         }
         match self.set.take() {
@@ -174,12 +174,10 @@ impl SubWriter {
 
     fn close_block(&mut self) -> Result<()> {
         let Some(set) = &mut self.set else { return Ok(()) };
-        let raw = u32::try_from(set.raw.len()).map_err(|_| Error::Refused("a block is too long"))?;
-        let frame = self.compressor.compress(&set.raw)?;
+        let (frame, raw) = set.open.close(&mut self.compressor)?;
         let sealed = seal_block(&set.key, &self.id, self.next_block, frame);
         self.footer.block(sealed.len(), raw).ok_or(FULL)?;
         self.body.extend_from_slice(&sealed);
-        set.raw.clear();
         set.blocks += 1;
         self.next_block = self.next_block.checked_add(1).ok_or(FULL)?;
         Ok(())

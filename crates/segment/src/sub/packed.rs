@@ -1,0 +1,124 @@
+//! A personal group without what it repeats of its record's public group.
+//!
+//! A mapping keeps the whole original in the personal payload, and most of its ids, times and names stand in the public group
+//! too. Text between two quotes that also stands between two quotes there is stored as its number there. Both groups are
+//! immutable and belong to one record, so what is put back is what was taken out.
+//!
+//! The marks are bytes that UTF-8 does not have. Where a group has them all the same, they are escaped.
+
+use super::GROUP_BYTES_MAX;
+use crate::Malformed;
+
+/// The bytes of a personal group as they are stored. [`Packed::restore`] makes them whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed(Vec<u8>);
+
+impl Packed {
+    /// Packs a group of the record that has this public group.
+    pub fn of(group: &[u8], public: &[u8]) -> Self {
+        let mut known: Vec<(&[u8], u8)> = parts(public)
+            .zip(0..=PARTS_LAST)
+            .filter(|(part, _)| part.len() >= PART_BYTES_MIN)
+            .collect();
+        known.sort_unstable();
+        let mut packed = Vec::with_capacity(group.len());
+        for (at, part) in parts(group).enumerate() {
+            if at > 0 {
+                packed.push(QUOTE);
+            }
+            let found = known.partition_point(|(known, _)| *known < part);
+            match known.get(found) {
+                Some((known, number)) if *known == part => packed.extend([REFERENCE, *number]),
+                _ => put_literal(part, &mut packed),
+            }
+        }
+        Self(packed)
+    }
+
+    /// Returns the group's bytes, given the public group of its record.
+    ///
+    /// # Errors
+    /// [`Malformed`] when it refers to what the public group does not have, or would be longer than a group may be.
+    pub fn restore(&self, public: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let known: Vec<&[u8]> = parts(public).take(usize::from(PARTS_LAST) + 1).collect();
+        let mut group = Vec::with_capacity(self.0.len());
+        let mut rest = self.0.as_slice();
+        let bad = |reason| Malformed::at(0, reason);
+        while let Some(at) = rest.iter().position(|&byte| byte >= END) {
+            let (literal, marked) = rest.split_at(at);
+            group.extend_from_slice(literal);
+            let (&[mark, value], after) = marked
+                .split_first_chunk()
+                .ok_or(bad("a group ends within a mark"))?;
+            match mark {
+                REFERENCE => group.extend_from_slice(
+                    known
+                        .get(usize::from(value))
+                        .ok_or(bad("a group repeats what its public group does not have"))?,
+                ),
+                ESCAPE => group.push(value | ESCAPED),
+                _ => return Err(bad("an unknown mark in a group")),
+            }
+            if group.len() > GROUP_BYTES_MAX {
+                return Err(bad("a group is longer than the format allows"));
+            }
+            rest = after;
+        }
+        group.extend_from_slice(rest);
+        Ok(group)
+    }
+
+    /// Returns the number of bytes that are stored.
+    #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Appends the bytes and their end.
+    pub(super) fn put(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(&self.0);
+        text.push(END);
+    }
+
+    /// Takes what [`Packed::put`] wrote from the front of `text`.
+    pub(super) fn take(text: &mut &[u8]) -> Option<Self> {
+        let end = text.iter().position(|&byte| byte == END)?;
+        let (packed, rest) = text.split_at(end);
+        *text = &rest[1..];
+        Some(Self(packed.to_vec()))
+    }
+}
+
+fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == QUOTE)
+}
+
+fn put_literal(part: &[u8], packed: &mut Vec<u8>) {
+    if !part.iter().any(|&byte| byte >= END) {
+        return packed.extend_from_slice(part);
+    }
+    for &byte in part {
+        if byte >= END {
+            packed.extend([ESCAPE, byte & !ESCAPED]);
+        } else {
+            packed.push(byte);
+        }
+    }
+}
+
+const QUOTE: u8 = b'"';
+/// Shorter text is left to the compression.
+const PART_BYTES_MIN: usize = 8;
+/// The last number that a part can have: no number looks like [`END`].
+const PARTS_LAST: u8 = END - 1;
+/// The lowest of the marks: the end of a group in its block.
+const END: u8 = 0xFD;
+/// The next byte, with the bits of [`ESCAPED`], is text.
+const ESCAPE: u8 = 0xFE;
+/// The next byte is the number of a part of the public group.
+const REFERENCE: u8 = 0xFF;
+/// Bits that an escaped byte has and its stored form has not, so that it does not look like [`END`] either.
+const ESCAPED: u8 = 0x80;
+
+#[cfg(test)]
+mod tests;
