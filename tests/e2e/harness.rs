@@ -39,6 +39,8 @@ pub struct Server {
     extra: Vec<String>,
     env: Vec<(String, String)>,
     data: Option<PathBuf>,
+    /// The address that further servers of this home listen on, for clients that stay.
+    stay: Option<String>,
 }
 
 impl Server {
@@ -83,6 +85,7 @@ impl Server {
             extra: Vec::new(),
             env: Vec::new(),
             data: None,
+            stay: None,
         }
     }
 
@@ -103,7 +106,12 @@ impl Server {
             .unwrap();
         let mut command = binary();
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args([
+                "serve",
+                "--listen",
+                self.stay.as_deref().unwrap_or("127.0.0.1:0"),
+                "--data",
+            ])
             .arg(self.data())
             .env("ATTESTORE_LOG__FORMAT", "json")
             .envs(self.env.iter().map(|(k, v)| (k, v)))
@@ -150,6 +158,11 @@ impl Server {
                 self.log_text()
             );
         }
+    }
+
+    /// Makes every further server of this home listen where this one does.
+    pub fn stay(&mut self) {
+        self.stay = self.base.strip_prefix("http://").map(str::to_owned);
     }
 
     /// The data directory.

@@ -25,6 +25,7 @@ mod openapi;
 mod quickstart;
 mod rollback;
 mod search;
+mod senders;
 mod space;
 mod tenants;
 mod trail;

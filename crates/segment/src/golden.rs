@@ -197,7 +197,7 @@ fn the_dictionary_is_the_one_of_the_format() {
         blake3::hash(include_bytes!("sub/dictionary.1.txt"))
             .to_hex()
             .as_str(),
-        "7c600cb22c4bec5f2e33232b025be5e38e15469204b5e566177f7a0ba7e8a85d"
+        "c11df11e567dc6e85fc29a32845d2ee7a3d5267695f321105556aba7217f6b87"
     );
 }
 

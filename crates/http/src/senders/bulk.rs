@@ -30,7 +30,8 @@ use crate::wire;
     post, path = "/es/_bulk", tag = "senders",
     request_body(content((String = "application/x-ndjson"))),
     responses((status = 200, description = "one result for each action, in order"),
-        (status = 400, description = "an action that cannot be read; nothing stored")),
+        (status = 400, description = "an action that cannot be read; nothing stored"),
+        (status = 401, description = "a refusal as Elasticsearch writes it")),
     security(("bearer" = []))
 )]
 pub async fn bulk(

@@ -34,6 +34,7 @@ use crate::wire;
         (status = 201, description = "all accepted, durable", body = AppendBody),
         (status = 200, description = "a batch with refused events (`errors: true`), or nothing but duplicates", body = AppendBody),
         (status = 400, description = "nothing stored", body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "overloaded or stopping; see Retry-After", body = Problem, content_type = "application/problem+json"),
     ),

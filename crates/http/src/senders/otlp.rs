@@ -117,6 +117,7 @@ struct Status {
     responses(
         (status = 200, description = "ExportLogsServiceResponse; what cannot be an event is counted as rejected"),
         (status = 400, description = "google.rpc.Status; do not repeat"),
+        (status = 401, description = "google.rpc.Status"),
         (status = 503, description = "google.rpc.Status; repeat after Retry-After"),
     ),
     security(("bearer" = []))
@@ -135,7 +136,7 @@ pub async fn logs(
     post, path = "/v1/tenants/{tenant}/v1/logs", tag = "senders",
     params(("tenant" = String, Path, description = "tenant name")),
     request_body(content((Vec<u8> = "application/x-protobuf"), (serde_json::Value = "application/json"))),
-    responses((status = 200, description = "as for `/v1/logs`")),
+    responses((status = 200, description = "as for `/v1/logs`"), (status = 401, description = "google.rpc.Status")),
     security(("bearer" = []))
 )]
 pub async fn tenant_logs(
