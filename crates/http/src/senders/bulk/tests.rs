@@ -1,8 +1,9 @@
 use super::*;
 
-fn read(
-    body: &'static str,
-) -> Result<Vec<(String, Option<String>, Option<String>, Option<String>)>, &'static str> {
+/// Action, index, id, document.
+type Read = (String, Option<String>, Option<String>, Option<String>);
+
+fn read(body: &'static str) -> Result<Vec<Read>, &'static str> {
     actions(&Bytes::from_static(body.as_bytes()), Some("acme"))
         .map(|actions| {
             actions
