@@ -14,7 +14,7 @@ pub const BLOCK_RAW_MAX: usize = 32 * 1024 * 1024;
 pub struct BlockOptions {
     /// zstd level. Default 1; compaction uses 7.
     pub level: i32,
-    /// Bytes of records in a block before it is closed, at most [`BLOCK_RAW_MAX`]. Default 64 KiB; compaction uses 512 KiB.
+    /// Bytes of records in a block before it is closed, at most [`BLOCK_RAW_MAX`]. Default 64 KiB; compaction uses 256 KiB.
     pub block_bytes: usize,
 }
 
@@ -31,7 +31,7 @@ impl BlockOptions {
     /// What compaction uses: denser, slower to read a single record from.
     pub const COMPACT: Self = Self {
         level: 7,
-        block_bytes: 512 * 1024,
+        block_bytes: 256 * 1024,
     };
 }
 
