@@ -80,7 +80,7 @@ fn nested_and_dotted_ecs_documents_become_the_same_event() {
     assert_eq!(
         event,
         json!({
-            "idempotency_key": "e1", "occurred_at": "2026-11-22T02:06:14.123Z", "action": "user_login",
+            "occurred_at": "2026-11-22T02:06:14.123Z", "action": "user_login",
             "outcome": "failure", "severity": "warning",
             "actor": {"type": "user", "id": "ann", "name": "ann"},
             "context": {"ip": "203.0.113.9"},

@@ -76,7 +76,12 @@ impl Encoding {
     }
 
     /// A refusal as the specification wants it: a `google.rpc.Status`.
-    fn refuse(self, problem: Problem) -> Response {
+    fn refuse(self, mut problem: Problem) -> Response {
+        // Exporters give up on what they are not told to repeat, and 507 does not tell them.
+        if problem.status == 507 {
+            problem.status = 503;
+            problem = problem.retry_after_ms(NO_SPACE_RETRY_MS);
+        }
         let code = match problem.status {
             400 | 413 | 415 | 422 => 3,
             401 => 16,
@@ -84,7 +89,7 @@ impl Encoding {
             404 => 5,
             408 => 4,
             409 => 10,
-            429 | 507 => 8,
+            429 => 8,
             503 => 14,
             _ => 13,
         };
@@ -326,6 +331,8 @@ fn any(value: AnyValue) -> Value {
     }
 }
 
+/// When to try again after space has run out, in milliseconds.
+const NO_SPACE_RETRY_MS: u64 = 30_000;
 /// Rejected records that an answer names.
 const SHOWN: usize = 5;
 

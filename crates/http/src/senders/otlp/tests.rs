@@ -100,3 +100,11 @@ async fn refusals_are_statuses_and_keep_when_to_repeat() {
     let status = Status::decode(body).unwrap();
     assert_eq!((status.code, status.message.as_str()), (14, "overloaded: later"));
 }
+
+#[test]
+fn exporters_are_told_to_come_back_when_space_has_run_out() {
+    let problem = Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no_space", "full");
+    let response = Encoding::Json.refuse(problem);
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "30");
+}
