@@ -41,6 +41,14 @@ fn fixture() -> Fixture {
     Fixture { dir, gate, engine }
 }
 
+fn two_workers() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 #[test]
 fn an_append_alone_is_written_by_the_thread_that_appends() {
     let fixture = fixture();
@@ -85,11 +93,7 @@ fn appends_behind_a_slow_write_go_together_and_all_are_answered() {
 #[test]
 fn a_stalled_write_does_not_stall_the_runtime_that_it_blocks() {
     let fixture = fixture();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = two_workers();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -198,11 +202,7 @@ fn a_panic_while_committing_is_final_and_leaves_nobody_waiting() {
 fn bursts_from_everywhere_are_all_answered_also_while_the_engine_closes() {
     for round in 0..ROUNDS {
         let fixture = fixture();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = two_workers();
         let (done, all_done) = std::sync::mpsc::channel();
         for number in 0..BURSTERS {
             let (engine, done) = (fixture.engine.clone(), done.clone());
