@@ -83,6 +83,8 @@ pub struct Inner {
     pub(crate) compactor: crate::compact::Compactor,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
+    /// How many follow logs, of all tenants.
+    pub(crate) followers: std::sync::atomic::AtomicUsize,
     pub(crate) mode: OpenMode,
     pub(crate) rollback_detection: bool,
     stopped: RwLock<Option<String>>,

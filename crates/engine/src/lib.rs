@@ -13,6 +13,7 @@
 //! | `flush` | from tails to segments |
 //! | `compact` | from many segments to few |
 //! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
+//! | [`follow`] | records as they come |
 //! | [`credentials`] | who may call |
 //!
 //! Architecture invariant: files, clocks and randomness come in through [`Parts`]; nothing here opens any by itself, so
@@ -25,6 +26,7 @@ mod compact;
 pub mod credentials;
 pub mod error;
 mod flush;
+pub mod follow;
 mod guard;
 pub mod heads;
 mod idempotency;

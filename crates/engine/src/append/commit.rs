@@ -118,6 +118,7 @@ impl Committer {
                     plan.publish(wal, boot_ms);
                     if !plan.records.is_empty() {
                         inner.search.published(&plan.tenant);
+                        plan.tenant.feed.published();
                         inner.heads.published(&plan.tenant);
                     }
                 }

@@ -61,11 +61,14 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// The id of the server itself; no credential has it.
+    pub const INTERNAL: &'static str = "internal";
+
     /// The server itself, as it appears in `_system`.
     pub fn internal() -> Self {
         Self {
-            credential_id: "internal".to_owned(),
-            name: "internal".to_owned(),
+            credential_id: Self::INTERNAL.to_owned(),
+            name: Self::INTERNAL.to_owned(),
             roles: Role::ALL.to_vec(),
             tenant: None,
         }

@@ -92,6 +92,7 @@ impl Engine {
             flusher: search::wake::Wake::default(),
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             flushing: Mutex::new(()),
+            followers: std::sync::atomic::AtomicUsize::new(0),
             mode,
             rollback_detection,
             stopped: RwLock::new(None),

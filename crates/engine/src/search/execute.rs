@@ -159,7 +159,7 @@ impl Asked {
     }
 }
 
-fn query_error(error: QueryError) -> Error {
+pub(super) fn query_error(error: QueryError) -> Error {
     Error::Query {
         message: error.message,
         column: error.column,
@@ -180,15 +180,15 @@ pub(super) struct Run<'a> {
     pub(super) after: Option<(SortKey, u64)>,
     pub(super) aggs: Option<&'a Aggregations>,
     /// What sort and aggregations need of a split.
-    columns: &'a IndexPolicy,
+    pub(super) columns: &'a IndexPolicy,
     /// What the whole search needs of a split.
     pub(super) needs: IndexPolicy,
     /// Records scanned so far.
     pub(super) scanned: AtomicU64,
-    hash: [u8; 16],
-    personal: bool,
-    deadline_ms: u64,
-    stop: &'a (dyn Fn() -> bool + Sync),
+    pub(super) hash: [u8; 16],
+    pub(super) personal: bool,
+    pub(super) deadline_ms: u64,
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Run<'_> {
@@ -218,7 +218,7 @@ impl Run<'_> {
             count: self.request.want_count,
             aggregate: self.aggs.is_some(),
         };
-        let places = places(self, size, &mut explain)?;
+        let places = places(self, 0..size, &mut explain)?;
         explain.phases.plan_us = micros(begin).saturating_sub(explain.phases.tail_us);
         let gathered = self.gather(&places, size, &want, &mut explain)?;
         let mut hits = gathered.hits;
@@ -256,7 +256,13 @@ impl Run<'_> {
     }
 
     /// Asks the places, nearest first, as long as they can add something.
-    fn gather(&self, places: &[Place], size: u64, want: &Want, explain: &mut Explain) -> Result<Gathered> {
+    pub(super) fn gather(
+        &self,
+        places: &[Place],
+        size: u64,
+        want: &Want,
+        explain: &mut Explain,
+    ) -> Result<Gathered> {
         let mut all = Gathered::default();
         for place in places {
             let seqs = place.seqs.start..place.seqs.end.min(size);

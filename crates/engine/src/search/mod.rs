@@ -33,6 +33,7 @@ use crate::{
 mod compacted;
 pub mod cursor;
 mod execute;
+mod follow;
 mod gather;
 mod highlight;
 mod loose;
@@ -47,6 +48,7 @@ pub(crate) mod wake;
 
 pub use attestore_index::{IndexPolicy, Order, TextIndex};
 pub(crate) use compacted::compacted;
+pub(crate) use follow::{Filter, follow};
 pub use policy::IndexStatus;
 pub(crate) use policy::split_row;
 pub use request::{Explain, Highlight, PAGE_MAX, Phases, SearchPage, SearchRequest, TreeSize};

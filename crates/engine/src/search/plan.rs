@@ -29,12 +29,12 @@ pub(super) enum Held {
     Sealed(Arc<FileSet>),
 }
 
-/// Returns everything there is to ask of the first `size` records, nearest first in the order asked for. Together the places
-/// hold each record once, but for those that are not in the window by what is known of their place.
+/// Returns everything there is to ask of the records `seqs`, nearest first in the order asked for. Together the places
+/// hold each of them once, but for those that are not in the window by what is known of their place.
 ///
 /// # Errors
 /// The deadline, while the newest records are indexed; why they cannot be.
-pub(super) fn places(run: &Run<'_>, size: u64, explain: &mut Explain) -> Result<Vec<Place>> {
+pub(super) fn places(run: &Run<'_>, seqs: Range<u64>, explain: &mut Explain) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     let mut parts = Vec::new();
     for set in run.view.flushed.iter() {
@@ -46,7 +46,7 @@ pub(super) fn places(run: &Run<'_>, size: u64, explain: &mut Explain) -> Result<
             Some(_) => explain.sealed_splits += 1,
             None => explain.bare_segments += 1,
         }
-        if is_outside(run, set) {
+        if is_outside(run, set) || set.min_seq() >= seqs.end || set.max_seq() < seqs.start {
             explain.pruned += 1;
             continue;
         }
@@ -56,10 +56,16 @@ pub(super) fn places(run: &Run<'_>, size: u64, explain: &mut Explain) -> Result<
         });
     }
     let begin = Instant::now();
+    if !parts
+        .iter()
+        .any(|part| part.min_seq() < seqs.end && part.max_seq() >= seqs.start)
+    {
+        parts.clear();
+    }
     let loose = loose::covering(run.inner, run.tenant, run.view, &parts)?;
-    let tail = run.view.tail.start()..size.min(run.view.tail.end());
+    let tail = seqs.start.max(run.view.tail.start())..seqs.end.min(run.view.tail.end());
     // Moved past this snapshot: the error makes the caller take a newer one.
-    let fresh = tail::covering(run.inner, run.tenant, run.view, size, &|| run.check())?
+    let fresh = tail::covering(run.inner, run.tenant, run.view, tail.clone(), &|| run.check())?
         .ok_or_else(|| Error::Io("the tail was flushed meanwhile".to_owned()))?;
     explain.phases.tail_us += micros(begin);
     for part in loose.iter().cloned() {

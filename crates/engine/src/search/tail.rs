@@ -152,8 +152,8 @@ impl Parts {
     }
 }
 
-/// Returns parts that cover the whole tail of `view` up to `size`; indexes what is missing. `None` if the index has moved past
-/// the snapshot, which a flush has made old.
+/// Returns parts that cover `seqs`, which are all in the view's tail; indexes what is missing. `None` if the index has moved
+/// past them, which a flush has made old.
 ///
 /// # Errors
 /// Why the records cannot be read or indexed, and what `check` returns, which is asked between batches. What was indexed until
@@ -162,10 +162,9 @@ pub(super) fn covering(
     inner: &Inner,
     tenant: &Tenant,
     view: &View,
-    size: u64,
+    seqs: Range<u64>,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Vec<Part>>> {
-    let seqs = view.tail.start()..size.min(view.tail.end());
     if seqs.is_empty() {
         return Ok(Some(Vec::new()));
     }

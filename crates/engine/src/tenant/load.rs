@@ -60,6 +60,7 @@ impl Tenant {
             epoch: row.epoch,
             created_ms: row.created_ms,
             privacy: row.privacy,
+            feed: crate::follow::Feed::default(),
             index: ArcSwap::from_pointee(row.index),
             hash_version,
             catalog: Arc::clone(catalog),

@@ -66,6 +66,8 @@ pub struct Tenant {
     pub(crate) rolled_back: RwLock<Option<String>>,
     /// When it was last used, boot clock; decides what is unloaded.
     pub(crate) used_ms: AtomicU64,
+    /// Who follows its log.
+    pub(crate) feed: crate::follow::Feed,
     /// What of its records is indexed.
     pub(crate) index: ArcSwap<IndexPolicy>,
     /// Records that the last start found: those of them that are in the tail are indexed after newer ones.

@@ -1,0 +1,221 @@
+//! Following a log: every record that matches a filter, once and in order, from any place on, as it becomes durable.
+//!
+//! A [`Follower`] is a cursor: the next seq to look at. It is pulled: whoever holds it asks for a [`Step`] when it can take one,
+//! so one that is slow holds a number and nothing else, and never misses anything, however far it is behind: old records come
+//! from segments, new ones from the tail, and a flush between two steps makes no difference, because a seq says where to go on.
+//!
+//! Filters are asked of the splits that all searches share. So that many followers ask few and large ones, a tenant's front, up
+//! to which they look, moves on only now and then; the more followers there are, the less often: see [`Follower::pace`].
+//!
+//! Nothing here waits for the disk but [`Follower::step`], which blocks as searches do.
+
+mod feed;
+mod position;
+
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+pub(crate) use feed::Feed;
+pub use position::Start;
+
+use crate::{
+    Engine,
+    credentials::Principal,
+    error::{Error, Result},
+    read::{RecordView, snapshot},
+    search::{Filter, follow},
+    tenant::{Tenant, View},
+};
+
+/// One reader of a log.
+pub struct Follower {
+    engine: Engine,
+    tenant: Arc<Tenant>,
+    filter: Filter,
+    credential: String,
+    /// The next seq to look at.
+    next: u64,
+    /// Records that one step looks at, at most.
+    window: u64,
+}
+
+/// What a follower found.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The records that match, ascending.
+    pub items: Vec<RecordView>,
+    /// Runs of seqs that are no longer held and were not looked at.
+    pub gaps: Vec<Range<u64>>,
+}
+
+impl Engine {
+    /// Follows a tenant's log. `q` is a query as in searches; personal fields count as far as `by` may see them.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`]; [`Error::Invalid`] for a start that this log does not
+    /// have.
+    pub fn follow(&self, tenant: &str, by: &Principal, q: &str, start: &Start) -> Result<Follower> {
+        by.check_read(tenant)?;
+        let filter = Filter::parse(q, by.may_see_personal())?;
+        let tenant = self.inner.tenant(tenant)?;
+        let next = start.next(&tenant)?;
+        self.inner.followers.fetch_add(1, Ordering::AcqRel);
+        tenant.feed.join();
+        Ok(Follower {
+            engine: self.clone(),
+            tenant,
+            filter,
+            credential: by.credential_id.clone(),
+            next,
+            window: WINDOW_RECORDS,
+        })
+    }
+}
+
+impl Follower {
+    /// The next seq that it looks at: everything below it was looked at.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Names the place in this log up to which it has come, for [`Start::After`].
+    pub fn position(&self) -> String {
+        self.position_before(self.next)
+    }
+
+    /// Names the place in this log right before `next`.
+    pub fn position_before(&self, next: u64) -> String {
+        position::name(&self.tenant, next)
+    }
+
+    /// Records that are durable and that it has not looked at.
+    pub fn behind(&self) -> u64 {
+        self.tenant.view().size.saturating_sub(self.next)
+    }
+
+    /// Whether what it looks at next is new: it keeps up, and its steps are short.
+    pub fn is_live(&self) -> bool {
+        let view = self.tenant.view();
+        self.next >= view.flushed_count() || view.size.saturating_sub(self.next) <= LIVE_RECORDS
+    }
+
+    /// Whether the credential that it was made with still works.
+    pub fn is_allowed(&self) -> bool {
+        self.engine.credential_works(&self.credential)
+    }
+
+    /// How long to leave between two steps once it has caught up: longer where there are many.
+    pub fn pace(&self) -> Duration {
+        Duration::from_millis(pace_ms(&self.engine))
+    }
+
+    /// Resolves when there are records that it has not looked at.
+    pub async fn changed(&self) {
+        let size = || self.tenant.view().size;
+        self.tenant.feed.changed(self.next, size).await;
+    }
+
+    /// Looks at what comes next, and returns the first `limit` matches or about `bytes` of them. Blocking. A step may be empty
+    /// though there is more: look at [`Follower::behind`].
+    ///
+    /// # Errors
+    /// As searches. The place does not move then.
+    pub fn step(&mut self, limit: usize, bytes: usize, stop: &(dyn Fn() -> bool + Sync)) -> Result<Step> {
+        let inner = &self.engine.inner;
+        self.tenant.touch(inner.clock.boot_ms());
+        let taken = snapshot(&self.tenant, |view| {
+            let seqs = self.window(view);
+            if seqs.is_empty() {
+                return Ok((Step::default(), self.next));
+            }
+            let found = follow(inner, &self.tenant, view, &self.filter, seqs, limit, stop)?;
+            let (items, end) = self.open(view, &found.seqs, found.end, bytes, stop)?;
+            let gaps = found.gaps.into_iter().filter(|gap| gap.start < end);
+            let gaps = gaps.map(|gap| gap.start..gap.end.min(end)).collect();
+            Ok((Step { items, gaps }, end))
+        });
+        match taken {
+            Ok((step, end)) => {
+                self.next = end;
+                self.window = self.window.saturating_mul(2).min(WINDOW_RECORDS);
+                Ok(step)
+            }
+            // What takes too long at once is looked at in smaller pieces.
+            Err(Error::Deadline | Error::NotIndexed { .. })
+                if self.window > WINDOW_RECORDS_MIN && !stop() =>
+            {
+                self.window = (self.window / 8).max(WINDOW_RECORDS_MIN);
+                Ok(Step::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What to look at in one step: segments or tail.
+    fn window(&self, view: &View) -> Range<u64> {
+        let flushed = view.flushed_count();
+        let end = if self.next < flushed {
+            flushed
+        } else {
+            let inner = &self.engine.inner;
+            let pace_ms = pace_ms(&self.engine);
+            self.tenant.feed.front(view.size, inner.clock.boot_ms(), pace_ms)
+        };
+        self.next..end.min(self.next.saturating_add(self.window))
+    }
+
+    /// Opens matches until there are enough bytes; says up to where that is.
+    fn open(
+        &self,
+        view: &View,
+        seqs: &[u64],
+        end: u64,
+        bytes: usize,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Vec<RecordView>, u64)> {
+        let check = || if stop() { Err(Error::Cancelled) } else { Ok(()) };
+        let mut items: Vec<RecordView> = Vec::with_capacity(seqs.len());
+        let mut taken = 0;
+        for some in seqs.chunks(OPENED_AT_ONCE) {
+            if taken >= bytes {
+                let last = items.last().map_or(self.next, |item| item.seq.saturating_add(1));
+                return Ok((items, last));
+            }
+            let opened =
+                self.engine
+                    .record_views(&self.tenant, view, some, self.filter.personal(), &check)?;
+            taken += opened.iter().map(|item| item.event.len()).sum::<usize>();
+            items.extend(opened);
+        }
+        Ok((items, end))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.tenant.feed.leave();
+        self.engine.inner.followers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Milliseconds between two moves of a tenant's front, by how many followers there are in all.
+fn pace_ms(engine: &Engine) -> u64 {
+    let followers = engine.inner.followers.load(Ordering::Acquire) as u64;
+    (followers * FOLLOWER_PACE_MS).clamp(PACE_MS_MIN, PACE_MS_MAX)
+}
+
+/// Records that one step looks at, at most: what a scan of them costs bounds how long a step takes.
+const WINDOW_RECORDS: u64 = 1 << 17;
+/// A step that takes too long looks at fewer, down to so many.
+const WINDOW_RECORDS_MIN: u64 = 256;
+/// Who is so many records behind at most keeps up, even where a flush has just taken them out of the tail.
+const LIVE_RECORDS: u64 = 16 << 10;
+/// Records that are opened before their bytes are counted.
+const OPENED_AT_ONCE: usize = 16;
+/// Every follower moves the front's next step away by this: all followers together look a thousand times a second at most.
+const FOLLOWER_PACE_MS: u64 = 1;
+const PACE_MS_MIN: u64 = 50;
+const PACE_MS_MAX: u64 = 1000;

@@ -1,0 +1,154 @@
+//! The matches in one run of seqs, oldest first: what [`crate::follow`] stands on. Only places that hold some of the run are
+//! looked at, and of the tail only what is in the run is indexed.
+
+use std::{ops::Range, sync::atomic::AtomicU64};
+
+use attestore_index::{IndexPolicy, Order, ParseOptions, Query};
+
+use super::{
+    execute::{Run, query_error},
+    gather::Want,
+    plan::places,
+    request::{Explain, SearchRequest},
+};
+use crate::{
+    error::Result,
+    instance::Inner,
+    tenant::{Tenant, View},
+};
+
+/// A query that is asked again and again.
+pub(crate) struct Filter {
+    request: SearchRequest,
+    query: Query,
+    columns: IndexPolicy,
+    personal: bool,
+}
+
+/// What a run of seqs holds.
+#[derive(Debug, Default)]
+pub(crate) struct Followed {
+    /// The matches, ascending.
+    pub(crate) seqs: Vec<u64>,
+    /// Every match below it is among them.
+    pub(crate) end: u64,
+    /// Runs below `end` that no place holds any more.
+    pub(crate) gaps: Vec<Range<u64>>,
+}
+
+impl Filter {
+    /// Reads a query, for somebody who does or does not see personal fields.
+    ///
+    /// # Errors
+    /// [`crate::Error::Query`].
+    pub(crate) fn parse(q: &str, personal: bool) -> Result<Self> {
+        let options = ParseOptions {
+            personal,
+            ..ParseOptions::default()
+        };
+        Ok(Self {
+            query: Query::parse(q, &options).map_err(query_error)?,
+            request: SearchRequest {
+                q: q.to_owned(),
+                order: Order::Oldest,
+                ..SearchRequest::default()
+            },
+            columns: IndexPolicy::minimal(),
+            personal,
+        })
+    }
+
+    /// Whether it sees personal fields.
+    pub(crate) fn personal(&self) -> bool {
+        self.personal
+    }
+}
+
+/// Finds the first `limit` matches in `seqs` of a snapshot, and says how far it looked.
+///
+/// # Errors
+/// As searches.
+pub(crate) fn follow(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    filter: &Filter,
+    seqs: Range<u64>,
+    limit: usize,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Followed> {
+    let seqs = seqs.start..seqs.end.min(view.size);
+    let run = Run {
+        inner,
+        tenant,
+        view,
+        request: &filter.request,
+        query: &filter.query,
+        sort: None,
+        after: None,
+        aggs: None,
+        columns: &filter.columns,
+        needs: filter.query.needs().union(&filter.columns),
+        scanned: AtomicU64::new(0),
+        hash: [0; 16],
+        personal: filter.personal,
+        deadline_ms: inner
+            .clock
+            .boot_ms()
+            .saturating_add(inner.settings.search_deadline_ms),
+        stop,
+    };
+    let want = Want {
+        limit,
+        page: seqs.clone(),
+        count: false,
+        aggregate: false,
+    };
+    let mut explain = Explain::default();
+    let places = places(&run, seqs.clone(), &mut explain)?;
+    let gathered = run.gather(&places, seqs.end, &want, &mut explain)?;
+    let found: Vec<u64> = gathered.hits.into_iter().map(|(_, seq)| seq).collect();
+    let end = match found.last() {
+        Some(last) if found.len() >= limit => last.saturating_add(1),
+        _ => seqs.end,
+    };
+    let held = places.iter().map(|place| place.seqs.clone());
+    Ok(Followed {
+        gaps: gaps(held, seqs.start..end),
+        seqs: found,
+        end,
+    })
+}
+
+/// The runs of `seqs` that none of `held` has, which ascend by start.
+fn gaps(held: impl Iterator<Item = Range<u64>>, seqs: Range<u64>) -> Vec<Range<u64>> {
+    let mut gaps = Vec::new();
+    let mut at = seqs.start;
+    for place in held {
+        if place.start >= seqs.end {
+            break;
+        }
+        if place.start > at {
+            gaps.push(at..place.start);
+        }
+        at = at.max(place.end);
+    }
+    if at < seqs.end {
+        gaps.push(at..seqs.end);
+    }
+    gaps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gaps;
+
+    #[test]
+    fn what_no_place_holds_is_named() {
+        let held = [0..10, 5..8, 12..20, 20..30];
+        assert_eq!(gaps(held.clone().into_iter(), 3..30), [10..12]);
+        assert_eq!(gaps(held.clone().into_iter(), 11..35), [11..12, 30..35]);
+        assert_eq!(gaps(held.into_iter(), 0..10), []);
+        assert_eq!(gaps([].into_iter(), 4..6), [4..6]);
+    }
+}
