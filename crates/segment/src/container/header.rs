@@ -22,6 +22,8 @@ pub enum ContainerType {
     Sub = 2,
     /// A search split; this crate does not look into it.
     Idx = 3,
+    /// A piece of a file of an export; this crate does not look into it.
+    Export = 4,
 }
 
 impl ContainerType {
@@ -31,6 +33,7 @@ impl ContainerType {
             Self::Seg => "seg",
             Self::Sub => "sub",
             Self::Idx => "idx",
+            Self::Export => "exp",
         }
     }
 
@@ -39,6 +42,7 @@ impl ContainerType {
             1 => Some(Self::Seg),
             2 => Some(Self::Sub),
             3 => Some(Self::Idx),
+            4 => Some(Self::Export),
             _ => None,
         }
     }

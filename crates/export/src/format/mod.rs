@@ -1,0 +1,150 @@
+//! Records in the formats that other software reads.
+
+mod csv;
+mod ndjson;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Compression, Error, Fields, Record};
+
+/// A format of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON document a line: the record as the API shows it.
+    Ndjson,
+    /// RFC 4180, with a header.
+    Csv,
+    /// One OCSF event a line.
+    Ocsf,
+    /// Apache Parquet.
+    Parquet,
+}
+
+impl Format {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Ocsf => "ocsf",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// What a file's name ends with, without compression.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Ocsf => "ocsf.ndjson",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Name of a file of the set.
+    #[must_use]
+    pub fn file_name(self, number: u32, compression: Compression) -> String {
+        let suffix = if self == Self::Parquet {
+            ""
+        } else {
+            compression.suffix()
+        };
+        format!("part-{number:05}.{}{suffix}", self.extension())
+    }
+}
+
+/// How records are written.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The format.
+    pub format: Format,
+    /// Fields of the events to write; all if absent.
+    pub fields: Option<Fields>,
+    /// Compression of the files.
+    pub compression: Compression,
+    /// Name of the tenant, for formats that name it.
+    pub tenant: String,
+    /// Origin of the log, for formats that name it.
+    pub origin: String,
+}
+
+impl Options {
+    /// Checks that a file can be made so.
+    ///
+    /// # Errors
+    /// [`Error::NotBuilt`], [`Error::NoFields`], [`Error::NoCompression`].
+    pub fn check(&self) -> Result<(), Error> {
+        Encoder::new(self).map(drop)
+    }
+}
+
+/// Writes the records of one file.
+pub struct Encoder(Kind);
+
+enum Kind {
+    Ndjson(ndjson::Ndjson),
+    Csv(csv::Csv),
+}
+
+impl Encoder {
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// As [`Options::check`].
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let fields = options.fields.clone();
+        Ok(Self(match options.format {
+            Format::Ndjson => Kind::Ndjson(ndjson::Ndjson::new(fields)),
+            Format::Csv => Kind::Csv(csv::Csv::new(fields.as_ref())),
+            Format::Ocsf => return Err(Error::NotBuilt("ocsf")),
+            Format::Parquet => return Err(Error::NotBuilt("parquet")),
+        }))
+    }
+
+    /// Appends what comes before the first record.
+    ///
+    /// # Errors
+    /// [`Error::Writer`].
+    pub fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        match &mut self.0 {
+            Kind::Ndjson(_) => Ok(()),
+            Kind::Csv(csv) => csv.begin(out),
+        }
+    }
+
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Writer`].
+    pub fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) -> Result<(), Error> {
+        match &mut self.0 {
+            Kind::Ndjson(ndjson) => ndjson.record(record, out),
+            Kind::Csv(csv) => csv.record(record, out),
+        }
+    }
+
+    /// Appends what comes after the last record.
+    ///
+    /// # Errors
+    /// [`Error::Writer`].
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let _ = out;
+        match self.0 {
+            Kind::Ndjson(_) | Kind::Csv(_) => Ok(()),
+        }
+    }
+}
+
+/// A record that does not read as one.
+fn malformed(record: &Record<'_>, error: &serde_json::Error) -> Error {
+    Error::Malformed {
+        seq: record.seq,
+        reason: format!("line {} column {}", error.line(), error.column()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
