@@ -36,7 +36,10 @@ pub use cache::{CACHE_BYTES_DEFAULT, Cache};
 pub use document::DocInput;
 pub use error::Error;
 pub use policy::{IndexPolicy, PATH_BYTES_MAX, PATHS_MAX, PolicyError, TextIndex};
-pub use query::{Coverage, ParseLimits, ParseOptions, Query, QueryError, Sieve};
+pub use query::{
+    AMONG_MAX, Condition, Coverage, Edge, FieldHolds, FieldInfo, ParseLimits, ParseOptions, Part, Query, QueryError,
+    Sieve, Words, fields, find_field, find_path,
+};
 pub use schema::FIELD_LIST;
 pub use search::{Found, Order, Sort, SortKey, Window, search, top};
 pub use split::{Source, Split, SplitBuilder, Summary, merge};

@@ -1,6 +1,8 @@
 //! Query strings: parsed, checked, and turned into what a split can answer.
 
 mod ast;
+mod build;
+mod catalogue;
 mod column;
 mod coverage;
 mod cursor;
@@ -21,6 +23,8 @@ mod text;
 mod value;
 
 use ast::Node;
+pub use build::{AMONG_MAX, Condition, Edge, Part, Words};
+pub use catalogue::{FieldHolds, FieldInfo, fields, find_field, find_path};
 pub(crate) use column::{ColumnField, ColumnRef, column};
 pub use coverage::Coverage;
 pub(crate) use cursor::{Cursor, WINDOW, count, each_doc};

@@ -26,7 +26,7 @@ pub(crate) enum Target {
 }
 
 /// Our own names first; these are what a suggestion prefers.
-const NATIVE: [(&str, Target); 60] = [
+static NATIVE: [(&str, Target); 60] = [
     ("seq", Target::Seq),
     ("occurred_at", Target::Occurred),
     ("received_at", Target::Received),
@@ -90,7 +90,7 @@ const NATIVE: [(&str, Target); 60] = [
 ];
 
 /// Names from the Elastic Common Schema, OpenTelemetry and CloudTrail, besides our own JSON paths.
-const ALIASES: [(&str, Target); 59] = [
+static ALIASES: [(&str, Target); 59] = [
     ("@timestamp", Target::Occurred),
     ("timestamp", Target::Occurred),
     ("event.created", Target::Occurred),
@@ -179,6 +179,14 @@ const WHOLES: [&str; 4] = ["metadata", "payload", "targets.attributes", "target.
 
 /// Length of a path (bytes).
 const PATH_MAX: usize = 256;
+
+/// Every name and what it stands for, our own first.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static Target)> {
+    static NAMES: [&[(&str, Target)]; 2] = [&NATIVE, &ALIASES];
+    NAMES
+        .iter()
+        .flat_map(|names| names.iter().map(|(name, target)| (*name, target)))
+}
 
 /// Finds what a field name stands for, or says what is nearest. Names are case-sensitive.
 ///

@@ -26,6 +26,17 @@ const WEIGHT: &str = "weights (^) have no meaning here: nothing is ranked";
 
 /// Parses and checks a query string.
 pub(crate) fn parse(text: &str, options: &ParseOptions) -> Result<Node, QueryError> {
+    parse_in(text, options, None, false)
+}
+
+/// The same with a field for values that name none. With `any`, of conditions side by side one must match, and every one with
+/// a `+`; those with a `-` must not.
+pub(crate) fn parse_in(
+    text: &str,
+    options: &ParseOptions,
+    field: Option<&Field>,
+    any: bool,
+) -> Result<Node, QueryError> {
     let max = options.limits.bytes_max;
     if text.len() > max {
         return Err(QueryError::new(format!("query is longer than {max} bytes"), None));
@@ -36,12 +47,13 @@ pub(crate) fn parse(text: &str, options: &ParseOptions) -> Result<Node, QueryErr
         depth: 0,
         planner: Planner::new(text, options),
         options,
+        any,
     };
     parser.skip_blanks();
     if parser.rest().is_empty() {
         return Ok(Node::All);
     }
-    let node = parser.side_by_side(None)?;
+    let node = parser.side_by_side(field)?;
     match parser.rest().is_empty() {
         true => Ok(node),
         false => Err(parser.error(parser.at, "this parenthesis closes none")),
@@ -54,6 +66,8 @@ struct Parser<'a> {
     depth: usize,
     planner: Planner<'a>,
     options: &'a ParseOptions,
+    /// Of conditions side by side, one must match.
+    any: bool,
 }
 
 /// The extent of a value (bytes), by its form.
@@ -77,18 +91,27 @@ enum Keyword {
 }
 
 impl<'a> Parser<'a> {
-    /// Conditions side by side: all must match.
+    /// Conditions side by side: all must match, or one.
     fn side_by_side(&mut self, field: Option<&Field>) -> Result<Node, QueryError> {
-        let mut nodes = Vec::new();
+        let (mut nodes, mut some) = (Vec::new(), Vec::new());
         loop {
             self.skip_blanks();
             if self.rest().is_empty() || self.rest().starts_with(')') {
                 break;
             }
-            nodes.push(self.joined(field)?);
+            let must = !self.any || matches!(self.rest().as_bytes(), [b'+', next, ..] if !next.is_ascii_whitespace());
+            match self.joined(field)? {
+                node if must => nodes.push(node),
+                node @ Node::Not(_) => nodes.push(node),
+                node => some.push(node),
+            }
         }
-        if nodes.is_empty() {
+        if nodes.is_empty() && some.is_empty() {
             return Err(self.error(self.at, "a condition is missing here"));
+        }
+        // What may match decides nothing beside what must.
+        if !some.is_empty() && nodes.iter().all(|node| matches!(node, Node::Not(_))) {
+            nodes.insert(0, Node::any(some));
         }
         Ok(Node::all(nodes))
     }

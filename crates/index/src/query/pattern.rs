@@ -41,7 +41,7 @@ impl Pattern {
         Self::of(pieces(raw)?)
     }
 
-    fn of(mut pieces: Vec<Piece>) -> Result<Self, &'static str> {
+    pub(super) fn of(mut pieces: Vec<Piece>) -> Result<Self, &'static str> {
         let count = pieces
             .iter()
             .filter(|piece| !matches!(piece, Piece::Text(_)))

@@ -115,6 +115,23 @@ impl SortKey {
         }
     }
 
+    /// Returns the value as JSON, of whatever unit its column has; `null` without one.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match self.value() {
+            None => Value::Null,
+            Some(Scalar::Bool(value)) => Value::from(*value),
+            Some(Scalar::Int(number)) => Value::from(*number),
+            Some(Scalar::Big(number)) => Value::from(*number),
+            Some(Scalar::Float(number)) => Value::from(*number),
+            Some(Scalar::Text(text)) => Value::from(&**text),
+            Some(ip @ Scalar::Ip(_)) => {
+                let text = ip.ip().map(|ip| std::net::IpAddr::V6(ip).to_canonical().to_string());
+                Value::from(text)
+            }
+        }
+    }
+
     /// Returns the key as bytes: one of type and direction, then the value, numbers in eight bytes little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
         let direction = match self.0 {

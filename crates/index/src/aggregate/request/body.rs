@@ -80,6 +80,7 @@ pub(super) enum Filter {
     Text(String),
     Query(FilterQuery),
     Named(NamedQuery),
+    Numbered(NumberedQuery),
 }
 
 #[derive(Deserialize)]
@@ -92,6 +93,13 @@ pub(super) struct FilterQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct NamedQuery {
     pub(super) query_string: FilterQuery,
+}
+
+/// One of the conditions that came with the request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NumberedQuery {
+    pub(super) condition: usize,
 }
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use super::AggLimits;
 use super::interval::Interval;
 use crate::query::ColumnRef;
 use crate::search::Scalar;
-use crate::{IndexPolicy, ParseOptions, Query, QueryError};
+use crate::{Condition, IndexPolicy, ParseOptions, Query, QueryError};
 
 /// Length of a request (bytes).
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -41,7 +41,20 @@ impl Aggregations {
     /// [`QueryError`] for text that is no such object, unknown aggregations, settings and fields, fields without a column or of
     /// an unfit type, and exceeded limits.
     pub fn parse(text: &str, options: &ParseOptions, limits: AggLimits) -> Result<Self, QueryError> {
-        parse::parse(text, options, limits)
+        parse::parse(text, options, limits, &[])
+    }
+
+    /// The same with conditions, which the request refers to by their place: `{"filter": {"condition": 0}}`.
+    ///
+    /// # Errors
+    /// As [`Aggregations::parse`], and [`Query::build`].
+    pub fn parse_with(
+        text: &str,
+        options: &ParseOptions,
+        limits: AggLimits,
+        conditions: &[Condition],
+    ) -> Result<Self, QueryError> {
+        parse::parse(text, options, limits, conditions)
     }
 
     /// The least policy under which a split can be aggregated.

@@ -17,7 +17,7 @@ use crate::aggregate::answer::{address_text, number_text, time_text};
 use crate::aggregate::interval::Interval;
 use crate::query::column;
 use crate::search::Scalar;
-use crate::{ParseOptions, Query, QueryError};
+use crate::{Condition, ParseOptions, Query, QueryError};
 
 const KINDS: &str = "terms, date_histogram, histogram, range, date_range, ip_range, filter, stats, min, max, avg, sum, \
                      value_count, cardinality, percentiles";
@@ -31,6 +31,7 @@ pub(super) fn parse(
     text: &str,
     options: &ParseOptions,
     limits: AggLimits,
+    conditions: &[Condition],
 ) -> Result<Aggregations, QueryError> {
     if text.len() > REQUEST_BYTES_MAX {
         return Err(error(format!(
@@ -45,6 +46,7 @@ pub(super) fn parse(
     let mut parser = Parser {
         options,
         limits,
+        conditions,
         columns: Vec::new(),
         seen: 0,
     };
@@ -67,6 +69,7 @@ fn error(message: String) -> QueryError {
 struct Parser<'a> {
     options: &'a ParseOptions,
     limits: AggLimits,
+    conditions: &'a [Condition],
     columns: Vec<Used>,
     seen: usize,
 }
@@ -330,6 +333,11 @@ impl Parser<'_> {
             body::Filter::Text(text) => text,
             body::Filter::Query(body) => body.query,
             body::Filter::Named(body) => body.query_string.query,
+            body::Filter::Numbered(body) => {
+                let condition = self.conditions.get(body.condition);
+                let condition = condition.ok_or_else(|| error("no such condition".to_owned()))?;
+                return Ok(What::Filter(Query::build(condition, self.options)?));
+            }
         };
         Ok(What::Filter(Query::parse(&text, self.options)?))
     }
