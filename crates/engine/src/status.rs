@@ -93,6 +93,11 @@ impl Engine {
         })
     }
 
+    /// The time by the instance's clock, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.inner.clock.now_ms()
+    }
+
     /// Says whether the instance takes appends.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Runs one search: plans its places, asks them from the nearest to the farthest, opens the hits.
 
-use std::{ops::Range, sync::atomic::AtomicU64, time::Instant};
+use std::{borrow::Cow, ops::Range, sync::atomic::AtomicU64, time::Instant};
 
 use attestore_index::{
     AggLimits, Aggregations, Coverage, IndexPolicy, Order, ParseOptions, Partial, Query, QueryError, Sort,
@@ -72,6 +72,9 @@ impl Engine {
         let started = Instant::now();
         let started_ms = self.inner.clock.boot_ms();
         check_limit(request)?;
+        if request.cursor.is_some() && (request.after.is_some() || request.size.is_some()) {
+            return Err(Error::InvalidCursor);
+        }
         let personal = by.may_see_personal();
         let asked = Asked::parse(request, personal)?;
         let tenant = self.inner.tenant(tenant)?;
@@ -130,13 +133,16 @@ impl Asked {
             personal,
             ..ParseOptions::default()
         };
-        let query = Query::parse(&request.q, &options).map_err(query_error)?;
+        let mut query = Query::parse(&request.q, &options).map_err(query_error)?;
+        if let Some(filter) = &request.filter {
+            query = query.and(Query::build(filter, &options).map_err(query_error)?);
+        }
         let sort = request.sort.as_deref().map(|sort| Sort::parse(sort, &options));
         let sort = sort.transpose().map_err(query_error)?;
         let aggs = request
             .aggs
             .as_deref()
-            .map(|aggs| Aggregations::parse(aggs, &options, AggLimits::default()));
+            .map(|aggs| Aggregations::parse_with(aggs, &options, AggLimits::default(), &request.conditions));
         let aggs = aggs.transpose().map_err(query_error)?;
         let minimal = IndexPolicy::minimal();
         let of_sort = sort.as_ref().map_or_else(IndexPolicy::minimal, Sort::needs);
@@ -146,7 +152,7 @@ impl Asked {
         Ok(Self {
             columns: minimal.union(&of_sort).union(&of_aggs),
             hash: query_hash(
-                &request.q,
+                &asked_for(request)?,
                 request.from_ns,
                 request.to_ns,
                 request.sort.as_deref(),
@@ -157,6 +163,16 @@ impl Asked {
             aggs,
         })
     }
+}
+
+/// The query as a cursor knows it.
+fn asked_for(request: &SearchRequest) -> Result<Cow<'_, str>> {
+    let Some(filter) = &request.filter else {
+        return Ok(Cow::Borrowed(&request.q));
+    };
+    let filter = serde_json::to_string(filter).map_err(|error| Error::Io(error.to_string()))?;
+    // Whoever makes up a query string that reads the same has made two requests of its own look alike.
+    Ok(Cow::Owned(format!("{}\0{filter}", request.q)))
 }
 
 pub(super) fn query_error(error: QueryError) -> Error {
@@ -197,11 +213,15 @@ impl Run<'_> {
         let opened = sealed::opened_bytes();
         let mut explain = Explain::default();
         let cursor = self.cursor()?;
-        let size = cursor.as_ref().map_or(self.view.size, |cursor| cursor.size);
+        let size = cursor.as_ref().map(|cursor| cursor.size).or(self.request.size);
+        let size = size.unwrap_or(self.view.size);
         if size > self.view.size {
             return Err(Error::InvalidCursor);
         }
         let mut page = 0..size;
+        if let Some(last) = self.request.after {
+            self.go_on_after(last, size, &mut page)?;
+        }
         match (&cursor, &self.sort, self.request.order) {
             (None, _, _) => {}
             (Some(cursor), Some(_), _) => self.after = Some(sort_key(cursor)?),
@@ -230,6 +250,7 @@ impl Run<'_> {
         explain.phases.aggregate_us += micros(begin);
         let begin = Instant::now();
         let seqs: Vec<u64> = hits.iter().map(|(_, seq)| *seq).collect();
+        let keys = hits.into_iter().filter_map(|(key, _)| key).collect();
         let items = engine.record_views(self.tenant, self.view, &seqs, self.personal, &|| self.check())?;
         let highlights = match self.request.highlight {
             true => items
@@ -242,6 +263,7 @@ impl Run<'_> {
         explain.bytes_opened = sealed::opened_bytes().wrapping_sub(opened);
         Ok(SearchPage {
             items,
+            keys,
             highlights,
             cursor: next,
             tree: TreeSize {

@@ -30,6 +30,7 @@ use crate::{
     tenant::Tenant,
 };
 
+mod after;
 mod compacted;
 pub mod cursor;
 mod execute;
@@ -46,7 +47,10 @@ mod sealed;
 mod tail;
 pub(crate) mod wake;
 
-pub use attestore_index::{IndexPolicy, Order, TextIndex};
+pub use attestore_index::{
+    AMONG_MAX, Condition, Edge, FieldHolds, FieldInfo, IndexPolicy, Order, Part, SortKey, TextIndex, Words, fields,
+    find_field, find_path, time_span,
+};
 pub(crate) use compacted::compacted;
 pub(crate) use follow::{Filter, follow};
 pub use policy::IndexStatus;

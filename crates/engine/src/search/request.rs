@@ -1,6 +1,6 @@
 //! What is asked of a search, and what it answers.
 
-use attestore_index::Order;
+use attestore_index::{Condition, Order, SortKey};
 
 use crate::read::RecordView;
 
@@ -9,6 +9,8 @@ use crate::read::RecordView;
 pub struct SearchRequest {
     /// The query string; empty for everything.
     pub q: String,
+    /// What must match besides: conditions that another query language was translated into.
+    pub filter: Option<Condition>,
     /// Earliest time of occurrence, inclusive, nanoseconds since 1970. Records without one count by their receipt.
     pub from_ns: Option<i64>,
     /// Latest time of occurrence, exclusive, nanoseconds since 1970.
@@ -22,12 +24,19 @@ pub struct SearchRequest {
     pub limit: usize,
     /// Where to go on: [`SearchPage::cursor`] of the page before. Query, window, order and sort must be the same.
     pub cursor: Option<String>,
+    /// Where to go on without a cursor: after the record of this seq, which is among what the search goes through, in its order.
+    /// Appends meanwhile may add hits to pages, unless `size` is set.
+    pub after: Option<u64>,
+    /// The tree to search, as a number of records; `None` for all that there are, or for that of the cursor.
+    pub size: Option<u64>,
     /// Whether the number of all hits is wanted. It is exact, and costs a pass over all of them.
     pub want_count: bool,
     /// Whether the places in the records' strings that the query names are wanted.
     pub highlight: bool,
     /// Aggregations over all hits, whatever the page: a JSON object of Elasticsearch's shape.
     pub aggs: Option<String>,
+    /// What `{"filter": {"condition": 0}}` in `aggs` means, by place.
+    pub conditions: Vec<Condition>,
     /// After how long to give up, milliseconds; at most the instance's own deadline, which `None` means.
     pub deadline_ms: Option<u64>,
 }
@@ -37,6 +46,8 @@ pub struct SearchRequest {
 pub struct SearchPage {
     /// The hits, in the order asked for.
     pub items: Vec<RecordView>,
+    /// For each item, what it is sorted by; empty if that is its seq.
+    pub keys: Vec<SortKey>,
     /// For each item, what the query found in it; empty if that was not wanted.
     pub highlights: Vec<Vec<Highlight>>,
     /// Where the next page begins; `None` when there is none.

@@ -303,6 +303,7 @@ fn request(spec: &SearchSpec) -> Result<SearchRequest, Problem> {
         highlight: spec.highlight,
         aggs: spec.aggs.as_ref().map(|aggs| aggs.get().to_owned()),
         deadline_ms: spec.deadline_ms,
+        ..SearchRequest::default()
     })
 }
 

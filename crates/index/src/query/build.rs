@@ -255,8 +255,7 @@ impl Builder<'_> {
                 Part::Many => Piece::Many,
             });
         }
-        let pattern =
-            Pattern::joined(pieces).map_err(|reason| QueryError::new(reason.to_owned(), None))?;
+        let pattern = Pattern::joined(pieces).map_err(|reason| QueryError::new(reason.to_owned(), None))?;
         placeless(self.planner.condition(Some(&named(field)), pattern, false, 0))
     }
 
@@ -268,14 +267,14 @@ impl Builder<'_> {
             Some(field) => names::find(field)? == Target::Text,
         };
         let field = field.map(named);
-        let mut one = |pattern, quoted| {
-            placeless(self.planner.condition(field.as_ref(), pattern, quoted, 0))
-        };
+        let mut one = |pattern, quoted| placeless(self.planner.condition(field.as_ref(), pattern, quoted, 0));
         let whole = || Pattern::Whole(text.to_owned());
         match (is_text, how) {
             (true, Words::All) => one(whole(), false),
             (true, Words::Any) => {
-                let words = text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
+                let words = text
+                    .split_whitespace()
+                    .filter(|word| word.contains(char::is_alphanumeric));
                 let nodes = words.map(|word| one(Pattern::Whole(word.to_owned()), false));
                 Ok(Node::any(nodes.collect::<Result<_, _>>()?))
             }
@@ -299,7 +298,9 @@ fn named(field: &str) -> Field {
 /// There is no text that a mistake could have a place in.
 fn placeless<T>(result: Result<T, QueryError>) -> Result<T, QueryError> {
     result.map_err(|error| QueryError {
-        message: error.message.replace("; put a value that has a colon in quotation marks", ""),
+        message: error
+            .message
+            .replace("; put a value that has a colon in quotation marks", ""),
         column: None,
         ..error
     })

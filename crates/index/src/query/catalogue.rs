@@ -36,7 +36,9 @@ pub enum FieldHolds {
 
 /// Every field by every name, our own names first. Paths into free-form values are not among them.
 pub fn fields() -> Vec<FieldInfo> {
-    names::all().filter_map(|(name, target)| field(name, target)).collect()
+    names::all()
+        .filter_map(|(name, target)| field(name, target))
+        .collect()
 }
 
 /// The field of a name, if it is one of [`fields`].
@@ -139,14 +141,20 @@ mod tests {
     fn every_path_is_a_name_of_its_own_field() {
         for field in fields() {
             let own = find_field(field.path).unwrap_or_else(|| panic!("{field:?}"));
-            assert_eq!((own.path, own.holds, own.column), (field.path, field.holds, field.column));
+            assert_eq!(
+                (own.path, own.holds, own.column),
+                (field.path, field.holds, field.column)
+            );
         }
     }
 
     #[test]
     fn aliases_lead_to_paths_and_fields() {
         let ip = find_field("source.ip").unwrap();
-        assert_eq!((ip.path, ip.holds, ip.column, ip.personal), ("context.ip", FieldHolds::Addresses, true, true));
+        assert_eq!(
+            (ip.path, ip.holds, ip.column, ip.personal),
+            ("context.ip", FieldHolds::Addresses, true, true)
+        );
         assert!(!find_field("actor.name").unwrap().column);
         assert!(!find_field("action").unwrap().personal);
         assert_eq!(find_field("metadata.x"), None);

@@ -87,6 +87,12 @@ pub struct QueryError {
     pub suggestion: Option<String>,
 }
 
+/// The span (ns since 1970, both ends included) that a time in a query names, `None` if it is none: `2026-11-22` is the whole
+/// day, a plain number a millisecond.
+pub fn time_span(text: &str) -> Option<std::ops::RangeInclusive<i64>> {
+    value::time(text)
+}
+
 impl QueryError {
     pub(crate) const fn new(message: String, column: Option<usize>) -> Self {
         Self {

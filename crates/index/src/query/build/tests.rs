@@ -72,7 +72,10 @@ fn values_are_what_a_query_string_says() {
     let pieces = ["s3", "."].map(|text| Part::Text(text.to_owned()));
     let like = Condition::Like {
         field: "action".to_owned(),
-        form: pieces.into_iter().chain([Part::Many, Part::Many, Part::One]).collect(),
+        form: pieces
+            .into_iter()
+            .chain([Part::Many, Part::Many, Part::One])
+            .collect(),
     };
     let has = Condition::Has {
         field: "metadata".to_owned(),
@@ -108,7 +111,10 @@ fn ranges_are_what_a_query_string_says() {
             within("metadata.total", Bound::Included(edge("5")), open()),
             "metadata.total:>=5",
         ),
-        (within("metadata.total", text("5"), open()), "metadata.total:>=\"5\""),
+        (
+            within("metadata.total", text("5"), open()),
+            "metadata.total:>=\"5\"",
+        ),
         (
             within("context.http.status", open(), Bound::Included(edge("404"))),
             "context.http.status:<=404",
@@ -133,8 +139,14 @@ fn ranges_are_what_a_query_string_says() {
 fn words_are_what_a_query_string_says() {
     for (condition, said) in [
         (matches(None, "wrong code", Words::Phrase), "\"wrong code\""),
-        (matches(Some("text"), "wrong code", Words::All), "text:wrong text:code"),
-        (matches(Some("text"), "wrong, code", Words::Any), "text:wrong OR text:code"),
+        (
+            matches(Some("text"), "wrong code", Words::All),
+            "text:wrong text:code",
+        ),
+        (
+            matches(Some("text"), "wrong, code", Words::Any),
+            "text:wrong OR text:code",
+        ),
         (
             matches(Some("text"), "wrong co", Words::PhraseStart),
             "text:\"wrong co\"*",
