@@ -293,7 +293,7 @@ fn bodies(c: &mut Criterion) {
         b.iter(|| {
             let mut bytes = 0;
             let visit = |record: attestore_segment::BlockRecord<'_>| {
-                bytes += record.public.len();
+                bytes += record.public().expect("sound").len();
                 ControlFlow::Continue(())
             };
             seg.scan(0..u64::MAX, visit).expect("sound");

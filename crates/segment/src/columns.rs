@@ -19,3 +19,13 @@ pub(crate) fn take<'a, const N: usize>(
     let column = cursor.take_items(count, N)?;
     Ok((0..count).map(move |at| std::array::from_fn(|plane| column[plane * count + at])))
 }
+
+/// Returns the value at a place of a column that [`take`] would take.
+pub(crate) fn value<const N: usize>(column: &[u8], at: usize) -> Option<[u8; N]> {
+    let count = column.len() / N;
+    let mut value = [0; N];
+    for (plane, byte) in value.iter_mut().enumerate() {
+        *byte = *column.get(plane * count..(plane + 1) * count)?.get(at)?;
+    }
+    Some(value)
+}

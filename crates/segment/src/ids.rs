@@ -5,9 +5,10 @@
 //!
 //! The markers are bytes that UTF-8 does not have. Where the text has them all the same, they are escaped.
 
+use memchr::{memchr, memchr3};
+
 use crate::Malformed;
 use crate::columns;
-use crate::cursor::Cursor;
 
 /// Ids taken out of text, in order.
 #[derive(Default)]
@@ -40,7 +41,7 @@ impl Ids {
     /// Appends `text` to `packed` with markers for ids, which are added here.
     pub(crate) fn pack(&mut self, text: &[u8], packed: &mut Vec<u8>) {
         let (mut from, mut at) = (0, 0);
-        while let Some(ahead) = text[at..].iter().position(|&byte| byte == b'-') {
+        while let Some(ahead) = memchr(b'-', &text[at..]) {
             let dash = at + ahead;
             let start = dash.checked_sub(8).filter(|&start| start >= from);
             let id = start.and_then(|start| Some((start, parse(text.get(start..start + TEXT_BYTES)?)?)));
@@ -73,7 +74,7 @@ impl Ids {
 }
 
 fn put_literal(text: &[u8], packed: &mut Vec<u8>) {
-    if !text.iter().any(|&byte| byte >= TIMED) {
+    if marker(text).is_none() {
         return packed.extend_from_slice(text);
     }
     for &byte in text {
@@ -84,123 +85,116 @@ fn put_literal(text: &[u8], packed: &mut Vec<u8>) {
     }
 }
 
-/// Puts ids back into text.
-pub(crate) struct Unpacker<'a, T> {
-    packed: &'a [u8],
-    times: T,
-    rests: std::slice::Iter<'a, [u8; REST_BYTES]>,
-    others: std::slice::Iter<'a, [u8; ID_BYTES]>,
+/// Text without its ids, and the ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packed<'a> {
+    pub(crate) text: &'a [u8],
+    /// The column of the times of all ids of version 7 beside this text and others.
+    pub(crate) times: &'a [u8],
+    /// The first of its own in that column.
+    pub(crate) first_time: usize,
+    /// Its ids of version 7.
+    pub(crate) rests: &'a [[u8; REST_BYTES]],
+    /// Its other ids.
+    pub(crate) others: &'a [[u8; ID_BYTES]],
 }
 
-/// Returns an unpacker of `packed`. `random` are the bytes that [`Ids::put_random`] wrote for so many ids of version 7 and
-/// others.
-pub(crate) fn unpacker<'a>(
-    counts: (usize, usize),
-    times: &mut Cursor<'a>,
-    random: &mut Cursor<'a>,
-) -> Result<Unpacker<'a, impl Iterator<Item = [u8; TIME_BYTES]> + use<'a>>, Malformed> {
-    let column = columns::take::<TIME_BYTES>(times, counts.0)?;
-    Ok(Unpacker {
-        packed: times.take(times.remaining())?,
-        times: column,
-        rests: random.take_items(counts.0, REST_BYTES)?.as_chunks().0.iter(),
-        others: random.take_items(counts.1, ID_BYTES)?.as_chunks().0.iter(),
-    })
-}
-
-impl<T: Iterator<Item = [u8; TIME_BYTES]>> Unpacker<'_, T> {
-    /// Appends the next `length` bytes of the text.
-    pub(crate) fn next(&mut self, length: usize, text: &mut Vec<u8>) -> Result<(), Malformed> {
-        let bad = |reason| Malformed::at(0, reason);
-        let end = text.len().checked_add(length).ok_or(bad("a length overflows"))?;
-        while text.len() < end {
-            let within = &self.packed[..self.packed.len().min(end - text.len())];
-            let plain = within
-                .iter()
-                .position(|&byte| byte >= TIMED)
-                .unwrap_or(within.len());
-            let (literal, rest) = self.packed.split_at(plain);
+impl Packed<'_> {
+    /// Returns the text with its ids. What is allocated is at most what is there, ids as text.
+    ///
+    /// # Errors
+    /// [`Malformed`] when there are more or fewer ids than markers.
+    pub(crate) fn unpack(&self) -> Result<Vec<u8>, Malformed> {
+        let missing = || Malformed::at(0, "an id is missing");
+        let ids = self.rests.len() + self.others.len();
+        let mut text = Vec::with_capacity(self.text.len() + ids * TEXT_BYTES);
+        let mut rests = self.rests.iter().zip(self.first_time..);
+        let mut others = self.others.iter();
+        let mut packed = self.text;
+        while let Some(at) = marker(packed) {
+            let (literal, marked) = packed.split_at(at);
             text.extend_from_slice(literal);
-            self.packed = rest;
-            if text.len() == end {
-                break;
-            }
-            let (&marker, rest) = rest.split_first().ok_or(bad("text ends too early"))?;
-            self.packed = rest;
-            let mut id = [0; ID_BYTES];
+            let (marker, rest) = (marked[0], &marked[1..]);
+            packed = rest;
             match marker {
-                OTHER => id = *self.others.next().ok_or(bad("an id is missing"))?,
+                OTHER => print(others.next().ok_or_else(missing)?, &mut text),
                 TIMED => {
-                    let parts = self.times.next().zip(self.rests.next());
-                    let (time, rest) = parts.ok_or(bad("an id is missing"))?;
+                    let (rest, at) = rests.next().ok_or_else(missing)?;
+                    let time: [u8; TIME_BYTES] = columns::value(self.times, at).ok_or_else(missing)?;
+                    let mut id = [0; ID_BYTES];
                     id[..TIME_BYTES].copy_from_slice(&time);
                     id[TIME_BYTES..].copy_from_slice(rest);
+                    print(&id, &mut text);
                 }
                 _ => {
-                    let (&byte, rest) = self.packed.split_first().ok_or(bad("text ends too early"))?;
-                    self.packed = rest;
+                    let (&byte, rest) = packed
+                        .split_first()
+                        .ok_or(Malformed::at(0, "text ends within a mark"))?;
                     text.push(byte);
-                    continue;
+                    packed = rest;
                 }
             }
-            print(&id, text);
         }
-        if text.len() == end {
-            Ok(())
-        } else {
-            Err(bad("an id goes beyond its record"))
+        text.extend_from_slice(packed);
+        if rests.next().is_some() || others.next().is_some() {
+            return Err(Malformed::at(0, "more ids than the text has"));
         }
+        Ok(text)
     }
+}
 
-    /// Checks that nothing is left.
-    pub(crate) fn end(mut self) -> Result<(), Malformed> {
-        let left = self.times.next().is_some() || self.others.next().is_some() || !self.packed.is_empty();
-        if left {
-            Err(Malformed::at(0, "more text or ids than records need"))
-        } else {
-            Ok(())
-        }
-    }
+/// Returns where the first marker is.
+fn marker(text: &[u8]) -> Option<usize> {
+    memchr3(TIMED, ESCAPE, OTHER, text)
 }
 
 /// Reads a UUID as it is commonly written, in lower case.
 fn parse(text: &[u8]) -> Option<[u8; ID_BYTES]> {
-    let mut id = [0; ID_BYTES];
-    let mut digits = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        let digit = match byte {
-            b'-' if DASHES.contains(&at) => continue,
-            _ if DASHES.contains(&at) => return None,
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        let place = id.get_mut(digits / 2)?;
-        *place = *place << 4 | digit;
-        digits += 1;
+    let text: &[u8; TEXT_BYTES] = text.try_into().ok()?;
+    if DASHES.iter().any(|&at| text[at] != b'-') {
+        return None;
     }
-    (digits == 2 * ID_BYTES).then_some(id)
+    let mut id = [0; ID_BYTES];
+    let mut wrong = 0;
+    for (byte, &at) in id.iter_mut().zip(&DIGITS) {
+        let (high, low) = (VALUES[usize::from(text[at])], VALUES[usize::from(text[at + 1])]);
+        wrong |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    (wrong < 16).then_some(id)
 }
 
 fn print(id: &[u8; ID_BYTES], text: &mut Vec<u8>) {
-    for (at, &byte) in id.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push(b'-');
-        }
-        text.extend([byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
+    let mut printed = [b'-'; TEXT_BYTES];
+    for (&byte, &at) in id.iter().zip(&DIGITS) {
+        printed[at] = HEX[usize::from(byte >> 4)];
+        printed[at + 1] = HEX[usize::from(byte & 15)];
     }
+    text.extend_from_slice(&printed);
 }
 
 /// Bytes of a UUID as text.
-pub(crate) const TEXT_BYTES: usize = 36;
-const ID_BYTES: usize = 16;
+const TEXT_BYTES: usize = 36;
+pub(crate) const ID_BYTES: usize = 16;
 pub(crate) const TIME_BYTES: usize = 6;
 /// Bytes of an id of version 7 beside the text.
 pub(crate) const REST_BYTES: usize = ID_BYTES - TIME_BYTES;
 /// Bytes of another id beside the text.
 pub(crate) const OTHER_BYTES: usize = ID_BYTES;
 const DASHES: [usize; 4] = [8, 13, 18, 23];
+/// Where the two digits of each byte are.
+const DIGITS: [usize; ID_BYTES] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 const HEX: &[u8; 16] = b"0123456789abcdef";
+/// What a digit is worth; anything else is 255.
+const VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut digit = 0;
+    while digit < HEX.len() {
+        values[HEX[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    values
+};
 /// The lowest of the markers: an id of version 7.
 const TIMED: u8 = 0xFD;
 /// The next byte is text.

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use attestore_engine::search::{IndexPolicy, TextIndex};
-use attestore_engine::{Engine, Principal};
+use attestore_engine::{Engine, Error, Principal};
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{RngExt, SeedableRng};
@@ -45,6 +45,8 @@ struct Row {
     max_us: f64,
     /// Records in the last answer.
     items: usize,
+    /// Times that the answer was that too much would have to be scanned. They are not in the times.
+    refused: u64,
     /// Of questions that look at every record: p50 for each of them, nanoseconds.
     ns_per_event: Option<f64>,
     /// In process: what the last one did.
@@ -177,17 +179,16 @@ impl Bench<'_> {
         for _ in 0..WARM_UP {
             self.ask(&mut asker, question, &mut random)?;
         }
-        let mut times = histogram();
+        let mut tally = Tally::new();
         let begun = Instant::now();
         let patience = Duration::from_secs(self.args.seconds);
-        let mut last = None;
-        while times.len() < self.args.iterations && (begun.elapsed() < patience || times.len() < ASKED_MIN) {
-            let (elapsed, answered) = self.ask(&mut asker, question, &mut random)?;
-            record(&mut times, elapsed);
-            last = Some(answered);
+        while tally.asked() < self.args.iterations
+            && (begun.elapsed() < patience || tally.asked() < ASKED_MIN)
+        {
+            tally.add(self.ask(&mut asker, question, &mut random)?);
         }
         asker.stop()?;
-        Ok(self.row(question, mode, "warm", &times, last))
+        Ok(self.row(question, mode, "warm", tally))
     }
 
     /// Takes the engine, because it has to be closed; returns it opened.
@@ -199,8 +200,7 @@ impl Bench<'_> {
         question: &Question,
     ) -> Result<(Row, Engine), Failure> {
         let mut random = ChaCha8Rng::seed_from_u64(self.args.seed);
-        let mut times = histogram();
-        let mut last = None;
+        let mut tally = Tally::new();
         for _ in 0..self.args.cold {
             engine.close()?;
             drop(engine);
@@ -208,12 +208,10 @@ impl Bench<'_> {
             engine = dataset::open(place)?;
             engine.tenant(TENANT)?;
             let mut asker = self.asker(&engine, mode)?;
-            let (elapsed, answered) = self.ask(&mut asker, question, &mut random)?;
-            record(&mut times, elapsed);
-            last = Some(answered);
+            tally.add(self.ask(&mut asker, question, &mut random)?);
             asker.stop()?;
         }
-        Ok((self.row(question, mode, "cold", &times, last), engine))
+        Ok((self.row(question, mode, "cold", tally), engine))
     }
 
     fn asker<'e>(&'e self, engine: &'e Engine, mode: &str) -> Result<Asker<'e>, Failure> {
@@ -231,17 +229,20 @@ impl Bench<'_> {
         })
     }
 
-    /// Asks about an event drawn at random; fails if the answer cannot be right.
+    /// Asks about an event drawn at random; `None` when the answer is that too much would have to be scanned. Fails if the
+    /// answer cannot be right.
     fn ask(
         &self,
         asker: &mut Asker<'_>,
         question: &Question,
         random: &mut ChaCha8Rng,
-    ) -> Result<(Duration, Answered), Failure> {
+    ) -> Result<Option<(Duration, Answered)>, Failure> {
         let samples = &self.dataset.samples;
         let sample = &samples[random.random_range(0..samples.len())];
         let ask = (question.ask)(self.dataset, sample);
-        let (elapsed, answered) = asker.ask(&ask)?;
+        let Some((elapsed, answered)) = asker.ask(&ask)? else {
+            return Ok(None);
+        };
         if !ask.accepts(
             answered.items,
             answered.aggregations.as_ref(),
@@ -252,19 +253,13 @@ impl Bench<'_> {
                 question.name, ask.q, answered.items, answered.aggregations
             )));
         }
-        Ok((elapsed, answered))
+        Ok(Some((elapsed, answered)))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    fn row(
-        &self,
-        question: &Question,
-        mode: &'static str,
-        state: &'static str,
-        times: &Histogram<u64>,
-        last: Option<Answered>,
-    ) -> Row {
-        let p50 = us(times, 0.5);
+    fn row(&self, question: &Question, mode: &'static str, state: &'static str, tally: Tally) -> Row {
+        let Tally { times, last, refused } = tally;
+        let p50 = us(&times, 0.5);
         Row {
             query: question.name,
             mode,
@@ -272,13 +267,45 @@ impl Bench<'_> {
             events: self.dataset.events,
             asked: times.len(),
             p50_us: p50,
-            p99_us: us(times, 0.99),
-            max_us: us(times, 1.0),
+            p99_us: us(&times, 0.99),
+            max_us: us(&times, 1.0),
             items: last.as_ref().map_or(0, |last| last.items),
+            refused,
             ns_per_event: question
                 .is_pass
                 .then(|| p50 * 1000.0 / self.dataset.events.max(1) as f64),
             explain: last.and_then(|last| last.explain),
+        }
+    }
+}
+
+/// Answers to one question.
+struct Tally {
+    times: Histogram<u64>,
+    last: Option<Answered>,
+    refused: u64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            times: histogram(),
+            last: None,
+            refused: 0,
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        self.times.len() + self.refused
+    }
+
+    fn add(&mut self, answer: Option<(Duration, Answered)>) {
+        match answer {
+            None => self.refused += 1,
+            Some((elapsed, answered)) => {
+                record(&mut self.times, elapsed);
+                self.last = Some(answered);
+            }
         }
     }
 }
@@ -295,12 +322,16 @@ enum Asker<'a> {
 }
 
 impl Asker<'_> {
-    fn ask(&mut self, ask: &Ask) -> Result<(Duration, Answered), Failure> {
+    /// Asks; `None` when too much would have to be scanned.
+    fn ask(&mut self, ask: &Ask) -> Result<Option<(Duration, Answered)>, Failure> {
         match self {
             Self::Engine(engine) => {
                 let request = ask.request();
                 let started = Instant::now();
-                let page = engine.search(TENANT, &Principal::internal(), &request)?;
+                let page = match engine.search(TENANT, &Principal::internal(), &request) {
+                    Err(Error::NotIndexed { .. }) => return Ok(None),
+                    page => page?,
+                };
                 let elapsed = started.elapsed();
                 let explain = &page.explain;
                 let answered = Answered {
@@ -318,7 +349,7 @@ impl Asker<'_> {
                         "scan_us": explain.phases.scan_us, "aggregate_us": explain.phases.aggregate_us, "fetch_us": explain.phases.fetch_us}),
                     ),
                 };
-                Ok((elapsed, answered))
+                Ok(Some((elapsed, answered)))
             }
             Self::Http {
                 runtime,
@@ -342,20 +373,25 @@ impl Asker<'_> {
                 let begin = buffer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(0);
                 let text = buffer.get(begin..).unwrap_or_default();
                 if status != 200 {
+                    if serde_json::from_slice(text)
+                        .is_ok_and(|problem: Value| problem["code"] == "not_indexed")
+                    {
+                        return Ok(None);
+                    }
                     return Err(Failure::failed(format!(
                         "the server answered {status}: {}",
                         String::from_utf8_lossy(text)
                     )));
                 }
                 let mut page: Value = serde_json::from_slice(text)?;
-                Ok((
+                Ok(Some((
                     elapsed,
                     Answered {
                         items: page["items"].as_array().map_or(0, Vec::len),
                         aggregations: Some(page["aggregations"].take()).filter(Value::is_object),
                         explain: None,
                     },
-                ))
+                )))
             }
         }
     }
@@ -387,7 +423,7 @@ fn print(report: &Report) -> Result<(), Failure> {
     ));
     output::table(
         [
-            "QUERY", "MODE", "STATE", "ASKED", "P50 us", "P99 us", "MAX us", "ITEMS", "ns/event",
+            "QUERY", "MODE", "STATE", "ASKED", "P50 us", "P99 us", "MAX us", "ITEMS", "REFUSED", "ns/event",
         ],
         report.rows.iter().map(|row| {
             [
@@ -399,6 +435,7 @@ fn print(report: &Report) -> Result<(), Failure> {
                 format!("{:.0}", row.p99_us),
                 format!("{:.0}", row.max_us),
                 row.items.to_string(),
+                row.refused.to_string(),
                 row.ns_per_event.map_or_else(String::new, |ns| format!("{ns:.1}")),
             ]
         }),

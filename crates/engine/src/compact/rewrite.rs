@@ -145,11 +145,12 @@ impl Rewrite<'_> {
                 self.check()?;
                 let block = reader.block(number).map_err(unreadable)?;
                 for record in block.iter() {
+                    let public = reader.public(&record).map_err(unreadable)?;
                     let stored = SegRecord {
                         seq: record.seq,
                         salt: record.salt,
                         groups: record.groups,
-                        public: record.public,
+                        public: &public,
                         idempotency: None,
                     };
                     builder.push(stored).map_err(built)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attestore_keys::Key;
 use attestore_record::{Handle, RecordId};
-use attestore_segment::{BlockRecord, Group, Salt, SetKeyError, SetKeys};
+use attestore_segment::{Group, Salt, SetKeyError, SetKeys};
 use hashbrown::HashMap;
 
 use crate::instance::Inner;
@@ -143,13 +143,13 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
                 Salt::Generation(number) => seg.salt_key(number).map(Key::duplicate),
                 Salt::Explicit(_) => None,
             };
+            let public = seg.public(&record).map_err(segment_error)?;
             let groups = match &sub {
                 None => Vec::new(),
-                Some(sub) => opened(
-                    sub.groups(record.seq, &Keys(tenant)).map_err(segment_error)?,
-                    &record,
-                    set,
-                )?,
+                Some(sub) => {
+                    let groups = sub.groups(record.seq, &Keys(tenant));
+                    opened(groups.map_err(segment_error)?, record.seq, &public, set)?
+                }
             };
             let time = usize::try_from(record.seq - set.min_seq())
                 .ok()
@@ -161,7 +161,7 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
                 origin: Origin::Part(Box::new(PartRecord {
                     seq: record.seq,
                     time_ms,
-                    public: record.public.to_vec(),
+                    public,
                     commitments: record.groups.to_vec(),
                     idempotency: keys.get(&record.seq).copied(),
                     salt_key,
@@ -176,12 +176,13 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
 /// The groups of a record that can be opened, whole.
 fn opened(
     groups: Vec<Group>,
-    record: &BlockRecord<'_>,
+    seq: u64,
+    public: &[u8],
     set: &FileSet,
 ) -> Result<Vec<(Vec<Handle>, Vec<u8>)>> {
     let mut opened = Vec::with_capacity(groups.len());
     for group in groups {
-        if let Personal::Opened { handles, bytes } = personal(group, record, set)? {
+        if let Personal::Opened { handles, bytes } = personal(group, seq, public, set)? {
             opened.push((handles, bytes));
         }
     }

@@ -78,8 +78,10 @@ fn scan_block(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, prefix: &[u
             continue;
         };
         let block = inner.readers.block(&reader, number)?;
-        if let Some(record) = block.iter().find(|record| record.public.starts_with(prefix)) {
-            return Ok(Scan::Found(record.seq));
+        for record in block.iter() {
+            if reader.public(&record).map_err(segment_error)?.starts_with(prefix) {
+                return Ok(Scan::Found(record.seq));
+            }
         }
         let entry = reader
             .blocks()

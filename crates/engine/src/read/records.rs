@@ -154,7 +154,7 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
             }
             _ => Vec::new(),
         };
-        return sealed(&reader, set, found, groups);
+        return sealed(&reader, set, &found, groups);
     }
     Err(missing_record(tenant, seq))
 }
@@ -230,7 +230,7 @@ pub(crate) fn scan_range(
         let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
         for record in block.iter().filter(|record| within.contains(&record.seq)) {
             let groups = groups.remove(&record.seq).unwrap_or_default();
-            visit(sealed(&reader, set, record, groups)?)?;
+            visit(sealed(&reader, set, &record, groups)?)?;
         }
     }
     Ok(())
@@ -316,7 +316,7 @@ fn read_from(
         let block = inner.readers.block(&reader, number)?;
         for found in near.iter().filter_map(|seq| block.get(*seq)) {
             let groups = groups.remove(&found.seq).unwrap_or_default();
-            records.push(sealed(&reader, set, found, groups)?);
+            records.push(sealed(&reader, set, &found, groups)?);
         }
         check()?;
     }
@@ -346,13 +346,16 @@ fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashM
     Ok(groups)
 }
 
-fn sealed(reader: &SegReader, set: &FileSet, record: BlockRecord<'_>, groups: Vec<Group>) -> Result<Record> {
-    let groups = groups.into_iter().map(|group| personal(group, &record, set));
+fn sealed(reader: &SegReader, set: &FileSet, record: &BlockRecord<'_>, groups: Vec<Group>) -> Result<Record> {
+    let public = reader.public(record).map_err(segment_error)?;
+    let groups = groups
+        .into_iter()
+        .map(|group| personal(group, record.seq, &public, set));
     let personal = groups.collect::<Result<_>>()?;
     Ok(Record {
         seq: record.seq,
         class: set.class,
-        public: Bytes::copy_from_slice(record.public),
+        public: Bytes::from(public),
         salt: SaltSource::Sealed(reader.resolve(record.salt).map_err(segment_error)?),
         commitments: record.groups.to_vec(),
         personal,
@@ -363,16 +366,16 @@ fn sealed(reader: &SegReader, set: &FileSet, record: BlockRecord<'_>, groups: Ve
 ///
 /// # Errors
 /// [`Error::Damage`] when it does not fit there.
-pub(crate) fn personal(group: Group, record: &BlockRecord<'_>, set: &FileSet) -> Result<Personal> {
+pub(crate) fn personal(group: Group, seq: u64, public: &[u8], set: &FileSet) -> Result<Personal> {
     let Group::Opened { handles, bytes } = group else {
         return Ok(Personal::Erased);
     };
-    let bytes = bytes.restore(record.public).map_err(|malformed| {
+    let bytes = bytes.restore(public).map_err(|malformed| {
         let row = set.sub.as_ref().unwrap_or(&set.seg);
         Error::damage(
             &row.path,
             row.offset,
-            format!("record {}: {}", record.seq, malformed.reason),
+            format!("record {seq}: {}", malformed.reason),
         )
     })?;
     Ok(Personal::Opened {

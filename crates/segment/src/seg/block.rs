@@ -1,22 +1,31 @@
 //! One block of records: columns and text compressed, hashes beside them.
 
+use std::ops::Range;
+
 use super::footer::BlockEntry;
 use super::{RECORD_BYTES_MAX, Salt, SegRecord};
 use crate::compression::{Compressor, decompress};
 use crate::cursor::Cursor;
-use crate::ids::{Ids, TEXT_BYTES, TIME_BYTES, unpacker};
+use crate::ids::{ID_BYTES, Ids, Packed, REST_BYTES, TIME_BYTES};
 use crate::{Error, Malformed, Result, columns};
 
-/// A decoded block. Records are found by seq or by position.
+/// A decompressed block. Records are found by seq or by position, and made whole one by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegBlock {
+    /// Where it is in the body.
+    offset: u64,
     records: Vec<Row>,
-    text: Vec<u8>,
+    /// What was compressed.
+    raw: Vec<u8>,
+    /// The column of times in `raw`.
+    times: Range<usize>,
     salts: usize,
     hashes: Vec<[u8; 32]>,
+    rests: Vec<[u8; REST_BYTES]>,
+    others: Vec<[u8; ID_BYTES]>,
 }
 
-/// A record in a decoded block.
+/// A record in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockRecord<'a> {
     /// Index in the tenant's log.
@@ -25,17 +34,37 @@ pub struct BlockRecord<'a> {
     pub salt: Salt,
     /// Commitments of the personal groups, ascending.
     pub groups: &'a [[u8; 32]],
-    /// Bytes of the public group.
-    pub public: &'a [u8],
+    offset: u64,
+    public: Packed<'a>,
+}
+
+impl BlockRecord<'_> {
+    /// Returns the bytes of the public group.
+    ///
+    /// # Errors
+    /// [`Malformed`] with the offset of the block in the body, when its ids do not fit its text.
+    pub fn public(&self) -> Result<Vec<u8>, Malformed> {
+        self.public
+            .unpack()
+            .map_err(|malformed| malformed.shifted(self.offset))
+    }
 }
 
 /// Where a record's parts end; they start where the previous record's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row {
     seq: u64,
     salt: Salt,
-    text_end: usize,
-    groups_end: usize,
+    ends: Ends,
+}
+
+/// Ends of a record's parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    text: usize,
+    groups: usize,
+    timed_ids: usize,
+    other_ids: usize,
 }
 
 impl SegBlock {
@@ -51,7 +80,9 @@ impl SegBlock {
 
     /// Returns the memory that the block takes, roughly, for the accounting of caches.
     pub fn memory_bytes(&self) -> usize {
-        self.text.len() + self.hashes.len() * 32 + self.records.len() * size_of::<Row>() + size_of::<Self>()
+        let beside =
+            size_of_val(&*self.hashes) + size_of_val(&*self.rests) + size_of_val(&*self.others);
+        self.raw.len() + beside + size_of_val(&*self.records) + size_of::<Self>()
     }
 
     /// Finds the record with this seq.
@@ -63,17 +94,22 @@ impl SegBlock {
     /// Returns the record at a position, `None` past the end.
     pub fn record(&self, at: usize) -> Option<BlockRecord<'_>> {
         let row = self.records.get(at)?;
-        let text_start = at
+        let end = row.ends;
+        let begin = at
             .checked_sub(1)
-            .map_or(0, |before| self.records[before].text_end);
-        let groups_start = at
-            .checked_sub(1)
-            .map_or(self.salts, |before| self.records[before].groups_end);
+            .map_or(self.begin(), |before| self.records[before].ends);
         Some(BlockRecord {
             seq: row.seq,
             salt: row.salt,
-            groups: &self.hashes[groups_start..row.groups_end],
-            public: &self.text[text_start..row.text_end],
+            groups: &self.hashes[begin.groups..end.groups],
+            offset: self.offset,
+            public: Packed {
+                text: &self.raw[begin.text..end.text],
+                times: &self.raw[self.times.clone()],
+                first_time: begin.timed_ids,
+                rests: &self.rests[begin.timed_ids..end.timed_ids],
+                others: &self.others[begin.other_ids..end.other_ids],
+            },
         })
     }
 
@@ -86,6 +122,16 @@ impl SegBlock {
     pub fn seqs(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.records.iter().map(|row| row.seq)
     }
+
+    /// Where the first record's parts start.
+    fn begin(&self) -> Ends {
+        Ends {
+            text: self.times.end,
+            groups: self.salts,
+            timed_ids: 0,
+            other_ids: 0,
+        }
+    }
 }
 
 /// Parses the stored bytes of the block that `entry` describes.
@@ -97,6 +143,9 @@ pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Mal
     let mut stored = Cursor::new(bytes);
     let frame = stored.take(entry.compressed as usize)?;
     let hashes = stored.take_items(entry.hashes as usize, 32)?;
+    let rests = stored.take_items(entry.timed_ids as usize, REST_BYTES)?;
+    let others = stored.take_items(entry.other_ids as usize, ID_BYTES)?;
+    stored.end()?;
     let raw = decompress(frame, entry.raw as usize)?;
 
     let count = entry.records as usize;
@@ -106,25 +155,38 @@ pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Mal
     let generations = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
     let group_counts = columns::take(&mut columns, count)?.map(u16::from_le_bytes);
     let lengths = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
+    let timed_ids = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
+    let other_ids = columns::take(&mut columns, count)?.map(u32::from_le_bytes);
     debug_assert_eq!(columns.at(), row_bytes(count));
-    let ids = (entry.timed_ids as usize, entry.other_ids as usize);
-    let mut texts = unpacker(ids, &mut columns, &mut stored)?;
-    stored.end()?;
+    let times_at = columns.at();
+    columns.take_items(entry.timed_ids as usize, TIME_BYTES)?;
+    let times = times_at..columns.at();
 
-    let hashes = hashes.as_chunks::<32>().0.to_vec();
-    let salts = modes.iter().filter(|&&mode| mode == EXPLICIT).count();
     let bad = |reason| Malformed::at(0, reason);
+    let salts = modes.iter().filter(|&&mode| mode == EXPLICIT).count();
+    let hashes = hashes.as_chunks::<32>().0.to_vec();
     let mut explicit = hashes
         .get(..salts)
         .ok_or(bad("fewer salts than records need"))?
         .iter();
-    let (mut seq, mut groups_end) = (entry.first_seq, salts);
+    let mut seq = entry.first_seq;
+    let mut ends = Ends {
+        text: times.end,
+        groups: salts,
+        timed_ids: 0,
+        other_ids: 0,
+    };
+    let all = Ends {
+        text: raw.len(),
+        groups: hashes.len(),
+        timed_ids: entry.timed_ids as usize,
+        other_ids: entry.other_ids as usize,
+    };
     let mut records = Vec::with_capacity(count);
-    // What lengths claim is not believed: ids, which are there, are all that makes text longer than it is stored.
-    let mut text = Vec::with_capacity(raw.len() + (ids.0 + ids.1) * TEXT_BYTES);
-    let rows = deltas.zip(modes).zip(generations).zip(group_counts).zip(lengths);
-    for (at, ((((delta, &mode), generation), groups), length)) in rows.enumerate() {
-        if (delta == 0) != (at == 0) {
+    let salted = deltas.zip(modes).zip(generations);
+    let sized = group_counts.zip(lengths).zip(timed_ids.zip(other_ids));
+    for (((delta, &mode), generation), ((groups, length), (timed, other))) in salted.zip(sized) {
+        if (delta == 0) != records.is_empty() {
             return Err(bad("seqs do not ascend"));
         }
         seq = seq.checked_add(u64::from(delta)).ok_or(bad("a seq overflows"))?;
@@ -133,28 +195,40 @@ pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Mal
             EXPLICIT if generation == 0 => Salt::Explicit(*explicit.next().ok_or(bad("a salt is missing"))?),
             _ => return Err(bad("an unknown salt mode")),
         };
-        texts.next(length as usize, &mut text)?;
-        groups_end += usize::from(groups);
-        records.push(Row {
-            seq,
-            salt,
-            text_end: text.len(),
-            groups_end,
-        });
+        ends.text += length as usize;
+        ends.groups += usize::from(groups);
+        ends.timed_ids += timed as usize;
+        ends.other_ids += other as usize;
+        if !ends.within(all) {
+            return Err(bad("records need more text, ids or commitments than there are"));
+        }
+        records.push(Row { seq, salt, ends });
     }
-    texts.end()?;
-    if groups_end != hashes.len() {
-        return Err(bad("more commitments than records need"));
+    if ends != all {
+        return Err(bad("more text, ids or commitments than records need"));
     }
     if count == 0 || seq != entry.last_seq {
         return Err(bad("the last seq is not the one in the index"));
     }
     Ok(SegBlock {
+        offset: entry.offset,
         records,
-        text,
+        times,
         salts,
         hashes,
+        rests: rests.as_chunks().0.to_vec(),
+        others: others.as_chunks().0.to_vec(),
+        raw,
     })
+}
+
+impl Ends {
+    fn within(self, all: Self) -> bool {
+        self.text <= all.text
+            && self.groups <= all.groups
+            && self.timed_ids <= all.timed_ids
+            && self.other_ids <= all.other_ids
+    }
 }
 
 /// A block that is being filled.
@@ -254,9 +328,15 @@ impl OpenBlock {
     fn raw(&self, ids: &mut Ids) -> Vec<u8> {
         let mut packed = Vec::with_capacity(self.text.len());
         let mut rest = self.text.as_slice();
+        let (mut lengths, mut timed_ids, mut other_ids) = (Vec::new(), Vec::new(), Vec::new());
         for &length in &self.lengths {
             let (text, after) = rest.split_at(length as usize);
+            let before = (packed.len(), ids.counts());
             ids.pack(text, &mut packed);
+            let counts = ids.counts();
+            lengths.push(packed.len() - before.0);
+            timed_ids.push(counts.0 - before.1.0);
+            other_ids.push(counts.1 - before.1.1);
             rest = after;
         }
         let befores = self.seqs.first().into_iter().chain(&self.seqs);
@@ -277,7 +357,10 @@ impl OpenBlock {
             &mut raw,
             self.group_counts.iter().map(|count| count.to_le_bytes()),
         );
-        columns::put(&mut raw, self.lengths.iter().map(|length| length.to_le_bytes()));
+        for column in [lengths, timed_ids, other_ids] {
+            let small = |&value: &usize| u32::try_from(value).expect("a record has at most 16 MiB, escaped 32 MiB");
+            columns::put(&mut raw, column.iter().map(|value| small(value).to_le_bytes()));
+        }
         ids.put_times(&mut raw);
         raw.extend_from_slice(&packed);
         raw
@@ -297,7 +380,7 @@ impl OpenBlock {
 
 /// Bytes of the columns of so many records.
 const fn row_bytes(records: usize) -> usize {
-    records * (4 + 1 + 4 + 2 + 4)
+    records * (4 + 1 + 4 + 2 + 4 + 4 + 4)
 }
 
 const GENERATION: u8 = 0;

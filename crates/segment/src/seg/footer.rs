@@ -340,7 +340,7 @@ pub(super) const FENCE_ENTRIES: usize = 1024;
 const TRAILER_RESERVED: usize = 13;
 const BLOCK_ENTRY_BYTES: usize = 48;
 const SALT_ENTRY_BYTES: usize = 4 + Key::LEN;
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const MAGIC: &[u8; 8] = b"ATSTSEGB";
 const _: () = assert!(TRAILER_BYTES == 8 + 4 + 4 + 8 + 5 * 8 + 4 + 4 + 1 + TRAILER_RESERVED + 2 + 8);
 const _: () = assert!(BLOCK_ENTRY_BYTES == 3 * 8 + 6 * 4);

@@ -115,20 +115,29 @@ impl SegReader {
             return Ok(None);
         };
         let block = self.block(number)?;
-        block.get(seq).map(|record| self.own(record)).transpose()
+        block.get(seq).map(|record| self.own(&record)).transpose()
     }
 
     /// Copies a block's record and resolves its salt.
     ///
     /// # Errors
     /// As [`SegReader::resolve`].
-    pub fn own(&self, record: BlockRecord<'_>) -> Result<OwnedSegRecord> {
+    pub fn own(&self, record: &BlockRecord<'_>) -> Result<OwnedSegRecord> {
         Ok(OwnedSegRecord {
             seq: record.seq,
             salt: self.resolve(record.salt)?,
             groups: record.groups.to_vec(),
-            public: record.public.to_vec(),
+            public: self.public(record)?,
         })
+    }
+
+    /// Returns the bytes of a record's public group.
+    ///
+    /// # Errors
+    /// [`Error::Damage`] when its block does not hold.
+    pub fn public(&self, record: &BlockRecord<'_>) -> Result<Vec<u8>> {
+        let public = record.public();
+        public.map_err(|malformed| self.container.damage(malformed))
     }
 
     /// Finds the key of a record's salt.

@@ -6,6 +6,8 @@
 //!
 //! The marks are bytes that UTF-8 does not have. Where a group has them all the same, they are escaped.
 
+use memchr::{memchr, memchr_iter, memchr3};
+
 use super::GROUP_BYTES_MAX;
 use crate::Malformed;
 
@@ -44,7 +46,7 @@ impl Packed {
         let mut group = Vec::with_capacity(self.0.len());
         let mut rest = self.0.as_slice();
         let bad = |reason| Malformed::at(0, reason);
-        while let Some(at) = rest.iter().position(|&byte| byte >= END) {
+        while let Some(at) = mark(rest) {
             let (literal, marked) = rest.split_at(at);
             group.extend_from_slice(literal);
             let (&[mark, value], after) = marked
@@ -82,19 +84,31 @@ impl Packed {
 
     /// Takes what [`Packed::put`] wrote from the front of `text`.
     pub(super) fn take(text: &mut &[u8]) -> Option<Self> {
-        let end = text.iter().position(|&byte| byte == END)?;
+        let end = memchr(END, text)?;
         let (packed, rest) = text.split_at(end);
         *text = &rest[1..];
         Some(Self(packed.to_vec()))
     }
 }
 
+/// Text between quotes, and before the first and after the last.
 fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|&byte| byte == QUOTE)
+    let mut from = 0;
+    let ends = memchr_iter(QUOTE, bytes).chain(std::iter::once(bytes.len()));
+    ends.map(move |end| {
+        let part = &bytes[from..end];
+        from = end + 1;
+        part
+    })
+}
+
+/// Returns where the first mark is.
+fn mark(bytes: &[u8]) -> Option<usize> {
+    memchr3(END, ESCAPE, REFERENCE, bytes)
 }
 
 fn put_literal(part: &[u8], packed: &mut Vec<u8>) {
-    if !part.iter().any(|&byte| byte >= END) {
+    if mark(part).is_none() {
         return packed.extend_from_slice(part);
     }
     for &byte in part {
