@@ -61,6 +61,10 @@ pub struct Http {
     pub body_timeout_ms: u64,
     /// Milliseconds that requests under way get when the server stops.
     pub drain_timeout_ms: u64,
+    /// Tails at once, of all tenants; each is a connection.
+    pub tails_max: usize,
+    /// Tails of one tenant at once.
+    pub tenant_tails_max: usize,
 }
 
 impl Default for Settings {
@@ -98,6 +102,8 @@ impl Default for Http {
             header_timeout_ms: ms(http.header_timeout),
             body_timeout_ms: ms(http.body.deadline),
             drain_timeout_ms: ms(http.drain_timeout),
+            tails_max: http.tails_max,
+            tenant_tails_max: http.tenant_tails_max,
         }
     }
 }
@@ -115,6 +121,8 @@ impl Http {
             connections_max: self.connections_max,
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            tails_max: self.tails_max,
+            tenant_tails_max: self.tenant_tails_max,
         }
     }
 }

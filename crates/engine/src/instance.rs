@@ -85,6 +85,7 @@ pub struct Inner {
     pub(crate) flushing: Mutex<()>,
     /// How many follow logs, of all tenants.
     pub(crate) followers: std::sync::atomic::AtomicUsize,
+    pub(crate) turns: crate::follow::Turns,
     pub(crate) mode: OpenMode,
     pub(crate) rollback_detection: bool,
     stopped: RwLock<Option<String>>,

@@ -11,15 +11,18 @@
 mod at_once;
 mod auth;
 mod body;
+mod ending;
 mod fields;
 mod items;
 mod metrics;
 mod peer;
+mod places;
 mod problem;
 mod routes;
 mod senders;
 mod server;
 mod slots;
+mod sse;
 mod wire;
 
 pub use body::Limits;

@@ -20,6 +20,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
+use crate::ending::Ending;
+
 /// The connection as the server reads and writes it.
 pub struct Connection {
     read: Arc<OwnedReadHalf>,
@@ -38,6 +40,17 @@ pub struct Peer(Option<Arc<OwnedReadHalf>>);
 pub struct Known<S> {
     service: S,
     peer: Peer,
+    ending: Option<Ending>,
+}
+
+impl<S> Known<S> {
+    /// Also tells the service when the server is about to stop.
+    pub fn until(self, ending: Ending) -> Self {
+        Self {
+            ending: Some(ending),
+            ..self
+        }
+    }
 }
 
 impl Connection {
@@ -53,7 +66,12 @@ impl Connection {
             patience,
             stalled: None,
         };
-        (connection, Known { service, peer })
+        let known = Known {
+            service,
+            peer,
+            ending: None,
+        };
+        (connection, known)
     }
 
     /// Fails a write that has been pending for too long.
@@ -98,6 +116,9 @@ where
 
     fn call(&self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.peer.clone());
+        if let Some(ending) = &self.ending {
+            request.extensions_mut().insert(ending.clone());
+        }
         self.service.call(request)
     }
 }

@@ -25,10 +25,12 @@ use utoipa_axum::routes;
 
 use crate::at_once::AtOnce;
 use crate::body;
+use crate::ending::End;
 use crate::metrics;
 use crate::peer::Connection;
+use crate::places::Places;
 use crate::problem::Problem;
-use crate::routes::{append, credentials, events, index, log, operations, search, tenants};
+use crate::routes::{append, credentials, events, index, log, operations, search, tail, tenants};
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
 
@@ -43,6 +45,10 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Time that requests under way get once the server is told to stop.
     pub drain_timeout: Duration,
+    /// Tails at once, of all tenants.
+    pub tails_max: usize,
+    /// Tails of one tenant at once.
+    pub tenant_tails_max: usize,
 }
 
 impl Default for Settings {
@@ -52,6 +58,8 @@ impl Default for Settings {
             connections_max: 4096,
             header_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(20),
+            tails_max: 1024,
+            tenant_tails_max: 256,
         }
     }
 }
@@ -66,6 +74,7 @@ struct Inner {
     metrics: Option<PrometheusHandle>,
     openapi: Bytes,
     slots: Slots,
+    places: Places,
 }
 
 impl App {
@@ -84,6 +93,11 @@ impl App {
     /// Turns of searches.
     pub(crate) fn slots(&self) -> &Slots {
         &self.0.slots
+    }
+
+    /// Places of tails.
+    pub(crate) fn places(&self) -> &Places {
+        &self.0.places
     }
 
     pub(crate) fn openapi(&self) -> Bytes {
@@ -122,6 +136,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(events::get))
         .routes(routes!(events::proof))
         .routes(routes!(search::search))
+        .routes(routes!(tail::tail))
         .routes(routes!(otlp::logs))
         .routes(routes!(otlp::tenant_logs))
         .routes(routes!(cloudevents::receive))
@@ -159,6 +174,7 @@ struct TileApi;
 /// Makes the router over an engine.
 pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
     let app = App(Arc::new(Inner {
+        places: Places::new(settings.tails_max, settings.tenant_tails_max),
         engine,
         settings,
         metrics,
@@ -246,6 +262,7 @@ pub async fn serve(
         .half_close(true);
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let graceful = GracefulShutdown::new();
+    let (end, ending) = End::new();
     tokio::pin!(stop);
     loop {
         let place = tokio::select! {
@@ -270,6 +287,7 @@ pub async fn serve(
         }
         let service = TowerToHyperService::new(router.clone());
         let (stream, service) = Connection::new(stream, service, settings.body.deadline);
+        let service = service.until(ending.clone());
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = AtOnce::new(connection).await {
@@ -279,6 +297,7 @@ pub async fn serve(
         });
     }
     drop(listener);
+    end.begin();
     tokio::select! {
         () = graceful.shutdown() => {}
         () = tokio::time::sleep(settings.drain_timeout) => {

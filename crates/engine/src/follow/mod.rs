@@ -7,10 +7,11 @@
 //! Filters are asked of the splits that all searches share. So that many followers ask few and large ones, a tenant's front, up
 //! to which they look, moves on only now and then; the more followers there are, the less often: see [`Follower::pace`].
 //!
-//! Nothing here waits for the disk but [`Follower::step`], which blocks as searches do.
+//! [`Follower::step`] blocks as searches do; [`Follower::pull`] waits for news and for a turn without blocking.
 
 mod feed;
 mod position;
+mod turns;
 
 use std::{
     ops::Range,
@@ -20,6 +21,7 @@ use std::{
 
 pub(crate) use feed::Feed;
 pub use position::Start;
+pub(crate) use turns::Turns;
 
 use crate::{
     Engine,
@@ -40,6 +42,8 @@ pub struct Follower {
     next: u64,
     /// Records that one step looks at, at most.
     window: u64,
+    /// When the next step is due, if it is to wait.
+    again_at: Option<tokio::time::Instant>,
 }
 
 /// What a follower found.
@@ -71,6 +75,7 @@ impl Engine {
             credential: by.credential_id.clone(),
             next,
             window: WINDOW_RECORDS,
+            again_at: None,
         })
     }
 }
@@ -214,7 +219,7 @@ const WINDOW_RECORDS_MIN: u64 = 256;
 /// Who is so many records behind at most keeps up, even where a flush has just taken them out of the tail.
 const LIVE_RECORDS: u64 = 16 << 10;
 /// Records that are opened before their bytes are counted.
-const OPENED_AT_ONCE: usize = 16;
+const OPENED_AT_ONCE: usize = 8;
 /// Every follower moves the front's next step away by this: all followers together look a thousand times a second at most.
 const FOLLOWER_PACE_MS: u64 = 1;
 const PACE_MS_MIN: u64 = 50;

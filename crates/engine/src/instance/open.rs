@@ -93,6 +93,7 @@ impl Engine {
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
+            turns: crate::follow::Turns::default(),
             mode,
             rollback_detection,
             stopped: RwLock::new(None),

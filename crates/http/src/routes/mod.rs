@@ -7,4 +7,5 @@ pub mod index;
 pub mod log;
 pub mod operations;
 pub mod search;
+pub mod tail;
 pub mod tenants;
