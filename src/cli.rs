@@ -24,6 +24,8 @@ pub enum Command {
     Append(AppendArgs),
     /// Search records, newest first
     Search(SearchArgs),
+    /// Print records as they come
+    Tail(TailArgs),
     /// Show one record, or its proof
     Get(GetArgs),
     /// Re-hash every record and check it against the signed tree head
@@ -118,6 +120,30 @@ pub struct AppendArgs {
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    /// Query, e.g. `actor.id:u_42 AND outcome:denied`; nothing matches everything
+    #[arg(default_value = "")]
+    pub query: String,
+    /// Where to begin: `now`, `beginning`, or the seq of a record
+    #[arg(long, default_value = "now")]
+    pub from: String,
+    /// How to print the records
+    #[arg(long, value_enum, default_value_t)]
+    pub output: TailOutput,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub enum TailOutput {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON document per line
+    Ndjson,
 }
 
 #[derive(Debug, Args)]

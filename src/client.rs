@@ -29,6 +29,16 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// How a stream was answered.
+pub enum Streaming {
+    /// It is open.
+    Open(ureq::BodyReader<'static>),
+    /// Not now; perhaps when this is over.
+    Busy(Option<Duration>),
+    /// Not at all.
+    Refused(Failure),
+}
+
 impl Client {
     /// Makes a client; nothing is sent yet.
     ///
@@ -152,6 +162,41 @@ impl Client {
                 .call()
         })?;
         answer.success().map(drop)
+    }
+
+    /// GET of a stream that goes on until somebody ends it. Tried once.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn stream(&self, path: &str, headers: &[(&str, &str)]) -> Result<Streaming, Failure> {
+        let mut request = self
+            .agent
+            .get(self.url(path))
+            .config()
+            .timeout_global(None)
+            .timeout_recv_response(Some(Duration::from_secs(30)))
+            .build()
+            .header("authorization", &self.authorization);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request
+            .call()
+            .map_err(|error| Failure::failed(format!("{}: {error}", self.base)))?;
+        match response.status().as_u16() {
+            200 => Ok(Streaming::Open(response.into_body().into_reader())),
+            429 | 502..=504 => {
+                let after = response.headers().get("retry-after");
+                let after = after.and_then(|v| v.to_str().ok()?.parse().ok());
+                Ok(Streaming::Busy(after.map(Duration::from_secs)))
+            }
+            _ => {
+                let refused = Answer::read(response)?.success().map(drop);
+                Ok(Streaming::Refused(refused.err().unwrap_or_else(|| {
+                    Failure::failed("the server answers without a stream")
+                })))
+            }
+        }
     }
 
     fn url(&self, path: &str) -> String {

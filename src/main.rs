@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Append(args) => commands::append::run(&args),
         Command::Search(args) => commands::search::run(&args),
+        Command::Tail(args) => commands::tail::run(&args),
         Command::Get(args) => commands::get::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Checkpoint(args) => commands::checkpoint::run(&args),

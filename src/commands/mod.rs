@@ -8,6 +8,7 @@ pub mod fsck;
 pub mod get;
 pub mod search;
 pub mod serve;
+pub mod tail;
 pub mod tenant;
 pub mod verify;
 

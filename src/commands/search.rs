@@ -143,9 +143,9 @@ fn explain(args: &SearchArgs, answer: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-const HEAD: [&str; 7] = ["SEQ", "TIME", "ACTION", "OUTCOME", "ACTOR", "TARGET", "FROM"];
+pub(super) const HEAD: [&str; 7] = ["SEQ", "TIME", "ACTION", "OUTCOME", "ACTOR", "TARGET", "FROM"];
 
-fn row(record: &Value) -> [String; 7] {
+pub(super) fn row(record: &Value) -> [String; 7] {
     let event = &record["event"];
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let either = |a: &Value, b: &Value| if a.is_string() { text(a) } else { text(b) };

@@ -27,5 +27,6 @@ mod rollback;
 mod search;
 mod senders;
 mod space;
+mod tail;
 mod tenants;
 mod trail;

@@ -334,9 +334,9 @@ fn retry_ms(place: &Place) -> u64 {
 }
 
 /// Records in one chunk, at most.
-const STEP_RECORDS: usize = 256;
+const STEP_RECORDS: usize = 512;
 /// Bytes of events in one chunk, about: what a client that does not read keeps in memory is a few of these.
-const STEP_BYTES: usize = 128 << 10;
+const STEP_BYTES: usize = 256 << 10;
 /// How long a connection may be silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often is looked whether the credential still works.
