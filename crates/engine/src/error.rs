@@ -91,6 +91,22 @@ pub enum Error {
     /// Nobody waits for the answer any more.
     #[error("cancelled")]
     Cancelled,
+    /// More things of a kind are there than allowed; later there may be fewer.
+    #[error("{message}")]
+    TooMany {
+        /// Stable code.
+        code: &'static str,
+        /// A sentence.
+        message: String,
+    },
+    /// The thing is in a state in which this cannot be done.
+    #[error("{message}")]
+    Conflict {
+        /// Stable code.
+        code: &'static str,
+        /// A sentence.
+        message: String,
+    },
     /// The answer would take scanning more records than allowed.
     #[error("{message}")]
     NotIndexed {
@@ -107,7 +123,7 @@ impl Error {
             Self::UnknownRecord => "unknown_record",
             Self::NotFound(_) => "not_found",
             Self::InvalidName { .. } => "invalid_name",
-            Self::Invalid { code, .. } => code,
+            Self::Invalid { code, .. } | Self::TooMany { code, .. } | Self::Conflict { code, .. } => code,
             Self::Query { .. } => "invalid_query",
             Self::InvalidCursor => "invalid_cursor",
             Self::BeyondTree { .. } => "beyond_tree",
@@ -135,7 +151,8 @@ impl Error {
             | Self::InvalidCursor
             | Self::NotIndexed { .. } => 400,
             Self::Forbidden => 403,
-            Self::Exists(_) => 409,
+            Self::Exists(_) | Self::Conflict { .. } => 409,
+            Self::TooMany { .. } => 429,
             Self::Erased(_) => 410,
             Self::Damage { .. } | Self::Key(_) | Self::Io(_) => 500,
             Self::Stopped(_) | Self::Deadline | Self::Cancelled => 503,

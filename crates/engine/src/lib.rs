@@ -25,6 +25,7 @@ pub mod check;
 mod compact;
 pub mod credentials;
 pub mod error;
+pub mod exports;
 mod flush;
 pub mod follow;
 mod guard;

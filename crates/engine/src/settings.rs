@@ -57,6 +57,14 @@ pub struct Settings {
     /// Microseconds for which a busy committer lets more requests join a frame, as long as more keep coming. Default 200;
     /// 0 turns it off. Never waits after frames of a few requests.
     pub committer_gather_us: u64,
+    /// Hours for which the files of an export are kept once it is over. Default 24, at least 1.
+    pub export_hours: u32,
+    /// Exports of one tenant whose files are kept, at most. Default 20.
+    pub export_jobs_max: u32,
+    /// Bytes on disk of one tenant's exports, at most. Default 64 GiB.
+    pub export_bytes_max: u64,
+    /// Bytes of one file of an export, about. Default 64 MiB, at least 64 KiB.
+    pub export_part_bytes: u64,
     /// What an event may hold at most.
     #[serde(skip)]
     pub limits: Limits,
@@ -87,6 +95,10 @@ impl Default for Settings {
             scan_records_max: 1_000_000,
             head_interval_ms: 1000,
             committer_gather_us: 200,
+            export_hours: 24,
+            export_jobs_max: 20,
+            export_bytes_max: 64 << 30,
+            export_part_bytes: 64 << 20,
             limits: Limits::DEFAULT,
         }
     }
@@ -103,6 +115,8 @@ impl Settings {
         self.wal_budget_bytes = self.wal_budget_bytes.max(self.wal_file_bytes.saturating_mul(3));
         self.queue_records_max = self.queue_records_max.max(1);
         self.segment_bytes_max = self.segment_bytes_max.clamp(64 << 10, 1 << 30);
+        self.export_hours = self.export_hours.max(1);
+        self.export_part_bytes = self.export_part_bytes.clamp(64 << 10, 4 << 30);
         self.limits.future_ms_max = self.future_tolerance_ms;
         self
     }

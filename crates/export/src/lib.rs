@@ -20,5 +20,7 @@ pub use compression::{Compression, Compressor};
 pub use error::Error;
 pub use fields::Fields;
 pub use format::{Encoder, Format, Options};
-pub use manifest::{FileEntry, Manifest, NOTE_HEADER, Signed, note_text, parse_note_text, sha256_hex};
-pub use record::Record;
+pub use manifest::{
+    FileEntry, FileHash, Manifest, NOTE_HEADER, Signed, note_text, parse_note_text, sha256_hex,
+};
+pub use record::{Record, rfc3339_ms, rfc3339_ns};

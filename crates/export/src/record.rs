@@ -22,7 +22,8 @@ pub struct Record<'a> {
 }
 
 /// Milliseconds since the Unix epoch as RFC 3339, UTC, three digits.
-pub(crate) fn rfc3339_ms(ms: u64) -> String {
+#[must_use]
+pub fn rfc3339_ms(ms: u64) -> String {
     let time = i64::try_from(ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -36,4 +37,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// Nanoseconds since the Unix epoch as RFC 3339, UTC, as many digits as it takes.
+#[must_use]
+pub fn rfc3339_ns(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
 }

@@ -30,7 +30,7 @@ use crate::metrics;
 use crate::peer::Connection;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::routes::{append, credentials, events, index, log, operations, search, tail, tenants};
+use crate::routes::{append, credentials, events, exports, index, log, operations, search, tail, tenants};
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
 
@@ -144,6 +144,12 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(bulk::bulk))
         .routes(routes!(bulk::bulk_index))
         .routes(routes!(index::get, index::put))
+        .routes(routes!(exports::create, exports::list))
+        .routes(routes!(exports::get, exports::delete))
+        .routes(routes!(exports::cancel))
+        .routes(routes!(exports::resume))
+        .routes(routes!(exports::manifest))
+        .routes(routes!(exports::file))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::vkey))
         .routes(routes!(log::consistency))

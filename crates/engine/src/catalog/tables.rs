@@ -25,3 +25,11 @@ pub(crate) const L0: TableDefinition<u64, u64> = TableDefinition::new("l0");
 pub(crate) const WAL: TableDefinition<u64, &[u8]> = TableDefinition::new("wal");
 /// Credential id to its row. JSON; owned by `credentials`.
 pub(crate) const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");
+/// (tenant id, export id) to its job. JSON; owned by `exports`, which gets along without the table.
+pub(crate) const EXPORTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("exports");
+/// (tenant id, export id, number) to a part. JSON; owned by `exports`.
+pub(crate) const EXPORT_PARTS: TableDefinition<(&[u8; 16], &[u8; 16], u32), &[u8]> =
+    TableDefinition::new("export_parts");
+/// (tenant id, export id) to the bytes of its manifest; owned by `exports`.
+pub(crate) const EXPORT_MANIFESTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> =
+    TableDefinition::new("export_manifests");

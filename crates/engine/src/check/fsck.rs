@@ -13,7 +13,7 @@ use std::{
 
 use attestore_disk::{Disk, Mode};
 use attestore_record::TenantId;
-use attestore_segment::Container;
+use attestore_segment::{Container, Damage};
 use attestore_wal::{Position, Source};
 use redb::{ReadTransaction, ReadableTable};
 use serde::Serialize;
@@ -269,9 +269,15 @@ impl Fsck<'_> {
             let files = files(&txn, id)?;
             named.extend(files.iter().map(|row| row.path.clone()));
             match Tenant::load(catalog, &**disk, &*parts.entropy, *id) {
-                Ok(tenant) => files
-                    .iter()
-                    .for_each(|row| self.sealed(parts, catalog, &tenant, row)),
+                Ok(tenant) => {
+                    files
+                        .iter()
+                        .for_each(|row| self.sealed(parts, catalog, &tenant, row));
+                    for (path, scanned) in crate::exports::scan(&*parts.disk, catalog, &tenant)? {
+                        self.scanned(&path, scanned);
+                        named.insert(path);
+                    }
+                }
                 Err(error) => self.problem(Problem::of(&error, dir)),
             }
         }
@@ -280,13 +286,18 @@ impl Fsck<'_> {
 
     /// Authenticates every chunk of a sealed file or part.
     fn sealed(&mut self, parts: &Parts, catalog: &Catalog, tenant: &Tenant, row: &FileRow) {
-        match scan_sealed(&*parts.disk, catalog, tenant, row) {
+        self.scanned(&row.path, scan_sealed(&*parts.disk, catalog, tenant, row));
+    }
+
+    /// Reports what is damaged of a sealed file.
+    fn scanned(&mut self, path: &Path, scanned: Result<Vec<Damage>>) {
+        match scanned {
             Ok(damages) => {
                 for damage in damages {
                     self.problem(Problem::damage(damage.path, damage.offset, damage.reason));
                 }
             }
-            Err(error) => self.problem(Problem::of(&error, &row.path)),
+            Err(error) => self.problem(Problem::of(&error, path)),
         }
         self.report.counts.sealed += 1;
     }
@@ -403,12 +414,7 @@ impl Fsck<'_> {
     }
 }
 
-fn scan_sealed(
-    disk: &dyn Disk,
-    catalog: &Catalog,
-    tenant: &Tenant,
-    row: &FileRow,
-) -> Result<Vec<attestore_segment::Damage>> {
+fn scan_sealed(disk: &dyn Disk, catalog: &Catalog, tenant: &Tenant, row: &FileRow) -> Result<Vec<Damage>> {
     let meta = readers::meta(tenant, row)?;
     let context = file_context(tenant, meta.id, row.is_part());
     let key = catalog.key(
@@ -427,7 +433,7 @@ fn scan_sealed(
     let container = Container::open(file, &row.path, row.offset, row.length, &key, &meta);
     let mut damages = container.map_err(readers::segment_error)?.scan();
     if follows {
-        damages.push(attestore_segment::Damage {
+        damages.push(Damage {
             path: row.path.clone(),
             offset: row.offset.saturating_add(row.length),
             reason: "something follows its last byte".into(),

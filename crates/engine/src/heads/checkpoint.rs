@@ -143,9 +143,10 @@ fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
     Ok(signed)
 }
 
-struct Signer<'a> {
-    name: &'a str,
-    key: &'a SigningKey,
+/// Signs under the key of a tenant's log.
+pub(crate) struct Signer<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) key: &'a SigningKey,
 }
 
 impl NoteSigner for Signer<'_> {

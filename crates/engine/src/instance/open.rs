@@ -91,6 +91,7 @@ impl Engine {
             lead: crate::append::Lead::default(),
             flusher: search::wake::Wake::default(),
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
+            exports: crate::exports::Exports::load(&catalog)?,
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -109,6 +110,9 @@ impl Engine {
         recovery::relog(&inner, replayed.end, &hex(&nonce), capacity_bytes)?;
         let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
         report.strays = recovery::clean(&*inner.disk, &inner.catalog, &inner.tenants, low)?;
+        report
+            .strays
+            .extend(crate::exports::clean(&*inner.disk, &inner.catalog)?);
         for tenant in inner.tenants.all() {
             inner.search.recovered(&tenant);
             inner.compare_head(&tenant)?;
@@ -139,6 +143,7 @@ impl Engine {
         inner.queue.wake();
         inner.flusher.stop();
         inner.compactor.wake.stop();
+        inner.exports.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -358,6 +363,13 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
         Box::new(move || {
             lower_priority(COMPACT_PRIORITY);
             crate::compact::run(&weak);
+        })
+    })?;
+    spawn("attestore-export", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            lower_priority(REBUILD_PRIORITY);
+            crate::exports::run(&weak);
         })
     })?;
     spawn("attestore-heads", {

@@ -108,7 +108,7 @@ impl Engine {
 }
 
 /// Puts a record together as a reader sees it.
-fn rebuilt(tenant: &Tenant, entry: &Entry, record: &records::Record) -> Result<RecordView> {
+pub(crate) fn rebuilt(tenant: &Tenant, entry: &Entry, record: &records::Record) -> Result<RecordView> {
     let malformed = |error: view::ViewError| records::malformed(record.seq, &error);
     let id = view::open(&record.public).map_err(malformed)?.id;
     let event = view::rebuild(&record.public, &record.personal_bytes()).map_err(malformed)?;

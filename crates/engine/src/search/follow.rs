@@ -58,6 +58,13 @@ impl Filter {
         })
     }
 
+    /// Only what occurred in a window of time, nanoseconds since 1970. The gaps it finds are then of no use.
+    pub(crate) fn between(mut self, from_ns: Option<i64>, to_ns: Option<i64>) -> Self {
+        self.request.from_ns = from_ns;
+        self.request.to_ns = to_ns;
+        self
+    }
+
     /// Whether it sees personal fields.
     pub(crate) fn personal(&self) -> bool {
         self.personal

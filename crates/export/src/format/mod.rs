@@ -44,6 +44,12 @@ impl Format {
         }
     }
 
+    /// Version of a format that others define and version.
+    #[must_use]
+    pub const fn version(self) -> Option<&'static str> {
+        None
+    }
+
     /// Name of a file of the set.
     #[must_use]
     pub fn file_name(self, number: u32, compression: Compression) -> String {

@@ -3,6 +3,7 @@
 pub mod append;
 pub mod credentials;
 pub mod events;
+pub mod exports;
 pub mod index;
 pub mod log;
 pub mod operations;

@@ -1,0 +1,515 @@
+//! What callers do with exports.
+
+use attestore_export::{Compression, Fields, Format, Options};
+use attestore_keys::{Key, random_array};
+use serde::{Deserialize, Serialize};
+
+use super::file::ExportFile;
+use super::row::{
+    ExportFault, ExportState, JobKey, JobRow, PartRow, job, job_in, jobs, manifest, parts, put_job,
+};
+use super::{expire, source};
+use crate::catalog::{hex, unhex};
+use crate::credentials::Principal;
+use crate::instance::{Inner, file_context};
+use crate::tenant::Tenant;
+use crate::{Engine, Error, Result, heads};
+
+/// What is to be exported, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportSpec {
+    /// The query, as in searches; empty for everything.
+    pub query: String,
+    /// Earliest time of occurrence, inclusive, nanoseconds since 1970. Records without one count by their receipt.
+    pub from_ns: Option<i64>,
+    /// Latest time of occurrence, exclusive, nanoseconds since 1970.
+    pub to_ns: Option<i64>,
+    /// Format of the files.
+    pub format: Format,
+    /// Fields of the events to export; all if absent.
+    pub fields: Option<Vec<String>>,
+    /// Compression of the files.
+    pub compression: Compression,
+}
+
+/// An export as it is shown.
+#[derive(Clone, Debug)]
+pub struct ExportInfo {
+    /// Its id, 32 hex digits.
+    pub id: String,
+    /// What is exported. The query shows as `[personal]` to who may not see personal fields, if it was made by somebody who may.
+    pub spec: ExportSpec,
+    /// Whether personal fields are exported.
+    pub personal: bool,
+    /// Id of the credential that asked for it.
+    pub created_by: String,
+    /// When it was made, Unix milliseconds.
+    pub created_ms: u64,
+    /// When it ended, Unix milliseconds.
+    pub finished_ms: Option<u64>,
+    /// When its files go, Unix milliseconds; `None` while it is not over.
+    pub expires_ms: Option<u64>,
+    /// How far it is.
+    pub state: ExportState,
+    /// Why it failed.
+    pub fault: Option<ExportFault>,
+    /// Origin of the log.
+    pub origin: String,
+    /// Size of the tree that it is pinned to: records that it looks at.
+    pub tree_size: u64,
+    /// Root of that tree, hex.
+    pub root: String,
+    /// Records that it has looked at so far.
+    pub read: u64,
+    /// Records that it has written so far.
+    pub records: u64,
+    /// Those of them in which personal fields were erased.
+    pub erased: u64,
+    /// Bytes of files that it has written so far, as they are downloaded.
+    pub bytes: u64,
+    /// How many records it will have written, by what it has seen so far; exact once it is done.
+    pub records_expected: Option<u64>,
+    /// Its finished files.
+    pub files: Vec<ExportPart>,
+}
+
+/// A finished file of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportPart {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Records in it.
+    pub records: u64,
+    /// SHA-256 of its bytes, hex.
+    pub sha256: String,
+}
+
+impl ExportSpec {
+    /// How the formats are told what to write.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for fields that events do not have.
+    pub(super) fn options(&self, tenant: &str, origin: &str) -> Result<Options> {
+        let fields = self.fields.clone().map(Fields::new).transpose();
+        Ok(Options {
+            format: self.format,
+            fields: fields.map_err(|error| Error::Invalid {
+                code: "invalid_fields",
+                message: error.message,
+            })?,
+            compression: self.compression,
+            tenant: tenant.to_owned(),
+            origin: origin.to_owned(),
+        })
+    }
+
+    /// Compression around a file; Parquet has its own inside.
+    pub(super) fn file_compression(&self) -> Compression {
+        match self.format {
+            Format::Parquet => Compression::None,
+            _ => self.compression,
+        }
+    }
+
+    fn check(&self, tenant: &Tenant, personal: bool) -> Result<()> {
+        source::filter(self, personal)?;
+        let options = self.options(&tenant.name, &tenant.origin)?;
+        options.check().map_err(|error| Error::Invalid {
+            code: match error {
+                attestore_export::Error::NotBuilt(_) => "format_not_available",
+                _ => "invalid_export",
+            },
+            message: error.to_string(),
+        })
+    }
+}
+
+impl Engine {
+    /// Makes an export job, pinned to the log as it is now. Durable on return, and logged in `_system`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`], [`Error::Invalid`] for what cannot be exported so,
+    /// [`Error::TooMany`] when the tenant or the instance has too many exports, or as checkpoints and appends.
+    pub fn create_export(&self, tenant: &str, by: &Principal, spec: ExportSpec) -> Result<ExportInfo> {
+        by.check_read(tenant)?;
+        let inner = &self.inner;
+        inner.check_running()?;
+        let tenant = inner.tenant(tenant)?;
+        let personal = by.may_see_personal();
+        spec.check(&tenant, personal)?;
+        let _one_at_a_time = inner.exports.changes.lock();
+        check_limits(inner, &tenant)?;
+        let head = heads::checkpoint::newest(inner, &tenant)?;
+        let key: JobKey = (tenant.id, random_array(&*inner.entropy));
+        let mut row = JobRow {
+            tenant: tenant.name.clone(),
+            spec,
+            personal,
+            created_by: by.credential_id.clone(),
+            created_ms: inner.clock.now_ms(),
+            origin: tenant.origin.clone(),
+            size: head.size,
+            root: hex(head.root.as_bytes()),
+            checkpoint: head.note.to_string(),
+            state: ExportState::Queued,
+            fault: None,
+            slot: None,
+            leftovers: 0,
+            next_seq: 0,
+            parts: 0,
+            records: 0,
+            erased: 0,
+            bytes: 0,
+            sealed_bytes: 0,
+            finished_ms: None,
+            expires_ms: 0,
+            note: None,
+            deleted: false,
+        };
+        // The log may tell of an export that a crash then prevented, never the other way round.
+        log(inner, "export.create", "export", by, &key, &row)?;
+        let file_key = Key::random(&*inner.entropy);
+        let context = file_context(&tenant, key.1, false);
+        let stored = inner.catalog.update::<_, Error>(|update| {
+            row.slot = Some(update.put_key(context, Some(&tenant.keys.tenant), &file_key)?.0);
+            put_job(update, &key, &row)
+        });
+        stored.inspect_err(|_| poisoned(inner))?;
+        metrics::counter!("attestore_exports_total", "outcome" => "created").increment(1);
+        inner.exports.note(key, &row);
+        inner.exports.enqueue(key);
+        Ok(info(inner, &key, &row, by, Vec::new()))
+    }
+
+    /// Lists a tenant's exports, newest first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], or what the catalog says.
+    pub fn exports(&self, tenant: &str, by: &Principal) -> Result<Vec<ExportInfo>> {
+        by.check_read(tenant)?;
+        let inner = &self.inner;
+        let tenant = inner.tenant(tenant)?;
+        let mut rows = jobs(&inner.catalog.read()?, &tenant.id)?;
+        rows.retain(|(_, row)| !row.deleted);
+        rows.sort_by_key(|(id, row)| (std::cmp::Reverse(row.created_ms), *id));
+        let infos = rows.iter();
+        Ok(infos
+            .map(|(id, row)| info(inner, &(tenant.id, *id), row, by, Vec::new()))
+            .collect())
+    }
+
+    /// Shows an export.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::NotFound`], or what the catalog says.
+    pub fn export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
+        let (_, key, row) = self.find_export(tenant, by, id)?;
+        let files = parts(&self.inner.catalog.read()?, &key)?;
+        let files = files.into_iter().map(|(_, part)| part.into()).collect();
+        Ok(info(&self.inner, &key, &row, by, files))
+    }
+
+    /// Cancels an export that is not over, or that failed: its files go. Cancelling twice changes nothing. Logged in `_system`.
+    ///
+    /// # Errors
+    /// As [`Engine::export`]; [`Error::Conflict`] for one that is done or has expired.
+    pub fn cancel_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
+        let inner = &self.inner;
+        let _one_at_a_time = inner.exports.changes.lock();
+        let (_, key, row) = self.find_export(tenant, by, id)?;
+        match row.state {
+            ExportState::Cancelled => return Ok(info(inner, &key, &row, by, Vec::new())),
+            ExportState::Done | ExportState::Expired => {
+                return Err(Error::Conflict {
+                    code: "export_over",
+                    message: "the export is over; DELETE removes it".into(),
+                });
+            }
+            ExportState::Queued | ExportState::Running | ExportState::Failed => {}
+        }
+        log(inner, "export.cancel", "update", by, &key, &row)?;
+        inner.exports.cancel(&key);
+        let row = expire::let_go(inner, &key, ExportState::Cancelled).inspect_err(|_| poisoned(inner))?;
+        metrics::counter!("attestore_exports_total", "outcome" => "cancelled").increment(1);
+        Ok(info(inner, &key, &row, by, Vec::new()))
+    }
+
+    /// Removes an export with its files, whatever its state. Logged in `_system`.
+    ///
+    /// # Errors
+    /// As [`Engine::export`].
+    pub fn delete_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<()> {
+        let inner = &self.inner;
+        let _one_at_a_time = inner.exports.changes.lock();
+        let (_, key, row) = self.find_export(tenant, by, id)?;
+        log(inner, "export.delete", "delete", by, &key, &row)?;
+        inner.exports.cancel(&key);
+        let removed = || {
+            inner.catalog.update::<_, Error>(|update| {
+                let mut row = job_in(update, &key)?.ok_or(Error::NotFound("export"))?;
+                row.deleted = true;
+                put_job(update, &key, &row)
+            })?;
+            let state = match row.state {
+                state if state.is_active() => ExportState::Cancelled,
+                state => state,
+            };
+            expire::let_go(inner, &key, state)
+        };
+        // The row goes when nobody works on it any more.
+        removed().map(drop).inspect_err(|_| poisoned(inner))
+    }
+
+    /// Lets an export that failed go on where it stopped.
+    ///
+    /// # Errors
+    /// As [`Engine::export`]; [`Error::Conflict`] for one that did not fail; [`Error::TooMany`].
+    pub fn resume_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
+        let inner = &self.inner;
+        inner.check_running()?;
+        let _one_at_a_time = inner.exports.changes.lock();
+        let (_, key, mut row) = self.find_export(tenant, by, id)?;
+        if row.state.is_active() {
+            return Ok(info(inner, &key, &row, by, Vec::new()));
+        }
+        if row.state != ExportState::Failed {
+            return Err(Error::Conflict {
+                code: "export_not_failed",
+                message: "only an export that failed can be resumed".into(),
+            });
+        }
+        if inner.exports.active() >= ACTIVE_MAX {
+            return Err(too_many(
+                "the instance has too many exports under way; try again later",
+            ));
+        }
+        log(inner, "export.resume", "update", by, &key, &row)?;
+        row.state = ExportState::Queued;
+        row.fault = None;
+        row.finished_ms = None;
+        let stored = inner.catalog.update::<_, Error>(|update| {
+            // It may have expired meanwhile.
+            let now = job_in(update, &key)?.ok_or(Error::NotFound("export"))?;
+            if now.state != ExportState::Failed {
+                return Err(Error::NotFound("export"));
+            }
+            put_job(update, &key, &row)
+        });
+        stored.inspect_err(|_| poisoned(inner))?;
+        inner.exports.note(key, &row);
+        inner.exports.enqueue(key);
+        Ok(info(inner, &key, &row, by, Vec::new()))
+    }
+
+    /// Opens a file of an export that is done: a part by its name, [`MANIFEST`], or [`NOTE`]. Logged in `_system` if
+    /// `from_start`.
+    ///
+    /// # Errors
+    /// As [`Engine::export`]; [`Error::Forbidden`] when personal fields were exported and `by` may not see them;
+    /// [`Error::Conflict`] before it is done; [`Error::Erased`] when it has expired; damage.
+    pub fn export_file(
+        &self,
+        tenant: &str,
+        by: &Principal,
+        id: &str,
+        name: &str,
+        from_start: bool,
+    ) -> Result<ExportFile> {
+        let inner = &self.inner;
+        let (tenant, key, row) = self.find_export(tenant, by, id)?;
+        if row.personal && !by.may_see_personal() {
+            return Err(Error::Forbidden);
+        }
+        match row.state {
+            ExportState::Done => {}
+            ExportState::Expired | ExportState::Cancelled => return Err(Error::Erased("export")),
+            _ => {
+                return Err(Error::Conflict {
+                    code: "export_not_done",
+                    message: "the export is not done yet".into(),
+                });
+            }
+        }
+        let file = match name {
+            MANIFEST => {
+                let bytes = manifest(&inner.catalog, &key)?.ok_or(Error::NotFound("file"))?;
+                ExportFile::whole(name, bytes)
+            }
+            NOTE => ExportFile::whole(name, row.note.clone().unwrap_or_default().into_bytes()),
+            _ => {
+                let number = number(name).ok_or(Error::NotFound("file"))?;
+                let part = super::row::part(&inner.catalog, &key, number)?;
+                let part = part
+                    .filter(|part| part.name == name)
+                    .ok_or(Error::NotFound("file"))?;
+                ExportFile::part(&*inner.disk, &inner.catalog, &tenant, &key, &row, number, &part)?
+            }
+        };
+        if from_start && name != NOTE {
+            log_file(inner, by, &key, &row, name)?;
+        }
+        Ok(file)
+    }
+
+    fn find_export(
+        &self,
+        tenant: &str,
+        by: &Principal,
+        id: &str,
+    ) -> Result<(std::sync::Arc<Tenant>, JobKey, JobRow)> {
+        by.check_read(tenant)?;
+        let tenant = self.inner.tenant(tenant)?;
+        let missing = Error::NotFound("export");
+        let Some(id) = unhex(id) else { return Err(missing) };
+        let key = (tenant.id, id);
+        let row = job(&self.inner.catalog, &key)?.filter(|row| !row.deleted);
+        Ok((tenant, key, row.ok_or(missing)?))
+    }
+}
+
+impl From<PartRow> for ExportPart {
+    fn from(row: PartRow) -> Self {
+        Self {
+            name: row.name,
+            bytes: row.bytes,
+            records: row.records,
+            sha256: row.sha256,
+        }
+    }
+}
+
+fn info(inner: &Inner, key: &JobKey, row: &JobRow, by: &Principal, files: Vec<ExportPart>) -> ExportInfo {
+    use std::sync::atomic::Ordering::Relaxed;
+    let mut spec = row.spec.clone();
+    if row.personal && !by.may_see_personal() && !spec.query.is_empty() {
+        "[personal]".clone_into(&mut spec.query);
+    }
+    let mut state = row.state;
+    let (mut read, mut records, mut bytes) = (row.next_seq, row.records, row.bytes);
+    if state.is_active()
+        && let Some(live) = inner.exports.live(key)
+    {
+        state = ExportState::Running;
+        read = read.max(live.next_seq.load(Relaxed));
+        records = records.max(live.records.load(Relaxed));
+        bytes = bytes.max(live.bytes.load(Relaxed));
+    }
+    let records_expected = match state {
+        ExportState::Done => Some(records),
+        _ if source::is_everything(&row.spec) => Some(row.size),
+        _ if read > 0 => {
+            let expected = u128::from(records) * u128::from(row.size) / u128::from(read);
+            Some(u64::try_from(expected).unwrap_or(u64::MAX))
+        }
+        _ => None,
+    };
+    ExportInfo {
+        id: hex(&key.1),
+        spec,
+        personal: row.personal,
+        created_by: row.created_by.clone(),
+        created_ms: row.created_ms,
+        finished_ms: row.finished_ms,
+        expires_ms: (!state.is_active() && row.slot.is_some()).then_some(row.expires_ms),
+        state,
+        fault: row.fault.clone(),
+        origin: row.origin.clone(),
+        tree_size: row.size,
+        root: row.root.clone(),
+        read,
+        records,
+        erased: row.erased,
+        bytes,
+        records_expected,
+        files,
+    }
+}
+
+fn check_limits(inner: &Inner, tenant: &Tenant) -> Result<()> {
+    if inner.exports.active() >= ACTIVE_MAX {
+        return Err(too_many(
+            "the instance has too many exports under way; try again later",
+        ));
+    }
+    let rows = jobs(&inner.catalog.read()?, &tenant.id)?;
+    let (held, shown): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| row.slot.is_some());
+    let jobs_max = inner.settings.export_jobs_max as usize;
+    if held.len() >= jobs_max {
+        return Err(too_many(&format!(
+            "the tenant has {jobs_max} exports: delete one, or wait until one expires"
+        )));
+    }
+    if shown.len() >= SHOWN_MAX {
+        return Err(too_many(
+            "the tenant has too many exports that are over: delete some",
+        ));
+    }
+    Ok(())
+}
+
+fn too_many(message: &str) -> Error {
+    Error::TooMany {
+        code: "too_many_exports",
+        message: message.to_owned(),
+    }
+}
+
+fn poisoned(inner: &Inner) {
+    if let Some(reason) = inner.catalog.poisoned() {
+        inner.fail_stop(reason);
+    }
+}
+
+/// Number of the part of that name.
+fn number(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("part-")?.split_once('.')?.0;
+    digits.parse().ok()
+}
+
+/// Writes what is about to be done into `_system`. The query stays out: it may name people.
+fn log(
+    inner: &Inner,
+    action: &str,
+    operation: &str,
+    by: &Principal,
+    key: &JobKey,
+    row: &JobRow,
+) -> Result<()> {
+    let event = serde_json::json!({
+        "action": action,
+        "operation": operation,
+        "outcome": "success",
+        "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+        "targets": [{ "type": "export", "id": hex(&key.1) }, { "type": "tenant", "id": row.tenant }],
+        "metadata": {
+            "format": row.format().name(),
+            "personal": row.personal,
+            "tree_size": row.size,
+            "records": row.records,
+        },
+    });
+    inner.append_internal(event.to_string().as_bytes())
+}
+
+fn log_file(inner: &Inner, by: &Principal, key: &JobKey, row: &JobRow, name: &str) -> Result<()> {
+    let event = serde_json::json!({
+        "action": "export.download",
+        "operation": "export",
+        "outcome": "success",
+        "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+        "targets": [{ "type": "export", "id": hex(&key.1) }, { "type": "tenant", "id": row.tenant }],
+        "metadata": { "file": name, "personal": row.personal },
+    });
+    inner.append_internal(event.to_string().as_bytes())
+}
+
+/// Name of the manifest among the files.
+pub const MANIFEST: &str = "manifest.json";
+/// Name of the signed note over it.
+pub const NOTE: &str = "manifest.note";
+/// Exports that wait or are worked on, of all tenants.
+const ACTIVE_MAX: usize = 256;
+/// Exports of a tenant whose files are gone and that are still shown.
+const SHOWN_MAX: usize = 1000;

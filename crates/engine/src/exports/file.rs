@@ -1,0 +1,111 @@
+//! A file of a finished export, as it is downloaded.
+
+use attestore_disk::Disk;
+use attestore_keys::Slot;
+
+use super::part::{PIECE_BYTES, PartId, PartReader};
+use super::row::{JobKey, JobRow, PartRow, part_path};
+use crate::catalog::Catalog;
+use crate::instance::file_context;
+use crate::tenant::Tenant;
+use crate::{Error, Result};
+
+/// A file of an export. Reading it opens what is asked for, and holds no more than that in memory.
+pub struct ExportFile {
+    content: Content,
+    name: String,
+    bytes: u64,
+    sha256: String,
+}
+
+enum Content {
+    Part(PartReader),
+    /// Manifest and note.
+    Whole(Vec<u8>),
+}
+
+impl ExportFile {
+    pub(super) fn part(
+        disk: &dyn Disk,
+        catalog: &Catalog,
+        tenant: &Tenant,
+        key: &JobKey,
+        job: &JobRow,
+        number: u32,
+        row: &PartRow,
+    ) -> Result<Self> {
+        let slot = job.slot.ok_or(Error::Erased("export"))?;
+        let context = file_context(tenant, key.1, false);
+        let file_key = catalog.key(Slot(slot), &context, Some(&tenant.keys.tenant))?;
+        let part = PartId {
+            tenant: tenant.id,
+            slot,
+            number,
+            id: row.id()?,
+        };
+        let reader = PartReader::open(disk, &part_path(key, number), part, file_key, row)?;
+        Ok(Self {
+            content: Content::Part(reader),
+            name: row.name.clone(),
+            bytes: row.bytes,
+            sha256: row.sha256.clone(),
+        })
+    }
+
+    pub(super) fn whole(name: &str, bytes: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes: bytes.len() as u64,
+            sha256: attestore_export::sha256_hex(&bytes),
+            content: Content::Whole(bytes),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// SHA-256 of its bytes, hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Reads from `offset` on: at least one byte unless the file ends there, at most `length` and at most a MiB. Blocking.
+    ///
+    /// # Errors
+    /// Damage, or what the disk says.
+    pub fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let length = length.min(PIECE_BYTES as u64);
+        match &self.content {
+            Content::Part(reader) => reader.read(offset, length),
+            Content::Whole(bytes) => {
+                let end = self.bytes.min(offset.saturating_add(length));
+                let range = usize::try_from(offset).ok().zip(usize::try_from(end).ok());
+                let some = range.and_then(|(from, to)| bytes.get(from..to));
+                Ok(some.unwrap_or_default().to_vec())
+            }
+        }
+    }
+
+    /// Authenticates the whole file.
+    ///
+    /// # Errors
+    /// As [`ExportFile::read`].
+    pub(crate) fn scan(&self) -> Result<Vec<attestore_segment::Damage>> {
+        match &self.content {
+            Content::Part(reader) => reader.scan(),
+            Content::Whole(_) => Ok(Vec::new()),
+        }
+    }
+}
