@@ -1,7 +1,8 @@
 //! zstd frames of bounded size, by zstd's one-shot functions: a frame never allocates more than its caller said.
 
 use std::cell::RefCell;
-use std::io;
+
+use zstd::zstd_safe::{DCtx, DDict, SafeResult};
 
 use crate::{Error, Malformed, Result};
 
@@ -14,7 +15,8 @@ pub const BLOCK_RAW_MAX: usize = 32 * 1024 * 1024;
 pub struct BlockOptions {
     /// zstd level. Default 1; compaction uses 7.
     pub level: i32,
-    /// Bytes of records in a block before it is closed, at most [`BLOCK_RAW_MAX`]. Default 64 KiB; compaction uses 256 KiB.
+    /// Bytes of records in a block before it is closed, at most [`BLOCK_RAW_MAX`]. Default 64 KiB; compaction uses 32 KiB, with a
+    /// dictionary, so that one record is read at little cost.
     pub block_bytes: usize,
 }
 
@@ -28,37 +30,41 @@ impl Default for BlockOptions {
 }
 
 impl BlockOptions {
-    /// What compaction uses: denser, slower to read a single record from.
+    /// What compaction uses: denser.
     pub const COMPACT: Self = Self {
         level: 7,
-        block_bytes: 256 * 1024,
+        block_bytes: 32 * 1024,
     };
 }
 
 /// A compressor whose working memory is kept between frames.
 pub(crate) struct Compressor {
     inner: zstd::bulk::Compressor<'static>,
+    level: i32,
     scratch: Vec<u8>,
 }
 
 impl Compressor {
     pub(crate) fn new(level: i32) -> Result<Self> {
-        let inner =
-            zstd::bulk::Compressor::new(level).map_err(|_| Error::Refused("zstd has no such level"))?;
-        Ok(Self {
-            inner,
-            scratch: Vec::new(),
-        })
+        Self::with_dictionary(level, &[])
     }
 
     /// As [`Compressor::new`], with a dictionary.
     pub(crate) fn with_dictionary(level: i32, dictionary: &[u8]) -> Result<Self> {
-        let inner = zstd::bulk::Compressor::with_dictionary(level, dictionary)
-            .map_err(|_| Error::Refused("zstd has no such level"))?;
+        let inner =
+            zstd::bulk::Compressor::with_dictionary(level, dictionary).map_err(|_| Error::Refused(LEVEL))?;
         Ok(Self {
             inner,
+            level,
             scratch: Vec::new(),
         })
+    }
+
+    /// Uses another dictionary from now on.
+    pub(crate) fn set_dictionary(&mut self, dictionary: &[u8]) -> Result<()> {
+        self.inner
+            .set_dictionary(self.level, dictionary)
+            .map_err(|_| Error::Refused(LEVEL))
     }
 
     /// Compresses into one frame, in memory of exactly its size: frames are kept, and most are far below zstd's bound.
@@ -75,25 +81,54 @@ impl Compressor {
     }
 }
 
-/// Decompresses one frame that must hold exactly `raw` bytes.
-pub(crate) fn decompress(frame: &[u8], raw: usize) -> Result<Vec<u8>, Malformed> {
-    DECOMPRESSOR.with_borrow_mut(|kept| decompress_with(kept, &[], frame, raw))
+/// Makes a dictionary of at most `bytes_max` bytes of samples, which are `text`, cut into `lengths`; none when they are too few or
+/// too much alike.
+pub(crate) fn train(text: &[u8], lengths: &[usize], bytes_max: usize) -> Vec<u8> {
+    zstd::dict::from_continuous(text, lengths, bytes_max).unwrap_or_default()
 }
 
-/// As [`decompress`], for a frame that was made with this dictionary.
-pub(crate) fn decompress_with_dictionary(
-    frame: &[u8],
-    raw: usize,
-    dictionary: &'static [u8],
-) -> Result<Vec<u8>, Malformed> {
-    KNOWING.with_borrow_mut(|kept| decompress_with(kept, dictionary, frame, raw))
+/// A dictionary of the file that it is stored in, prepared for decompression.
+pub struct Dictionary(Option<DDict<'static>>);
+
+impl Dictionary {
+    /// Prepares the stored bytes of a dictionary; none is no dictionary.
+    ///
+    /// # Errors
+    /// [`Malformed`] when zstd does not take it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        let prepared = DDict::try_create(bytes).ok_or(Malformed::at(0, "not a zstd dictionary"))?;
+        Ok(Self(Some(prepared)))
+    }
+}
+
+/// Decompresses one frame that must hold exactly `raw` bytes.
+pub(crate) fn decompress(frame: &[u8], raw: usize) -> Result<Vec<u8>, Malformed> {
+    decompress_with(raw, |context, bytes| context.decompress(bytes, frame))
+}
+
+/// As [`decompress`], for a frame that was made with the file's dictionary.
+pub(crate) fn decompress_knowing(frame: &[u8], raw: usize, file: &Dictionary) -> Result<Vec<u8>, Malformed> {
+    let Dictionary(Some(prepared)) = file else {
+        return decompress(frame, raw);
+    };
+    decompress_with(raw, |context, bytes| {
+        context.decompress_using_ddict(bytes, frame, prepared)
+    })
+}
+
+/// As [`decompress`], for a frame that was made with this text as dictionary.
+pub(crate) fn decompress_after(frame: &[u8], raw: usize, text: &[u8]) -> Result<Vec<u8>, Malformed> {
+    decompress_with(raw, |context, bytes| {
+        context.decompress_using_dict(bytes, frame, text)
+    })
 }
 
 fn decompress_with(
-    kept: &mut Option<zstd::bulk::Decompressor<'static>>,
-    dictionary: &[u8],
-    frame: &[u8],
     raw: usize,
+    run: impl FnOnce(&mut DCtx<'static>, &mut Vec<u8>) -> SafeResult,
 ) -> Result<Vec<u8>, Malformed> {
     if raw > BLOCK_RAW_MAX {
         return Err(Malformed::at(
@@ -101,22 +136,20 @@ fn decompress_with(
             "a block claims more bytes than the format allows",
         ));
     }
-    let result: io::Result<Vec<u8>> = match kept {
-        Some(decompressor) => decompressor.decompress(frame, raw),
-        None => zstd::bulk::Decompressor::with_dictionary(dictionary)
-            .and_then(|new| kept.insert(new).decompress(frame, raw)),
-    };
-    let bytes = result.map_err(|_| Malformed::at(0, "not a zstd frame of the stated size"))?;
+    let mut bytes = Vec::with_capacity(raw);
+    CONTEXT
+        .with_borrow_mut(|context| run(context, &mut bytes))
+        .map_err(|_| Malformed::at(0, "not a zstd frame of the stated size"))?;
     if bytes.len() != raw {
         return Err(Malformed::at(0, "a block has another size than stated"));
     }
     Ok(bytes)
 }
 
+const LEVEL: &str = "zstd has no such level";
+
 thread_local! {
     /// One context for each thread: making one costs more than most frames do. One-shot functions begin each frame anew,
     /// whatever became of the one before.
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
-    /// One that knows the one dictionary that there is.
-    static KNOWING: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    static CONTEXT: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }

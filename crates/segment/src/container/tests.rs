@@ -314,7 +314,7 @@ fn a_header_can_be_read_without_a_key() {
 #[test]
 fn reserved_bytes_and_unknown_versions_are_refused() {
     let sealed = seal(&meta(TY), &file_key(), b"public");
-    for (at, value) in [(8, 2), (10, 0), (10, 4), (11, 15), (82, 1), (123, 1)] {
+    for (at, value) in [(8, 2), (10, 0), (10, 5), (11, 15), (82, 1), (123, 1)] {
         let mut changed = sealed[..HEADER_BYTES].to_vec();
         changed[at] = value;
         let malformed = parse_header(&with_crc(changed)).unwrap_err();

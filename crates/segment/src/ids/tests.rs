@@ -75,7 +75,10 @@ fn ids_that_do_not_fit_their_text_are_refused() {
 #[test]
 fn a_record_finds_its_own_times_among_those_of_others() {
     let (mut ids, mut packed, mut times) = (Ids::default(), Vec::new(), Vec::new());
-    let texts = ["01a20326-7c84-7c00-a9c1-4dcc32337e4b", "01b31437-8d95-7d11-bad2-5edd43448f5c"];
+    let texts = [
+        "01a20326-7c84-7c00-a9c1-4dcc32337e4b",
+        "01b31437-8d95-7d11-bad2-5edd43448f5c",
+    ];
     for text in texts {
         ids.pack(text.as_bytes(), &mut packed);
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::footer::BlockEntry;
 use super::{RECORD_BYTES_MAX, Salt, SegRecord};
-use crate::compression::{Compressor, decompress};
+use crate::compression::{Compressor, Dictionary, decompress_knowing};
 use crate::cursor::Cursor;
 use crate::ids::{ID_BYTES, Ids, Packed, REST_BYTES, TIME_BYTES};
 use crate::{Error, Malformed, Result, columns};
@@ -80,8 +80,7 @@ impl SegBlock {
 
     /// Returns the memory that the block takes, roughly, for the accounting of caches.
     pub fn memory_bytes(&self) -> usize {
-        let beside =
-            size_of_val(&*self.hashes) + size_of_val(&*self.rests) + size_of_val(&*self.others);
+        let beside = size_of_val(&*self.hashes) + size_of_val(&*self.rests) + size_of_val(&*self.others);
         self.raw.len() + beside + size_of_val(&*self.records) + size_of::<Self>()
     }
 
@@ -134,19 +133,23 @@ impl SegBlock {
     }
 }
 
-/// Parses the stored bytes of the block that `entry` describes.
+/// Parses the stored bytes of the block that `entry` describes, in a file with this dictionary.
 ///
 /// # Errors
 /// [`Malformed`] with an offset from the block's start; memory is bounded by
 /// [`BLOCK_RAW_MAX`](crate::compression::BLOCK_RAW_MAX) and the length of `bytes`.
-pub fn parse_seg_block(entry: &BlockEntry, bytes: &[u8]) -> Result<SegBlock, Malformed> {
+pub fn parse_seg_block(
+    entry: &BlockEntry,
+    bytes: &[u8],
+    dictionary: &Dictionary,
+) -> Result<SegBlock, Malformed> {
     let mut stored = Cursor::new(bytes);
     let frame = stored.take(entry.compressed as usize)?;
     let hashes = stored.take_items(entry.hashes as usize, 32)?;
     let rests = stored.take_items(entry.timed_ids as usize, REST_BYTES)?;
     let others = stored.take_items(entry.other_ids as usize, ID_BYTES)?;
     stored.end()?;
-    let raw = decompress(frame, entry.raw as usize)?;
+    let raw = decompress_knowing(frame, entry.raw as usize, dictionary)?;
 
     let count = entry.records as usize;
     let mut columns = Cursor::new(&raw);
@@ -358,7 +361,8 @@ impl OpenBlock {
             self.group_counts.iter().map(|count| count.to_le_bytes()),
         );
         for column in [lengths, timed_ids, other_ids] {
-            let small = |&value: &usize| u32::try_from(value).expect("a record has at most 16 MiB, escaped 32 MiB");
+            let small =
+                |&value: &usize| u32::try_from(value).expect("a record has at most 16 MiB, escaped 32 MiB");
             columns::put(&mut raw, column.iter().map(|value| small(value).to_le_bytes()));
         }
         ids.put_times(&mut raw);

@@ -7,17 +7,22 @@ use attestore_keys::Key;
 use super::block::OpenBlock;
 use super::footer::{BlockEntry, SegMeta, write_footer};
 use super::{Salt, SegRecord};
-use crate::compression::{BLOCK_RAW_MAX, BlockOptions, Compressor};
+use crate::compression::{BLOCK_RAW_MAX, BlockOptions, Compressor, train};
+use crate::ids::Ids;
 use crate::{Error, Result};
 
 /// How a [`SegBuilder`] packs records.
 pub type SegOptions = BlockOptions;
+
+/// The most bytes of a file's dictionary: what zstd's own tool makes by default.
+const DICTIONARY_BYTES_MAX: usize = 112_640;
 
 /// Collects records, ascending by seq, into the body of a `.seg`. Holds the compressed body in memory.
 pub struct SegBuilder {
     compressor: Compressor,
     block_bytes: usize,
     body: Vec<u8>,
+    dictionary_bytes: u32,
     open: OpenBlock,
     blocks: Vec<BlockEntry>,
     keys: BTreeMap<u32, Key>,
@@ -42,6 +47,7 @@ impl SegBuilder {
             compressor: Compressor::new(options.level)?,
             block_bytes: options.block_bytes,
             body: Vec::new(),
+            dictionary_bytes: 0,
             open: OpenBlock::default(),
             blocks: Vec::new(),
             keys: BTreeMap::new(),
@@ -53,6 +59,32 @@ impl SegBuilder {
                 ..SegMeta::default()
             },
         })
+    }
+
+    /// Makes a dictionary of at most `bytes_max` bytes out of public groups that are like those to come, before the first of them is added.
+    /// It is stored in the file and makes small blocks as dense as large ones. It holds pieces of the samples: they must be records of
+    /// this file. Few samples make none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when a record was added already.
+    pub fn train<'a>(&mut self, samples: impl Iterator<Item = &'a [u8]>, bytes_max: usize) -> Result<()> {
+        if self.meta.records > 0 || !self.body.is_empty() {
+            return Err(Error::Refused("a dictionary after the first record"));
+        }
+        let (mut ids, mut text, mut lengths) = (Ids::default(), Vec::new(), Vec::new());
+        for sample in samples {
+            let before = text.len();
+            ids.pack(sample, &mut text);
+            lengths.push(text.len() - before);
+        }
+        let dictionary = train(&text, &lengths, bytes_max.min(DICTIONARY_BYTES_MAX));
+        if !dictionary.is_empty() {
+            self.compressor.set_dictionary(&dictionary)?;
+            self.dictionary_bytes =
+                u32::try_from(dictionary.len()).map_err(|_| Error::Refused("a dictionary is too long"))?;
+            self.body = dictionary;
+        }
+        Ok(())
     }
 
     /// Adds a record. Seqs ascend; gaps are allowed.
@@ -115,7 +147,7 @@ impl SegBuilder {
         &self.meta
     }
 
-    /// Returns the bytes of the body so far: closed blocks only, without the footer.
+    /// Returns the bytes of the body so far: dictionary and closed blocks, without the footer.
     pub fn stored_bytes(&self) -> usize {
         self.body.len()
     }
@@ -133,8 +165,16 @@ impl SegBuilder {
             return Err(Error::Refused("a salt generation has no key"));
         }
         self.run.sort_unstable();
-        write_footer(&mut self.body, &self.meta, &self.blocks, &self.keys, &self.run)
-            .ok_or(Error::Refused("too many blocks or salt generations"))?;
+        let (blocks, dictionary) = (&self.blocks, self.dictionary_bytes);
+        write_footer(
+            &mut self.body,
+            &self.meta,
+            blocks,
+            &self.keys,
+            &self.run,
+            dictionary,
+        )
+        .ok_or(Error::Refused("too many blocks or salt generations"))?;
         Ok(self.body)
     }
 

@@ -63,6 +63,7 @@ pub struct SegMeta {
 
 /// Everything after the blocks but the idempotency run itself.
 pub struct SegFooter {
+    pub(super) dictionary_bytes: u32,
     pub(super) meta: SegMeta,
     pub(super) blocks: Vec<BlockEntry>,
     pub(super) salts: BTreeMap<u32, Key>,
@@ -78,6 +79,11 @@ impl SegFooter {
     /// Returns the block index, ascending by seq.
     pub fn blocks(&self) -> &[BlockEntry] {
         &self.blocks
+    }
+
+    /// Returns the bytes of the dictionary, which is in front of the blocks; 0 when there is none.
+    pub fn dictionary_bytes(&self) -> u32 {
+        self.dictionary_bytes
     }
 }
 
@@ -112,6 +118,7 @@ pub(super) struct Trailer {
     salts: u32,
     run: u64,
     widths: Widths,
+    dictionary_bytes: u32,
     meta: SegMeta,
 }
 
@@ -137,6 +144,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
         block_bytes: cursor.u32()?,
     };
     let widths = Widths::of(cursor.u8()?, meta.first_seq, meta.last_seq);
+    let dictionary_bytes = cursor.u32()?;
     cursor.zeros(TRAILER_RESERVED)?;
     let version = cursor.u16()?;
     if cursor.array::<8>()? != *MAGIC {
@@ -166,6 +174,7 @@ fn parse_trailer_at_zero(bytes: &[u8], plaintext_len: u64) -> Result<Trailer, Ma
             salts,
             run,
             widths,
+            dictionary_bytes,
             meta,
         }),
         _ => Err(cursor.fail("the sections do not add up to the body's length")),
@@ -197,6 +206,7 @@ pub(super) fn parse_tables(trailer: &Trailer, bytes: &[u8]) -> Result<SegFooter,
         fences,
     };
     Ok(SegFooter {
+        dictionary_bytes: trailer.dictionary_bytes,
         meta: trailer.meta.clone(),
         blocks,
         salts,
@@ -207,7 +217,7 @@ pub(super) fn parse_tables(trailer: &Trailer, bytes: &[u8]) -> Result<SegFooter,
 fn parse_index(trailer: &Trailer, cursor: &mut Cursor<'_>) -> Result<Vec<BlockEntry>, Malformed> {
     let mut table = Cursor::new(cursor.take_items(trailer.blocks as usize, BLOCK_ENTRY_BYTES)?);
     let mut blocks: Vec<BlockEntry> = Vec::with_capacity(trailer.blocks as usize);
-    let (mut offset, mut records, mut after) = (0u64, 0u64, None);
+    let (mut offset, mut records, mut after) = (u64::from(trailer.dictionary_bytes), 0u64, None);
     while table.remaining() > 0 {
         let entry = BlockEntry {
             first_seq: table.u64()?,
@@ -271,6 +281,7 @@ pub(super) fn write_footer(
     blocks: &[BlockEntry],
     salts: &BTreeMap<u32, Key>,
     run: &[(u64, u64)],
+    dictionary_bytes: u32,
 ) -> Option<()> {
     let index_offset = body.len() as u64;
     let blocks_count = u32::try_from(blocks.len()).ok()?;
@@ -325,6 +336,7 @@ pub(super) fn write_footer(
     body.extend_from_slice(&meta.level.to_le_bytes());
     body.extend_from_slice(&meta.block_bytes.to_le_bytes());
     body.push(widths.distance());
+    body.extend_from_slice(&dictionary_bytes.to_le_bytes());
     body.extend_from_slice(&[0; TRAILER_RESERVED]);
     body.extend_from_slice(&VERSION.to_le_bytes());
     body.extend_from_slice(MAGIC);
@@ -337,10 +349,10 @@ pub(super) const TRAILER_BYTES: usize = 96;
 /// Entries of the idempotency run from one fence to the next.
 pub(super) const FENCE_EVERY: u64 = FENCE_ENTRIES as u64;
 pub(super) const FENCE_ENTRIES: usize = 1024;
-const TRAILER_RESERVED: usize = 13;
+const TRAILER_RESERVED: usize = 9;
 const BLOCK_ENTRY_BYTES: usize = 48;
 const SALT_ENTRY_BYTES: usize = 4 + Key::LEN;
 const VERSION: u16 = 3;
 const MAGIC: &[u8; 8] = b"ATSTSEGB";
-const _: () = assert!(TRAILER_BYTES == 8 + 4 + 4 + 8 + 5 * 8 + 4 + 4 + 1 + TRAILER_RESERVED + 2 + 8);
+const _: () = assert!(TRAILER_BYTES == 8 + 4 + 4 + 8 + 5 * 8 + 4 + 4 + 1 + 4 + TRAILER_RESERVED + 2 + 8);
 const _: () = assert!(BLOCK_ENTRY_BYTES == 3 * 8 + 6 * 4);

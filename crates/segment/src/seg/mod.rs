@@ -32,6 +32,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use crate::compression::Dictionary;
 pub use block::{BlockRecord, SegBlock, parse_seg_block};
 pub use builder::{SegBuilder, SegOptions};
 pub use footer::{BlockEntry, SegFooter, SegMeta, parse_seg_footer};

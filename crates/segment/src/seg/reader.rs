@@ -11,12 +11,14 @@ use super::block::{BlockRecord, SegBlock, parse_seg_block};
 use super::footer::{
     BlockEntry, FENCE_EVERY, SegFooter, SegMeta, TRAILER_BYTES, parse_tables, parse_trailer,
 };
+use crate::compression::Dictionary;
 use crate::{Container, ContainerType, Error, Malformed, Result};
 
-/// An opened `.seg`: its footer in memory, its blocks read when asked for. Caching blocks is the caller's.
+/// An opened `.seg`: its footer and its dictionary in memory, its blocks read when asked for. Caching blocks is the caller's.
 pub struct SegReader {
     container: Container,
     footer: SegFooter,
+    dictionary: Dictionary,
 }
 
 /// A record's salt, or the key that it is derived from.
@@ -62,7 +64,13 @@ impl SegReader {
         let trailer = parse_trailer(&trailer, length).map_err(|malformed| container.damage(malformed))?;
         let tables = Zeroizing::new(container.read(trailer.index_offset..trailer.run_offset)?);
         let footer = parse_tables(&trailer, &tables).map_err(|malformed| container.damage(malformed))?;
-        Ok(Self { container, footer })
+        let dictionary = container.read(0..u64::from(footer.dictionary_bytes()))?;
+        let dictionary = Dictionary::parse(&dictionary).map_err(|malformed| container.damage(malformed))?;
+        Ok(Self {
+            container,
+            footer,
+            dictionary,
+        })
     }
 
     /// Returns the container below.
@@ -99,7 +107,7 @@ impl SegReader {
         let bytes = self
             .container
             .read(entry.offset..entry.offset + entry.stored_len())?;
-        let block = parse_seg_block(entry, &bytes);
+        let block = parse_seg_block(entry, &bytes, &self.dictionary);
         block
             .map(Arc::new)
             .map_err(|malformed| self.container.damage(malformed.shifted(entry.offset)))

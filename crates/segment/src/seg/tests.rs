@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    BlockEntry, RECORD_BYTES_MAX, ResolvedSalt, Salt, SegBuilder, SegOptions, SegReader, SegRecord,
-    parse_seg_block, parse_seg_footer,
+    BlockEntry, Dictionary, RECORD_BYTES_MAX, ResolvedSalt, Salt, SegBuilder, SegOptions, SegReader,
+    SegRecord, parse_seg_block, parse_seg_footer,
 };
 use crate::testing::{file_key, hash_of, meta, noise, sealed};
 use crate::{ContainerType, Error};
@@ -145,7 +145,8 @@ proptest! {
             first_seq: 0, last_seq: 9, offset: 0, compressed: u32::try_from(bytes.len()).unwrap(), raw, hashes, records,
             timed_ids: ids.0, other_ids: ids.1,
         };
-        let _ = parse_seg_block(&entry, &bytes);
+        let _ = parse_seg_block(&entry, &bytes, &Dictionary::parse(&[]).unwrap());
+        let _ = Dictionary::parse(&bytes);
     }
 
     #[test]
@@ -186,7 +187,7 @@ fn every_changed_byte_of_an_authentic_block_is_refused_or_harmless() {
     for at in 0..stored.len() {
         let mut changed = stored.to_vec();
         changed[at] ^= 0x10;
-        if let Ok(block) = parse_seg_block(&entry, &changed) {
+        if let Ok(block) = parse_seg_block(&entry, &changed, &Dictionary::parse(&[]).unwrap()) {
             assert_eq!(block.len(), 6);
             assert_eq!(block.iter().count(), 6);
         }
@@ -367,4 +368,101 @@ fn a_container_of_another_type_is_no_seg() {
     let short = crate::container::seal(&meta(ContainerType::Seg), &file_key(), b"short");
     let short = crate::testing::open_bytes(&short, &file_key(), &meta(ContainerType::Seg)).unwrap();
     assert!(SegReader::open(short).err().unwrap().is_damage());
+}
+
+/// A record's public group, much like those of the others.
+fn alike(n: u64) -> Vec<u8> {
+    let noise = blake3::hash(&n.to_le_bytes()).to_hex();
+    format!(
+        r#"{{"v":1,"event":{{"action":"object.read","actor":{{"type":"service","name":"collector of the billing department {}"}},"source":{{"address":"10.0.{}.{}"}},"key":"{}"}}}}"#,
+        n % 7,
+        n % 50,
+        n % 200,
+        noise.get(..6).unwrap()
+    )
+    .into_bytes()
+}
+
+fn of_alike(block_bytes: usize, dictionary_bytes: usize) -> Vec<u8> {
+    let mut builder = SegBuilder::new(options(block_bytes)).unwrap();
+    builder.salt_key(1, &Key::from_bytes([1; 32])).unwrap();
+    let samples: Vec<Vec<u8>> = (0..4000).step_by(3).map(alike).collect();
+    if dictionary_bytes > 0 {
+        builder
+            .train(samples.iter().map(Vec::as_slice), dictionary_bytes)
+            .unwrap();
+    }
+    for n in 0..4000 {
+        let public = alike(n);
+        builder
+            .push(SegRecord {
+                seq: n,
+                salt: Salt::Generation(1),
+                groups: &[],
+                public: &public,
+                idempotency: None,
+            })
+            .unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+#[test]
+fn a_dictionary_makes_small_blocks_as_dense_as_large_ones() {
+    let (small, large, knowing) = (of_alike(2000, 0), of_alike(200_000, 0), of_alike(2000, 8000));
+    let stored = |body: &[u8]| -> u64 {
+        let footer = parse_seg_footer(body).unwrap();
+        let blocks = footer.blocks().iter().map(BlockEntry::stored_len).sum::<u64>();
+        blocks + u64::from(footer.dictionary_bytes())
+    };
+    assert!(parse_seg_footer(&knowing).unwrap().dictionary_bytes() > 0);
+    assert!(
+        stored(&knowing) * 3 < stored(&small) * 2,
+        "{} {}",
+        stored(&knowing),
+        stored(&small)
+    );
+    assert!(
+        stored(&knowing) < stored(&large) * 3 / 2,
+        "{} {}",
+        stored(&knowing),
+        stored(&large)
+    );
+    let reader = open(&knowing);
+    for n in [0, 1, 999, 2500, 3999] {
+        assert_eq!(reader.get(n).unwrap().unwrap().public, alike(n));
+    }
+    let mut seen = 0;
+    reader
+        .scan(0..u64::MAX, |record| {
+            assert_eq!(record.public().unwrap(), alike(record.seq));
+            seen += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(seen, 4000);
+}
+
+#[test]
+fn a_dictionary_comes_before_records_and_only_from_enough_of_them() {
+    let mut builder = SegBuilder::new(SegOptions::default()).unwrap();
+    builder.train([b"too few".as_slice()].into_iter(), 8000).unwrap();
+    assert_eq!(builder.stored_bytes(), 0);
+    builder.salt_key(1, &Key::from_bytes([1; 32])).unwrap();
+    builder.push(record(7, b"first")).unwrap();
+    assert!(refused(builder.train(std::iter::empty(), 8000)).contains("after the first record"));
+}
+
+#[test]
+fn a_damaged_dictionary_is_damage_not_other_records() {
+    let body = of_alike(2000, 8000);
+    let length = usize::try_from(parse_seg_footer(&body).unwrap().dictionary_bytes()).unwrap();
+    for at in (0..length).step_by(97) {
+        let mut changed = body.clone();
+        changed[at] ^= 0x41;
+        // Authentic all the same: only a program that writes wrong files makes such. It must not panic, nor allocate without bound.
+        if let Ok(reader) = SegReader::open(sealed(ContainerType::Seg, &changed)) {
+            let _ = reader.get(2500);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use attestore_keys::Key;
 
-use super::block::{OpenGroups, compressor, seal_block};
+use super::block::{BlockCompressor, OpenGroups, seal_block};
 use super::footer::{FooterWriter, SubMeta, strictly_ascending};
 use super::packed::Packed;
 use super::page::{Pair, page_raw, pages};
@@ -18,7 +18,7 @@ pub type SubOptions = BlockOptions;
 /// Collects personal groups, ascending by seq, into the body of a `.sub`. Holds the compressed body in memory.
 pub struct SubBuilder {
     id: FileId,
-    compressor: Compressor,
+    compressor: BlockCompressor,
     pages: Compressor,
     block_bytes: usize,
     sets: BTreeMap<Vec<Handle>, OpenSet>,
@@ -34,6 +34,8 @@ struct OpenSet {
     /// Number by order of appearance, which pairs refer to until blocks have numbers.
     appearance: usize,
     closed: Vec<ClosedBlock>,
+    /// Content of the first block, once it is closed.
+    first: Option<Vec<u8>>,
     open: OpenGroups,
 }
 
@@ -61,7 +63,7 @@ impl SubBuilder {
         }
         Ok(Self {
             id,
-            compressor: compressor(options.level)?,
+            compressor: BlockCompressor::new(options.level)?,
             pages: Compressor::new(options.level)?,
             block_bytes: options.block_bytes,
             sets: BTreeMap::new(),
@@ -101,6 +103,7 @@ impl SubBuilder {
                 key: set_key.duplicate(),
                 appearance: self.next_set,
                 closed: Vec::new(),
+                first: None,
                 open: OpenGroups::default(),
             };
             self.sets.insert(handles.to_vec(), set);
@@ -199,9 +202,12 @@ impl SubBuilder {
 }
 
 impl OpenSet {
-    fn close(&mut self, compressor: &mut Compressor) -> Result<()> {
-        let (frame, raw) = self.open.close(compressor)?;
+    fn close(&mut self, compressor: &mut BlockCompressor) -> Result<()> {
+        let content = self.open.close()?;
+        let frame = compressor.compress(self.appearance, self.first.as_deref(), &content)?;
+        let raw = u32::try_from(content.len()).map_err(|_| Error::Refused("a block is too long"))?;
         self.closed.push(ClosedBlock { frame, raw });
+        self.first.get_or_insert(content);
         Ok(())
     }
 }

@@ -372,6 +372,6 @@ impl FooterWriter {
 pub(super) const TRAILER_BYTES: usize = 96;
 const PAGE_ENTRY_BYTES: u64 = 24;
 const TRAILER_RESERVED: usize = 20;
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const MAGIC: &[u8; 8] = b"ATSTSUBB";
 const _: () = assert!(TRAILER_BYTES == 8 + 4 * 4 + 5 * 8 + 2 + TRAILER_RESERVED + 2 + 8);

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A set is a sorted list of handles. Each block holds groups of one set only, so destroying one subject's key makes exactly
-//! the groups unreadable that are about that subject. Sets are stored in order of their handles and blocks in order of their
+//! the groups unreadable that are about that subject. The first block of a set is the dictionary of its others: they are as dense as
+//! one large block, and who opens them has its key anyway. Sets are stored in order of their handles and blocks in order of their
 //! sets. What a group repeats of its record's public group is stored as a number ([`Packed`]). What stays readable to who holds the file's key: handles, seqs, and sizes. Byte tables are in
 //! `docs/format/segment.md`.
 //!
@@ -36,7 +37,7 @@ mod writer;
 
 use attestore_keys::Key;
 
-pub use block::{SubGroup, parse_sub_block};
+pub use block::{SubBlock, SubGroup, parse_sub_block};
 pub use builder::{SubBuilder, SubOptions};
 pub use footer::{PageEntry, SubFooter, SubMeta, parse_sub_footer};
 pub use packed::Packed;

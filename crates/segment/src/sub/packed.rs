@@ -82,12 +82,14 @@ impl Packed {
         text.push(END);
     }
 
-    /// Takes what [`Packed::put`] wrote from the front of `text`.
-    pub(super) fn take(text: &mut &[u8]) -> Option<Self> {
-        let end = memchr(END, text)?;
-        let (packed, rest) = text.split_at(end);
-        *text = &rest[1..];
-        Some(Self(packed.to_vec()))
+    /// Returns how long the bytes are that [`Packed::put`] wrote at the front of `text`, without their end.
+    pub(super) fn end(text: &[u8]) -> Option<usize> {
+        memchr(END, text)
+    }
+
+    /// Returns the group that is stored as these bytes.
+    pub(super) fn stored(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
     }
 }
 

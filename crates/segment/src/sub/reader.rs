@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use attestore_keys::Key;
 
-use super::block::{SubGroup, open_block, parse_sub_block};
+use super::block::{SubBlock, SubGroup, open_block, parse_sub_block};
 use super::footer::{SubFooter, SubMeta, TRAILER_BYTES, parse_tables, parse_trailer};
 use super::packed::Packed;
 use super::page::{Pair, parse_sub_page};
@@ -143,10 +143,13 @@ impl SubReader {
         mut visit: impl FnMut(&SubGroup) -> Result<()>,
     ) -> Result<()> {
         let blocks = self.footer.sets.blocks(set);
+        let mut first = None;
         for number in blocks.ok_or_else(|| self.malformed("a set outside of the table"))? {
-            for group in &self.block(number, key)? {
-                visit(group)?;
+            let block = self.block(number, key, first.as_ref())?;
+            for group in block.iter() {
+                visit(&group)?;
             }
+            first.get_or_insert(block);
         }
         Ok(())
     }
@@ -219,7 +222,8 @@ impl SubReader {
             .map_err(|malformed| self.container.damage(malformed.shifted(entry.offset)))
     }
 
-    fn block(&self, number: u32, key: &Key) -> Result<Vec<SubGroup>> {
+    /// Opens a block; `first` is the first of its set, unless this is it.
+    fn block(&self, number: u32, key: &Key, first: Option<&SubBlock>) -> Result<SubBlock> {
         let entry = self.footer.blocks.get(number as usize);
         let entry = entry.ok_or_else(|| self.malformed("a block outside of the table"))?;
         let mut sealed = self
@@ -231,7 +235,7 @@ impl SubReader {
             offset: self.container.file_offset(entry.offset),
             what: "personal groups of a set of subjects",
         })?;
-        parse_sub_block(frame, entry.raw).map_err(|malformed| {
+        parse_sub_block(frame, entry.raw, first.map(SubBlock::raw)).map_err(|malformed| {
             self.container.damage(Malformed {
                 at: entry.offset,
                 reason: malformed.reason,
@@ -253,7 +257,7 @@ pub struct SubScan<'a> {
     reader: &'a SubReader,
     keys: &'a dyn SetKeys,
     set_keys: BTreeMap<usize, Option<Key>>,
-    blocks: HashMap<u32, Arc<Vec<SubGroup>>>,
+    blocks: HashMap<u32, Arc<SubBlock>>,
     order: VecDeque<(u32, usize)>,
     memory: usize,
 }
@@ -320,16 +324,15 @@ impl<'a> SubScan<'a> {
         let Some(block) = self.block(pair.block, set, &handles)? else {
             return Ok(Group::Destroyed { handles });
         };
-        let at = block.binary_search_by_key(&(pair.seq, pair.ordinal), |group| (group.seq, group.ordinal));
-        let group = at.ok().and_then(|at| block.get(at));
+        let group = block.get(pair.seq, pair.ordinal);
         let group = group.ok_or_else(|| self.reader.malformed("a group is not in its block"))?;
         Ok(Group::Opened {
             handles,
-            bytes: group.bytes.clone(),
+            bytes: group.bytes,
         })
     }
 
-    fn block(&mut self, number: u32, set: usize, handles: &[Handle]) -> Result<Option<Arc<Vec<SubGroup>>>> {
+    fn block(&mut self, number: u32, set: usize, handles: &[Handle]) -> Result<Option<Arc<SubBlock>>> {
         if let Some(block) = self.blocks.get(&number) {
             return Ok(Some(Arc::clone(block)));
         }
@@ -340,19 +343,21 @@ impl<'a> SubScan<'a> {
             self.set_keys
                 .insert(set, self.keys.set_key(handles).map_err(Error::SetKey)?);
         }
+        let first = self.reader.footer.sets.blocks(set).map(|blocks| blocks.start);
+        let first = match first.filter(|first| *first != number) {
+            Some(first) => self.block(first, set, handles)?,
+            None => None,
+        };
         let Some(key) = self.set_keys.get(&set).and_then(Option::as_ref) else {
             return Ok(None);
         };
-        let block = Arc::new(self.reader.block(number, key)?);
-        let memory = block
-            .iter()
-            .map(|group| group.bytes.len() + size_of::<SubGroup>())
-            .sum();
-        self.keep(number, Arc::clone(&block), memory);
+        let block = Arc::new(self.reader.block(number, key, first.as_deref())?);
+        self.keep(number, Arc::clone(&block));
         Ok(Some(block))
     }
 
-    fn keep(&mut self, number: u32, block: Arc<Vec<SubGroup>>, memory: usize) {
+    fn keep(&mut self, number: u32, block: Arc<SubBlock>) {
+        let memory = block.memory_bytes();
         while self.memory + memory > SCAN_MEMORY_BYTES {
             let Some((oldest, freed)) = self.order.pop_front() else {
                 return;

@@ -155,7 +155,8 @@ proptest! {
     #[test]
     fn parsing_anything_never_panics(bytes in vec(any::<u8>(), 0..300), raw in any::<u32>(), pairs in any::<u32>()) {
         let _ = parse_sub_footer(&bytes);
-        let _ = parse_sub_block(&bytes, raw);
+        let _ = parse_sub_block(&bytes, raw, None);
+        let _ = parse_sub_block(&bytes, raw, Some(&bytes));
         let entry = super::PageEntry { first_seq: 0, last_seq: 5, offset: 0, compressed: 0, pairs };
         let _ = super::parse_sub_page(&entry, 3, &bytes);
     }

@@ -2,7 +2,7 @@
 
 use attestore_keys::Key;
 
-use super::block::{OpenGroups, compressor, seal_block};
+use super::block::{BlockCompressor, OpenGroups, seal_block};
 use super::footer::{FooterWriter, SubMeta, strictly_ascending};
 use super::packed::Packed;
 use super::page::{Pair, page_raw, pages};
@@ -14,13 +14,15 @@ use crate::{Error, FileId, Result};
 /// ascending order of seq and ordinal. Holds the compressed body, and 16 bytes for each group.
 pub struct SubWriter {
     id: FileId,
-    compressor: Compressor,
+    compressor: BlockCompressor,
     pages: Compressor,
     block_bytes: usize,
     body: Vec<u8>,
     footer: FooterWriter,
     pairs: Vec<Pair>,
     set: Option<OpenSet>,
+    /// Sets that were begun.
+    sets: usize,
     last_handles: Vec<Handle>,
     next_block: u32,
     personal_bytes: u64,
@@ -30,6 +32,10 @@ struct OpenSet {
     key: Key,
     open: OpenGroups,
     blocks: u32,
+    /// Content of the first block, once it is closed.
+    first: Option<Vec<u8>>,
+    /// Number of the set.
+    number: usize,
     last: Option<(u64, u16)>,
 }
 
@@ -44,13 +50,14 @@ impl SubWriter {
         }
         Ok(Self {
             id,
-            compressor: compressor(options.level)?,
+            compressor: BlockCompressor::new(options.level)?,
             pages: Compressor::new(options.level)?,
             block_bytes: options.block_bytes,
             body: Vec::new(),
             footer: FooterWriter::default(),
             pairs: Vec::new(),
             set: None,
+            sets: 0,
             last_handles: Vec::new(),
             next_block: 0,
             personal_bytes: 0,
@@ -73,10 +80,13 @@ impl SubWriter {
             return Err(Error::Refused("sets do not ascend"));
         }
         self.last_handles = handles.to_vec();
+        self.sets += 1;
         self.set = Some(OpenSet {
             key: key.duplicate(),
             open: OpenGroups::default(),
             blocks: 0,
+            first: None,
+            number: self.sets,
             last: None,
         });
         Ok(())
@@ -174,7 +184,12 @@ impl SubWriter {
 
     fn close_block(&mut self) -> Result<()> {
         let Some(set) = &mut self.set else { return Ok(()) };
-        let (frame, raw) = set.open.close(&mut self.compressor)?;
+        let content = set.open.close()?;
+        let frame = self
+            .compressor
+            .compress(set.number, set.first.as_deref(), &content)?;
+        let raw = u32::try_from(content.len()).map_err(|_| FULL)?;
+        set.first.get_or_insert(content);
         let sealed = seal_block(&set.key, &self.id, self.next_block, frame);
         self.footer.block(sealed.len(), raw).ok_or(FULL)?;
         self.body.extend_from_slice(&sealed);

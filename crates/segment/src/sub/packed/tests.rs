@@ -62,7 +62,9 @@ proptest! {
         packed.put(&mut stored);
         stored.push(b'x');
         let mut rest = stored.as_slice();
-        prop_assert_eq!(Packed::take(&mut rest), Some(packed));
+        let end = Packed::end(rest).unwrap();
+        prop_assert_eq!(Packed::stored(&rest[..end]), packed);
+        rest = &rest[end + 1..];
         prop_assert_eq!(rest, b"x");
     }
 
