@@ -11,6 +11,7 @@
 mod at_once;
 mod auth;
 mod body;
+mod elastic;
 mod ending;
 mod fields;
 mod items;

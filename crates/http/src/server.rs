@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use attestore_engine::Engine;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 
 use crate::at_once::AtOnce;
 use crate::body;
+use crate::elastic;
 use crate::ending::End;
 use crate::metrics;
 use crate::peer::Connection;
@@ -140,7 +141,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(otlp::logs))
         .routes(routes!(otlp::tenant_logs))
         .routes(routes!(cloudevents::receive))
-        .routes(routes!(bulk::root))
+        .routes(routes!(elastic::root::root))
         .routes(routes!(bulk::bulk))
         .routes(routes!(bulk::bulk_index))
         .routes(routes!(index::get, index::put))
@@ -194,9 +195,9 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
             axum::routing::get(log::tile),
         )
         // Clients differ in the slash and in the method.
-        .route("/es/", axum::routing::get(bulk::root))
         .route("/es/_bulk", axum::routing::put(bulk::bulk))
         .route("/es/{index}/_bulk", axum::routing::put(bulk::bulk_index))
+        .merge(elastic::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(metrics::count))
@@ -211,20 +212,28 @@ pub fn nop_router() -> Router {
     )
 }
 
-async fn unknown_route() -> Problem {
+async fn unknown_route(method: Method, uri: Uri) -> Response {
+    if elastic::is_ours(&uri) {
+        return elastic::elsewhere(&method);
+    }
     Problem::new(
         StatusCode::NOT_FOUND,
         "route_not_found",
         "there is no such route; GET /openapi.json lists them",
     )
+    .into_response()
 }
 
-async fn method_not_allowed() -> Problem {
+async fn method_not_allowed(uri: Uri) -> Response {
+    if elastic::is_ours(&uri) {
+        return elastic::answer::Refusal::read_only().into_response();
+    }
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         "the route knows other methods",
     )
+    .into_response()
 }
 
 /// Turns refusals of the framework's own extractors into problem documents.

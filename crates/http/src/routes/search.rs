@@ -208,40 +208,50 @@ pub async fn run(
     principal: Arc<Principal>,
     request: SearchRequest,
 ) -> Result<SearchPage, Problem> {
+    let engine = app.engine().clone();
+    let name = tenant.clone();
+    let result = in_turn_of(app, peer, &name, request.deadline_ms, move |stop| {
+        engine.search_until(&tenant, &principal, &request, stop)
+    })
+    .await?;
+    note(&result);
+    result.map_err(wire::problem)
+}
+
+/// Does the work of a search in the tenant's turn; `work` is told when nobody waits for it any more.
+///
+/// # Errors
+/// 503 `search_busy`, and 400 `client_closed`.
+pub async fn in_turn_of<T: Send + 'static>(
+    app: &App,
+    peer: &Peer,
+    tenant: &str,
+    deadline_ms: Option<u64>,
+    work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> T + Send + 'static,
+) -> Result<T, Problem> {
     let left = async {
         peer.left().await;
         tokio::time::sleep(LEFT_GRACE).await;
     };
+    let done = async {
+        let patience = deadline_ms.map_or(PATIENCE, |ms| Duration::from_millis(ms).min(PATIENCE));
+        let turn = app.slots().turn(tenant, patience).await?;
+        let gone = Gone::default();
+        let flag = Arc::clone(&gone.0);
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn; // kept until the work ends, also when nobody waits for it any more
+            work(&|| flag.load(Ordering::Relaxed))
+        })
+        .await
+        .map_err(wire::internal)
+    };
     tokio::select! {
-        found = in_turn(app, tenant, principal, request) => found,
+        done = done => done,
         () = left => Err(Problem::bad_request(
             "client_closed",
             "the client closed its side of the connection and the search takes long: keep it open",
         )),
     }
-}
-
-async fn in_turn(
-    app: &App,
-    tenant: String,
-    principal: Arc<Principal>,
-    request: SearchRequest,
-) -> Result<SearchPage, Problem> {
-    let patience = request
-        .deadline_ms
-        .map_or(PATIENCE, |ms| Duration::from_millis(ms).min(PATIENCE));
-    let turn = app.slots().turn(&tenant, patience).await?;
-    let gone = Gone::default();
-    let flag = Arc::clone(&gone.0);
-    let engine = app.engine().clone();
-    let result = tokio::task::spawn_blocking(move || {
-        let _turn = turn; // kept until the work ends, also when nobody waits for it any more
-        engine.search_until(&tenant, &principal, &request, &|| flag.load(Ordering::Relaxed))
-    })
-    .await
-    .map_err(wire::internal)?;
-    note(&result);
-    result.map_err(wire::problem)
 }
 
 /// Tells the search, when it is dropped, that nobody waits for the answer.
@@ -254,8 +264,8 @@ impl Drop for Gone {
     }
 }
 
-/// What the engine does not count itself.
-fn note(result: &Result<SearchPage, Error>) {
+/// Counts what the engine does not count itself.
+pub fn note(result: &Result<SearchPage, Error>) {
     if let Ok(page) = result {
         metrics::counter!("attestore_search_hits_visited_total").increment(page.explain.hits_visited);
         metrics::counter!("attestore_search_bytes_opened_total").increment(page.explain.bytes_opened);

@@ -11,7 +11,7 @@ use std::time::Instant;
 use attestore_engine::{ItemError, Mode, Principal, Receipt};
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use super::Incoming;
 use crate::auth::Caller;
 use crate::body;
+use crate::elastic::answer::{NO_INDEX, Refusal, answer};
 use crate::problem::Problem;
 use crate::server::App;
-use crate::wire;
 
 /// Append documents (Elasticsearch `_bulk`): an index is a tenant; `index` and `create` only.
 #[utoipa::path(
@@ -61,30 +61,6 @@ pub async fn bulk_index(
     receive(&app, caller, Some(index), &headers, body).await
 }
 
-/// What clients ask first: which product and version this is.
-#[utoipa::path(
-    get, path = "/es", tag = "senders",
-    responses((status = 200, description = "name and version, as Elasticsearch tells them")),
-    security(("bearer" = []))
-)]
-pub async fn root(caller: Result<Caller, Problem>) -> Response {
-    match caller {
-        Err(problem) => refuse(problem),
-        Ok(_) => answer(
-            StatusCode::OK,
-            &json!({
-                "name": "attestore", "cluster_name": "attestore", "cluster_uuid": "attestore",
-                "version": {
-                    "number": COMPATIBLE, "build_flavor": "default", "build_type": "attestore", "build_hash": "unknown",
-                    "build_date": "2026-01-01T00:00:00Z", "build_snapshot": false, "lucene_version": "9.12.0",
-                    "minimum_wire_compatibility_version": "7.17.0", "minimum_index_compatibility_version": "7.0.0",
-                },
-                "tagline": concat!("Attestore ", env!("CARGO_PKG_VERSION")),
-            }),
-        ),
-    }
-}
-
 async fn receive(
     app: &App,
     caller: Result<Caller, Problem>,
@@ -94,7 +70,7 @@ async fn receive(
 ) -> Response {
     let begin = Instant::now();
     match append(app, caller, index, headers, body).await {
-        Err(problem) => refuse(problem),
+        Err(problem) => Refusal::from(problem).into_response(),
         Ok(items) => {
             let errors = items.iter().any(|item| item.result.error.is_some());
             let took = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -415,49 +391,8 @@ impl Item {
     }
 }
 
-fn answer(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(json) => (
-            status,
-            PRODUCT,
-            [(header::CONTENT_TYPE, "application/json")],
-            json,
-        )
-            .into_response(),
-        Err(error) => wire::internal(error).into_response(),
-    }
-}
-
-/// A refusal of the whole request as Elasticsearch's clients read it.
-fn refuse(problem: Problem) -> Response {
-    let kind = match problem.status {
-        401 | 403 => "security_exception",
-        404 => NO_INDEX,
-        429 | 503 => "es_rejected_execution_exception",
-        400..500 => "illegal_argument_exception",
-        _ => "exception",
-    };
-    let reason = format!("{}: {}", problem.code, problem.detail);
-    let error = json!({"type": kind, "reason": reason});
-    let body =
-        json!({"error": {"root_cause": [error], "type": kind, "reason": reason}, "status": problem.status});
-    let (mut parts, _) = problem.into_response().into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    let (answer, body) = answer(parts.status, &body).into_parts();
-    parts.headers.extend(answer.headers);
-    Response::from_parts(parts, body)
-}
-
-/// Official clients refuse to talk to anything that does not say this.
-const PRODUCT: [(HeaderName, HeaderValue); 1] = [(
-    HeaderName::from_static("x-elastic-product"),
-    HeaderValue::from_static("Elasticsearch"),
-)];
-/// The version that clients are told.
-const COMPATIBLE: &str = "8.19.0";
 const NAMES: [&str; 4] = ["index", "create", "update", "delete"];
 const NO_CHANGES: &str = "a log takes no changes: send index or create";
-const NO_INDEX: &str = "index_not_found_exception";
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,202 @@
+//! The answer of a search.
+
+use std::collections::BTreeMap;
+
+use attestore_engine::search::{FieldHolds, Highlight, find_field, find_path};
+use jiff::tz::Offset;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::answer::Refusal;
+use super::dates::{Reading, Shown};
+use super::glob::glob;
+use super::request::{Spec, Wanted};
+use super::run::{Found, Hit};
+use super::source::{Document, each_value};
+use crate::wire;
+
+/// What a search answers.
+#[derive(Serialize)]
+pub struct Answer {
+    #[serde(rename = "_scroll_id", skip_serializing_if = "Option::is_none")]
+    pub scroll_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pit_id: Option<String>,
+    pub took: u64,
+    timed_out: bool,
+    #[serde(rename = "_shards")]
+    shards: Value,
+    hits: Hits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aggregations: Option<Value>,
+    /// In answers to several searches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct Hits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<Value>,
+    max_score: Option<f64>,
+    hits: Vec<HitBody>,
+}
+
+#[derive(Serialize)]
+struct HitBody {
+    #[serde(rename = "_index")]
+    index: String,
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_version", skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    #[serde(rename = "_seq_no", skip_serializing_if = "Option::is_none")]
+    seq_no: Option<u64>,
+    #[serde(rename = "_primary_term", skip_serializing_if = "Option::is_none")]
+    primary_term: Option<u64>,
+    #[serde(rename = "_score")]
+    score: Option<f64>,
+    #[serde(rename = "_source", skip_serializing_if = "Option::is_none")]
+    source: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    highlight: Option<BTreeMap<String, Vec<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sort: Option<Vec<Value>>,
+}
+
+impl Answer {
+    /// Writes what was found.
+    ///
+    /// # Errors
+    /// 500 if a record is no JSON.
+    pub fn new(index: &str, spec: &Spec, found: Found, took: u64) -> Result<Self, Refusal> {
+        let scored = !spec.sorted.asked_for;
+        let hits = found.hits.into_iter().map(|hit| body(index, spec, hit, scored));
+        let hits: Vec<HitBody> = hits.collect::<serde_json::Result<_>>().map_err(wire::internal)?;
+        let total = found
+            .total
+            .filter(|_| spec.total)
+            .map(|total| match spec.total_as_number {
+                true => json!(total),
+                false => json!({"value": total, "relation": "eq"}),
+            });
+        Ok(Self {
+            scroll_id: None,
+            pit_id: spec.pit.clone(),
+            took,
+            timed_out: false,
+            shards: shards(),
+            hits: Hits {
+                total,
+                max_score: (scored && !hits.is_empty()).then_some(1.0),
+                hits,
+            },
+            aggregations: found.aggs,
+            status: None,
+        })
+    }
+}
+
+/// One tenant is one shard, and answers or fails as a whole.
+pub fn shards() -> Value {
+    json!({"total": 1, "successful": 1, "skipped": 0, "failed": 0})
+}
+
+fn body(index: &str, spec: &Spec, hit: Hit, scored: bool) -> serde_json::Result<HitBody> {
+    let document = Document::new(hit.record)?;
+    let sort = spec.sorted.values(hit.key.as_ref(), document.seq);
+    Ok(HitBody {
+        index: index.to_owned(),
+        version: spec.version.then_some(1),
+        seq_no: spec.seq_no.then_some(document.seq),
+        primary_term: spec.seq_no.then_some(1),
+        score: scored.then_some(1.0),
+        source: spec.source.apply(&document.source)?,
+        fields: fields(&spec.fields, &document.source)?,
+        highlight: highlight(spec, hit.highlights),
+        sort,
+        id: document.id,
+    })
+}
+
+fn highlight(spec: &Spec, places: Vec<Highlight>) -> Option<BTreeMap<String, Vec<String>>> {
+    let marked = spec.highlight.as_ref()?.mark(places);
+    (!marked.is_empty()).then_some(marked)
+}
+
+/// The values of fields that are asked for, each a list. A field is listed under the name that it was asked for by.
+fn fields(wanted: &[Wanted], source: &str) -> serde_json::Result<Option<Map<String, Value>>> {
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    // Names other than a field's own: where the values are.
+    let paths: Vec<Option<String>> = wanted.iter().map(|one| path(&one.pattern)).collect();
+    let mut listed = Map::new();
+    each_value(source, &mut |path, raw| {
+        let Ok(value) = serde_json::from_str::<Value>(raw.get()) else {
+            return;
+        };
+        if value.is_null() {
+            return;
+        }
+        for (one, alias) in wanted.iter().zip(&paths) {
+            let name = match alias {
+                Some(alias) if alias == path => &one.pattern,
+                None if glob(&one.pattern, path) => path,
+                _ => continue,
+            };
+            let value = shown(path, one.shown.as_ref(), &value);
+            match listed.entry(name).or_insert_with(|| json!([])) {
+                // A list names a field once for each of its entries.
+                Value::Array(values) if one.shown.is_some() && !values.is_empty() && is_single(path) => {
+                    *values = vec![value]
+                }
+                Value::Array(values) if is_single(path) && !values.is_empty() => {}
+                Value::Array(values) => values.push(value),
+                _ => {}
+            }
+        }
+    })?;
+    Ok((!listed.is_empty()).then_some(listed))
+}
+
+/// Fields that are there once in every record, and may be asked for twice: with and without a format.
+fn is_single(path: &str) -> bool {
+    [
+        "@timestamp",
+        "received_at",
+        "occurred_at",
+        "seq",
+        "id",
+        "kind",
+        "action",
+    ]
+    .contains(&path)
+}
+
+fn path(pattern: &str) -> Option<String> {
+    let path = find_field(pattern).map(|field| field.path.to_owned());
+    path.or_else(|| find_path(pattern)).filter(|path| path != pattern)
+}
+
+/// Times in their format.
+fn shown(path: &str, shown: Option<&Shown>, value: &Value) -> Value {
+    let is_time = find_field(path).is_some_and(|field| field.holds == FieldHolds::Times);
+    if !is_time {
+        return value.clone();
+    }
+    let reading = Reading {
+        now_ms: 0,
+        format: None,
+        zone: Offset::UTC,
+    };
+    match reading.span(value) {
+        Some((ns, _)) => shown
+            .unwrap_or(&Shown::Iso { nanos: false })
+            .show(ns, Offset::UTC),
+        None => value.clone(),
+    }
+}

@@ -1,0 +1,347 @@
+//! `_search`, scrolls, points in time, `_count` and `_msearch`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answered, Json, Refusal};
+use super::hits::{Answer, shards};
+use super::index::{self, Names};
+use super::params::Params;
+use super::request::{PARAMS, Spec};
+use super::run::{Scope, run};
+use super::token::{self, Pit, SCROLLED_BYTES_MAX, Scroll};
+use crate::auth::Caller;
+use crate::body::{self, Limits};
+use crate::peer::Peer;
+use crate::problem::Problem;
+use crate::server::App;
+use crate::wire;
+
+/// Most bytes of a search.
+const BODY_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of several.
+const BODIES_BYTES_MAX: usize = 1 << 20;
+/// Searches in one `_msearch`.
+const SEARCHES_MAX: usize = 64;
+
+/// `_search`.
+pub async fn search(
+    State(app): State<App>,
+    caller: Result<Caller, Problem>,
+    peer: Peer,
+    names: Names,
+    params: Params,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered<Answer> {
+    let caller = caller?;
+    let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
+    params.allow(&PARAMS)?;
+    let spec = Spec::read(&body, &params)?;
+    let lenient = params.flag("ignore_unavailable");
+    if !spec.scroll {
+        return one(&app, &caller, &peer, &names, lenient, spec).await.map(Json);
+    }
+    let index = index::one(&app, &caller, &names, lenient).await?.name;
+    if body.len() > SCROLLED_BYTES_MAX {
+        return Err(Refusal::argument(format!(
+            "a search of more than {SCROLLED_BYTES_MAX} bytes cannot be scrolled"
+        )));
+    }
+    let scroll = Scroll {
+        index,
+        body: String::from_utf8_lossy(&body).into_owned(),
+        params: raw.unwrap_or_default(),
+        now_ms: app.engine().now_ms(),
+        cursor: None,
+        total: None,
+    };
+    page_of(&app, &caller, &peer, scroll, spec).await.map(Json)
+}
+
+/// One search of one index, or of the point in time that it names.
+async fn one(
+    app: &App,
+    caller: &Caller,
+    peer: &Peer,
+    names: &Names,
+    lenient: bool,
+    spec: Spec,
+) -> Result<Answer, Refusal> {
+    let (names, size) = match &spec.pit {
+        None => (names.clone(), None),
+        Some(id) => {
+            let pit: Pit = token::read(id)?;
+            (Names::new(&pit.index), Some(pit.size))
+        }
+    };
+    let index = index::one(app, caller, &names, lenient).await?.name;
+    let scope = Scope {
+        index: index.clone(),
+        now_ms: app.engine().now_ms(),
+        size,
+        cursor: None,
+    };
+    let begin = Instant::now();
+    let spec = Arc::new(spec);
+    let found = run(app, peer, &caller.0, scope, Arc::clone(&spec)).await?;
+    Answer::new(&index, &spec, found, took(begin))
+}
+
+/// A page of a scroll, and the id of the next.
+async fn page_of(
+    app: &App,
+    caller: &Caller,
+    peer: &Peer,
+    mut scroll: Scroll,
+    spec: Spec,
+) -> Result<Answer, Refusal> {
+    let scope = Scope {
+        index: scroll.index.clone(),
+        now_ms: scroll.now_ms,
+        size: None,
+        cursor: scroll.cursor.take(),
+    };
+    let begin = Instant::now();
+    let spec = Arc::new(spec);
+    let mut found = run(app, peer, &caller.0, scope, Arc::clone(&spec)).await?;
+    scroll.total = found.total.or(scroll.total);
+    found.total = scroll.total;
+    scroll.cursor = found.cursor.take();
+    let mut answer = Answer::new(&scroll.index, &spec, found, took(begin))?;
+    answer.scroll_id = Some(token::write(&scroll)?);
+    Ok(answer)
+}
+
+/// `_search/scroll`: the next page. It comes from the tree that the first page saw.
+pub async fn scroll(
+    State(app): State<App>,
+    caller: Result<Caller, Problem>,
+    peer: Peer,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered<Answer> {
+    let caller = caller?;
+    params.allow(&["scroll", "scroll_id", "rest_total_hits_as_int"])?;
+    let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
+    let body: Value = document(&body)?;
+    let id = body
+        .get("scroll_id")
+        .and_then(Value::as_str)
+        .or(params.get("scroll_id"));
+    let mut scroll: Scroll = token::read(id.ok_or_else(|| Refusal::argument("scrollId is missing"))?)?;
+    let names = Names::new(&scroll.index);
+    scroll.index = index::one(&app, &caller, &names, false).await?.name;
+    let spec = Spec::read(scroll.body.as_bytes(), &Params::read(&scroll.params))?;
+    if scroll.cursor.is_none() {
+        let nothing = super::run::Found {
+            hits: Vec::new(),
+            cursor: None,
+            total: scroll.total,
+            aggs: None,
+        };
+        let mut answer = Answer::new(&scroll.index, &spec, nothing, 0)?;
+        answer.scroll_id = Some(token::write(&scroll)?);
+        return Ok(Json(answer));
+    }
+    page_of(&app, &caller, &peer, scroll, spec).await.map(Json)
+}
+
+/// `DELETE _search/scroll` and `_pit`: there is nothing to free.
+pub async fn free(caller: Result<Caller, Problem>) -> Answered<Value> {
+    caller?;
+    Ok(Json(json!({"succeeded": true, "num_freed": 1})))
+}
+
+/// `_pit`: a point in time is a tree of the log, which stays as it is.
+pub async fn open_pit(
+    State(app): State<App>,
+    caller: Result<Caller, Problem>,
+    names: Names,
+    params: Params,
+) -> Answered<Value> {
+    let caller = caller?;
+    params.allow(&["keep_alive", "routing", "allow_partial_pit_creation"])?;
+    let info = index::one(&app, &caller, &names, params.flag("ignore_unavailable")).await?;
+    let id = token::write(&Pit {
+        index: info.name,
+        size: info.size,
+    })?;
+    let now_ms = app.engine().now_ms();
+    Ok(Json(
+        json!({"id": id, "pit_id": id, "creation_time": now_ms, "_shards": shards()}),
+    ))
+}
+
+/// `_count`.
+pub async fn count(
+    State(app): State<App>,
+    caller: Result<Caller, Problem>,
+    peer: Peer,
+    names: Names,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered<Value> {
+    let caller = caller?;
+    params.allow(&["q", "df", "default_operator", "analyze_wildcard", "lenient"])?;
+    let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
+    let body: Map<String, Value> = document(&body)?;
+    if let Some(name) = body.keys().find(|name| *name != "query") {
+        return Err(Refusal::parsing(format!("request does not support [{name}]")));
+    }
+    let mut spec = Spec::read(json!(body).to_string().as_bytes(), &params)?;
+    spec.size = 0;
+    let spec = Arc::new(spec);
+    let mut count = 0;
+    let tenants = index::readable(&app, &caller, &names, params.flag("ignore_unavailable")).await?;
+    let shards = tenants.len();
+    for info in tenants {
+        let scope = Scope {
+            index: info.name,
+            now_ms: app.engine().now_ms(),
+            size: None,
+            cursor: None,
+        };
+        let found = run(&app, &peer, &caller.0, scope, Arc::clone(&spec)).await?;
+        count += found.total.unwrap_or_default();
+    }
+    Ok(Json(json!({
+        "count": count, "_shards": {"total": shards, "successful": shards, "skipped": 0, "failed": 0}
+    })))
+}
+
+/// `_msearch`: pairs of lines, a header with the index and a search. Each has its own result.
+pub async fn msearch(
+    State(app): State<App>,
+    caller: Result<Caller, Problem>,
+    peer: Peer,
+    names: Names,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Answered<Answers> {
+    let caller = caller?;
+    params.allow(&["rest_total_hits_as_int"])?;
+    let body = read(&app, &headers, body, BODIES_BYTES_MAX).await?;
+    let mut lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut searches = Vec::new();
+    loop {
+        let Some(header) = lines.next() else { break };
+        match (lines.next(), header) {
+            (None, b"") => break,
+            (Some(search), header) if !search.is_empty() => searches.push((header, search)),
+            // Blank lines at the end.
+            (Some(_), b"") => {}
+            _ => return Err(Refusal::argument("each header needs a search on the next line")),
+        }
+    }
+    if searches.is_empty() || searches.len() > SEARCHES_MAX {
+        return Err(Refusal::new(
+            axum::http::StatusCode::BAD_REQUEST,
+            "action_request_validation_exception",
+            format!("a request has 1 to {SEARCHES_MAX} searches"),
+        ));
+    }
+    let begin = Instant::now();
+    let mut responses = Vec::new();
+    for (header, search) in searches {
+        let answer = in_several(&app, &caller, &peer, &names, &params, header, search).await;
+        responses.push(match answer {
+            Ok(answer) => OneOf::Answer(Box::new(answer)),
+            Err(refusal) => OneOf::Refusal(refusal.body()),
+        });
+    }
+    Ok(Json(Answers {
+        took: took(begin),
+        responses,
+    }))
+}
+
+/// What several searches answer.
+#[derive(Serialize)]
+pub struct Answers {
+    took: u64,
+    responses: Vec<OneOf>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OneOf {
+    Answer(Box<Answer>),
+    Refusal(Value),
+}
+
+async fn in_several(
+    app: &App,
+    caller: &Caller,
+    peer: &Peer,
+    names: &Names,
+    params: &Params,
+    header: &[u8],
+    search: &[u8],
+) -> Result<Answer, Refusal> {
+    const KNOWN: [&str; 8] = [
+        "index",
+        "ignore_unavailable",
+        "allow_no_indices",
+        "expand_wildcards",
+        "preference",
+        "request_cache",
+        "routing",
+        "search_type",
+    ];
+    let header: Map<String, Value> = document(header)?;
+    let known = |name: &str| {
+        KNOWN.contains(&name) || ["ignore_throttled", "max_concurrent_shard_requests"].contains(&name)
+    };
+    if let Some(name) = header.keys().find(|name| !known(name)) {
+        return Err(Refusal::argument(format!(
+            "key [{name}] is not supported in the metadata section"
+        )));
+    }
+    let names = match header.get("index") {
+        None | Some(Value::Null) => names.clone(),
+        Some(Value::String(index)) => Names::new(index),
+        Some(Value::Array(list)) => {
+            let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+            Names::new(&list.join(","))
+        }
+        Some(_) => return Err(Refusal::argument("[index] is a name or a list of names")),
+    };
+    let lenient = header
+        .get("ignore_unavailable")
+        .is_some_and(|flag| flag == true || flag == "true");
+    let mut spec = Spec::read(search, &Params::default())?;
+    spec.total_as_number = params.flag("rest_total_hits_as_int");
+    let mut answer = one(app, caller, peer, &names, lenient, spec).await?;
+    answer.status = Some(200);
+    Ok(answer)
+}
+
+/// Reads a body under the limits of a search.
+pub async fn read(app: &App, headers: &HeaderMap, body: Body, max: usize) -> Result<bytes::Bytes, Refusal> {
+    let limits = Limits {
+        wire_bytes_max: max,
+        decoded_bytes_max: max,
+        ..app.settings().body.clone()
+    };
+    Ok(body::read(headers, body, &limits).await?)
+}
+
+/// A JSON document; empty means `{}`.
+fn document<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    wire::document(bytes, "invalid_json").map_err(Refusal::from)
+}
+
+fn took(begin: Instant) -> u64 {
+    u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
