@@ -31,6 +31,11 @@ impl<'a> Members<'a> {
     pub(crate) fn inside(&self, name: &str) -> serde_json::Result<Members<'a>> {
         self.get(name).map_or_else(|| Ok(Members::default()), Members::of)
     }
+
+    /// The text of a string member.
+    pub(crate) fn string(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name).and_then(string)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

@@ -2,6 +2,7 @@
 
 mod csv;
 mod ndjson;
+mod ocsf;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,10 @@ impl Format {
     /// Version of a format that others define and version.
     #[must_use]
     pub const fn version(self) -> Option<&'static str> {
-        None
+        match self {
+            Self::Ocsf => Some(ocsf::VERSION),
+            Self::Ndjson | Self::Csv | Self::Parquet => None,
+        }
     }
 
     /// Name of a file of the set.
@@ -93,6 +97,7 @@ pub struct Encoder(Kind);
 enum Kind {
     Ndjson(ndjson::Ndjson),
     Csv(csv::Csv),
+    Ocsf(ocsf::Ocsf),
 }
 
 impl Encoder {
@@ -105,7 +110,8 @@ impl Encoder {
         Ok(Self(match options.format {
             Format::Ndjson => Kind::Ndjson(ndjson::Ndjson::new(fields)),
             Format::Csv => Kind::Csv(csv::Csv::new(fields.as_ref())),
-            Format::Ocsf => return Err(Error::NotBuilt("ocsf")),
+            Format::Ocsf if fields.is_some() => return Err(Error::NoFields("ocsf")),
+            Format::Ocsf => Kind::Ocsf(ocsf::Ocsf::new(&options.tenant, &options.origin)),
             Format::Parquet => return Err(Error::NotBuilt("parquet")),
         }))
     }
@@ -116,8 +122,8 @@ impl Encoder {
     /// [`Error::Writer`].
     pub fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         match &mut self.0 {
-            Kind::Ndjson(_) => Ok(()),
             Kind::Csv(csv) => csv.begin(out),
+            Kind::Ndjson(_) | Kind::Ocsf(_) => Ok(()),
         }
     }
 
@@ -129,6 +135,7 @@ impl Encoder {
         match &mut self.0 {
             Kind::Ndjson(ndjson) => ndjson.record(record, out),
             Kind::Csv(csv) => csv.record(record, out),
+            Kind::Ocsf(ocsf) => ocsf.record(record, out),
         }
     }
 
@@ -139,7 +146,7 @@ impl Encoder {
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), Error> {
         let _ = out;
         match self.0 {
-            Kind::Ndjson(_) | Kind::Csv(_) => Ok(()),
+            Kind::Ndjson(_) | Kind::Csv(_) | Kind::Ocsf(_) => Ok(()),
         }
     }
 }
@@ -153,4 +160,4 @@ fn malformed(record: &Record<'_>, error: &serde_json::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

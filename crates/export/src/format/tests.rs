@@ -2,9 +2,9 @@
 
 use super::*;
 
-pub(super) const EVENT: &str = r#"{"occurred_at":"2026-11-22T10:00:00.5Z","action":"invoice.export","operation":"export","outcome":"success","actor":{"type":"user","id":"u_1","name":"=Ann, \"B\"","on_behalf_of":{"type":"user","id":"@boss"}},"targets":[{"type":"invoice","id":"1"},{"type":"invoice","id":"2","name":"x"}],"context":{"ip":"192.0.2.1","http":{"method":"GET","status":200}},"metadata":{"n":1.50,"a.b":{"c":"-1"}},"payload":null}"#;
+pub(crate) const EVENT: &str = r#"{"occurred_at":"2026-11-22T10:00:00.5Z","action":"invoice.export","operation":"export","outcome":"success","actor":{"type":"user","id":"u_1","name":"=Ann, \"B\"","on_behalf_of":{"type":"user","id":"@boss"}},"targets":[{"type":"invoice","id":"1"},{"type":"invoice","id":"2","name":"x"}],"context":{"ip":"192.0.2.1","http":{"method":"GET","status":200}},"metadata":{"n":1.50,"a.b":{"c":"-1"}},"payload":null}"#;
 
-pub(super) fn record(event: &str) -> Record<'_> {
+pub(crate) fn record(event: &str) -> Record<'_> {
     Record {
         id: "019400aa-0000-7000-8000-000000000001",
         seq: 7,
@@ -16,7 +16,7 @@ pub(super) fn record(event: &str) -> Record<'_> {
     }
 }
 
-pub(super) fn options(format: Format, fields: &[&str]) -> Options {
+pub(crate) fn options(format: Format, fields: &[&str]) -> Options {
     let paths: Vec<String> = fields.iter().map(ToString::to_string).collect();
     Options {
         format,
@@ -27,7 +27,7 @@ pub(super) fn options(format: Format, fields: &[&str]) -> Options {
     }
 }
 
-pub(super) fn file(options: &Options, records: &[Record<'_>]) -> Vec<u8> {
+pub(crate) fn file(options: &Options, records: &[Record<'_>]) -> Vec<u8> {
     let mut encoder = Encoder::new(options).unwrap();
     let mut out = Vec::new();
     encoder.begin(&mut out).unwrap();
@@ -179,7 +179,7 @@ fn no_cell_can_become_a_formula() {
 
 #[test]
 fn what_is_no_event_is_refused_without_its_values() {
-    for format in [Format::Csv] {
+    for format in [Format::Csv, Format::Ocsf] {
         let mut encoder = Encoder::new(&options(format, &[])).unwrap();
         let refused = encoder.record(&record(r#"{"secret":"#), &mut Vec::new());
         let text = refused.unwrap_err().to_string();
