@@ -24,6 +24,7 @@ mod kill;
 mod openapi;
 mod quickstart;
 mod rollback;
+mod saved_searches;
 mod search;
 mod senders;
 mod space;

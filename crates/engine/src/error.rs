@@ -57,6 +57,9 @@ pub enum Error {
     /// The caller's roles do not allow this.
     #[error("not allowed")]
     Forbidden,
+    /// A thing was changed since the caller looked at it.
+    #[error("the {0} was changed meanwhile: look again")]
+    Changed(&'static str),
     /// A thing of that name exists and differs.
     #[error("{0} exists already")]
     Exists(&'static str),
@@ -128,6 +131,7 @@ impl Error {
             Self::InvalidCursor => "invalid_cursor",
             Self::BeyondTree { .. } => "beyond_tree",
             Self::Forbidden => "forbidden",
+            Self::Changed(_) => "changed",
             Self::Exists(_) => "exists",
             Self::Erased(_) => "erased",
             Self::Damage { .. } => "damaged",
@@ -154,6 +158,7 @@ impl Error {
             Self::Exists(_) | Self::Conflict { .. } => 409,
             Self::TooMany { .. } => 429,
             Self::Erased(_) => 410,
+            Self::Changed(_) => 412,
             Self::Damage { .. } | Self::Key(_) | Self::Io(_) => 500,
             Self::Stopped(_) | Self::Deadline | Self::Cancelled => 503,
             Self::Append(error) => error.status(),

@@ -14,6 +14,7 @@
 //! | `compact` | from many segments to few |
 //! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
 //! | [`follow`] | records as they come |
+//! | [`searches`] | searches that are saved |
 //! | [`credentials`] | who may call |
 //!
 //! Architecture invariant: files, clocks and randomness come in through [`Parts`]; nothing here opens any by itself, so
@@ -35,6 +36,7 @@ pub mod instance;
 pub mod read;
 pub mod recovery;
 pub mod search;
+pub mod searches;
 mod settings;
 pub mod status;
 pub mod tenant;

@@ -31,7 +31,9 @@ use crate::metrics;
 use crate::peer::Connection;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::routes::{append, credentials, events, exports, index, log, operations, search, tail, tenants};
+use crate::routes::{
+    append, credentials, events, exports, index, log, operations, search, searches, tail, tenants,
+};
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
 
@@ -138,6 +140,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(events::proof))
         .routes(routes!(search::search))
         .routes(routes!(tail::tail))
+        .routes(routes!(searches::create, searches::list))
+        .routes(routes!(searches::get, searches::put, searches::delete))
+        .routes(routes!(searches::run))
         .routes(routes!(otlp::logs))
         .routes(routes!(otlp::tenant_logs))
         .routes(routes!(cloudevents::receive))

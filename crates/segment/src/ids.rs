@@ -188,9 +188,9 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// What a digit is worth; anything else is 255.
 const VALUES: [u8; 256] = {
     let mut values = [255; 256];
-    let mut digit = 0;
-    while digit < HEX.len() {
-        values[HEX[digit] as usize] = digit as u8;
+    let mut digit = 0u8;
+    while (digit as usize) < HEX.len() {
+        values[HEX[digit as usize] as usize] = digit;
         digit += 1;
     }
     values

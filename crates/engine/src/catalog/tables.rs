@@ -33,3 +33,5 @@ pub(crate) const EXPORT_PARTS: TableDefinition<(&[u8; 16], &[u8; 16], u32), &[u8
 /// (tenant id, export id) to the bytes of its manifest; owned by `exports`.
 pub(crate) const EXPORT_MANIFESTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> =
     TableDefinition::new("export_manifests");
+/// (tenant id, id of a saved search) to its row. JSON; owned by `searches`, which gets along without the table.
+pub(crate) const SEARCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("searches");

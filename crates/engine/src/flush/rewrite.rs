@@ -174,12 +174,7 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
 }
 
 /// The groups of a record that can be opened, whole.
-fn opened(
-    groups: Vec<Group>,
-    seq: u64,
-    public: &[u8],
-    set: &FileSet,
-) -> Result<Vec<(Vec<Handle>, Vec<u8>)>> {
+fn opened(groups: Vec<Group>, seq: u64, public: &[u8], set: &FileSet) -> Result<Vec<(Vec<Handle>, Vec<u8>)>> {
     let mut opened = Vec::with_capacity(groups.len());
     for group in groups {
         if let Personal::Opened { handles, bytes } = personal(group, seq, public, set)? {

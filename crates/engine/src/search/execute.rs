@@ -116,6 +116,14 @@ fn check_limit(request: &SearchRequest) -> Result<()> {
     Ok(())
 }
 
+/// Checks a request as a search would, without searching.
+///
+/// # Errors
+/// [`Error::Query`], [`Error::Invalid`].
+pub(crate) fn check_request(request: &SearchRequest, personal: bool) -> Result<()> {
+    Asked::parse(request, personal).map(drop)
+}
+
 /// A request, read.
 struct Asked {
     query: Query,

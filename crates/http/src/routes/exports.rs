@@ -428,7 +428,9 @@ async fn download(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = headers.get(header::RANGE).cloned();
-    let from_start = wanted.as_ref().is_none_or(|range| range.as_bytes().starts_with(b"bytes=0-"));
+    let from_start = wanted
+        .as_ref()
+        .is_none_or(|range| range.as_bytes().starts_with(b"bytes=0-"));
     let open = move || engine.export_file(&tenant, &principal, &export, &name, from_start);
     let file = Arc::new(blocking(open).await?);
     let etag = format!("\"{}\"", file.sha256());
@@ -467,12 +469,18 @@ async fn download(
     let out = response.headers_mut();
     let disposition = format!("attachment; filename=\"{}\"", file.name());
     let text = |text: String| HeaderValue::from_str(&text).map_err(wire::internal);
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(file.name())));
+    out.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(media_type(file.name())),
+    );
     out.insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
     out.insert(header::ETAG, text(etag)?);
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     out.insert(header::CONTENT_DISPOSITION, text(disposition)?);
-    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    out.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {from}-{}/{}", to - 1, file.len());
@@ -590,7 +598,10 @@ where
 
 fn spec(request: ExportRequest) -> Result<ExportSpec, Problem> {
     let time = |name: &str, text: &Option<String>| {
-        let parsed = text.as_deref().map(|text| wire::parse_time(name, text)).transpose();
+        let parsed = text
+            .as_deref()
+            .map(|text| wire::parse_time(name, text))
+            .transpose();
         parsed.map_err(|mut problem| {
             problem.path = Some(format!("/{name}"));
             problem

@@ -8,5 +8,6 @@ pub mod index;
 pub mod log;
 pub mod operations;
 pub mod search;
+pub mod searches;
 pub mod tail;
 pub mod tenants;

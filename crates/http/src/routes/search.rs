@@ -193,7 +193,8 @@ pub async fn search(
     let fields = spec.fields.clone().map(Fields::new).transpose()?;
     let request = request(&spec)?;
     let page = run(&app, &peer, tenant, principal, request).await?;
-    Ok((NO_STORE, Json(answer(page, &spec, fields.as_ref())?)))
+    let answer = answer(page, spec.highlight, spec.explain, fields.as_ref())?;
+    Ok((NO_STORE, Json(answer)))
 }
 
 /// Runs a search in its turn; gives it up when the caller of this function does, or some time after the client closed its
@@ -322,7 +323,16 @@ fn at(path: &str, mut problem: Problem) -> Problem {
     problem
 }
 
-fn answer(page: SearchPage, spec: &SearchSpec, fields: Option<&Fields>) -> Result<SearchBody, Problem> {
+/// What a page is answered with.
+///
+/// # Errors
+/// 500 when a stored event is not JSON.
+pub fn answer(
+    page: SearchPage,
+    highlight: bool,
+    explain: bool,
+    fields: Option<&Fields>,
+) -> Result<SearchBody, Problem> {
     let mut highlights = page.highlights.into_iter();
     let mut items = Vec::with_capacity(page.items.len());
     for mut view in page.items {
@@ -335,9 +345,7 @@ fn answer(page: SearchPage, spec: &SearchSpec, fields: Option<&Fields>) -> Resul
         let found = highlights.next();
         items.push(HitBody {
             record: wire::record(view)?,
-            highlights: spec
-                .highlight
-                .then(|| found.unwrap_or_default().into_iter().map(Into::into).collect()),
+            highlights: highlight.then(|| found.unwrap_or_default().into_iter().map(Into::into).collect()),
         });
     }
     let aggregations = page.aggregations.map(RawValue::from_string).transpose();
@@ -352,7 +360,7 @@ fn answer(page: SearchPage, spec: &SearchSpec, fields: Option<&Fields>) -> Resul
         count: page.count,
         aggregations: aggregations.map_err(wire::internal)?,
         scanned: page.scanned,
-        explain: spec.explain.then(|| page.explain.into()),
+        explain: explain.then(|| page.explain.into()),
     })
 }
 
