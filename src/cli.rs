@@ -26,6 +26,8 @@ pub enum Command {
     Search(SearchArgs),
     /// Print records as they come
     Tail(TailArgs),
+    /// Export what matches a query into files, with a signed manifest
+    Export(ExportArgs),
     /// Show one record, or its proof
     Get(GetArgs),
     /// Re-hash every record and check it against the signed tree head
@@ -183,6 +185,89 @@ pub struct SearchArgs {
     /// How to print the records
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    #[command(subcommand)]
+    pub action: Option<ExportAction>,
+    /// Query, e.g. `actor.id:u_42 AND outcome:denied`; nothing matches everything
+    #[arg(default_value = "")]
+    pub query: String,
+    /// ndjson, csv, ocsf or parquet
+    #[arg(long, default_value = "ndjson")]
+    pub format: String,
+    /// none, gzip or zstd
+    #[arg(long, default_value = "none")]
+    pub compression: String,
+    /// Only events that occurred at or after this time (RFC 3339 or a date)
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Only events that occurred before this time
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Only these fields of the events, e.g. `actor.id,targets.id,metadata.ticket`; for csv, its columns
+    #[arg(long, value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// Folder for the files; made if it is not there [default: ./export-<id>]
+    #[arg(long, short = 'o')]
+    pub out: Option<PathBuf>,
+    /// Do not wait: print the export's id and stop
+    #[arg(long, conflicts_with = "out")]
+    pub detach: bool,
+    /// Key that the manifest must be signed with; default: the one that the server tells
+    #[arg(long)]
+    pub vkey: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ExportAction {
+    /// List the tenant's exports
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Wait for an export and download it, or go on with a download that broke off
+    Download {
+        /// Its id
+        id: String,
+        /// Folder for the files; made if it is not there [default: ./export-<id>]
+        #[arg(long, short = 'o')]
+        out: Option<PathBuf>,
+        /// Key that the manifest must be signed with; default: the one that the server tells
+        #[arg(long)]
+        vkey: Option<String>,
+    },
+    /// Cancel an export that is not over
+    Cancel {
+        /// Its id
+        id: String,
+    },
+    /// Let an export that failed go on
+    Resume {
+        /// Its id
+        id: String,
+    },
+    /// Remove an export and its files from the server
+    Delete {
+        /// Its id
+        id: String,
+    },
+    /// Check downloaded files against their manifest, and that against its signature; offline
+    Verify {
+        /// Folder of the files
+        dir: PathBuf,
+        /// Key of the log: what `attestore checkpoint` and witnesses know it by
+        #[arg(long)]
+        vkey: String,
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -184,7 +184,7 @@ impl Client {
             .call()
             .map_err(|error| Failure::failed(format!("{}: {error}", self.base)))?;
         match response.status().as_u16() {
-            200 => Ok(Streaming::Open(response.into_body().into_reader())),
+            200 | 206 => Ok(Streaming::Open(response.into_body().into_reader())),
             429 | 502..=504 => {
                 let after = response.headers().get("retry-after");
                 let after = after.and_then(|v| v.to_str().ok()?.parse().ok());

@@ -51,6 +51,44 @@ pub fn create(path: &Path) -> Result<File, Failure> {
     File::create(path).map_err(|e| named(path, &e))
 }
 
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|e| named(path, &e))
+}
+
+/// Opens a file for reading and for appending to what is in it; made if it is not there.
+pub fn open_append(path: &Path) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| named(path, &e))
+}
+
+/// Reads a small file.
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|e| named(path, &e))
+}
+
+/// Renames a file, replacing one of that name.
+pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    std::fs::rename(from, to).map_err(|e| named(from, &e))
+}
+
+/// Names in a directory, sorted.
+pub fn names(dir: &Path) -> Result<Vec<String>, Failure> {
+    let entries = std::fs::read_dir(dir).map_err(|e| named(dir, &e))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// A directory that is there while something is measured in it.
 pub struct TemporaryDir(std::path::PathBuf);
 

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Append(args) => commands::append::run(&args),
         Command::Search(args) => commands::search::run(&args),
         Command::Tail(args) => commands::tail::run(&args),
+        Command::Export(args) => commands::export::run(&args),
         Command::Get(args) => commands::get::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Checkpoint(args) => commands::checkpoint::run(&args),

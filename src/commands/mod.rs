@@ -4,6 +4,7 @@ pub mod append;
 pub mod bench;
 pub mod checkpoint;
 pub mod credential;
+pub mod export;
 pub mod fsck;
 pub mod get;
 pub mod search;

@@ -30,6 +30,14 @@ impl Compression {
         }
     }
 
+    /// The compression of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::None, Self::Gzip, Self::Zstd]
+            .into_iter()
+            .find(|compression| compression.name() == name)
+    }
+
     /// What a file's name ends with.
     #[must_use]
     pub const fn suffix(self) -> &'static str {

@@ -9,6 +9,7 @@
 //! number of records.
 
 mod compression;
+mod count;
 mod error;
 pub mod fields;
 mod format;
@@ -17,6 +18,7 @@ mod manifest;
 mod record;
 
 pub use compression::{Compression, Compressor};
+pub use count::count_records;
 pub use error::Error;
 pub use fields::Fields;
 pub use format::{Encoder, Format, Options};

@@ -34,6 +34,14 @@ impl Format {
         }
     }
 
+    /// The format of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Ndjson, Self::Csv, Self::Ocsf, Self::Parquet]
+            .into_iter()
+            .find(|format| format.name() == name)
+    }
+
     /// What a file's name ends with, without compression.
     #[must_use]
     pub const fn extension(self) -> &'static str {
