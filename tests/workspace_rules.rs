@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const LEVELS: &[(&str, u8)] = &[
     ("attestore", 5),
     ("attestore-http", 4),
+    ("attestore-webhook", 3),
     ("attestore-engine", 2),
     ("attestore-wal", 1),
     ("attestore-segment", 1),

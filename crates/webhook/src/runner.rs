@@ -1,0 +1,3 @@
+//! The watches of an engine.
+/// Runs the watches.
+pub async fn run() {}
