@@ -13,7 +13,7 @@ pub const BLOCK_RAW_MAX: usize = 32 * 1024 * 1024;
 /// How records are packed into blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockOptions {
-    /// zstd level. Default 1; compaction uses 7.
+    /// zstd level. Default 1; compaction uses 8.
     pub level: i32,
     /// Bytes of records in a block before it is closed, at most [`BLOCK_RAW_MAX`]. Default 64 KiB; compaction uses 32 KiB, with a
     /// dictionary, so that one record is read at little cost.
@@ -32,7 +32,7 @@ impl Default for BlockOptions {
 impl BlockOptions {
     /// What compaction uses: denser.
     pub const COMPACT: Self = Self {
-        level: 7,
+        level: 8,
         block_bytes: 32 * 1024,
     };
 }
