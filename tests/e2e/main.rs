@@ -19,6 +19,7 @@ mod bad_input;
 mod canaries;
 mod cli;
 mod damage;
+mod elastic;
 mod interop;
 mod kill;
 mod openapi;

@@ -91,12 +91,7 @@ impl Reading<'_> {
         };
         let (start, end) = match time_span(text) {
             Some(span) => (*span.start(), *span.end()),
-            // Beyond what nanoseconds reach: before or after everything.
-            None => {
-                let at = text.parse::<Timestamp>().ok().or_else(|| civil(text))?;
-                let ns = clamp(at.as_nanosecond());
-                (ns, ns)
-            }
+            None => beyond(text)?,
         };
         let shift = match has_offset(text) {
             true => 0,
@@ -172,9 +167,15 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
-fn civil(text: &str) -> Option<Timestamp> {
-    let at = text.parse::<jiff::civil::DateTime>().ok()?;
-    at.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp())
+/// A time beyond what nanoseconds reach: before or after everything.
+fn beyond(text: &str) -> Option<Within> {
+    let (day, _) = text.split_at_checked(10)?;
+    let year = day.parse::<Date>().ok()?.year();
+    match year {
+        ..1678 => Some((i64::MIN, i64::MIN)),
+        2262.. => Some((i64::MAX, i64::MAX)),
+        _ => None,
+    }
 }
 
 fn has_offset(text: &str) -> bool {

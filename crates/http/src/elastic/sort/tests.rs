@@ -30,7 +30,7 @@ fn one_field_sorts_and_seq_breaks_ties() {
         json!([{"action": {"missing": "_first"}}]),
         json!([{"action": {"order": "up"}}]),
         json!([{"action": "asc"}, {"seq": "desc"}]),
-        json!([{"_script": {}}]),
+        json!([{"_script": {"script": "x"}}]),
         json!(5),
     ] {
         assert!(Sorted::read(Some(&bad)).is_err(), "{bad}");

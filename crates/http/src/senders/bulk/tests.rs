@@ -116,7 +116,7 @@ fn results_have_the_shape_that_clients_read() {
 
 #[test]
 fn refusals_say_which_product_they_come_from() {
-    let response = refuse(Problem::tenant_not_found());
+    let response = Refusal::from(Problem::tenant_not_found()).into_response();
     assert_eq!(response.status(), 404);
     assert_eq!(response.headers()["x-elastic-product"], "Elasticsearch");
     assert_eq!(response.headers()["content-type"], "application/json");
