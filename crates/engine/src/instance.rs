@@ -87,6 +87,8 @@ pub struct Inner {
     /// How many follow logs, of all tenants.
     pub(crate) followers: std::sync::atomic::AtomicUsize,
     pub(crate) turns: crate::follow::Turns,
+    /// Tells that a watch was set, changed or removed.
+    pub(crate) watches: tokio::sync::Notify,
     pub(crate) mode: OpenMode,
     pub(crate) rollback_detection: bool,
     stopped: RwLock<Option<String>>,

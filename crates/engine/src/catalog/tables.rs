@@ -35,3 +35,8 @@ pub(crate) const EXPORT_MANIFESTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]
     TableDefinition::new("export_manifests");
 /// (tenant id, id of a saved search) to its row. JSON; owned by `searches`, which gets along without the table.
 pub(crate) const SEARCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("searches");
+/// (tenant id, id of a saved search) to its watch. JSON; owned by `searches::watch`, which gets along without the table.
+pub(crate) const WATCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("watches");
+/// (tenant id, id of a saved search, number) to a dead letter of its watch. JSON; owned by `searches::watch`.
+pub(crate) const WATCH_LETTERS: TableDefinition<(&[u8; 16], &[u8; 16], u64), &[u8]> =
+    TableDefinition::new("watch_letters");

@@ -95,6 +95,7 @@ impl Engine {
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
+            watches: tokio::sync::Notify::new(),
             mode,
             rollback_detection,
             stopped: RwLock::new(None),

@@ -6,6 +6,7 @@ use super::{
     SEARCHES_MAX,
     row::{self, NOT_FOUND, SearchId, SearchRow},
     spec::SearchSpec,
+    watch,
 };
 use crate::{
     Engine,
@@ -151,6 +152,7 @@ impl Engine {
             row::put_search(update, &tenant.id, &key, &row)?;
             Ok(row)
         })?;
+        inner.watches.notify_one();
         Ok(shown(&key, row, by))
     }
 
@@ -172,8 +174,11 @@ impl Engine {
                 return Err(Error::Forbidden);
             }
             check_version(row, replaces)?;
-            row::remove_search(update, &tenant.id, &key)
-        })
+            row::remove_search(update, &tenant.id, &key)?;
+            watch::forget(update, &tenant.id, &key)
+        })?;
+        inner.watches.notify_one();
+        Ok(())
     }
 
     /// Changes the catalog; a commit that fails stops the engine.

@@ -5,6 +5,7 @@
 //! | `spec` | what is saved, checked as a search would be |
 //! | `row` | what the catalog keeps |
 //! | `api` | saving, replacing, listing, deleting |
+//! | [`watch`] | telling a webhook of what newly matches |
 //!
 //! A saved search holds no permission: whoever runs it sees what they may see. What somebody saved who may see personal fields
 //! may itself name people, and is shown only to others who may.
@@ -12,6 +13,7 @@
 mod api;
 mod row;
 mod spec;
+pub mod watch;
 
 pub use api::{SavedSearch, Saving};
 pub use spec::{SearchSpec, When};

@@ -46,7 +46,7 @@ pub(super) fn searches(txn: &ReadTransaction, tenant: &TenantId) -> Result<Vec<(
 ///
 /// # Errors
 /// As reads; [`Error::NotFound`].
-pub(super) fn search(txn: &ReadTransaction, tenant: &TenantId, id: &SearchId) -> Result<SearchRow> {
+pub(crate) fn search(txn: &ReadTransaction, tenant: &TenantId, id: &SearchId) -> Result<SearchRow> {
     let table = match txn.open_table(tables::SEARCHES) {
         Err(TableError::TableDoesNotExist(_)) => return Err(NOT_FOUND),
         table => table.map_err(storage)?,
@@ -105,4 +105,4 @@ fn collect<'a>(
     .collect()
 }
 
-pub(super) const NOT_FOUND: Error = Error::NotFound("saved search");
+pub(crate) const NOT_FOUND: Error = Error::NotFound("saved search");

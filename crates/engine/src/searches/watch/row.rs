@@ -1,0 +1,264 @@
+//! What the catalog keeps of watches. JSON, so that a later version can add fields. Catalogs from before there were any have no
+//! such tables.
+
+use attestore_keys::{Entropy, aead, derive};
+use attestore_record::TenantId;
+use redb::{ReadTransaction, ReadableTable, TableError};
+use serde::{Deserialize, Serialize};
+
+use super::DEAD_LETTERS_MAX;
+use crate::{
+    catalog::{Catalog, Update, hex, json, storage, tables, unhex_vec},
+    error::{Error, Result},
+    searches::row::SearchId,
+    tenant::Tenant,
+};
+
+/// A watch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WatchRow {
+    /// Name of the tenant.
+    pub(crate) tenant: String,
+    pub(crate) url: String,
+    /// What messages are signed with, sealed under the tenant's key, hex.
+    pub(crate) secret: String,
+    pub(crate) enabled: bool,
+    /// Whether messages hold the records' public fields, or only name them.
+    pub(crate) records: bool,
+    /// Counts what was set, from 1: who works for an older one stops.
+    pub(crate) version: u64,
+    pub(crate) changed_by: String,
+    pub(crate) changed_ms: u64,
+    /// The log that `next` is a place in.
+    pub(crate) origin: String,
+    /// Every match below it is in a message.
+    pub(crate) next: u64,
+    /// The message under way.
+    pub(crate) pending: Option<PendingRow>,
+    /// Dead letters that are to be sent once more.
+    pub(crate) again: Vec<u64>,
+    /// Number of the next dead letter.
+    pub(crate) next_letter: u64,
+    /// Why it was turned off, if not by somebody.
+    pub(crate) turned_off: Option<String>,
+    /// Since when nothing has succeeded.
+    pub(crate) failing_since_ms: Option<u64>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) last_attempt_ms: Option<u64>,
+    pub(crate) last_success_ms: Option<u64>,
+    pub(crate) delivered: u64,
+    pub(crate) failed: u64,
+    /// Dead letters that were dropped for newer ones.
+    pub(crate) dropped: u64,
+}
+
+/// A message that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingRow {
+    pub(crate) id: String,
+    pub(crate) made_ms: u64,
+    /// Seq and id of its records, ascending.
+    pub(crate) records: Vec<(u64, String)>,
+    /// First and last seqs that are no longer held and were not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gaps: Vec<(u64, u64)>,
+    pub(crate) attempts: u32,
+    /// When it is to be sent.
+    pub(crate) due_ms: u64,
+}
+
+/// A message that was given up.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LetterRow {
+    pub(crate) message: PendingRow,
+    pub(crate) error: String,
+    pub(crate) died_ms: u64,
+}
+
+/// A watch, or none.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn watch(txn: &ReadTransaction, tenant: &TenantId, id: &SearchId) -> Result<Option<WatchRow>> {
+    let table = match txn.open_table(tables::WATCHES) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        table => table.map_err(storage)?,
+    };
+    let row = table.get((tenant.as_bytes(), id)).map_err(storage)?;
+    row.map(|row| json(row.value())).transpose()
+}
+
+/// As [`watch`], within a change.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn watch_in(update: &Update<'_>, tenant: &TenantId, id: &SearchId) -> Result<Option<WatchRow>> {
+    let table = update.txn().open_table(tables::WATCHES).map_err(storage)?;
+    let row = table.get((tenant.as_bytes(), id)).map_err(storage)?;
+    row.map(|row| json(row.value())).transpose()
+}
+
+/// How many watches a tenant has.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn count_in(update: &Update<'_>, tenant: &TenantId) -> Result<usize> {
+    let table = update.txn().open_table(tables::WATCHES).map_err(storage)?;
+    let all = (tenant.as_bytes(), &[0; 16])..=(tenant.as_bytes(), &[0xFF; 16]);
+    Ok(table.range(all).map_err(storage)?.count())
+}
+
+/// Every watch of every tenant.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn all(catalog: &Catalog) -> Result<Vec<(TenantId, SearchId, WatchRow)>> {
+    let txn = catalog.read()?;
+    let table = match txn.open_table(tables::WATCHES) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        table => table.map_err(storage)?,
+    };
+    let rows = table.iter().map_err(storage)?;
+    rows.map(|row| {
+        let (key, row) = row.map_err(storage)?;
+        let (tenant, id) = key.value();
+        Ok((TenantId::from_bytes(*tenant), *id, json(row.value())?))
+    })
+    .collect()
+}
+
+/// Stores a watch.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn put(update: &Update<'_>, tenant: &TenantId, id: &SearchId, row: &WatchRow) -> Result<()> {
+    let bytes = encode(row)?;
+    let mut table = update.txn().open_table(tables::WATCHES).map_err(storage)?;
+    table
+        .insert((tenant.as_bytes(), id), bytes.as_slice())
+        .map_err(storage)?;
+    Ok(())
+}
+
+/// Removes a watch with its dead letters; says whether there was one.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn forget_in(update: &Update<'_>, tenant: &TenantId, id: &SearchId) -> Result<bool> {
+    let mut table = update.txn().open_table(tables::WATCHES).map_err(storage)?;
+    let there = table.remove((tenant.as_bytes(), id)).map_err(storage)?.is_some();
+    let mut letters = update.txn().open_table(tables::WATCH_LETTERS).map_err(storage)?;
+    letters
+        .retain_in(letter_range(tenant, id), |_, _| false)
+        .map_err(storage)?;
+    Ok(there)
+}
+
+/// As [`forget_in`], for a tenant's saved search that is deleted.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn forget(update: &Update<'_>, tenant: &TenantId, id: &SearchId) -> Result<()> {
+    forget_in(update, tenant, id).map(drop)
+}
+
+/// The dead letters of a watch, oldest first.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn letters(
+    txn: &ReadTransaction,
+    tenant: &TenantId,
+    id: &SearchId,
+) -> Result<Vec<(u64, LetterRow)>> {
+    let table = match txn.open_table(tables::WATCH_LETTERS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        table => table.map_err(storage)?,
+    };
+    let rows = table.range(letter_range(tenant, id)).map_err(storage)?;
+    rows.map(|row| {
+        let (key, row) = row.map_err(storage)?;
+        Ok((key.value().2, json(row.value())?))
+    })
+    .collect()
+}
+
+/// Takes a dead letter out; `None` if there is none of that number.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn take_letter(
+    update: &Update<'_>,
+    tenant: &TenantId,
+    id: &SearchId,
+    number: u64,
+) -> Result<Option<LetterRow>> {
+    let mut table = update.txn().open_table(tables::WATCH_LETTERS).map_err(storage)?;
+    let row = table.remove((tenant.as_bytes(), id, number)).map_err(storage)?;
+    row.map(|row| json(row.value())).transpose()
+}
+
+/// Adds a dead letter; the oldest go where there are too many.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn bury(
+    update: &Update<'_>,
+    tenant: &TenantId,
+    id: &SearchId,
+    watch: &mut WatchRow,
+    letter: &LetterRow,
+) -> Result<()> {
+    let bytes = encode(letter)?;
+    let mut table = update.txn().open_table(tables::WATCH_LETTERS).map_err(storage)?;
+    table
+        .insert((tenant.as_bytes(), id, watch.next_letter), bytes.as_slice())
+        .map_err(storage)?;
+    watch.next_letter += 1;
+    let mut numbers = Vec::new();
+    for row in table.range(letter_range(tenant, id)).map_err(storage)? {
+        numbers.push(row.map_err(storage)?.0.value().2);
+    }
+    for number in numbers
+        .iter()
+        .take(numbers.len().saturating_sub(DEAD_LETTERS_MAX))
+    {
+        table.remove((tenant.as_bytes(), id, *number)).map_err(storage)?;
+        watch.dropped += 1;
+        watch.again.retain(|again| again != number);
+    }
+    Ok(())
+}
+
+/// Seals a secret for its row.
+pub(crate) fn seal(tenant: &Tenant, id: &SearchId, entropy: &dyn Entropy, secret: &[u8]) -> String {
+    let key = derive(SECRET_CONTEXT, &[tenant.keys.tenant.expose()]);
+    hex(&aead::seal_random(&key, entropy, &aad(tenant, id), secret))
+}
+
+/// Opens a secret; it is the caller's to zeroise.
+///
+/// # Errors
+/// Damage.
+pub(crate) fn open(tenant: &Tenant, id: &SearchId, sealed: &str) -> Result<Vec<u8>> {
+    let key = derive(SECRET_CONTEXT, &[tenant.keys.tenant.expose()]);
+    let sealed = unhex_vec(sealed);
+    let opened = sealed.and_then(|sealed| aead::open_random(&key, &aad(tenant, id), &sealed).ok());
+    opened.ok_or_else(|| Error::damage("catalog", 0, "secret of a watch"))
+}
+
+fn aad(tenant: &Tenant, id: &SearchId) -> Vec<u8> {
+    [tenant.id.as_bytes().as_slice(), id].concat()
+}
+
+type LetterKey<'a> = (&'a [u8; 16], &'a [u8; 16], u64);
+
+fn letter_range<'a>(tenant: &'a TenantId, id: &'a SearchId) -> std::ops::RangeInclusive<LetterKey<'a>> {
+    (tenant.as_bytes(), id, 0)..=(tenant.as_bytes(), id, u64::MAX)
+}
+
+fn encode(row: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(row).map_err(|error| Error::Io(error.to_string()))
+}
+
+const SECRET_CONTEXT: &str = "attestore 2026 watch secret v1";
