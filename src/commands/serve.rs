@@ -1,6 +1,7 @@
 //! `attestore serve`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use attestore_engine::{Engine, Opened, Principal};
 use tokio::net::TcpListener;
@@ -23,6 +24,9 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         return output::line(settings.to_toml()?.trim_end());
     }
     start_log(&settings.log)?;
+    let allowed = settings.webhook.allowed()?;
+    let timeout = Duration::from_millis(settings.webhook.timeout_ms);
+    let webhooks = attestore_webhook::Client::new(allowed.clone(), timeout).map_err(Failure::failed)?;
     let metrics = attestore_http::install_metrics();
     let parts = parts(&settings.data, settings.head_register.as_deref(), true)?;
     let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
@@ -48,7 +52,15 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         tracing::info!(%address, data = %settings.data.display(), "serving");
         // A missing notification socket is normal outside of systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        let http = settings.http.settings();
+        let http = attestore_http::Settings {
+            webhooks: allowed,
+            ..settings.http.settings()
+        };
+        tokio::spawn(attestore_webhook::run(
+            engine.clone(),
+            webhooks,
+            settings.webhook.retry(),
+        ));
         let router = attestore_http::router(engine.clone(), http.clone(), metrics);
         attestore_http::serve(listener, router, &http, stop)
             .await

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use attestore_engine::searches::watch::Retry;
+use attestore_webhook::Allowed;
 use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,8 @@ pub struct Settings {
     pub log: Log,
     /// Limits of the HTTP side.
     pub http: Http,
+    /// Webhooks of watches.
+    pub webhook: Webhook,
     /// The storage engine.
     pub engine: attestore_engine::Settings,
 }
@@ -67,6 +71,26 @@ pub struct Http {
     pub tenant_tails_max: usize,
 }
 
+/// Webhooks of watches. They go to addresses of the internet, with TLS; anything else is allowed here by name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhook {
+    /// Host names, addresses and networks that may be called though they are not of the internet.
+    pub allow: Vec<String>,
+    /// Whether what is in `allow` may be called without TLS.
+    pub allow_http: bool,
+    /// Milliseconds for one attempt, from looking up the name to the head of the answer.
+    pub timeout_ms: u64,
+    /// Milliseconds to wait after the first failure; each further one doubles it.
+    pub retry_first_ms: u64,
+    /// The longest wait, in milliseconds.
+    pub retry_last_ms: u64,
+    /// Attempts, after which a message is a dead letter.
+    pub attempts_max: u32,
+    /// Milliseconds for which nothing may have been taken before a watch is turned off.
+    pub disable_after_ms: u64,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -76,6 +100,7 @@ impl Default for Settings {
             threads: 0,
             log: Log::default(),
             http: Http::default(),
+            webhook: Webhook::default(),
             engine: attestore_engine::Settings::default(),
         }
     }
@@ -108,6 +133,42 @@ impl Default for Http {
     }
 }
 
+impl Default for Webhook {
+    fn default() -> Self {
+        let retry = Retry::default();
+        Self {
+            allow: Vec::new(),
+            allow_http: false,
+            timeout_ms: 15_000,
+            retry_first_ms: retry.first_ms,
+            retry_last_ms: retry.last_ms,
+            attempts_max: retry.attempts_max,
+            disable_after_ms: retry.disable_after_ms,
+        }
+    }
+}
+
+impl Webhook {
+    /// Where webhooks may go.
+    ///
+    /// # Errors
+    /// Usage, naming the entry that makes no sense.
+    pub fn allowed(&self) -> Result<Allowed, Failure> {
+        Allowed::parse(&self.allow, self.allow_http)
+            .map_err(|error| Failure::usage(format!("settings: webhook.allow: {error}")))
+    }
+
+    /// How hard is tried.
+    pub fn retry(&self) -> Retry {
+        Retry {
+            first_ms: self.retry_first_ms,
+            last_ms: self.retry_last_ms,
+            attempts_max: self.attempts_max,
+            disable_after_ms: self.disable_after_ms,
+        }
+    }
+}
+
 impl Http {
     /// As the HTTP side wants it.
     pub fn settings(&self) -> attestore_http::Settings {
@@ -123,6 +184,7 @@ impl Http {
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
             tails_max: self.tails_max,
             tenant_tails_max: self.tenant_tails_max,
+            webhooks: Allowed::default(),
         }
     }
 }
@@ -156,6 +218,8 @@ impl Settings {
         let environment = Environment::default()
             .separator("__")
             .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("webhook.allow")
             .source(Some(variables));
         let mut settings: Self = builder
             .add_source(environment)

@@ -32,7 +32,7 @@ use crate::peer::Connection;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    append, credentials, events, exports, index, log, operations, search, searches, tail, tenants,
+    append, credentials, events, exports, index, log, operations, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub tails_max: usize,
     /// Tails of one tenant at once.
     pub tenant_tails_max: usize,
+    /// Where webhooks may go beyond the internet.
+    pub webhooks: attestore_webhook::Allowed,
 }
 
 impl Default for Settings {
@@ -63,6 +65,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(20),
             tails_max: 1024,
             tenant_tails_max: 256,
+            webhooks: attestore_webhook::Allowed::default(),
         }
     }
 }
@@ -143,6 +146,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(searches::create, searches::list))
         .routes(routes!(searches::get, searches::put, searches::delete))
         .routes(routes!(searches::run))
+        .routes(routes!(watch::put, watch::get, watch::delete))
+        .routes(routes!(watch::dead))
+        .routes(routes!(watch::redeliver))
+        .routes(routes!(watch::delete_dead))
         .routes(routes!(otlp::logs))
         .routes(routes!(otlp::tenant_logs))
         .routes(routes!(cloudevents::receive))

@@ -11,3 +11,4 @@ pub mod search;
 pub mod searches;
 pub mod tail;
 pub mod tenants;
+pub mod watch;

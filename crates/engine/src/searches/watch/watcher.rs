@@ -168,6 +168,11 @@ impl Watcher {
         }
     }
 
+    /// Seconds since 1970, by the engine's clock.
+    pub fn now_s(&self) -> u64 {
+        self.engine.now_ms() / 1000
+    }
+
     /// Says that a message was taken.
     ///
     /// # Errors
