@@ -37,8 +37,8 @@ pub use document::DocInput;
 pub use error::Error;
 pub use policy::{IndexPolicy, PATH_BYTES_MAX, PATHS_MAX, PolicyError, TextIndex};
 pub use query::{
-    AMONG_MAX, Condition, Coverage, Edge, FieldHolds, FieldInfo, ParseLimits, ParseOptions, Part, Query, QueryError,
-    Sieve, Words, fields, find_field, find_path, time_span,
+    AMONG_MAX, Condition, Coverage, Edge, FieldHolds, FieldInfo, ParseLimits, ParseOptions, Part, Query,
+    QueryError, Sieve, Words, fields, find_field, find_path, time_span,
 };
 pub use schema::FIELD_LIST;
 pub use search::{Found, Order, Sort, SortKey, Window, search, top};

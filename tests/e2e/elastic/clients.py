@@ -1,7 +1,7 @@
 """Reads what was appended with the clients that people use, each as its documentation says.
 
 Usage: clients.py CLIENT, with ADDRESS (http://host:port), CREDENTIAL and READER in the environment. The index `default` holds
-2,500 records, `default-0` to `default-2499` by `_id`, one a second, by 10 services in turn, every tenth denied; and two about people.
+2,500 records, `default-0` to `default-2499` by key, one a second, by 10 services in turn, every tenth denied; and two about people.
 """
 
 import os
@@ -59,7 +59,7 @@ def common(client, helpers, search, mapping_of):
     assert len(large) == 2400 == len({hit["_id"] for hit in large})
     assert [hit["_id"] for hit in large] == [hit["_id"] for hit in reversed(scanned)][:2400]
 
-    # by id: ours, and the one it was sent with
+    # by id: ours, and the key of the event
     by_id = client.get(index="default", id=first["_id"])
     assert by_id["found"] and by_id["_source"]["seq"] == first["_source"]["seq"]
     sent = client.get(index="default", id="default-7")

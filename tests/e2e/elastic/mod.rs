@@ -22,7 +22,7 @@ const FIRST_S: i64 = 1_795_305_600;
 fn nth(n: u64) -> Value {
     let at = jiff::Timestamp::from_second(FIRST_S + i64::try_from(n).unwrap()).unwrap();
     json!({
-        "occurred_at": at.to_string(),
+        "idempotency_key": format!("default-{n}"), "occurred_at": at.to_string(),
         "action": (["doc.read", "doc.write", "login"][n as usize % 3]),
         "outcome": (if n.is_multiple_of(10) { "denied" } else { "success" }),
         "severity": (if n.is_multiple_of(7) { "warning" } else { "info" }),
@@ -34,7 +34,7 @@ fn nth(n: u64) -> Value {
     })
 }
 
-/// Appends records through `_bulk`, with ids of their own, and two about people.
+/// Appends records through `_bulk`, with keys of their own, and two about people.
 fn fill(client: &Client, count: u64) {
     let people = [
         json!({"action": "people.login", "actor": {"type": "user", "id": "u_ann", "name": "Ann Example"},

@@ -18,7 +18,9 @@ use super::run::find;
 use super::search::read;
 use super::source::{Document, Filter};
 use crate::auth::Caller;
+use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::routes::search;
 use crate::server::App;
 use crate::wire;
 
@@ -33,16 +35,17 @@ const PARAMS: [&str; 5] = [
     "version",
 ];
 
-/// `_doc/{id}`: by the record's own id, or by the `_id` that it was sent with.
+/// `_doc/{id}`: by the record's id, or by its event's own idempotency key.
 pub async fn get(
     State(app): State<App>,
     caller: Result<Caller, Problem>,
+    peer: Peer,
     Path((index, id)): Path<(String, String)>,
     params: Params,
 ) -> Result<Response, Refusal> {
     params.allow(&PARAMS)?;
     let filter = filter(&params)?;
-    let found = one(&app, &caller?, &index, id.clone()).await?;
+    let found = one(&app, &caller?, &peer, &index, id.clone()).await?;
     let status = if found.is_some() {
         StatusCode::OK
     } else {
@@ -55,12 +58,13 @@ pub async fn get(
 pub async fn source(
     State(app): State<App>,
     caller: Result<Caller, Problem>,
+    peer: Peer,
     Path((index, id)): Path<(String, String)>,
     params: Params,
 ) -> Result<Response, Refusal> {
     params.allow(&PARAMS)?;
     let filter = filter(&params)?;
-    let found = one(&app, &caller?, &index, id).await?;
+    let found = one(&app, &caller?, &peer, &index, id).await?;
     let found = found.ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_FOUND,
@@ -77,6 +81,7 @@ pub async fn source(
 pub async fn several(
     State(app): State<App>,
     caller: Result<Caller, Problem>,
+    peer: Peer,
     names: Names,
     params: Params,
     headers: HeaderMap,
@@ -116,7 +121,7 @@ pub async fn several(
             None => filter(&params)?,
             source => Filter::read(source)?,
         };
-        let found = one(&app, &caller, &index, id.to_owned()).await?;
+        let found = one(&app, &caller, &peer, &index, id.to_owned()).await?;
         docs.push(self::body(&index, id, found, &filter)?);
     }
     Ok(Json(Documents { docs }))
@@ -139,12 +144,18 @@ fn filter(params: &Params) -> Result<Filter, Refusal> {
     }
 }
 
-async fn one(app: &App, caller: &Caller, index: &str, id: String) -> Result<Option<RecordView>, Refusal> {
-    let info = index::one(app, caller, &Names::new(index), false).await?;
+async fn one(
+    app: &App,
+    caller: &Caller,
+    peer: &Peer,
+    index: &str,
+    id: String,
+) -> Result<Option<RecordView>, Refusal> {
+    let name = index::one(app, caller, &Names::new(index), false).await?.name;
     let engine = app.engine().clone();
     let by = Arc::clone(&caller.0);
-    let found = tokio::task::spawn_blocking(move || find(&engine, &info.name, &by, &id)).await;
-    found.map_err(|error| Refusal::from(wire::internal(error)))?
+    let index = name.clone();
+    search::in_turn_of(app, peer, &name, None, move |_| find(&engine, &index, &by, &id)).await?
 }
 
 /// A record, or that there is none.

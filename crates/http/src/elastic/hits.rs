@@ -127,54 +127,37 @@ fn highlight(spec: &Spec, places: Vec<Highlight>) -> Option<BTreeMap<String, Vec
     (!marked.is_empty()).then_some(marked)
 }
 
-/// The values of fields that are asked for, each a list. A field is listed under the name that it was asked for by.
+/// The values of fields that are asked for, each a list under the name that it was asked for by. Of several entries for one
+/// name, the last says how times are written.
 fn fields(wanted: &[Wanted], source: &str) -> serde_json::Result<Option<Map<String, Value>>> {
     if wanted.is_empty() {
         return Ok(None);
     }
     // Names other than a field's own: where the values are.
     let paths: Vec<Option<String>> = wanted.iter().map(|one| path(&one.pattern)).collect();
-    let mut listed = Map::new();
+    let mut listed: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     each_value(source, &mut |path, raw| {
         let Ok(value) = serde_json::from_str::<Value>(raw.get()) else {
             return;
         };
-        if value.is_null() {
-            return;
-        }
+        let mut names: BTreeMap<&str, Option<&Shown>> = BTreeMap::new();
         for (one, alias) in wanted.iter().zip(&paths) {
-            let name = match alias {
-                Some(alias) if alias == path => &one.pattern,
-                None if glob(&one.pattern, path) => path,
-                _ => continue,
+            match alias {
+                Some(alias) if alias == path => names.insert(&one.pattern, one.shown.as_ref()),
+                None if glob(&one.pattern, path) => names.insert(path, one.shown.as_ref()),
+                _ => None,
             };
-            let value = shown(path, one.shown.as_ref(), &value);
-            match listed.entry(name).or_insert_with(|| json!([])) {
-                // A list names a field once for each of its entries.
-                Value::Array(values) if one.shown.is_some() && !values.is_empty() && is_single(path) => {
-                    *values = vec![value]
-                }
-                Value::Array(values) if is_single(path) && !values.is_empty() => {}
-                Value::Array(values) => values.push(value),
-                _ => {}
-            }
+        }
+        for (name, format) in names.into_iter().filter(|_| !value.is_null()) {
+            let value = shown(path, format, &value);
+            listed.entry(name.to_owned()).or_default().push(value);
         }
     })?;
+    let listed: Map<String, Value> = listed
+        .into_iter()
+        .map(|(name, values)| (name, json!(values)))
+        .collect();
     Ok((!listed.is_empty()).then_some(listed))
-}
-
-/// Fields that are there once in every record, and may be asked for twice: with and without a format.
-fn is_single(path: &str) -> bool {
-    [
-        "@timestamp",
-        "received_at",
-        "occurred_at",
-        "seq",
-        "id",
-        "kind",
-        "action",
-    ]
-    .contains(&path)
 }
 
 fn path(pattern: &str) -> Option<String> {

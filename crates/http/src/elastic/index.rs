@@ -36,6 +36,11 @@ impl Names {
         }
     }
 
+    /// No index in particular.
+    pub fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
     fn each(&self) -> impl Iterator<Item = &str> {
         self.0.split(',').map(str::trim).filter(|name| !name.is_empty())
     }

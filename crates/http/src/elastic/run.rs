@@ -15,14 +15,13 @@ use super::request::Spec;
 use super::sort::After;
 use crate::peer::Peer;
 use crate::routes::search;
-use crate::senders;
 use crate::server::App;
 use crate::wire;
 
 /// Time that the pages of one answer may take together (ms); each has the engine's own deadline besides.
 const BUDGET_MS: u64 = 60_000;
 /// Bytes of documents in one answer.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Where and as of when to search.
 #[derive(Clone, Debug)]
@@ -35,6 +34,8 @@ pub struct Scope {
     pub size: Option<u64>,
     /// Where a scroll goes on.
     pub cursor: Option<String>,
+    /// Bytes that documents may have together.
+    pub bytes_max: usize,
 }
 
 /// What a search found.
@@ -215,7 +216,7 @@ impl Job<'_> {
                 pages.found.hits.push(hit);
                 wanted = wanted.saturating_sub(1);
             }
-            if bytes > ANSWER_BYTES_MAX {
+            if bytes > self.scope.bytes_max {
                 return Err(Refusal::argument(format!(
                     "the documents are more than {ANSWER_BYTES_MAX} bytes together: ask for fewer at once"
                 )));
@@ -250,8 +251,11 @@ impl Job<'_> {
         page.map_err(|error| Refusal::from(wire::problem(error)))
     }
 
-    /// The seq of a record by its id, or by the id that it was sent with.
+    /// The seq of a record by its id, or by its event's own idempotency key.
     fn seq_of(&self, id: &str) -> Result<Option<u64>, Refusal> {
+        if (self.stop)() {
+            return Err(wire::problem(Error::Cancelled).into());
+        }
         let record = find(self.engine, &self.scope.index, self.by, id)?;
         Ok(record.map(|record| record.seq))
     }
@@ -272,7 +276,7 @@ fn hits(page: SearchPage) -> impl Iterator<Item = Hit> {
     })
 }
 
-/// Finds a record by its id, or by the `_id` that `_bulk` was given for it. Blocking.
+/// Finds a record by its id, or by its event's own idempotency key. Blocking.
 ///
 /// # Errors
 /// As reads.
@@ -287,17 +291,17 @@ pub fn find(engine: &Engine, index: &str, by: &Principal, id: &str) -> Result<Op
     if id.len() > ID_BYTES_MAX {
         return Ok(None);
     }
-    let sent = SearchRequest {
+    let by_key = SearchRequest {
         filter: Some(Condition::Is {
             field: "idempotency_key".to_owned(),
-            value: senders::key("es", id),
+            value: id.to_owned(),
         }),
         limit: 1,
         ..SearchRequest::default()
     };
-    let mut page = engine.search(index, by, &sent).map_err(refuse)?;
+    let mut page = engine.search(index, by, &by_key).map_err(refuse)?;
     Ok(page.items.pop())
 }
 
-/// Longer ids were never sent.
+/// No key is longer (bytes).
 const ID_BYTES_MAX: usize = 4096;

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answered, Json, Refusal};
@@ -14,7 +15,7 @@ use super::hits::{Answer, shards};
 use super::index::{self, Names};
 use super::params::Params;
 use super::request::{PARAMS, Spec};
-use super::run::{Scope, run};
+use super::run::{ANSWER_BYTES_MAX, Scope, run};
 use super::token::{self, Pit, SCROLLED_BYTES_MAX, Scroll};
 use crate::auth::Caller;
 use crate::body::{self, Limits};
@@ -47,7 +48,9 @@ pub async fn search(
     let spec = Spec::read(&body, &params)?;
     let lenient = params.flag("ignore_unavailable");
     if !spec.scroll {
-        return one(&app, &caller, &peer, &names, lenient, spec).await.map(Json);
+        return one(&app, &caller, &peer, &names, lenient, spec, ANSWER_BYTES_MAX)
+            .await
+            .map(Json);
     }
     let index = index::one(&app, &caller, &names, lenient).await?.name;
     if body.len() > SCROLLED_BYTES_MAX {
@@ -74,6 +77,7 @@ async fn one(
     names: &Names,
     lenient: bool,
     spec: Spec,
+    bytes_max: usize,
 ) -> Result<Answer, Refusal> {
     let (names, size) = match &spec.pit {
         None => (names.clone(), None),
@@ -88,6 +92,7 @@ async fn one(
         now_ms: app.engine().now_ms(),
         size,
         cursor: None,
+        bytes_max,
     };
     let begin = Instant::now();
     let spec = Arc::new(spec);
@@ -108,6 +113,7 @@ async fn page_of(
         now_ms: scroll.now_ms,
         size: None,
         cursor: scroll.cursor.take(),
+        bytes_max: ANSWER_BYTES_MAX,
     };
     let begin = Instant::now();
     let spec = Arc::new(spec);
@@ -210,6 +216,7 @@ pub async fn count(
             now_ms: app.engine().now_ms(),
             size: None,
             cursor: None,
+            bytes_max: 0,
         };
         let found = run(&app, &peer, &caller.0, scope, Arc::clone(&spec)).await?;
         count += found.total.unwrap_or_default();
@@ -253,12 +260,16 @@ pub async fn msearch(
     }
     let begin = Instant::now();
     let mut responses = Vec::new();
-    for (header, search) in searches {
-        let answer = in_several(&app, &caller, &peer, &names, &params, header, search).await;
-        responses.push(match answer {
-            Ok(answer) => OneOf::Answer(Box::new(answer)),
-            Err(refusal) => OneOf::Refusal(refusal.body()),
-        });
+    let mut room = ANSWER_BYTES_MAX;
+    for pair in searches {
+        let answer = in_several(&app, &caller, &peer, &names, &params, pair, room).await;
+        let written = answer.and_then(|answer| written(&answer, room));
+        let response = match written {
+            Ok(response) => response,
+            Err(refusal) => written_refusal(&refusal)?,
+        };
+        room = room.saturating_sub(response.get().len());
+        responses.push(response);
     }
     Ok(Json(Answers {
         took: took(begin),
@@ -270,14 +281,22 @@ pub async fn msearch(
 #[derive(Serialize)]
 pub struct Answers {
     took: u64,
-    responses: Vec<OneOf>,
+    responses: Vec<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum OneOf {
-    Answer(Box<Answer>),
-    Refusal(Value),
+/// Writes an answer at once: as text it takes the least room.
+fn written(answer: &Answer, room: usize) -> Result<Box<RawValue>, Refusal> {
+    let text = to_raw_value(answer).map_err(wire::internal)?;
+    match text.get().len() > room {
+        true => Err(Refusal::argument(format!(
+            "the answers are more than {ANSWER_BYTES_MAX} bytes together: ask for less at once"
+        ))),
+        false => Ok(text),
+    }
+}
+
+fn written_refusal(refusal: &Refusal) -> Result<Box<RawValue>, Refusal> {
+    Ok(to_raw_value(&refusal.body()).map_err(wire::internal)?)
 }
 
 async fn in_several(
@@ -286,8 +305,8 @@ async fn in_several(
     peer: &Peer,
     names: &Names,
     params: &Params,
-    header: &[u8],
-    search: &[u8],
+    (header, search): (&[u8], &[u8]),
+    bytes_max: usize,
 ) -> Result<Answer, Refusal> {
     const KNOWN: [&str; 8] = [
         "index",
@@ -322,7 +341,7 @@ async fn in_several(
         .is_some_and(|flag| flag == true || flag == "true");
     let mut spec = Spec::read(search, &Params::default())?;
     spec.total_as_number = params.flag("rest_total_hits_as_int");
-    let mut answer = one(app, caller, peer, &names, lenient, spec).await?;
+    let mut answer = one(app, caller, peer, &names, lenient, spec, bytes_max).await?;
     answer.status = Some(200);
     Ok(answer)
 }

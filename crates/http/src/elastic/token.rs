@@ -12,7 +12,7 @@ use super::answer::Refusal;
 /// Bytes of a body that can be scrolled: it goes to the client and back with every page.
 pub const SCROLLED_BYTES_MAX: usize = 32 << 10;
 /// Longer tokens are refused before they are read.
-const TOKEN_BYTES_MAX: usize = 64 << 10;
+const TOKEN_BYTES_MAX: usize = 128 << 10;
 
 /// Where a scroll goes on.
 #[derive(Debug, Serialize, Deserialize)]

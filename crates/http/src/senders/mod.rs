@@ -101,7 +101,7 @@ fn check_count(count: usize, max: usize) -> Result<(), Problem> {
 }
 
 /// An idempotency key out of what identifies a record elsewhere, whatever its length and characters.
-pub fn key(kind: &str, id: &str) -> String {
+fn key(kind: &str, id: &str) -> String {
     if id.len() <= 100 && !id.contains(char::is_control) {
         format!("{kind}:{id}")
     } else {

@@ -18,6 +18,8 @@ use super::{ParseOptions, Query, QueryError};
 
 /// Values that one [`Condition::Among`] may list.
 pub const AMONG_MAX: usize = 512;
+/// Values that all lists of one query may have together.
+const VALUES_MAX: usize = 4 * AMONG_MAX;
 /// Bytes of a value.
 const VALUE_BYTES_MAX: usize = 4096;
 
@@ -137,6 +139,7 @@ impl Query {
         let mut builder = Builder {
             options,
             planner: Planner::new("", options),
+            values: 0,
         };
         let node = builder.node(condition, 1)?;
         Ok(Self {
@@ -161,6 +164,8 @@ impl Query {
 struct Builder<'a> {
     options: &'a ParseOptions,
     planner: Planner<'a>,
+    /// Values in lists so far.
+    values: usize,
 }
 
 impl Builder<'_> {
@@ -180,7 +185,10 @@ impl Builder<'_> {
             Condition::Text { query, field, any } => {
                 self.count()?;
                 let field = field.as_deref().map(named);
-                parse::parse_in(query, self.options, field.as_ref(), *any)
+                let mut counted = self.planner.counted();
+                let node = parse::parse_in(query, self.options, field.as_ref(), *any, &mut counted)?;
+                self.planner.count_from(counted);
+                Ok(node)
             }
             Condition::Is { field, value } => self.is(field, value),
             Condition::Among { field, values } => self.among(field, values),
@@ -228,6 +236,13 @@ impl Builder<'_> {
             ));
         }
         self.count()?;
+        self.values += values.len();
+        if self.values > VALUES_MAX {
+            return Err(QueryError::new(
+                format!("lists have at most {VALUES_MAX} values together"),
+                None,
+            ));
+        }
         // Also without a value the field has to be one.
         names::find(field)?;
         let nodes = values.iter().map(|value| self.whole(field, value));

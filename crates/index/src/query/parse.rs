@@ -11,7 +11,7 @@ use tantivy_query_grammar::{Delimiter, UserInputAst, UserInputBound, UserInputLe
 
 use super::ast::Node;
 use super::pattern::{Pattern, is_special};
-use super::plan::{Field, Planner};
+use super::plan::{Counted, Field, Planner};
 use super::{ParseOptions, QueryError};
 
 /// Values that one `IN [...]` may list.
@@ -26,16 +26,17 @@ const WEIGHT: &str = "weights (^) have no meaning here: nothing is ranked";
 
 /// Parses and checks a query string.
 pub(crate) fn parse(text: &str, options: &ParseOptions) -> Result<Node, QueryError> {
-    parse_in(text, options, None, false)
+    parse_in(text, options, None, false, &mut Counted::default())
 }
 
 /// The same with a field for values that name none. With `any`, of conditions side by side one must match, and every one with
-/// a `+`; those with a `-` must not.
+/// a `+`; those with a `-` must not. Counts on from what was counted.
 pub(crate) fn parse_in(
     text: &str,
     options: &ParseOptions,
     field: Option<&Field>,
     any: bool,
+    counted: &mut Counted,
 ) -> Result<Node, QueryError> {
     let max = options.limits.bytes_max;
     if text.len() > max {
@@ -49,11 +50,13 @@ pub(crate) fn parse_in(
         options,
         any,
     };
+    parser.planner.count_from(*counted);
     parser.skip_blanks();
     if parser.rest().is_empty() {
         return Ok(Node::All);
     }
     let node = parser.side_by_side(field)?;
+    *counted = parser.planner.counted();
     match parser.rest().is_empty() {
         true => Ok(node),
         false => Err(parser.error(parser.at, "this parenthesis closes none")),
@@ -99,7 +102,8 @@ impl<'a> Parser<'a> {
             if self.rest().is_empty() || self.rest().starts_with(')') {
                 break;
             }
-            let must = !self.any || matches!(self.rest().as_bytes(), [b'+', next, ..] if !next.is_ascii_whitespace());
+            let must = !self.any
+                || matches!(self.rest().as_bytes(), [b'+', next, ..] if !next.is_ascii_whitespace());
             match self.joined(field)? {
                 node if must => nodes.push(node),
                 node @ Node::Not(_) => nodes.push(node),

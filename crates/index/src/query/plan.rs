@@ -25,6 +25,12 @@ pub(crate) struct Field {
 pub(crate) struct Planner<'a> {
     text: &'a str,
     options: &'a ParseOptions,
+    counted: Counted,
+}
+
+/// What counts against the limits so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
     clauses: usize,
     words: usize,
 }
@@ -34,16 +40,25 @@ impl<'a> Planner<'a> {
         Self {
             text,
             options,
-            clauses: 0,
-            words: 0,
+            counted: Counted { clauses: 0, words: 0 },
         }
+    }
+
+    /// Goes on counting from here.
+    pub(crate) const fn count_from(&mut self, counted: Counted) {
+        self.counted = counted;
+    }
+
+    /// What was counted so far.
+    pub(crate) const fn counted(&self) -> Counted {
+        self.counted
     }
 
     /// Counts a condition at a place.
     pub(crate) fn count(&mut self, at: usize) -> Result<(), QueryError> {
-        self.clauses += 1;
+        self.counted.clauses += 1;
         let max = self.options.limits.clauses_max;
-        match self.clauses > max {
+        match self.counted.clauses > max {
             true => Err(self.error(at, &format!("query has more than {max} clauses"))),
             false => Ok(()),
         }
@@ -146,9 +161,9 @@ impl<'a> Planner<'a> {
     fn words(&mut self, pattern: &Pattern, quoted: bool, bare: bool, at: usize) -> Result<Node, QueryError> {
         let leading = self.options.leading_wildcard;
         let (node, words) = text::words(pattern, quoted, leading).map_err(|reason| self.error(at, reason))?;
-        self.words += words;
+        self.counted.words += words;
         let max = self.options.limits.words_max;
-        if self.words > max {
+        if self.counted.words > max {
             return Err(self.error(at, &format!("query has more than {max} words")));
         }
         let Pattern::Whole(literal) = pattern else {

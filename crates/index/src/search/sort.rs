@@ -126,7 +126,9 @@ impl SortKey {
             Some(Scalar::Float(number)) => Value::from(*number),
             Some(Scalar::Text(text)) => Value::from(&**text),
             Some(ip @ Scalar::Ip(_)) => {
-                let text = ip.ip().map(|ip| std::net::IpAddr::V6(ip).to_canonical().to_string());
+                let text = ip
+                    .ip()
+                    .map(|ip| std::net::IpAddr::V6(ip).to_canonical().to_string());
                 Value::from(text)
             }
         }

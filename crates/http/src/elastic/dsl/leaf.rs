@@ -8,6 +8,8 @@ use crate::elastic::answer::Refusal;
 
 /// Fields that one clause may search.
 const FIELDS_MAX: usize = 16;
+/// Records that one clause may ask for by id: each is looked up by itself.
+const IDS_MAX: usize = 100;
 /// Names under which clauses ask for a record by its id.
 const ID: &str = "_id";
 
@@ -61,6 +63,11 @@ impl Context<'_> {
 
     /// The records of these ids.
     fn records(&self, ids: &[String]) -> Result<Condition, Refusal> {
+        if ids.len() > IDS_MAX {
+            return Err(Refusal::parsing(format!(
+                "at most {IDS_MAX} ids can be asked for at once"
+            )));
+        }
         let mut values = Vec::new();
         for id in ids {
             values.extend((self.seq_of)(id)?.map(|seq| seq.to_string()));

@@ -199,6 +199,13 @@ fn mistakes_and_limits_are_told() {
     assert!(fails(&deep).message.contains("deeper"));
     let wide = Condition::Or(vec![is("kind", "a"); 65]);
     assert!(fails(&wide).message.contains("clauses"));
+    let texts = Condition::Or(vec![text("kind:a OR kind:b OR kind:c", false); 17]);
+    assert!(fails(&texts).message.contains("clauses"));
+    let lists = Condition::Among {
+        field: "kind".to_owned(),
+        values: vec![String::new(); AMONG_MAX],
+    };
+    assert!(fails(&Condition::Or(vec![lists; 5])).message.contains("together"));
     let long = Condition::Among {
         field: "kind".to_owned(),
         values: vec![String::new(); AMONG_MAX + 1],
