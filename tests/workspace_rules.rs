@@ -34,6 +34,8 @@ const OWNED: &[(&str, &str)] = &[
     ("redb", "attestore-engine"),
     ("aws-lc-rs", "attestore-keys"),
     ("zstd", "attestore-segment"),
+    ("csv", "attestore-export"),
+    ("parquet", "attestore-export"),
 ];
 
 /// Crates that do no IO and know no clock may not even link these.

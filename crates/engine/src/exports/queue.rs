@@ -28,6 +28,17 @@ struct State {
     due: BTreeSet<(u64, JobKey)>,
 }
 
+impl State {
+    fn active(&self) -> usize {
+        self.waiting.len() + usize::from(self.running.is_some())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a gauge of a few hundred at most")]
+    fn show(&self) {
+        metrics::gauge!("attestore_exports_active").set(self.active() as f64);
+    }
+}
+
 /// A job that is being worked on, beyond what its row says.
 #[derive(Default)]
 pub(crate) struct Live {
@@ -71,8 +82,7 @@ impl Exports {
 
     /// Number of jobs that wait or are being worked on.
     pub(crate) fn active(&self) -> usize {
-        let state = self.state.lock();
-        state.waiting.len() + usize::from(state.running.is_some())
+        self.state.lock().active()
     }
 
     /// Puts a job in the queue, if it is not in it.
@@ -82,6 +92,7 @@ impl Exports {
         if !runs && !state.waiting.contains(&key) {
             state.waiting.push_back(key);
         }
+        state.show();
         drop(state);
         self.wake.notify();
     }
@@ -102,6 +113,7 @@ impl Exports {
         if more && !state.waiting.contains(&key) {
             state.waiting.push_back(key);
         }
+        state.show();
     }
 
     /// Whether other jobs wait.
@@ -120,6 +132,7 @@ impl Exports {
     pub(super) fn cancel(&self, key: &JobKey) {
         let mut state = self.state.lock();
         state.waiting.retain(|waiting| waiting != key);
+        state.show();
         if let Some((running, live)) = &state.running
             && running == key
         {

@@ -1,13 +1,18 @@
 //! The records of an export, in order of seq: window by window through the index, or all there are without it.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+
+use attestore_segment::Group;
+use hashbrown::HashMap;
 
 use super::api::ExportSpec;
 use crate::instance::Inner;
-use crate::read::{RecordView, rebuilt, records, snapshot, tree};
+use crate::read::readers::segment_error;
+use crate::read::records::{self, Record, SetKeysOf};
+use crate::read::{RecordView, rebuilt, snapshot, tree};
 use crate::search::{Filter, follow};
-use crate::tenant::{Tenant, View};
+use crate::tenant::{FileSet, Tenant, View};
 use crate::{Error, Result};
 
 /// What takes up a record says.
@@ -35,8 +40,6 @@ pub(super) struct Source<'a> {
     personal: bool,
     /// Seqs that one search looks at.
     window: u64,
-    /// Records that are opened at once.
-    batch: usize,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -58,7 +61,6 @@ impl<'a> Source<'a> {
             filter: filter(spec, personal)?,
             personal,
             window: WINDOW_RECORDS,
-            batch: BATCH_MIN,
             stop,
         })
     }
@@ -104,7 +106,7 @@ impl<'a> Source<'a> {
     }
 
     fn matching(
-        &mut self,
+        &self,
         filter: &Filter,
         view: &View,
         end: u64,
@@ -112,72 +114,156 @@ impl<'a> Source<'a> {
         each: &mut dyn FnMut(&Found) -> Result<Flow>,
     ) -> Result<()> {
         let window = *next..end.min(next.saturating_add(self.window));
-        let found = follow(self.inner, self.tenant, view, filter, window, HITS_MAX, self.stop)?;
-        let mut seqs = found.seqs.as_slice();
-        while !seqs.is_empty() {
-            let (some, rest) = seqs.split_at(self.batch.min(seqs.len()));
-            if self.open(view, some, next, each)? == Flow::Enough {
-                return Ok(());
-            }
-            seqs = rest;
+        let found = follow(
+            self.inner,
+            self.tenant,
+            view,
+            filter,
+            window,
+            HITS_MAX,
+            self.stop,
+        )?;
+        if self.open(view, &found.seqs, next, each)? == Flow::More {
+            *next = found.end;
         }
-        *next = found.end;
         Ok(())
     }
 
     fn all(
-        &mut self,
+        &self,
         view: &View,
         end: u64,
         next: &mut u64,
         each: &mut dyn FnMut(&Found) -> Result<Flow>,
     ) -> Result<()> {
-        let until = end.min(next.saturating_add(self.batch as u64));
+        let until = end.min(next.saturating_add(HITS_MAX as u64));
         let seqs: Vec<u64> = (*next..until).collect();
         self.open(view, &seqs, next, each).map(drop)
     }
 
-    /// Opens records and hands them on.
+    /// Opens records, which ascend, and hands them on.
     fn open(
-        &mut self,
+        &self,
         view: &View,
         seqs: &[u64],
         next: &mut u64,
         each: &mut dyn FnMut(&Found) -> Result<Flow>,
     ) -> Result<Flow> {
-        let check = || match (self.stop)() {
-            true => Err(Error::Cancelled),
-            false => Ok(()),
-        };
-        let records = records::read_many(self.inner, self.tenant, view, seqs, self.personal, &check)?;
+        let in_tail = seqs.partition_point(|seq| *seq < view.flushed_count());
+        let (sealed, tail) = seqs.split_at(in_tail);
         let tree = tree::reader(self.inner, self.tenant, view);
-        let mut bytes = 0;
-        for record in &records {
-            let entry = tree.source().entry(record.seq)?;
-            let opened = record
-                .personal
-                .iter()
-                .filter(|group| matches!(group, records::Personal::Opened { .. }));
-            let found = Found {
-                // A rewrite leaves nothing of an erased group but its commitment.
-                erased: self.personal && opened.count() < record.commitments.len(),
-                view: rebuilt(self.tenant, &entry, record)?,
-            };
-            bytes += found.view.event.len();
+        let mut emit = |record: &Record| {
+            let found = self.found(&tree, record)?;
             let flow = each(&found)?;
             *next = record.seq.saturating_add(1);
-            if flow == Flow::Enough {
-                return Ok(flow);
+            Ok(flow)
+        };
+        let sets: Vec<&FileSet> = sets_of(view, sealed).collect();
+        if is_one_after_the_other(&sets) {
+            let mut left = sealed;
+            for set in sets {
+                let (here, rest) = left.split_at(left.partition_point(|seq| *seq <= set.max_seq()));
+                left = rest;
+                if self.stream(set, here, &mut emit)? == Flow::Enough {
+                    return Ok(Flow::Enough);
+                }
+            }
+            if let Some(seq) = left.first() {
+                return Err(records::missing_record(self.tenant, *seq));
+            }
+        } else {
+            // Segments of several classes lie over each other: their records come one by one from each.
+            for some in sealed.chunks(BATCH_RECORDS) {
+                let check = || self.check();
+                let opened =
+                    records::read_many(self.inner, self.tenant, view, some, self.personal, &check)?;
+                for record in &opened {
+                    if emit(record)? == Flow::Enough {
+                        return Ok(Flow::Enough);
+                    }
+                }
             }
         }
-        // Few large records are opened at once, or many small ones.
-        self.batch = if bytes > BATCH_BYTES {
-            (self.batch / 2).max(BATCH_MIN)
-        } else {
-            (self.batch * 2).min(BATCH_MAX)
-        };
+        for seq in tail {
+            let record = view.tail.get(*seq).ok_or(Error::UnknownRecord)?;
+            if emit(&records::from_tail(self.tenant, record, self.personal)?)? == Flow::Enough {
+                return Ok(Flow::Enough);
+            }
+        }
         Ok(Flow::More)
     }
+
+    /// Opens records of one segment, block by block: of its personal groups each block about once for all of them.
+    fn stream(
+        &self,
+        set: &FileSet,
+        seqs: &[u64],
+        emit: &mut dyn FnMut(&Record) -> Result<Flow>,
+    ) -> Result<Flow> {
+        let reader = self.inner.readers.seg(self.inner, self.tenant, &set.seg)?;
+        let sub = match self.personal {
+            true => records::sub_reader(self.inner, self.tenant, set)?,
+            false => None,
+        };
+        let keys = SetKeysOf(self.tenant);
+        let mut scan = sub.as_ref().map(|sub| sub.scanner(&keys));
+        let missing = |seq: &u64| records::missing_record(self.tenant, *seq);
+        for near in seqs.chunk_by(|a, b| reader.block_of(*a) == reader.block_of(*b)) {
+            self.check()?;
+            let Some(first) = near.first() else { continue };
+            let number = reader.block_of(*first).ok_or_else(|| missing(first))?;
+            let mut groups: HashMap<u64, Vec<Group>> = HashMap::new();
+            if let Some(scan) = &mut scan {
+                let opened = scan.visit_each(near, |seq, group| {
+                    groups.entry(seq).or_default().push(group);
+                    ControlFlow::Continue(())
+                });
+                opened.map_err(segment_error)?;
+            }
+            let block = reader.block(number).map_err(segment_error)?; // the cache is for who comes back
+            for seq in near {
+                let found = block.get(*seq).ok_or_else(|| missing(seq))?;
+                let groups = groups.remove(seq).unwrap_or_default();
+                if emit(&records::sealed(&reader, set, &found, groups)?)? == Flow::Enough {
+                    return Ok(Flow::Enough);
+                }
+            }
+        }
+        Ok(Flow::More)
+    }
+
+    fn found(&self, tree: &tree::Reader<'_>, record: &Record) -> Result<Found> {
+        let opened = record
+            .personal
+            .iter()
+            .filter(|group| matches!(group, records::Personal::Opened { .. }));
+        Ok(Found {
+            // A rewrite leaves nothing of an erased group but its commitment.
+            erased: self.personal && opened.count() < record.commitments.len(),
+            view: rebuilt(self.tenant, &tree.source().entry(record.seq)?, record)?,
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        match (self.stop)() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The segments that may hold one of `seqs`, which ascend.
+fn sets_of<'a>(view: &'a View, seqs: &'a [u64]) -> impl Iterator<Item = &'a FileSet> {
+    view.flushed.iter().map(AsRef::as_ref).filter(|set| {
+        let at = seqs.partition_point(|seq| *seq < set.min_seq());
+        seqs.get(at).is_some_and(|seq| *seq <= set.max_seq())
+    })
+}
+
+/// Whether segments, ascending by first seq, do not lie over each other.
+fn is_one_after_the_other(sets: &[&FileSet]) -> bool {
+    let mut pairs = sets.iter().zip(sets.iter().skip(1));
+    pairs.all(|(one, next)| one.max_seq() < next.min_seq())
 }
 
 /// What is to be searched for; `None` for everything.
@@ -201,10 +287,7 @@ pub(super) fn is_everything(spec: &ExportSpec) -> bool {
 const WINDOW_RECORDS: u64 = 1 << 17;
 /// A search that takes too long looks at fewer, down to so many.
 const WINDOW_RECORDS_MIN: u64 = 256;
-/// Matches that one search returns, at most.
+/// Records that are asked for at once, at most.
 const HITS_MAX: usize = 1 << 16;
-/// Records that are opened at once.
-const BATCH_MIN: usize = 16;
-const BATCH_MAX: usize = 2048;
-/// Above so many bytes of events, fewer are opened at once.
-const BATCH_BYTES: usize = 2 << 20;
+/// Records that are opened at once where they do not come from one segment.
+const BATCH_RECORDS: usize = 256;

@@ -310,7 +310,10 @@ fn a_window_of_time_and_no_match_make_one_file_without_records() {
     let info = engine.create_export("acme", &world.by, nothing).unwrap();
     finish(&engine);
     let info = engine.export("acme", &world.by, &info.id).unwrap();
-    assert_eq!((info.state, info.records, info.files.len()), (ExportState::Done, 0, 1));
+    assert_eq!(
+        (info.state, info.records, info.files.len()),
+        (ExportState::Done, 0, 1)
+    );
     let file = String::from_utf8(read(&engine, &world.by, &info.id, "part-00000.csv")).unwrap();
     assert_eq!(file.lines().count(), 1, "{file}");
     let mut all = spec("", Format::Ndjson);
@@ -325,14 +328,25 @@ fn personal_fields_are_for_who_may_see_them_also_at_the_download() {
     let world = filled(11);
     let (engine, _) = world.start_with(small());
     let reader = reader();
-    let plain = engine.create_export("acme", &reader, spec("", Format::Ndjson)).unwrap();
-    let personal = engine.create_export("acme", &world.by, spec("actor.id:u3", Format::Ndjson)).unwrap();
+    let plain = engine
+        .create_export("acme", &reader, spec("", Format::Ndjson))
+        .unwrap();
+    let personal = engine
+        .create_export("acme", &world.by, spec("actor.id:u3", Format::Ndjson))
+        .unwrap();
     // Who does not see personal fields does not find anything by them either.
-    let probe = engine.create_export("acme", &reader, spec("actor.id:u3", Format::Ndjson)).unwrap();
+    let probe = engine
+        .create_export("acme", &reader, spec("actor.id:u3", Format::Ndjson))
+        .unwrap();
     finish(&engine);
     let all = lines(&engine, &reader, &plain.id);
     assert_eq!(all.len(), 400);
-    assert!(all.iter().all(|line| line["event"]["actor"]["id"] == "[personal]"), "{}", all[0]);
+    assert!(
+        all.iter()
+            .all(|line| line["event"]["actor"]["id"] == "[personal]"),
+        "{}",
+        all[0]
+    );
     assert!(lines(&engine, &reader, &probe.id).is_empty());
     let found = lines(&engine, &world.by, &personal.id);
     assert!(found.len() > 50 && found.iter().all(|line| line["event"]["actor"]["id"] == "u3"));
@@ -340,28 +354,47 @@ fn personal_fields_are_for_who_may_see_them_also_at_the_download() {
         let refused = engine.export_file("acme", &reader, &personal.id, name, false);
         assert!(matches!(refused.err(), Some(Error::Forbidden)), "{name}");
     }
-    assert_eq!(engine.export("acme", &reader, &personal.id).unwrap().spec.query, "[personal]");
-    assert_eq!(engine.export("acme", &world.by, &personal.id).unwrap().spec.query, "actor.id:u3");
+    assert_eq!(
+        engine.export("acme", &reader, &personal.id).unwrap().spec.query,
+        "[personal]"
+    );
+    assert_eq!(
+        engine.export("acme", &world.by, &personal.id).unwrap().spec.query,
+        "actor.id:u3"
+    );
     let other = Principal {
         tenant: Some("other".into()),
         ..reader
     };
-    assert!(matches!(engine.export("acme", &other, &plain.id), Err(Error::UnknownTenant)));
+    assert!(matches!(
+        engine.export("acme", &other, &plain.id),
+        Err(Error::UnknownTenant)
+    ));
 }
 
 #[test]
 fn nothing_of_an_export_is_readable_on_the_disk() {
     let world = filled(12);
     let (engine, _) = world.start_with(small());
-    let info = engine.create_export("acme", &world.by, spec("", Format::Ndjson)).unwrap();
+    let info = engine
+        .create_export("acme", &world.by, spec("", Format::Ndjson))
+        .unwrap();
     finish(&engine);
-    assert_eq!(engine.export("acme", &world.by, &info.id).unwrap().state, ExportState::Done);
+    assert_eq!(
+        engine.export("acme", &world.by, &info.id).unwrap().state,
+        ExportState::Done
+    );
     for name in exp_files(&world.disk) {
-        let file = world.disk.open(name.as_ref(), attestore_disk::Mode::Read).unwrap();
+        let file = world
+            .disk
+            .open(name.as_ref(), attestore_disk::Mode::Read)
+            .unwrap();
         let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
         file.read_exact_at(&mut bytes, 0).unwrap();
         for secret in ["file.read", "example.org", "received_at"] {
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
             assert!(!found, "{secret} in {name}");
         }
     }
@@ -372,31 +405,53 @@ fn cancelled_deleted_and_expired_exports_leave_no_file_and_no_key() {
     let world = filled(13);
     let (engine, _) = world.start_with(small());
     let by = &world.by;
-    let make = || engine.create_export("acme", by, spec("", Format::Ndjson)).unwrap().id;
+    let make = || {
+        engine
+            .create_export("acme", by, spec("", Format::Ndjson))
+            .unwrap()
+            .id
+    };
     let (cancelled, deleted, expired) = (make(), make(), make());
     // One part of each.
     for _ in 0..3 {
         engine.export_tick();
     }
     assert_eq!(exp_files(&world.disk).len(), 3);
-    assert_eq!(engine.cancel_export("acme", by, &cancelled).unwrap().state, ExportState::Cancelled);
+    assert_eq!(
+        engine.cancel_export("acme", by, &cancelled).unwrap().state,
+        ExportState::Cancelled
+    );
     engine.delete_export("acme", by, &deleted).unwrap();
     assert_eq!(exp_files(&world.disk).len(), 1);
     finish(&engine);
-    assert!(matches!(engine.export("acme", by, &deleted), Err(Error::NotFound(_))));
-    assert!(matches!(engine.cancel_export("acme", by, &expired), Err(Error::Conflict { .. })));
+    assert!(matches!(
+        engine.export("acme", by, &deleted),
+        Err(Error::NotFound(_))
+    ));
+    assert!(matches!(
+        engine.cancel_export("acme", by, &expired),
+        Err(Error::Conflict { .. })
+    ));
     assert!(engine.export_file("acme", by, &expired, MANIFEST, false).is_ok());
     let gone = engine.export_file("acme", by, &cancelled, MANIFEST, false);
     assert!(matches!(gone.err(), Some(Error::Erased(_))));
     world.clock.advance_ms(25 * 3_600_000);
     finish(&engine);
-    assert_eq!(engine.export("acme", by, &expired).unwrap().state, ExportState::Expired);
+    assert_eq!(
+        engine.export("acme", by, &expired).unwrap().state,
+        ExportState::Expired
+    );
     let gone = engine.export_file("acme", by, &expired, "part-00000.ndjson", false);
     assert!(matches!(gone.err(), Some(Error::Erased(_))));
     assert_eq!(exp_files(&world.disk), Vec::<String>::new());
     drop(engine);
     let (engine, _) = world.start_with(small());
-    let states: Vec<_> = engine.exports("acme", by).unwrap().into_iter().map(|info| info.state).collect();
+    let states: Vec<_> = engine
+        .exports("acme", by)
+        .unwrap()
+        .into_iter()
+        .map(|info| info.state)
+        .collect();
     assert_eq!(states.len(), 2, "{states:?}");
     world.clock.advance_ms(8 * 24 * 3_600_000);
     finish(&engine);
@@ -416,7 +471,13 @@ fn limits_hold() {
     let make = || engine.create_export("acme", by, spec("", Format::Ndjson));
     let first = make().unwrap().id;
     make().unwrap();
-    assert!(matches!(make(), Err(Error::TooMany { code: "too_many_exports", .. })));
+    assert!(matches!(
+        make(),
+        Err(Error::TooMany {
+            code: "too_many_exports",
+            ..
+        })
+    ));
     finish(&engine);
     let info = engine.export("acme", by, &first).unwrap();
     assert_eq!(info.state, ExportState::Failed);
@@ -445,7 +506,10 @@ fn what_cannot_be_exported_is_refused_when_it_is_asked_for() {
     let world = filled(15);
     let (engine, _) = world.start_with(small());
     let refused = |spec| engine.create_export("acme", &world.by, spec).unwrap_err();
-    assert!(matches!(refused(spec("action:(", Format::Ndjson)), Error::Query { .. }));
+    assert!(matches!(
+        refused(spec("action:(", Format::Ndjson)),
+        Error::Query { .. }
+    ));
     let mut fields = spec("", Format::Csv);
     fields.fields = Some(vec!["nothing".into()]);
     assert_eq!(refused(fields.clone()).code(), "invalid_fields");
@@ -461,16 +525,24 @@ fn what_cannot_be_exported_is_refused_when_it_is_asked_for() {
     };
     let by_admin = engine.create_export("acme", &admin, spec("", Format::Ndjson));
     assert!(matches!(by_admin, Err(Error::Forbidden)));
-    assert!(matches!(engine.export("acme", &world.by, "zz"), Err(Error::NotFound(_))));
+    assert!(matches!(
+        engine.export("acme", &world.by, "zz"),
+        Err(Error::NotFound(_))
+    ));
 }
 
 #[test]
 fn fsck_reads_every_file_of_an_export() {
     let world = filled(16);
     let (engine, _) = world.start_with(small());
-    let info = engine.create_export("acme", &world.by, spec("", Format::Ndjson)).unwrap();
+    let info = engine
+        .create_export("acme", &world.by, spec("", Format::Ndjson))
+        .unwrap();
     finish(&engine);
-    assert_eq!(engine.export("acme", &world.by, &info.id).unwrap().state, ExportState::Done);
+    assert_eq!(
+        engine.export("acme", &world.by, &info.id).unwrap().state,
+        ExportState::Done
+    );
     engine.close().unwrap();
     drop(engine);
     let check = || crate::check::fsck(&world.parts(), &mut |_, _, _| {}).unwrap();
@@ -479,5 +551,10 @@ fn fsck_reads_every_file_of_an_export() {
     let file = exp_files(&world.disk).remove(0);
     world.disk.flip(&file, 700, 1).unwrap();
     let report = check();
-    assert!(report.problems.iter().any(|problem| problem.path.to_string_lossy() == file));
+    assert!(
+        report
+            .problems
+            .iter()
+            .any(|problem| problem.path.to_string_lossy() == file)
+    );
 }

@@ -222,7 +222,8 @@ impl Turn<'_> {
             }
             next = match step {
                 Ok(next) => next,
-                Err(Error::Cancelled) => break Err(self.stopped()),
+                // Whatever a search says that was told to stop.
+                Err(_) if stop() => break Err(self.stopped()),
                 Err(error) => break Err(error.into()),
             };
             self.live.next_seq.store(next, Ordering::Relaxed);

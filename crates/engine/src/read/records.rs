@@ -323,12 +323,14 @@ fn read_from(
     Ok(())
 }
 
-fn sub_reader(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Option<Arc<SubReader>>> {
+/// Opens the personal groups of a segment, if it has any.
+pub(crate) fn sub_reader(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Option<Arc<SubReader>>> {
     let row = set.sub.as_ref();
     row.map(|row| inner.readers.sub(inner, tenant, row)).transpose()
 }
 
-fn missing_record(tenant: &Tenant, seq: u64) -> Error {
+/// A record that should be in a segment and is in none.
+pub(crate) fn missing_record(tenant: &Tenant, seq: u64) -> Error {
     Error::damage(
         std::path::Path::new("tenants").join(tenant.id.to_string()),
         seq,
@@ -346,7 +348,8 @@ fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashM
     Ok(groups)
 }
 
-fn sealed(reader: &SegReader, set: &FileSet, record: &BlockRecord<'_>, groups: Vec<Group>) -> Result<Record> {
+/// Makes a record of what its sealed files hold of it.
+pub(crate) fn sealed(reader: &SegReader, set: &FileSet, record: &BlockRecord<'_>, groups: Vec<Group>) -> Result<Record> {
     let public = reader.public(record).map_err(segment_error)?;
     let groups = groups
         .into_iter()

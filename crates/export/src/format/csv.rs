@@ -12,7 +12,7 @@ use crate::record::rfc3339_ms;
 use crate::{Error, Fields, Record};
 
 /// Columns that are always there.
-const ALWAYS: [&str; 5] = ["seq", "id", "received_at", "kind", "erased"];
+pub(super) const ALWAYS: [&str; 5] = ["seq", "id", "received_at", "kind", "erased"];
 /// Columns of the event when none were asked for.
 const COLUMNS: [&str; 40] = [
     "occurred_at",
@@ -57,10 +57,10 @@ const COLUMNS: [&str; 40] = [
     "payload",
 ];
 /// Where the object of a control record goes.
-const CONTROL: &str = "control";
+pub(super) const CONTROL: &str = "control";
 
 pub(super) struct Csv {
-    columns: Vec<String>,
+    pub(super) columns: Vec<String>,
     line: csv::WriterBuilder,
 }
 
@@ -122,7 +122,7 @@ impl Csv {
 }
 
 /// The text of a column. What is inside of arrays is a JSON array of what each item has.
-fn cell<'a, 'c>(
+pub(super) fn cell<'a, 'c>(
     event: &Members<'a>,
     nested: &mut Vec<(&'c str, Members<'a>)>,
     column: &'c str,

@@ -3,6 +3,8 @@
 mod csv;
 mod ndjson;
 mod ocsf;
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +108,8 @@ enum Kind {
     Ndjson(ndjson::Ndjson),
     Csv(csv::Csv),
     Ocsf(ocsf::Ocsf),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Parquet>),
 }
 
 impl Encoder {
@@ -120,6 +124,12 @@ impl Encoder {
             Format::Csv => Kind::Csv(csv::Csv::new(fields.as_ref())),
             Format::Ocsf if fields.is_some() => return Err(Error::NoFields("ocsf")),
             Format::Ocsf => Kind::Ocsf(ocsf::Ocsf::new(&options.tenant, &options.origin)),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Kind::Parquet(Box::new(parquet::Parquet::new(
+                fields.as_ref(),
+                options.compression,
+            )?)),
+            #[cfg(not(feature = "parquet"))]
             Format::Parquet => return Err(Error::NotBuilt("parquet")),
         }))
     }
@@ -132,6 +142,8 @@ impl Encoder {
         match &mut self.0 {
             Kind::Csv(csv) => csv.begin(out),
             Kind::Ndjson(_) | Kind::Ocsf(_) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Kind::Parquet(_) => Ok(()),
         }
     }
 
@@ -144,6 +156,8 @@ impl Encoder {
             Kind::Ndjson(ndjson) => ndjson.record(record, out),
             Kind::Csv(csv) => csv.record(record, out),
             Kind::Ocsf(ocsf) => ocsf.record(record, out),
+            #[cfg(feature = "parquet")]
+            Kind::Parquet(parquet) => parquet.record(record, out),
         }
     }
 
@@ -155,6 +169,8 @@ impl Encoder {
         let _ = out;
         match self.0 {
             Kind::Ndjson(_) | Kind::Csv(_) | Kind::Ocsf(_) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Kind::Parquet(parquet) => parquet.finish(out),
         }
     }
 }
