@@ -34,3 +34,4 @@ mod tail;
 mod tenants;
 mod trail;
 mod watch;
+mod watch;

@@ -180,6 +180,7 @@ impl Engine {
             // Who sets it wants it to try now, and for its whole time.
             watch.turned_off = None;
             watch.failing_since_ms = None;
+            watch.last_error = None;
             if let Some(pending) = &mut watch.pending {
                 pending.due_ms = now_ms;
                 pending.attempts = 0;
