@@ -36,7 +36,7 @@ fn a_search_is_saved_run_replaced_and_deleted_and_survives_kill_9() {
         client.post_json("/v1/tenants/default/events", &event);
     }
     let spec = json!({
-        "name": "denials", "description": "for the morning", "query": "outcome:denied", "from": "now-24h",
+        "name": "denials", "description": "for the morning", "query": "outcome:denied", "from": "now-25h",
         "sort": "oldest", "fields": ["action", "metadata.n"], "limit": 4,
         "aggs": {"by": {"terms": {"field": "action"}}},
     });

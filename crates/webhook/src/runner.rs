@@ -84,17 +84,32 @@ async fn work(engine: Engine, client: Client, retry: Retry, of: WatchRef, sendin
         let (from, name) = (engine.clone(), of.clone());
         let begun = tokio::task::spawn_blocking(move || from.watcher(&name)).await;
         let failed = match begun {
-            Ok(Ok(mut watcher)) => deliver(&mut watcher, &client, retry, &sending).await,
+            Ok(Ok(mut watcher)) => {
+                let error = deliver(&mut watcher, &client, retry, &sending).await;
+                // Whoever looks at the watch is told; what ends it is no trouble.
+                if !is_over(&error) {
+                    let _ = watcher.troubled(&error).await;
+                }
+                error
+            }
             Ok(Err(error)) => error,
             Err(error) => Error::Io(error.to_string()),
         };
-        match failed {
-            Error::Changed(_) | Error::NotFound(_) | Error::UnknownTenant | Error::Stopped(_) => return,
-            error => tracing::warn!(code = error.code(), %error, "a watch waits after a failure"),
+        if is_over(&failed) {
+            return;
         }
+        tracing::warn!(code = failed.code(), error = %failed, "a watch waits after a failure");
         metrics::counter!("attestore_watch_failures_total").increment(1);
         tokio::time::sleep(AFTER_FAILURE).await;
     }
+}
+
+/// Whether there is nothing more to do for a watch.
+fn is_over(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Changed(_) | Error::NotFound(_) | Error::UnknownTenant | Error::Stopped(_)
+    )
 }
 
 /// Sends one message after the other; returns why it cannot go on.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::turns::Turns;
+
 /// A tenant's followers.
 #[derive(Default)]
 pub(crate) struct Feed {
@@ -13,6 +15,7 @@ pub(crate) struct Feed {
     /// The size that those who wait were last told of.
     told: AtomicU64,
     front: Mutex<Front>,
+    pub(super) turns: Turns,
 }
 
 /// Up to where followers look: all up to the same place, so that the newest records are indexed once for all of them, and not

@@ -63,7 +63,8 @@ impl Engine {
     /// have.
     pub fn follow(&self, tenant: &str, by: &Principal, q: &str, start: &Start) -> Result<Follower> {
         by.check_read(tenant)?;
-        let filter = Filter::parse(q, by.may_see_personal())?;
+        let mut filter = Filter::parse(q, by.may_see_personal())?;
+        filter.give_up_after(STEP_MS);
         let tenant = self.inner.tenant(tenant)?;
         let next = start.next(&tenant)?;
         self.inner.followers.fetch_add(1, Ordering::AcqRel);
@@ -146,16 +147,26 @@ impl Follower {
             Ok((step, end)) => {
                 self.next = end;
                 self.window = self.window.saturating_mul(2).min(WINDOW_RECORDS);
+                self.filter.give_up_after(STEP_MS);
                 Ok(step)
             }
-            // What takes too long at once is looked at in smaller pieces.
-            Err(Error::Deadline | Error::NotIndexed { .. })
-                if self.window > WINDOW_RECORDS_MIN && !stop() =>
-            {
-                self.window = (self.window / 8).max(WINDOW_RECORDS_MIN);
+            // What takes too long at once is looked at in smaller pieces, and in the end in one that takes its time.
+            Err(Error::Deadline) if !stop() => {
+                self.shrink();
+                Ok(Step::default())
+            }
+            Err(Error::NotIndexed { .. }) if self.window > WINDOW_RECORDS_MIN && !stop() => {
+                self.shrink();
                 Ok(Step::default())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn shrink(&mut self) {
+        self.window = (self.window / 8).max(WINDOW_RECORDS_MIN);
+        if self.window == WINDOW_RECORDS_MIN {
+            self.filter.give_up_after(u64::MAX);
         }
     }
 
@@ -214,6 +225,8 @@ fn pace_ms(engine: &Engine) -> u64 {
 
 /// Records that one step looks at, at most: what a scan of them costs bounds how long a step takes.
 const WINDOW_RECORDS: u64 = 1 << 17;
+/// After how long a step is given up and made smaller: others wait for their turn meanwhile.
+const STEP_MS: u64 = 2000;
 /// A step that takes too long looks at fewer, down to so many.
 const WINDOW_RECORDS_MIN: u64 = 256;
 /// Who is so many records behind at most keeps up, even where a flush has just taken them out of the tail.

@@ -1,5 +1,6 @@
 //! Whose turn it is to look: a few at once, first come, first served, and those that read old records apart from those that
-//! keep up. So nobody who catches up from years ago, and nobody's costly filter, makes the others late.
+//! keep up. So nobody who catches up from years ago, and nobody's costly filter, makes the others late. Followers of one tenant
+//! wait for one another first: however many there are, no other tenant waits for more than a few of them.
 
 use std::{
     num::NonZeroUsize,
@@ -10,12 +11,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{Follower, Step};
 use crate::error::{Error, Result};
 
-/// The turns of one instance's followers.
+/// The turns of one instance's, or of one tenant's followers.
 pub(crate) struct Turns {
     live: Arc<Semaphore>,
     old: Arc<Semaphore>,
@@ -28,6 +32,14 @@ impl Default for Turns {
             live: Arc::new(Semaphore::new(cores)),
             old: Arc::new(Semaphore::new((cores / 2).max(1))),
         }
+    }
+}
+
+impl Turns {
+    /// Waits for a turn.
+    async fn turn(&self, live: bool) -> Result<OwnedSemaphorePermit> {
+        let lane = Arc::clone(if live { &self.live } else { &self.old });
+        lane.acquire_owned().await.map_err(|_| Error::Cancelled)
     }
 }
 
@@ -54,10 +66,9 @@ impl Follower {
         if let Some(at) = self.again_at {
             tokio::time::sleep_until(at).await;
         }
-        let turns = &self.engine.inner.turns;
-        let lane = Arc::clone(if self.is_live() { &turns.live } else { &turns.old });
-        let turn = lane.acquire_owned().await;
-        let turn = turn.map_err(|_| Error::Cancelled)?;
+        let live = self.is_live();
+        let own = self.tenant.feed.turns.turn(live).await?;
+        let turn = (own, self.engine.inner.turns.turn(live).await?);
         let gone = Gone(Arc::default());
         let flag = Arc::clone(&gone.0);
         let work = tokio::task::spawn_blocking(move || {

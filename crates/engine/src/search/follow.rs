@@ -23,6 +23,8 @@ pub(crate) struct Filter {
     query: Query,
     columns: IndexPolicy,
     personal: bool,
+    /// After how long one look gives up, milliseconds.
+    deadline_ms: u64,
 }
 
 /// What a run of seqs holds.
@@ -55,6 +57,7 @@ impl Filter {
             },
             columns: IndexPolicy::minimal(),
             personal,
+            deadline_ms: u64::MAX,
         })
     }
 
@@ -63,6 +66,11 @@ impl Filter {
         self.request.from_ns = from_ns;
         self.request.to_ns = to_ns;
         self
+    }
+
+    /// Gives up one look after so long, milliseconds; the instance's own deadline holds all the same.
+    pub(crate) fn give_up_after(&mut self, deadline_ms: u64) {
+        self.deadline_ms = deadline_ms;
     }
 
     /// Whether it sees personal fields.
@@ -102,7 +110,7 @@ pub(crate) fn follow(
         deadline_ms: inner
             .clock
             .boot_ms()
-            .saturating_add(inner.settings.search_deadline_ms),
+            .saturating_add(inner.settings.search_deadline_ms.min(filter.deadline_ms)),
         stop,
     };
     let want = Want {

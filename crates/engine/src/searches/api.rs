@@ -1,6 +1,7 @@
 //! Saving, replacing, listing and deleting.
 
 use attestore_keys::random_array;
+use attestore_record::TenantId;
 
 use super::{
     SEARCHES_MAX,
@@ -133,6 +134,7 @@ impl Engine {
         spec.check()?;
         let inner = &self.inner;
         inner.check_running()?;
+        let admin = by.check_admin(tenant).is_ok();
         let tenant = inner.tenant(tenant)?;
         let key = parse_id(id)?;
         let now_ms = inner.clock.now_ms();
@@ -142,6 +144,7 @@ impl Engine {
             if row.personal && !by.may_see_personal() {
                 return Err(Error::Forbidden);
             }
+            check_watched(update, &tenant.id, &key, admin)?;
             check_version(&row, replaces)?;
             check_name(&others, &key, &spec.name)?;
             row.spec = spec;
@@ -173,6 +176,7 @@ impl Engine {
             if !admin && row.created_by != by.credential_id {
                 return Err(Error::Forbidden);
             }
+            check_watched(update, &tenant.id, &key, admin)?;
             check_version(row, replaces)?;
             row::remove_search(update, &tenant.id, &key)?;
             watch::forget(update, &tenant.id, &key)
@@ -205,6 +209,14 @@ pub(super) fn parse_id(id: &str) -> Result<SearchId> {
 fn found<'a>(all: &'a [(SearchId, SearchRow)], id: &SearchId) -> Result<&'a SearchRow> {
     let found = all.iter().find(|(other, _)| other == id);
     found.map(|(_, row)| row).ok_or(NOT_FOUND)
+}
+
+/// What a watch sends outside is for who manages the tenant to decide.
+fn check_watched(update: &Update<'_>, tenant: &TenantId, id: &SearchId, admin: bool) -> Result<()> {
+    if !admin && watch::is_watched(update, tenant, id)? {
+        return Err(Error::Forbidden);
+    }
+    Ok(())
 }
 
 fn check_name(all: &[(SearchId, SearchRow)], id: &SearchId, name: &str) -> Result<()> {

@@ -215,7 +215,7 @@ impl Tail {
                 }
                 _ = self.beat.tick() => {
                     let mut chunk = Chunk::default();
-                    if self.moved { self.progress(&mut chunk) } else { chunk.comment("still here") }
+                    if self.moved || self.behind > 0 { self.progress(&mut chunk) } else { chunk.comment("still here") }
                     self.sink.offer(chunk);
                 }
                 _ = self.check.tick() => self.allowed()?,

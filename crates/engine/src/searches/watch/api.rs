@@ -147,6 +147,9 @@ impl Engine {
                     message: format!("a tenant has at most {WATCHES_MAX} watches"),
                 });
             }
+            if held.is_none() && spec.secret.is_none() && made.is_none() {
+                return Err(Error::Changed("watch"));
+            }
             let mut watch = held.unwrap_or_else(|| WatchRow {
                 tenant: tenant.name.clone(),
                 url: String::new(),

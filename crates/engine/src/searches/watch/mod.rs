@@ -24,11 +24,11 @@ pub use api::{DeadLetter, WatchInfo, WatchSecret, WatchSpec, WatchState};
 pub use retry::Retry;
 pub use watcher::{Delivery, Message, Recipient, WatchRef, Watcher};
 
-pub(super) use row::forget;
+pub(super) use row::{forget, is_watched};
 
 /// Watches of one tenant, at most.
 pub const WATCHES_MAX: usize = 64;
 /// Dead letters that are kept of one watch; older ones go.
 pub const DEAD_LETTERS_MAX: usize = 100;
 /// Records in one message, at most.
-pub const MESSAGE_RECORDS_MAX: usize = 100;
+pub const MESSAGE_RECORDS_MAX: usize = 1000;

@@ -98,6 +98,14 @@ pub(crate) fn watch_in(update: &Update<'_>, tenant: &TenantId, id: &SearchId) ->
     row.map(|row| json(row.value())).transpose()
 }
 
+/// Whether a saved search is watched.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn is_watched(update: &Update<'_>, tenant: &TenantId, id: &SearchId) -> Result<bool> {
+    Ok(watch_in(update, tenant, id)?.is_some())
+}
+
 /// How many watches a tenant has.
 ///
 /// # Errors

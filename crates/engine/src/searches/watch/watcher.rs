@@ -44,6 +44,8 @@ pub struct Watcher {
     follower: Option<Follower>,
     /// When the place in the log was last stored.
     stored: (Instant, u64),
+    /// Before this, no new message is made: matches come together.
+    not_before: Instant,
 }
 
 /// A message that is to be sent now.
@@ -130,6 +132,7 @@ impl Engine {
             search: (spec.name, spec.query),
             follower: None,
             stored: (Instant::now(), 0),
+            not_before: Instant::now(),
         })
     }
 }
@@ -161,9 +164,13 @@ impl Watcher {
                 Some(follower) => follower,
                 None => self.work(move |watcher| watcher.follow(&watch)).await?,
             };
+            tokio::time::sleep_until(self.not_before).await;
             let (follower, step) = follower.pull(MESSAGE_RECORDS_MAX, STEP_BYTES).await?;
             let next = follower.next();
             self.follower = Some(follower);
+            if !step.items.is_empty() {
+                self.not_before = Instant::now() + BETWEEN_MESSAGES;
+            }
             self.work(move |watcher| watcher.found(&step, next)).await?;
         }
     }
@@ -252,6 +259,22 @@ impl Watcher {
         .map(drop)
     }
 
+    /// Says why there is no next message, for who looks at the watch.
+    ///
+    /// # Errors
+    /// [`Error::Changed`]; what the catalog says.
+    pub async fn troubled(&mut self, error: &Error) -> Result<()> {
+        let reason = format!("the search fails: {} ({error})", error.code());
+        self.work(move |watcher| {
+            let now_ms = watcher.engine.now_ms();
+            watcher.update(|watch| {
+                watch.failing_since_ms.get_or_insert(now_ms);
+                watch.last_error = Some(reason);
+            })
+        })
+        .await
+    }
+
     /// Does blocking work.
     async fn work<T: Send + 'static>(
         &mut self,
@@ -264,6 +287,7 @@ impl Watcher {
             search: self.search.clone(),
             follower: None,
             stored: self.stored,
+            not_before: self.not_before,
         };
         let work = tokio::task::spawn_blocking(move || {
             let done = work(&mut own);
@@ -429,6 +453,8 @@ fn outsider() -> Principal {
 const CHANGED: Error = Error::Changed("watch");
 /// Bytes of events that one step opens, about.
 const STEP_BYTES: usize = 256 << 10;
+/// How long matches are gathered for the next message: each costs two changes of the catalog.
+const BETWEEN_MESSAGES: Duration = Duration::from_millis(500);
 /// The wall clock is looked at again after this, in case it was set.
 const WAIT_MS_MAX: u64 = 10_000;
 /// Where nothing matches, the place is stored after so many records, or so long.
