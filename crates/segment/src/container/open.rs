@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex};
 use attestore_disk::File;
 use attestore_keys::Key;
 use attestore_keys::aead::TAG;
-use zeroize::Zeroizing;
 
 use super::header::{ContainerMeta, HEADER_BYTES, Header, parse_header};
 use super::seal::{ChunkCipher, chunk_count, sealed_len};
 use super::{CHUNK_BYTES, SEALED_CHUNK_BYTES};
 use crate::{Damage, Error, Malformed, Result};
 
-/// An opened container: authenticates and decrypts whatever range is asked for. Holds the last chunk that a short read needed, for
-/// the next, and no other cache.
+/// An opened container: authenticates and decrypts whatever range is asked for. Holds the last chunk that [`Container::read_near`]
+/// needed, and no other cache.
 pub struct Container {
     file: Arc<dyn File>,
     path: PathBuf,
@@ -23,8 +22,7 @@ pub struct Container {
     header: Header,
     header_bytes: [u8; HEADER_BYTES],
     cipher: ChunkCipher,
-    /// Number and plaintext of a chunk. Wiped when another takes its place: some chunks hold keys.
-    last: Mutex<Option<(u64, Zeroizing<Vec<u8>>)>>,
+    last: Mutex<LastChunk>,
 }
 
 impl Container {
@@ -129,19 +127,6 @@ impl Container {
         }
         let chunk_bytes = CHUNK_BYTES as u64;
         let chunks = range.start / chunk_bytes..range.end.div_ceil(chunk_bytes);
-        if chunks.end - chunks.start <= SHORT_CHUNKS
-            && let Ok(mut last) = self.last.try_lock()
-        {
-            for number in chunks {
-                if last.as_ref().is_none_or(|(held, _)| *held != number) {
-                    *last = Some((number, Zeroizing::new(self.chunk(number)?)));
-                }
-                let opened = last.as_ref().map_or(&[][..], |(_, chunk)| chunk.as_slice());
-                plaintext.extend_from_slice(part(opened, number, &range));
-            }
-            debug_assert_eq!(plaintext.len(), length);
-            return Ok(plaintext);
-        }
         let mut buf = Vec::new();
         let mut first = chunks.start;
         while first < chunks.end {
@@ -154,6 +139,31 @@ impl Container {
             first = run.end;
         }
         debug_assert_eq!(plaintext.len(), length);
+        Ok(plaintext)
+    }
+
+    /// As [`Container::read`], for small blocks of which several lie in a chunk and are read one after the other: a chunk is kept for
+    /// the next call. Not for what holds keys.
+    ///
+    /// # Errors
+    /// As [`Container::read`].
+    pub fn read_near(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let chunks = range.start / CHUNK_BYTES as u64..range.end.div_ceil(CHUNK_BYTES as u64);
+        let is_short = chunks.end.saturating_sub(chunks.start) <= SHORT_CHUNKS && range.end <= self.len();
+        let Some(mut last) = is_short.then(|| self.last.try_lock().ok()).flatten() else {
+            return self.read(range);
+        };
+        let mut plaintext = Vec::new();
+        for number in chunks {
+            if last.number != Some(number) {
+                last.number = None;
+                self.read_run(&(number..number + 1), &mut last.bytes)?;
+                last.length = self.open_chunk(number, &mut last.bytes)?.len();
+                last.number = Some(number);
+            }
+            let opened = last.bytes.get(..last.length).unwrap_or_default();
+            plaintext.extend_from_slice(part(opened, number, &range));
+        }
         Ok(plaintext)
     }
 
@@ -254,6 +264,14 @@ impl Container {
     }
 }
 
+/// A chunk that was opened in place: its plaintext is the first `length` bytes.
+#[derive(Default)]
+struct LastChunk {
+    number: Option<u64>,
+    bytes: Vec<u8>,
+    length: usize,
+}
+
 fn read_header(file: &dyn File, path: &Path, offset: u64) -> Result<([u8; HEADER_BYTES], Header)> {
     let mut bytes = [0; HEADER_BYTES];
     file.read_exact_at(&mut bytes, offset)
@@ -286,7 +304,7 @@ fn within(offset: u64, length: usize) -> usize {
     usize::try_from(offset).map_or(length, |offset| offset.min(length))
 }
 
-/// Reads of no more chunks keep the last one: small blocks lie several to a chunk.
+/// Longer reads gain nothing by a chunk that is kept.
 const SHORT_CHUNKS: u64 = 2;
 /// Chunks read by one call to the disk: 256 KiB.
 const RUN_CHUNKS: u64 = 16;

@@ -321,3 +321,19 @@ fn reserved_bytes_and_unknown_versions_are_refused() {
         assert!(malformed.at <= at as u64, "{malformed}");
     }
 }
+
+proptest! {
+    #[test]
+    fn near_reads_are_reads(length in 0usize..5 * CHUNK_BYTES, ranges in prop::collection::vec((any::<prop::sample::Index>(), 0usize..40_000), 1..12)) {
+        let plaintext = noise(3, length);
+        let container = open_bytes(&seal(&meta(TY), &file_key(), &plaintext), &file_key(), &meta(TY)).unwrap();
+        for (start, size) in ranges {
+            let start = start.index(length + 1);
+            let end = length.min(start + size);
+            let range = start as u64..end as u64;
+            prop_assert_eq!(container.read_near(range.clone()).unwrap(), &plaintext[start..end]);
+            prop_assert_eq!(container.read(range).unwrap(), &plaintext[start..end]);
+        }
+        prop_assert!(container.read_near(0..length as u64 + 1).is_err());
+    }
+}

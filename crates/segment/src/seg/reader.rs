@@ -106,7 +106,7 @@ impl SegReader {
         let entry = entry.ok_or_else(|| self.malformed(0, "a block outside of the index"))?;
         let bytes = self
             .container
-            .read(entry.offset..entry.offset + entry.stored_len())?;
+            .read_near(entry.offset..entry.offset + entry.stored_len())?;
         let block = parse_seg_block(entry, &bytes, &self.dictionary);
         block
             .map(Arc::new)

@@ -215,7 +215,7 @@ impl SubReader {
             .ok_or_else(|| self.malformed("a page outside of the index"))?;
         let bytes = self
             .container
-            .read(entry.offset..entry.offset + u64::from(entry.compressed))?;
+            .read_near(entry.offset..entry.offset + u64::from(entry.compressed))?;
         let blocks =
             u32::try_from(self.footer.blocks.len()).map_err(|_| self.malformed("too many blocks"))?;
         parse_sub_page(entry, blocks, &bytes)
@@ -228,7 +228,7 @@ impl SubReader {
         let entry = entry.ok_or_else(|| self.malformed("a block outside of the table"))?;
         let mut sealed = self
             .container
-            .read(entry.offset..entry.offset + u64::from(entry.sealed))?;
+            .read_near(entry.offset..entry.offset + u64::from(entry.sealed))?;
         let frame = open_block(key, &self.container.meta().id, number, &mut sealed);
         let frame = frame.ok_or_else(|| Error::WrongKey {
             path: self.container.path().to_owned(),
