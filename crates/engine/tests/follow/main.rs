@@ -3,4 +3,5 @@
 
 mod many;
 mod seams;
+mod watches;
 mod world;
