@@ -127,7 +127,7 @@ fn signature(manifest: &Manifest, bytes: &[u8], note: &str, key: &VerifierKey, w
         Ok(checkpoint) => checkpoint,
         Err(error) => return wrong.push(format!("the checkpoint in manifest.json: {error}")),
     };
-    let root = checkpoint.root().to_string();
+    let root = checkpoint.root();
     let mut same = |what: &str, is: bool| {
         if !is {
             wrong.push(format!("{what} differs between manifest.json, manifest.note and the checkpoint"));
@@ -138,8 +138,10 @@ fn signature(manifest: &Manifest, bytes: &[u8], note: &str, key: &VerifierKey, w
     same("the origin", signed.origin == *origin && key.name() == origin);
     let size = manifest.tree_size;
     same("the tree size", signed.size == size && checkpoint.size() == size);
-    let hex: String = checkpoint.root().as_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    same("the root", signed.root == root && manifest.root == hex);
+    same(
+        "the root",
+        signed.root == root.to_base64() && manifest.root == root.to_string(),
+    );
 }
 
 /// Files follow each other in order of seq.
