@@ -34,4 +34,3 @@ mod tail;
 mod tenants;
 mod trail;
 mod watch;
-mod watch;
