@@ -269,7 +269,7 @@ fn limits_and_deadlines_have_elasticsearchs_shape() {
         422,
         "too_many_buckets_exception",
     );
-    let large = "x".repeat(300_000);
+    let large = "x".repeat(262_200);
     let answer = client.post_json(
         "/es/default/_search",
         &json!({"query": {"term": {"kind": large}}}),

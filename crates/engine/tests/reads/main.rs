@@ -6,6 +6,7 @@ mod credentials;
 mod heads;
 mod read;
 mod search;
+mod search_after;
 mod search_fresh;
 mod search_index;
 mod search_more;

@@ -201,3 +201,82 @@ fn compatible(headers: &HeaderMap) -> Option<HeaderValue> {
     let known = ["7", "8", "9"].into_iter().find(|known| *known == version)?;
     HeaderValue::from_str(&format!("{COMPATIBLE};compatible-with={known}")).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_become_refusals_that_clients_know() {
+        let refuse = |status, code| Refusal::from(Problem::new(status, code, "said"));
+        for (status, code, kind, answered) in [
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "deadline",
+                "timeout_exception",
+                408,
+            ),
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "search_busy",
+                "es_rejected_execution_exception",
+                503,
+            ),
+            (StatusCode::BAD_REQUEST, "invalid_query", "parsing_exception", 400),
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "too_many_buckets",
+                "too_many_buckets_exception",
+                422,
+            ),
+            (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "not_indexed",
+                "illegal_argument_exception",
+                422,
+            ),
+            (
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "security_exception",
+                401,
+            ),
+            (StatusCode::NOT_FOUND, "unknown_tenant", NO_INDEX, 404),
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal", "exception", 500),
+        ] {
+            let body = refuse(status, code).body();
+            assert_eq!(
+                (&body["error"]["type"], &body["status"]),
+                (&json!(kind), &json!(answered)),
+                "{code}"
+            );
+            assert_eq!(body["error"]["root_cause"][0]["reason"], format!("{code}: said"));
+        }
+        let index = refuse(StatusCode::NOT_FOUND, "unknown_tenant")
+            .of_index("acme")
+            .body();
+        assert_eq!(index["error"]["reason"], "no such index [acme]");
+        let busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "search_busy", "").retry_after_ms(1500);
+        let response = Refusal::from(busy).into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn the_media_type_is_the_one_asked_for() {
+        let asked = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            compatible(&headers).and_then(|value| value.to_str().ok().map(str::to_owned))
+        };
+        assert_eq!(
+            asked("text/plain,application/vnd.elasticsearch+json; compatible-with=8").as_deref(),
+            Some("application/vnd.elasticsearch+json;compatible-with=8")
+        );
+        assert_eq!(
+            asked("application/vnd.elasticsearch+json; compatible-with=99"),
+            None
+        );
+        assert_eq!(asked("application/json"), None);
+    }
+}

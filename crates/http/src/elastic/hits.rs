@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use attestore_engine::Error;
 use attestore_engine::search::{FieldHolds, Highlight, find_field, find_path};
 use jiff::tz::Offset;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::answer::Refusal;
 use super::dates::{Reading, Shown};
 use super::glob::glob;
 use super::request::{Spec, Wanted};
-use super::run::{Found, Hit};
+use super::run::{Found, Hit, Stop};
 use super::source::{Document, each_value};
 use crate::wire;
 
@@ -22,8 +23,8 @@ pub struct Answer {
     #[serde(rename = "_scroll_id", skip_serializing_if = "Option::is_none")]
     pub scroll_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pit_id: Option<String>,
-    pub took: u64,
+    pit_id: Option<String>,
+    took: u64,
     timed_out: bool,
     #[serde(rename = "_shards")]
     shards: Value,
@@ -32,7 +33,7 @@ pub struct Answer {
     aggregations: Option<Value>,
     /// In answers to several searches.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
+    status: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -71,11 +72,16 @@ impl Answer {
     /// Writes what was found.
     ///
     /// # Errors
-    /// 500 if a record is no JSON.
-    pub fn new(index: &str, spec: &Spec, found: Found, took: u64) -> Result<Self, Refusal> {
+    /// 500 if a record is no JSON; that nobody waits any more.
+    pub fn new(index: &str, spec: &Spec, found: Found, took: u64, stop: Stop<'_>) -> Result<Self, Refusal> {
         let scored = !spec.sorted.asked_for;
-        let hits = found.hits.into_iter().map(|hit| body(index, spec, hit, scored));
-        let hits: Vec<HitBody> = hits.collect::<serde_json::Result<_>>().map_err(wire::internal)?;
+        let mut hits = Vec::with_capacity(found.hits.len());
+        for hit in found.hits {
+            if stop() {
+                return Err(wire::problem(Error::Cancelled).into());
+            }
+            hits.push(body(index, spec, hit, scored).map_err(wire::internal)?);
+        }
         let total = found
             .total
             .filter(|_| spec.total)
@@ -95,10 +101,27 @@ impl Answer {
                 hits,
             },
             aggregations: found.aggs,
-            status: None,
+            status: spec.several.then_some(200),
         })
     }
+
+    /// Writes the answer as text, of at most `room` bytes.
+    ///
+    /// # Errors
+    /// 400 for an answer that is longer.
+    pub fn write(&self, room: usize) -> Result<Box<RawValue>, Refusal> {
+        let text = to_raw_value(self).map_err(wire::internal)?;
+        match text.get().len() > room {
+            true => Err(Refusal::argument(format!(
+                "the answer is more than {ANSWER_BYTES_MAX} bytes, with those before it: ask for less at once"
+            ))),
+            false => Ok(text),
+        }
+    }
 }
+
+/// Bytes of an answer, or of several to one request.
+pub const ANSWER_BYTES_MAX: usize = 128 << 20;
 
 /// One tenant is one shard, and answers or fails as a whole.
 pub fn shards() -> Value {

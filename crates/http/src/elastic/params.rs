@@ -37,7 +37,10 @@ const WITHOUT_EFFECT: [&str; 22] = [
 
 /// The parameters of a request, each once.
 #[derive(Debug, Default)]
-pub struct Params(BTreeMap<String, String>);
+pub struct Params {
+    raw: String,
+    values: BTreeMap<String, String>,
+}
 
 impl Params {
     /// Reads the query of a URL.
@@ -47,12 +50,16 @@ impl Params {
             percent_decode_str(&text).decode_utf8_lossy().into_owned()
         };
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        Self(
-            pairs
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(name, value)| (decode(name), decode(value)))
-                .collect(),
-        )
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        Self {
+            raw: query.to_owned(),
+            values: pairs.map(|(name, value)| (decode(name), decode(value))).collect(),
+        }
+    }
+
+    /// As they were written.
+    pub fn raw(&self) -> &str {
+        &self.raw
     }
 
     /// Refuses parameters other than these and those without effect.
@@ -61,7 +68,7 @@ impl Params {
     /// 400 that names one.
     pub fn allow(&self, known: &[&str]) -> Result<(), Refusal> {
         let unknown = self
-            .0
+            .values
             .keys()
             .find(|name| !known.contains(&name.as_str()) && !WITHOUT_EFFECT.contains(&name.as_str()));
         match unknown {
@@ -74,7 +81,7 @@ impl Params {
 
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str)
     }
 
     /// Whether a parameter says yes; without a value it does.

@@ -14,7 +14,7 @@ pub const WINDOW_MAX: usize = 10_000;
 /// Hits when the request names no number.
 const SIZE_DEFAULT: usize = 10;
 /// Fields of one list.
-const FIELDS_MAX: usize = 256;
+const FIELDS_MAX: usize = 64;
 
 /// Parameters of the URL that say what the body could say.
 pub const PARAMS: [&str; 15] = [
@@ -70,6 +70,8 @@ pub struct Spec {
     pub pit: Option<String>,
     /// Pages are asked for with a scroll id.
     pub scroll: bool,
+    /// It is one of several, whose answers say their status.
+    pub several: bool,
 }
 
 /// A field whose values are listed.
@@ -155,6 +157,7 @@ impl Spec {
             version: body.flag("version")?,
             pit: body.pit()?,
             scroll: false,
+            several: false,
         })
     }
 }
@@ -318,9 +321,8 @@ struct Members<'a>(&'a Map<String, Value>);
 impl<'a> Members<'a> {
     fn check(self) -> Result<(), Refusal> {
         for (name, value) in self.0 {
-            let nothing = NOTHING
-                .iter()
-                .any(|(known, text)| known == name && value.to_string() == *text);
+            let text = value.to_string();
+            let nothing = NOTHING.contains(&(name.as_str(), text.as_str()));
             if !KNOWN.contains(&name.as_str()) && !nothing && !value.is_null() {
                 return Err(Refusal::parsing(format!(
                     "unknown or unsupported key [{name}] in a search"

@@ -21,7 +21,7 @@ use crate::wire;
 /// Time that the pages of one answer may take together (ms); each has the engine's own deadline besides.
 const BUDGET_MS: u64 = 60_000;
 /// Bytes of documents in one answer.
-pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+pub const DOCUMENTS_BYTES_MAX: usize = 64 << 20;
 
 /// Where and as of when to search.
 #[derive(Clone, Debug)]
@@ -60,17 +60,21 @@ pub struct Hit {
     pub highlights: Vec<Highlight>,
 }
 
-/// Searches. The answer is given up when the client is gone.
+/// Whether nobody waits for the answer any more.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Searches, and makes of what was found what is wanted, all in the search's turn. It is given up when the client is gone.
 ///
 /// # Errors
 /// What cannot be translated, and as the native search.
-pub async fn run(
+pub async fn run<T: Send + 'static>(
     app: &App,
     peer: &Peer,
     principal: &Arc<Principal>,
     scope: Scope,
     spec: Arc<Spec>,
-) -> Result<Found, Refusal> {
+    finish: impl FnOnce(Found, Stop<'_>) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     let engine = app.engine().clone();
     let by = Arc::clone(principal);
     let index = scope.index.clone();
@@ -83,10 +87,10 @@ pub async fn run(
             spec: &spec,
             stop,
         };
-        job.run()
+        finish(job.run()?, stop)
     })
     .await?;
-    found.map_err(|refusal| refusal.of_index(&index))
+    found.map_err(|refusal: Refusal| refusal.of_index(&index))
 }
 
 struct Job<'a> {
@@ -94,7 +98,7 @@ struct Job<'a> {
     by: &'a Principal,
     scope: &'a Scope,
     spec: &'a Spec,
-    stop: &'a (dyn Fn() -> bool + Sync),
+    stop: Stop<'a>,
 }
 
 impl Job<'_> {
@@ -218,7 +222,7 @@ impl Job<'_> {
             }
             if bytes > self.scope.bytes_max {
                 return Err(Refusal::argument(format!(
-                    "the documents are more than {ANSWER_BYTES_MAX} bytes together: ask for fewer at once"
+                    "the documents are more than {DOCUMENTS_BYTES_MAX} bytes together: ask for fewer at once"
                 )));
             }
             skip -= skipped;

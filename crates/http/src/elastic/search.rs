@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answered, Json, Refusal};
-use super::hits::{Answer, shards};
+use super::hits::{ANSWER_BYTES_MAX, Answer, shards};
 use super::index::{self, Names};
 use super::params::Params;
 use super::request::{PARAMS, Spec};
-use super::run::{ANSWER_BYTES_MAX, Scope, run};
+use super::run::{DOCUMENTS_BYTES_MAX, Scope, run};
 use super::token::{self, Pit, SCROLLED_BYTES_MAX, Scroll};
 use crate::auth::Caller;
 use crate::body::{self, Limits};
@@ -38,19 +38,17 @@ pub async fn search(
     peer: Peer,
     names: Names,
     params: Params,
-    RawQuery(raw): RawQuery,
     headers: HeaderMap,
     body: Body,
-) -> Answered<Answer> {
+) -> Answered<Box<RawValue>> {
     let caller = caller?;
     let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
     params.allow(&PARAMS)?;
     let spec = Spec::read(&body, &params)?;
     let lenient = params.flag("ignore_unavailable");
     if !spec.scroll {
-        return one(&app, &caller, &peer, &names, lenient, spec, ANSWER_BYTES_MAX)
-            .await
-            .map(Json);
+        let answer = one(&app, &caller, &peer, &names, lenient, spec, ANSWER_BYTES_MAX).await;
+        return answer.map(Json);
     }
     let index = index::one(&app, &caller, &names, lenient).await?.name;
     if body.len() > SCROLLED_BYTES_MAX {
@@ -61,7 +59,7 @@ pub async fn search(
     let scroll = Scroll {
         index,
         body: String::from_utf8_lossy(&body).into_owned(),
-        params: raw.unwrap_or_default(),
+        params: params.raw().to_owned(),
         now_ms: app.engine().now_ms(),
         cursor: None,
         total: None,
@@ -69,7 +67,7 @@ pub async fn search(
     page_of(&app, &caller, &peer, scroll, spec).await.map(Json)
 }
 
-/// One search of one index, or of the point in time that it names.
+/// One search of one index, or of the point in time that it names. The answer has at most `room` bytes.
 async fn one(
     app: &App,
     caller: &Caller,
@@ -77,8 +75,8 @@ async fn one(
     names: &Names,
     lenient: bool,
     spec: Spec,
-    bytes_max: usize,
-) -> Result<Answer, Refusal> {
+    room: usize,
+) -> Result<Box<RawValue>, Refusal> {
     let (names, size) = match &spec.pit {
         None => (names.clone(), None),
         Some(id) => {
@@ -92,12 +90,16 @@ async fn one(
         now_ms: app.engine().now_ms(),
         size,
         cursor: None,
-        bytes_max,
+        bytes_max: DOCUMENTS_BYTES_MAX.min(room),
     };
     let begin = Instant::now();
     let spec = Arc::new(spec);
-    let found = run(app, peer, &caller.0, scope, Arc::clone(&spec)).await?;
-    Answer::new(&index, &spec, found, took(begin))
+    let read = Arc::clone(&spec);
+    run(app, peer, &caller.0, scope, read, move |found, stop| {
+        let answer = Answer::new(&index, &spec, found, took(begin), stop)?;
+        answer.write(room)
+    })
+    .await
 }
 
 /// A page of a scroll, and the id of the next.
@@ -107,23 +109,26 @@ async fn page_of(
     peer: &Peer,
     mut scroll: Scroll,
     spec: Spec,
-) -> Result<Answer, Refusal> {
+) -> Result<Box<RawValue>, Refusal> {
     let scope = Scope {
         index: scroll.index.clone(),
         now_ms: scroll.now_ms,
         size: None,
         cursor: scroll.cursor.take(),
-        bytes_max: ANSWER_BYTES_MAX,
+        bytes_max: DOCUMENTS_BYTES_MAX,
     };
     let begin = Instant::now();
     let spec = Arc::new(spec);
-    let mut found = run(app, peer, &caller.0, scope, Arc::clone(&spec)).await?;
-    scroll.total = found.total.or(scroll.total);
-    found.total = scroll.total;
-    scroll.cursor = found.cursor.take();
-    let mut answer = Answer::new(&scroll.index, &spec, found, took(begin))?;
-    answer.scroll_id = Some(token::write(&scroll)?);
-    Ok(answer)
+    let read = Arc::clone(&spec);
+    run(app, peer, &caller.0, scope, read, move |mut found, stop| {
+        scroll.total = found.total.or(scroll.total);
+        found.total = scroll.total;
+        scroll.cursor = found.cursor.take();
+        let mut answer = Answer::new(&scroll.index, &spec, found, took(begin), stop)?;
+        answer.scroll_id = Some(token::write(&scroll)?);
+        answer.write(ANSWER_BYTES_MAX)
+    })
+    .await
 }
 
 /// `_search/scroll`: the next page. It comes from the tree that the first page saw.
@@ -134,7 +139,7 @@ pub async fn scroll(
     params: Params,
     headers: HeaderMap,
     body: Body,
-) -> Answered<Answer> {
+) -> Answered<Box<RawValue>> {
     let caller = caller?;
     params.allow(&["scroll", "scroll_id", "rest_total_hits_as_int"])?;
     let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
@@ -154,9 +159,9 @@ pub async fn scroll(
             total: scroll.total,
             aggs: None,
         };
-        let mut answer = Answer::new(&scroll.index, &spec, nothing, 0)?;
+        let mut answer = Answer::new(&scroll.index, &spec, nothing, 0, &|| false)?;
         answer.scroll_id = Some(token::write(&scroll)?);
-        return Ok(Json(answer));
+        return answer.write(ANSWER_BYTES_MAX).map(Json);
     }
     page_of(&app, &caller, &peer, scroll, spec).await.map(Json)
 }
@@ -218,8 +223,10 @@ pub async fn count(
             cursor: None,
             bytes_max: 0,
         };
-        let found = run(&app, &peer, &caller.0, scope, Arc::clone(&spec)).await?;
-        count += found.total.unwrap_or_default();
+        let total = run(&app, &peer, &caller.0, scope, Arc::clone(&spec), |found, _| {
+            Ok(found.total.unwrap_or_default())
+        });
+        count += total.await?;
     }
     Ok(Json(json!({
         "count": count, "_shards": {"total": shards, "successful": shards, "skipped": 0, "failed": 0}
@@ -241,10 +248,9 @@ pub async fn msearch(
     let body = read(&app, &headers, body, BODIES_BYTES_MAX).await?;
     let mut lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut searches = Vec::new();
-    loop {
-        let Some(header) = lines.next() else { break };
+    while let Some(header) = lines.next() {
         match (lines.next(), header) {
-            (None, b"") => break,
+            (None, b"") => {}
             (Some(search), header) if !search.is_empty() => searches.push((header, search)),
             // Blank lines at the end.
             (Some(_), b"") => {}
@@ -263,10 +269,9 @@ pub async fn msearch(
     let mut room = ANSWER_BYTES_MAX;
     for pair in searches {
         let answer = in_several(&app, &caller, &peer, &names, &params, pair, room).await;
-        let written = answer.and_then(|answer| written(&answer, room));
-        let response = match written {
-            Ok(response) => response,
-            Err(refusal) => written_refusal(&refusal)?,
+        let response = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => to_raw_value(&refusal.body()).map_err(wire::internal)?,
         };
         room = room.saturating_sub(response.get().len());
         responses.push(response);
@@ -284,21 +289,6 @@ pub struct Answers {
     responses: Vec<Box<RawValue>>,
 }
 
-/// Writes an answer at once: as text it takes the least room.
-fn written(answer: &Answer, room: usize) -> Result<Box<RawValue>, Refusal> {
-    let text = to_raw_value(answer).map_err(wire::internal)?;
-    match text.get().len() > room {
-        true => Err(Refusal::argument(format!(
-            "the answers are more than {ANSWER_BYTES_MAX} bytes together: ask for less at once"
-        ))),
-        false => Ok(text),
-    }
-}
-
-fn written_refusal(refusal: &Refusal) -> Result<Box<RawValue>, Refusal> {
-    Ok(to_raw_value(&refusal.body()).map_err(wire::internal)?)
-}
-
 async fn in_several(
     app: &App,
     caller: &Caller,
@@ -306,8 +296,8 @@ async fn in_several(
     names: &Names,
     params: &Params,
     (header, search): (&[u8], &[u8]),
-    bytes_max: usize,
-) -> Result<Answer, Refusal> {
+    room: usize,
+) -> Result<Box<RawValue>, Refusal> {
     const KNOWN: [&str; 8] = [
         "index",
         "ignore_unavailable",
@@ -341,9 +331,8 @@ async fn in_several(
         .is_some_and(|flag| flag == true || flag == "true");
     let mut spec = Spec::read(search, &Params::default())?;
     spec.total_as_number = params.flag("rest_total_hits_as_int");
-    let mut answer = one(app, caller, peer, &names, lenient, spec, bytes_max).await?;
-    answer.status = Some(200);
-    Ok(answer)
+    spec.several = true;
+    one(app, caller, peer, &names, lenient, spec, room).await
 }
 
 /// Reads a body under the limits of a search.

@@ -12,7 +12,7 @@ use super::members::Members;
 use crate::wire;
 
 /// Names or patterns of one list.
-const PATTERNS_MAX: usize = 256;
+const PATTERNS_MAX: usize = 64;
 /// Values of one field that are listed.
 const VALUES_MAX: usize = 1024;
 

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::ops::Bound;
 
 use attestore_engine::search::{Edge, Part, Words};
