@@ -38,10 +38,16 @@ pub enum Command {
     Tenant(TenantArgs),
     /// Make, list and revoke credentials
     Credential(CredentialArgs),
+    /// Show how the server is doing: tenants, heads, log, lag, disk
+    Status(StatusArgs),
     /// Check every byte of a data directory that no server uses
     Fsck(FsckArgs),
     /// Measure, and make test data
     Bench(BenchArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
@@ -149,6 +155,29 @@ pub enum TailOutput {
 }
 
 #[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder to write a page for each command into
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct SearchArgs {
     #[command(flatten)]
     pub on: OnTenant,
@@ -173,7 +202,13 @@ pub struct SearchArgs {
     /// Aggregate all that match: JSON in the shape of Elasticsearch, or a file with it
     #[arg(long, value_name = "FILE|JSON")]
     pub aggs: Option<String>,
-    /// Records to print; 0 for all [default: 50, none with --aggs]
+    /// Count the values of a field and show the most frequent as bars, e.g. `actor.id` or `action:20`
+    #[arg(long, value_name = "FIELD[:NUMBER]", conflicts_with = "aggs")]
+    pub facet: Vec<String>,
+    /// Show how many occurred when, as bars of `1h`, `1d`, ...; without an interval, one that fits
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "auto", require_equals = true, conflicts_with = "aggs")]
+    pub histogram: Option<String>,
+    /// Records to print; 0 for all [default: 50, none with --aggs, --facet or --histogram]
     #[arg(long, short = 'n')]
     pub limit: Option<usize>,
     /// Count all that match; without --aggs, print only that

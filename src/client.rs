@@ -80,6 +80,32 @@ impl Client {
         answer.success()
     }
 
+    /// GET, whatever the status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn get_any(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let answer = self.with_retries(false, || self.agent.get(self.url(path)).call())?;
+        Ok(answer.body)
+    }
+
+    /// GET, expecting success; `None` when the credential may not.
+    ///
+    /// # Errors
+    /// The server's own words when it refuses for another reason.
+    pub fn try_get(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let answer = self.with_retries(true, || {
+            self.agent
+                .get(self.url(path))
+                .header("authorization", &self.authorization)
+                .call()
+        })?;
+        if answer.status == 403 {
+            return Ok(None);
+        }
+        answer.success().map(Some)
+    }
+
     /// GET of a JSON document.
     ///
     /// # Errors

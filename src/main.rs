@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Command::Checkpoint(args) => commands::checkpoint::run(&args),
         Command::Tenant(args) => commands::tenant::run(&args),
         Command::Credential(args) => commands::credential::run(&args),
+        Command::Status(args) => commands::status::run(&args),
+        Command::Completions(args) => commands::generate::completions(&args),
+        Command::Man(args) => commands::generate::man(&args),
         Command::Fsck(args) => commands::fsck::run(&args),
         Command::Bench(args) => commands::bench::run(args),
     };

@@ -1,5 +1,6 @@
 //! `attestore search`.
 
+mod bars;
 mod show;
 
 use serde_json::{Value, json};
@@ -19,7 +20,11 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let client = Client::new(&args.on.remote)?;
     let path = format!("/v1/tenants/{}/search", escape(&args.on.tenant));
     let mut request = request(args)?;
-    if args.count && args.aggs.is_none() {
+    if bars::are_wanted(args) {
+        request["aggs"] = bars::request(args, || span(&client, &path, &request))?;
+    }
+    let aggregates = request.get("aggs").is_some();
+    if args.count && !aggregates {
         request["limit"] = json!(0);
         let page = client.ask_json(&path, &request)?;
         explain(args, &page)?;
@@ -28,7 +33,7 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     let mut left = match args.limit {
         Some(0) => usize::MAX,
         Some(limit) => limit,
-        None if args.aggs.is_some() => 0,
+        None if aggregates => 0,
         None => LIMIT_DEFAULT,
     };
     let mut answer = Value::Null;
@@ -67,6 +72,16 @@ pub fn run(args: &SearchArgs) -> Result<(), Failure> {
     }
 }
 
+/// The earliest and the latest time of what matches, Unix seconds; `None` when nothing does.
+fn span(client: &Client, path: &str, request: &Value) -> Result<Option<[f64; 2]>, Failure> {
+    let mut request = request.clone();
+    request["limit"] = json!(0);
+    request["aggs"] = json!({"span": {"stats": {"field": "occurred_at"}}});
+    let stats = client.ask_json(path, &request)?["aggregations"]["span"].take();
+    let seconds = |key: &str| stats[key].as_f64().map(|ms| ms / 1000.0);
+    Ok(seconds("min").zip(seconds("max")).map(|(min, max)| [min, max]))
+}
+
 fn request(args: &SearchArgs) -> Result<Value, Failure> {
     let mut request = json!({"query": args.query, "count": args.count, "explain": args.explain});
     let mut set = |key: &str, value: Option<Value>| {
@@ -96,7 +111,7 @@ fn aggregations(text: &str) -> Result<Value, Failure> {
 }
 
 fn ndjson(args: &SearchArgs, answer: &Value) -> Result<(), Failure> {
-    if args.aggs.is_some() {
+    if answer["aggregations"].is_object() {
         output::ndjson(&json!({"aggregations": answer["aggregations"], "count": answer["count"]}))?;
     }
     explain(args, answer)
@@ -104,7 +119,7 @@ fn ndjson(args: &SearchArgs, answer: &Value) -> Result<(), Failure> {
 
 /// The records alone where nothing else was asked for, else the whole answer.
 fn json_document(args: &SearchArgs, mut answer: Value, records: Vec<Value>) -> Result<(), Failure> {
-    if args.aggs.is_none() && !args.explain && !args.count {
+    if !answer["aggregations"].is_object() && !args.explain && !args.count {
         return output::json(&records);
     }
     answer["items"] = Value::Array(records);
@@ -115,14 +130,19 @@ fn json_document(args: &SearchArgs, mut answer: Value, records: Vec<Value>) -> R
 }
 
 fn table(args: &SearchArgs, answer: &Value, records: &[Value]) -> Result<(), Failure> {
-    let is_asked_for = args.aggs.is_none() || args.limit.is_some();
+    let aggregates = answer["aggregations"].is_object();
+    let is_asked_for = !aggregates || args.limit.is_some();
     if is_asked_for && args.fields.is_empty() {
         output::table(HEAD, records.iter().map(row))?;
     } else if is_asked_for {
         show::fields(&args.fields, records)?;
     }
-    if args.aggs.is_some() {
-        show::aggregations(&answer["aggregations"])?;
+    if aggregates {
+        if bars::are_wanted(args) {
+            bars::print(args, &answer["aggregations"])?;
+        } else {
+            show::aggregations(&answer["aggregations"])?;
+        }
         if let Some(count) = answer["count"].as_u64() {
             output::line(format!("{count} records match"))?;
         }

@@ -121,3 +121,90 @@ fn a_lost_admin_credential_can_be_replaced_by_who_has_the_root_key() {
         "the first start and the replacement are both in the log: {recorded:?}"
     );
 }
+
+#[test]
+fn facets_and_histograms_show_what_is_there() {
+    let server = Server::start();
+    let events: Vec<String> = (0..60)
+        .map(|n| {
+            let mut event = crate::harness::event(n);
+            event["occurred_at"] = serde_json::json!(format!("2026-01-{:02}T10:00:00Z", 1 + n % 3));
+            event["action"] = serde_json::json!(if n % 4 == 0 { "facet.rare" } else { "facet.common" });
+            event.to_string()
+        })
+        .collect();
+    let answer = server
+        .client()
+        .post_ndjson("/v1/tenants/default/events", &events.join("\n"));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+
+    let shown = server.cli_ok(&["search", "--facet", "action:1", "--histogram=1d"]);
+    let lines: Vec<Vec<&str>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["ACTION", "COUNT"], "{shown}");
+    assert_eq!(lines[1][..2], ["facet.common", "45"], "{shown}");
+    assert_eq!(lines[2], ["(others)", "15"], "{shown}");
+    assert_eq!(lines[3], ["OCCURRED_AT", "COUNT"], "{shown}");
+    assert_eq!(lines[4][..2], ["2026-01-01T00:00:00Z", "20"], "{shown}");
+    assert_eq!(lines.len(), 7, "{shown}");
+    let chosen = server.cli_ok(&["search", "action:facet.rare", "--histogram"]);
+    assert!(chosen.contains("2026-01-03T"), "{chosen}");
+    assert!(!server.cli(&["search", "--facet", "action:many"]).status.success());
+}
+
+#[test]
+fn status_tells_each_credential_what_it_may_know() {
+    let server = Server::start();
+    let answer = server
+        .client()
+        .post_json("/v1/tenants/default/events", &crate::harness::event(1));
+    assert_eq!(answer.status, 201);
+    let shown = server.cli_ok(&["status"]);
+    for part in ["ready", "free space", "default", "_system"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let status: serde_json::Value =
+        serde_json::from_str(&server.cli_ok(&["status", "--output", "json"])).unwrap();
+    assert!(status["instance"]["free_bytes"].as_u64().unwrap() > 0);
+    let default = status["tenants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|t| t["name"] == "default");
+    assert_eq!(default.unwrap()["size"], 1);
+
+    let reader = server.client().post_json(
+        "/v1/tenants/default/credentials",
+        &serde_json::json!({"roles": ["reader"]}),
+    );
+    let secret = reader.json()["secret"].as_str().unwrap().to_owned();
+    let read = crate::harness::Client::new(server.base(), &secret);
+    read.get("/v1/status").problem(403, "forbidden");
+    let shown = server.cli_ok(&["--credential", &secret, "status"]);
+    assert!(shown.contains("default") && !shown.contains("_system"), "{shown}");
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let run = |arguments: &[&str]| {
+        let output = binary().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(&["completions", shell]);
+        assert!(
+            script.contains("checkpoint") && script.contains("tail"),
+            "{shell}"
+        );
+    }
+    assert!(run(&["man"]).contains(".TH attestore 1"));
+    let folder = tempfile::tempdir().unwrap();
+    run(&["man", "--out", folder.path().to_str().unwrap()]);
+    for page in ["attestore.1", "attestore-search.1", "attestore-tenant-create.1"] {
+        let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+}

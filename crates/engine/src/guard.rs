@@ -155,6 +155,11 @@ impl Guard {
             || self.free_bytes.load(Ordering::Relaxed) < self.reserve_bytes
     }
 
+    /// Bytes free, as last seen, and bytes of the reserve.
+    pub(crate) fn space(&self) -> (u64, u64) {
+        (self.free_bytes.load(Ordering::Relaxed), self.reserve_bytes)
+    }
+
     /// Whether background work may write so many bytes without touching the reserve.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
         let free = self.free_bytes.load(Ordering::Relaxed);

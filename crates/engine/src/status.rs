@@ -36,6 +36,10 @@ pub struct Status {
     pub wal_written_bytes: u64,
     /// How compaction is doing.
     pub compaction: crate::CompactionStatus,
+    /// Bytes that the file system has free.
+    pub free_bytes: u64,
+    /// Bytes of those that appends leave to flushes, purges and shutdown.
+    pub reserve_bytes: u64,
     /// Tenants whose newest heads are not registered yet.
     pub heads_waiting: u64,
     /// Whether the head register lives outside of the data directory.
@@ -87,6 +91,8 @@ impl Engine {
             wal_frames: inner.guard.written().0,
             wal_written_bytes: inner.guard.written().1,
             compaction: inner.compactor.status(),
+            free_bytes: inner.guard.space().0,
+            reserve_bytes: inner.guard.space().1,
             heads_waiting: inner.heads.waiting() as u64,
             rollback_detection: inner.rollback_detection,
             reasons: self.reasons(),

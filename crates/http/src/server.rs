@@ -172,6 +172,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(credentials::revoke))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
+        .routes(routes!(operations::status))
         .routes(routes!(operations::show_metrics))
         .routes(routes!(operations::openapi))
 }

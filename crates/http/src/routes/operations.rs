@@ -1,6 +1,6 @@
 //! `/livez`, `/readyz`, `/metrics`, `/openapi.json`: for those who run the server.
 
-use attestore_engine::status::Reason;
+use attestore_engine::status::{Reason, Status};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::Caller;
 use crate::metrics;
+use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
 
@@ -60,6 +62,20 @@ pub async fn readyz(State(app): State<App>) -> Response {
         }),
     )
         .into_response()
+}
+
+/// How the instance is doing, in numbers: for its administrators.
+#[utoipa::path(get, path = "/v1/status", tag = "operations",
+    responses(
+        (status = 200, body = Object),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])))]
+pub async fn status(State(app): State<App>, caller: Caller) -> Result<Json<Status>, Problem> {
+    caller.instance_admin()?;
+    let engine = app.engine().clone();
+    Ok(Json(wire::blocking(move || engine.status()).await?))
 }
 
 /// Metrics in the Prometheus text format; no tenant, actor or event value is ever a label.
