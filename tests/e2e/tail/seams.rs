@@ -1,9 +1,11 @@
 //! Killed, restarted and resumed under load: every record once, in order.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::events::{Listened, numbered, try_listen};
+use super::events::{Listened, PATIENCE, listen, numbered, try_listen};
 use crate::harness::{Client, Server, escape, scale};
 
 /// Listens, and comes back with the last id whenever the stream ends, until nothing is appended and nothing comes any more.
@@ -94,4 +96,66 @@ fn tails_that_come_back_after_kill_9_miss_nothing_and_repeat_nothing() {
             assert_eq!(shown, expected, "{q}");
         }
     });
+}
+
+#[test]
+fn two_hundred_tails_with_different_filters_beside_appends_miss_nothing_and_repeat_nothing() {
+    const TAILS: u64 = 200;
+    let seconds = scale("ATTESTORE_FOLLOW_SECONDS", 3);
+    let rate = scale("ATTESTORE_FOLLOW_RATE", 1000);
+    let server = Server::start_with(&[], &[("ATTESTORE_ENGINE__FLUSH_TAIL_BYTES", "2000000")]);
+    let (base, secret) = (server.base(), server.secret());
+    let address = base.strip_prefix("http://").unwrap();
+    let stalled: Vec<TcpStream> = (0..10)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let request = format!(
+                "GET /v1/tenants/default/tail HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let tails: Vec<_> = (0..TAILS)
+        .map(|n| {
+            let path = format!("/v1/tenants/default/tail?q=metadata.one:x{n}");
+            let mut tail = listen(base, secret, &path, None);
+            tail.named("progress");
+            tail
+        })
+        .collect();
+    let client = server.client();
+    let batch = (rate / 20).max(1);
+    let (began, mut n) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        let due = began.elapsed().as_millis() as u64 * rate / 1000;
+        if n >= due {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let lines: String = (n..n + batch)
+            .map(|n| {
+                let mut event = numbered(n);
+                event["metadata"]["one"] = format!("x{}", n % TAILS).into();
+                format!("{event}\n")
+            })
+            .collect();
+        let answer = client.post_ndjson("/v1/tenants/default/events", &lines);
+        match answer.status {
+            201 => n += batch,
+            status => assert_eq!(status, 503, "{}", answer.text()),
+        }
+    }
+    println!("{n} records in {seconds} s");
+    for (at, mut tail) in tails.into_iter().enumerate() {
+        let expected: Vec<u64> = (0..n).filter(|seq| seq % TAILS == at as u64).collect();
+        assert_eq!(tail.seqs(expected.len()), expected, "tail {at}");
+        assert!(
+            tail.next_within(Duration::ZERO)
+                .is_none_or(|event| event.name == "progress" || event.data.is_empty()),
+            "nothing after the last"
+        );
+    }
+    assert!(began.elapsed() < Duration::from_secs(seconds) + 2 * PATIENCE);
+    drop(stalled);
 }

@@ -260,6 +260,11 @@ impl Catalog {
         result
     }
 
+    /// Waits for the change under way, if there is one.
+    pub(crate) fn wait(&self) {
+        drop(self.state.lock());
+    }
+
     /// Opens every page of the tree of keys.
     ///
     /// # Errors

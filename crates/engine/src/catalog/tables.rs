@@ -25,11 +25,13 @@ pub(crate) const L0: TableDefinition<u64, u64> = TableDefinition::new("l0");
 pub(crate) const WAL: TableDefinition<u64, &[u8]> = TableDefinition::new("wal");
 /// Credential id to its row. JSON; owned by `credentials`.
 pub(crate) const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");
+/// A key of two ids and a number.
+type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
+
 /// (tenant id, export id) to its job. JSON; owned by `exports`, which gets along without the table.
 pub(crate) const EXPORTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("exports");
 /// (tenant id, export id, number) to a part. JSON; owned by `exports`.
-pub(crate) const EXPORT_PARTS: TableDefinition<(&[u8; 16], &[u8; 16], u32), &[u8]> =
-    TableDefinition::new("export_parts");
+pub(crate) const EXPORT_PARTS: TableDefinition<OfTwoIds<u32>, &[u8]> = TableDefinition::new("export_parts");
 /// (tenant id, export id) to the bytes of its manifest; owned by `exports`.
 pub(crate) const EXPORT_MANIFESTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> =
     TableDefinition::new("export_manifests");
@@ -38,5 +40,4 @@ pub(crate) const SEARCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = Tabl
 /// (tenant id, id of a saved search) to its watch. JSON; owned by `searches::watch`, which gets along without the table.
 pub(crate) const WATCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("watches");
 /// (tenant id, id of a saved search, number) to a dead letter of its watch. JSON; owned by `searches::watch`.
-pub(crate) const WATCH_LETTERS: TableDefinition<(&[u8; 16], &[u8; 16], u64), &[u8]> =
-    TableDefinition::new("watch_letters");
+pub(crate) const WATCH_LETTERS: TableDefinition<OfTwoIds<u64>, &[u8]> = TableDefinition::new("watch_letters");

@@ -163,6 +163,7 @@ impl Engine {
         }
         let registered = inner.heads.register_moved();
         inner.stop("closed".to_owned());
+        inner.catalog.wait();
         drop(inner.lock.lock().take());
         match stopped {
             Some(reason) => Err(Error::Stopped(reason)),

@@ -161,9 +161,10 @@ mod tests {
     #[test]
     fn what_no_place_holds_is_named() {
         let held = [0..10, 5..8, 12..20, 20..30];
-        assert_eq!(gaps(held.clone().into_iter(), 3..30), [10..12]);
+        let one = |gap| std::iter::once(gap).collect::<Vec<_>>();
+        assert_eq!(gaps(held.clone().into_iter(), 3..30), one(10..12));
         assert_eq!(gaps(held.clone().into_iter(), 11..35), [11..12, 30..35]);
         assert_eq!(gaps(held.into_iter(), 0..10), []);
-        assert_eq!(gaps([].into_iter(), 4..6), [4..6]);
+        assert_eq!(gaps([].into_iter(), 4..6), one(4..6));
     }
 }

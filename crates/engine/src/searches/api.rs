@@ -188,7 +188,12 @@ impl Engine {
     /// Changes the catalog; a commit that fails stops the engine.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
         let inner = &self.inner;
-        inner.catalog.update(change).inspect_err(|_| {
+        // Within: what begins after the engine was closed must not write.
+        let checked = |update: &mut Update<'_>| {
+            inner.check_running()?;
+            change(update)
+        };
+        inner.catalog.update(checked).inspect_err(|_| {
             if let Some(reason) = inner.catalog.poisoned() {
                 inner.fail_stop(reason);
             }

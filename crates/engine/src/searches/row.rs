@@ -92,9 +92,9 @@ pub(super) fn remove_search(update: &Update<'_>, tenant: &TenantId, id: &SearchI
     Ok(())
 }
 
-fn collect<'a>(
+fn collect(
     table: &impl ReadableTable<(&'static [u8; 16], &'static [u8; 16]), &'static [u8]>,
-    tenant: &'a TenantId,
+    tenant: &TenantId,
 ) -> Result<Vec<(SearchId, SearchRow)>> {
     let all = (tenant.as_bytes(), &[0; 16])..=(tenant.as_bytes(), &[0xFF; 16]);
     let rows = table.range(all).map_err(storage)?;

@@ -98,7 +98,7 @@ impl SearchSpec {
             return Err(invalid("`limit` is 1 to 1000, or 0 with `aggs`"));
         }
         if self.aggs.as_ref().is_some_and(|aggs| aggs.len() > AGGS_BYTES_MAX) {
-            return Err(invalid("aggregations have at most 65,536 bytes"));
+            return Err(invalid("aggregations have at most 16,384 bytes"));
         }
         let empty = match (self.from, self.to) {
             (Some(When::At(from)), Some(When::At(to))) => from >= to,
@@ -121,4 +121,4 @@ pub(super) fn invalid(message: &str) -> Error {
 
 const NAME_CHARS_MAX: usize = 128;
 const DESCRIPTION_CHARS_MAX: usize = 1024;
-const AGGS_BYTES_MAX: usize = 64 << 10;
+const AGGS_BYTES_MAX: usize = 16 << 10;

@@ -233,7 +233,7 @@ fn a_place_in_another_log_or_beyond_the_end_is_refused() {
 fn who_may_not_see_personal_fields_does_not_follow_by_them() {
     let world = World::new(11);
     append(world.engine(), TENANT, 0..20);
-    let mut seen = |role: Role| {
+    let seen = |role: Role| {
         let by = principal(&[role]);
         let mut follower = world
             .engine()

@@ -31,4 +31,4 @@ pub const WATCHES_MAX: usize = 64;
 /// Dead letters that are kept of one watch; older ones go.
 pub const DEAD_LETTERS_MAX: usize = 100;
 /// Records in one message, at most.
-pub const MESSAGE_RECORDS_MAX: usize = 1000;
+pub const MESSAGE_RECORDS_MAX: usize = 250;

@@ -168,7 +168,7 @@ impl Watcher {
             let (follower, step) = follower.pull(MESSAGE_RECORDS_MAX, STEP_BYTES).await?;
             let next = follower.next();
             self.follower = Some(follower);
-            if !step.items.is_empty() {
+            if (1..MESSAGE_RECORDS_MAX).contains(&step.items.len()) {
                 self.not_before = Instant::now() + BETWEEN_MESSAGES;
             }
             self.work(move |watcher| watcher.found(&step, next)).await?;
