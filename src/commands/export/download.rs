@@ -29,19 +29,27 @@ pub(super) fn run(client: &Client, path: &str, export: &Value, folder: &Path) ->
     }
     let listed = export["files"].as_array().cloned().unwrap_or_default();
     let bar = ProgressBar::new(listed.iter().filter_map(|file| file["bytes"].as_u64()).sum());
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}  {msg}")
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}  {msg}")
     {
         bar.set_style(style);
     }
     for file in &listed {
         let name = file["name"].as_str().filter(|name| is_plain(name));
-        let (Some(name), Some(bytes), Some(sha256)) =
-            (name, file["bytes"].as_u64(), file["sha256"].as_str())
+        let (Some(name), Some(bytes), Some(sha256)) = (name, file["bytes"].as_u64(), file["sha256"].as_str())
         else {
             return Err(Failure::failed("the answer names a file that cannot be one"));
         };
         bar.set_message(name.to_owned());
-        one(client, &format!("{path}/files/{}", escape(name)), folder, name, bytes, sha256, &bar)?;
+        one(
+            client,
+            &format!("{path}/files/{}", escape(name)),
+            folder,
+            name,
+            bytes,
+            sha256,
+            &bar,
+        )?;
     }
     bar.finish_and_clear();
     Ok(())
@@ -81,7 +89,9 @@ fn one(
                 while let Ok(read @ 1..) = body.read(&mut buffer) {
                     let some = buffer.get(..read).unwrap_or_default();
                     if have + read as u64 > bytes {
-                        return Err(Failure::failed(format!("{name}: the server sends more than it said")));
+                        return Err(Failure::failed(format!(
+                            "{name}: the server sends more than it said"
+                        )));
                     }
                     file.write_all(some)?;
                     hash.update(some);

@@ -29,9 +29,7 @@ pub fn run(args: &ExportArgs) -> Result<(), Failure> {
     match &args.action {
         None => exports.make(args),
         Some(ExportAction::List { output }) => exports.list(*output),
-        Some(ExportAction::Download { id, out, vkey }) => {
-            exports.fetch(id, out.as_deref(), vkey.as_deref())
-        }
+        Some(ExportAction::Download { id, out, vkey }) => exports.fetch(id, out.as_deref(), vkey.as_deref()),
         Some(ExportAction::Cancel { id }) => {
             exports.act(id, "cancel")?;
             output::line(format!("cancelled {}", output::visible(id)))
@@ -75,7 +73,9 @@ impl Exports<'_> {
         }
         let path = format!("/v1/tenants/{}/exports", escape(&self.on.tenant));
         let headers = [("content-type", "application/json")];
-        let answer = self.client.post(&path, &headers, &serde_json::to_vec(&request)?)?;
+        let answer = self
+            .client
+            .post(&path, &headers, &serde_json::to_vec(&request)?)?;
         let made: Value = serde_json::from_slice(&answer.success()?)?;
         let id = made["id"]
             .as_str()
@@ -142,7 +142,12 @@ impl Exports<'_> {
                         output::visible(id)
                     ));
                 }
-                state => return failed(format!("the export is {}", output::visible(state.unwrap_or("gone")))),
+                state => {
+                    return failed(format!(
+                        "the export is {}",
+                        output::visible(state.unwrap_or("gone"))
+                    ));
+                }
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(POLL.1);
@@ -177,7 +182,9 @@ impl Exports<'_> {
                     ]
                 });
                 output::table(
-                    ["ID", "STATE", "FORMAT", "CREATED", "READ", "WRITTEN", "BYTES", "EXPIRES", "QUERY"],
+                    [
+                        "ID", "STATE", "FORMAT", "CREATED", "READ", "WRITTEN", "BYTES", "EXPIRES", "QUERY",
+                    ],
                     rows,
                 )
             }

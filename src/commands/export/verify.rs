@@ -74,9 +74,10 @@ pub(super) fn check(dir: &Path, key: &VerifierKey) -> Result<Report, Failure> {
         }
     };
     if manifest.version != Manifest::VERSION {
-        report
-            .wrong
-            .push(format!("manifest.json is of another version: {}", manifest.version));
+        report.wrong.push(format!(
+            "manifest.json is of another version: {}",
+            manifest.version
+        ));
         return Ok(report);
     }
     report.export.clone_from(&manifest.export);
@@ -130,7 +131,9 @@ fn signature(manifest: &Manifest, bytes: &[u8], note: &str, key: &VerifierKey, w
     let root = checkpoint.root();
     let mut same = |what: &str, is: bool| {
         if !is {
-            wrong.push(format!("{what} differs between manifest.json, manifest.note and the checkpoint"));
+            wrong.push(format!(
+                "{what} differs between manifest.json, manifest.note and the checkpoint"
+            ));
         }
     };
     same("the manifest's hash", signed.sha256 == sha256_hex(bytes));
@@ -168,7 +171,9 @@ fn file(
     report: &mut Report,
 ) -> Result<(), Failure> {
     if !is_plain(&entry.name) {
-        report.wrong.push(format!("{} cannot be a file's name", entry.name));
+        report
+            .wrong
+            .push(format!("{} cannot be a file's name", entry.name));
         return Ok(());
     }
     let path = dir.join(&entry.name);
@@ -180,9 +185,10 @@ fn file(
     report.files += 1;
     report.bytes += bytes;
     if (bytes, &sha256) != (entry.bytes, &entry.sha256) {
-        report
-            .wrong
-            .push(format!("{} is not what the manifest says: its hash differs", entry.name));
+        report.wrong.push(format!(
+            "{} is not what the manifest says: its hash differs",
+            entry.name
+        ));
         return Ok(());
     }
     let format = Format::named(&manifest.format);

@@ -35,7 +35,10 @@ fn every_format_is_recounted_by_others() {
             "--out",
             out.to_str().unwrap(),
         ]);
-        assert!(said.contains("1500 records in 1 files"), "{format} {compression}: {said}");
+        assert!(
+            said.contains("1500 records in 1 files"),
+            "{format} {compression}: {said}"
+        );
         if compression == "zstd" && format != "parquet" {
             continue; // read by `attestore export verify`, which the command does
         }
@@ -55,12 +58,19 @@ fn ndjson_lines_are_what_the_api_shows() {
     let server = Server::start();
     let client = server.client();
     fill(&client, 50);
-    let id = make(&client, &json!({"format": "ndjson", "query": "metadata.n:>10", "from": "2020-01-01"}));
+    let id = make(
+        &client,
+        &json!({"format": "ndjson", "query": "metadata.n:>10", "from": "2020-01-01"}),
+    );
     let export = done(&client, &id);
     let name = export["files"][0]["name"].as_str().unwrap();
     let file = client.get(&format!("{}/{id}/files/{name}", super::EXPORTS));
     assert_eq!(file.content_type, "application/x-ndjson");
-    let lines: Vec<Value> = file.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = file
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines, client.all("default", "metadata.n:>10"));
     assert!(lines.len() > 30, "{}", lines.len());
 }
@@ -70,7 +80,10 @@ fn a_download_goes_on_where_it_broke_and_a_forged_manifest_is_found() {
     let server = Server::start();
     let client = server.client();
     fill(&client, 3000);
-    let id = make(&client, &json!({"format": "csv", "fields": ["action", "actor.id"]}));
+    let id = make(
+        &client,
+        &json!({"format": "csv", "fields": ["action", "actor.id"]}),
+    );
     let export = done(&client, &id);
     let folder = tempdir().unwrap();
     // Half of it came before.
@@ -84,15 +97,26 @@ fn a_download_goes_on_where_it_broke_and_a_forged_manifest_is_found() {
     // Half of something else came before.
     std::fs::remove_file(folder.path().join(name)).unwrap();
     std::fs::write(&partial, vec![b'x'; whole.len() / 2]).unwrap();
-    let broken = server.cli(&["export", "download", &id, "--out", folder.path().to_str().unwrap()]);
+    let broken = server.cli(&[
+        "export",
+        "download",
+        &id,
+        "--out",
+        folder.path().to_str().unwrap(),
+    ]);
     assert_eq!(broken.status.code(), Some(3));
     download(&server, &id, folder.path());
     let manifest = folder.path().join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("\"query\": \"\"", "\"query\": \"x\"")).unwrap();
     let mut command = binary();
-    command.args(["export", "verify", "--vkey", &vkey(&server)]).arg(folder.path());
+    command
+        .args(["export", "verify", "--vkey", &vkey(&server)])
+        .arg(folder.path());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("hash"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("hash"),
+        "{output:?}"
+    );
 }

@@ -55,7 +55,11 @@ fn an_export_killed_again_and_again_is_whole() {
         command.output().unwrap()
     };
     assert!(verify(folder.path()).status.success());
-    let fsck = binary().args(["fsck", "--data"]).arg(server.data()).output().unwrap();
+    let fsck = binary()
+        .args(["fsck", "--data"])
+        .arg(server.data())
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&fsck.stdout).into_owned();
     assert!(fsck.status.success() && !text.contains("STRAY"), "{text}");
     // One byte of one file.

@@ -70,7 +70,12 @@ pub(crate) fn download(server: &Server, id: &str, folder: &Path) {
 }
 
 pub(crate) fn vkey(server: &Server) -> String {
-    server.client().get("/v1/tenants/default/log/vkey").text().trim().to_owned()
+    server
+        .client()
+        .get("/v1/tenants/default/log/vkey")
+        .text()
+        .trim()
+        .to_owned()
 }
 
 /// What the independent program counts.
@@ -81,7 +86,11 @@ pub(crate) fn recount(folder: &Path) -> Value {
         .arg(folder)
         .output()
         .expect("scripts/test installs Python packages");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -97,7 +106,10 @@ pub(crate) fn check_recount(folder: &Path, seqs: &[u64]) -> Value {
 }
 
 pub(crate) fn seqs(records: &[Value]) -> Vec<u64> {
-    records.iter().map(|record| record["seq"].as_u64().unwrap()).collect()
+    records
+        .iter()
+        .map(|record| record["seq"].as_u64().unwrap())
+        .collect()
 }
 
 pub(crate) fn ndjson(query: &str) -> Value {

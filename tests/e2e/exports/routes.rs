@@ -7,7 +7,9 @@ use crate::harness::{Client, Server};
 
 fn credential(server: &Server, role: &str) -> Client {
     let path = "/v1/tenants/default/credentials";
-    let made = server.client().post_json(path, &json!({"name": role, "roles": [role]}));
+    let made = server
+        .client()
+        .post_json(path, &json!({"name": role, "roles": [role]}));
     assert_eq!(made.status, 201, "{}", made.text());
     Client::new(server.base(), made.json()["secret"].as_str().unwrap())
 }
@@ -19,9 +21,15 @@ fn files_are_served_by_range_with_their_hash_as_tag() {
     fill(&client, 2000);
     let id = make(&client, &ndjson(""));
     let export = done(&client, &id);
-    let path = format!("{EXPORTS}/{id}/files/{}", export["files"][0]["name"].as_str().unwrap());
+    let path = format!(
+        "{EXPORTS}/{id}/files/{}",
+        export["files"][0]["name"].as_str().unwrap()
+    );
     let whole = client.get(&path);
-    assert_eq!(whole.body.len() as u64, export["files"][0]["bytes"].as_u64().unwrap());
+    assert_eq!(
+        whole.body.len() as u64,
+        export["files"][0]["bytes"].as_u64().unwrap()
+    );
     let sha256 = export["files"][0]["sha256"].as_str().unwrap();
     let etag = format!("\"{sha256}\"");
     for (range, expected) in [
@@ -32,7 +40,12 @@ fn files_are_served_by_range_with_their_hash_as_tag() {
         let part = client.request("GET", &path, &[("range", range), ("if-range", &etag)], &[]);
         assert_eq!((part.status, part.body.as_slice()), (206, expected), "{range}");
     }
-    let other = client.request("GET", &path, &[("range", "bytes=0-9"), ("if-range", "\"x\"")], &[]);
+    let other = client.request(
+        "GET",
+        &path,
+        &[("range", "bytes=0-9"), ("if-range", "\"x\"")],
+        &[],
+    );
     assert_eq!((other.status, other.body.len()), (200, whole.body.len()));
     let same = client.request("GET", &path, &[("if-none-match", &etag)], &[]);
     assert_eq!((same.status, same.body.len()), (304, 0));
@@ -41,9 +54,20 @@ fn files_are_served_by_range_with_their_hash_as_tag() {
     let manifest = client.get(&format!("{EXPORTS}/{id}/manifest"));
     assert_eq!(manifest.content_type, "application/json");
     assert_eq!(manifest.json()["files"][0]["sha256"], sha256);
-    assert_eq!(manifest.body, client.get(&format!("{EXPORTS}/{id}/files/manifest.json")).body);
-    for name in ["part-00001.ndjson", "part-00000.csv", "part-99999999999.ndjson", "..%2Fcatalog", "x"] {
-        client.get(&format!("{EXPORTS}/{id}/files/{name}")).problem(404, "not_found");
+    assert_eq!(
+        manifest.body,
+        client.get(&format!("{EXPORTS}/{id}/files/manifest.json")).body
+    );
+    for name in [
+        "part-00001.ndjson",
+        "part-00000.csv",
+        "part-99999999999.ndjson",
+        "..%2Fcatalog",
+        "x",
+    ] {
+        client
+            .get(&format!("{EXPORTS}/{id}/files/{name}"))
+            .problem(404, "not_found");
     }
 }
 
@@ -56,24 +80,54 @@ fn personal_exports_are_for_investigators_and_other_tenants_see_none() {
     let personal = make(&investigator, &ndjson("actor.id:u_3"));
     let plain = make(&reader, &ndjson(""));
     let (personal_export, plain_export) = (done(&client, &personal), done(&client, &plain));
-    assert_eq!((&personal_export["personal"], &plain_export["personal"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&personal_export["personal"], &plain_export["personal"]),
+        (&json!(true), &json!(false))
+    );
     assert_eq!(personal_export["progress"]["written"], 1);
     assert_eq!(show(&reader, &personal)["query"], "[personal]");
-    for file in ["manifest", "files/manifest.json", "files/manifest.note", "files/part-00000.ndjson"] {
-        reader.get(&format!("{EXPORTS}/{personal}/{file}")).problem(403, "forbidden");
-        assert_eq!(investigator.get(&format!("{EXPORTS}/{personal}/{file}")).status, 200);
+    for file in [
+        "manifest",
+        "files/manifest.json",
+        "files/manifest.note",
+        "files/part-00000.ndjson",
+    ] {
+        reader
+            .get(&format!("{EXPORTS}/{personal}/{file}"))
+            .problem(403, "forbidden");
+        assert_eq!(
+            investigator.get(&format!("{EXPORTS}/{personal}/{file}")).status,
+            200
+        );
     }
-    let file = reader.get(&format!("{EXPORTS}/{plain}/files/part-00000.ndjson")).text();
+    let file = reader
+        .get(&format!("{EXPORTS}/{plain}/files/part-00000.ndjson"))
+        .text();
     assert!(file.contains("[personal]") && !file.contains("u_3\""), "{file}");
-    credential(&server, "ingest").get(EXPORTS).problem(403, "forbidden");
+    credential(&server, "ingest")
+        .get(EXPORTS)
+        .problem(403, "forbidden");
     client.request("PUT", "/v1/tenants/other", &[], b"{}");
-    client.get(&format!("/v1/tenants/other/exports/{plain}")).problem(404, "not_found");
+    client
+        .get(&format!("/v1/tenants/other/exports/{plain}"))
+        .problem(404, "not_found");
     assert_eq!(client.get("/v1/tenants/other/exports").json()["items"], json!([]));
-    reader.get(&format!("/v1/tenants/other/exports/{plain}")).problem(404, "unknown_tenant");
+    reader
+        .get(&format!("/v1/tenants/other/exports/{plain}"))
+        .problem(404, "unknown_tenant");
     // Who exported and downloaded what stands in the log of the instance.
     let logged = client.all("_system", "action:export.create OR action:export.download");
-    let actions: Vec<&str> = logged.iter().map(|r| r["event"]["action"].as_str().unwrap()).collect();
-    assert_eq!(actions.iter().filter(|action| **action == "export.create").count(), 2);
+    let actions: Vec<&str> = logged
+        .iter()
+        .map(|r| r["event"]["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        actions
+            .iter()
+            .filter(|action| **action == "export.create")
+            .count(),
+        2
+    );
     assert!(actions.contains(&"export.download"), "{actions:?}");
     assert!(!logged.iter().any(|record| record.to_string().contains("u_3")));
 }
@@ -86,8 +140,12 @@ fn states_lead_only_where_they_should() {
     let id = make(&client, &ndjson(""));
     done(&client, &id);
     let path = format!("{EXPORTS}/{id}");
-    client.request("POST", &format!("{path}/cancel"), &[], &[]).problem(409, "export_over");
-    client.request("POST", &format!("{path}/resume"), &[], &[]).problem(409, "export_not_failed");
+    client
+        .request("POST", &format!("{path}/cancel"), &[], &[])
+        .problem(409, "export_over");
+    client
+        .request("POST", &format!("{path}/resume"), &[], &[])
+        .problem(409, "export_not_failed");
     let listed = client.get(EXPORTS).json();
     assert_eq!(listed["items"][0]["id"], id.as_str());
     assert_eq!(listed["items"][0]["files"], Value::Null);
@@ -101,10 +159,18 @@ fn states_lead_only_where_they_should() {
         (json!({}), "invalid_export", 400),
         (json!({"format": "xml"}), "invalid_export", 400),
         (json!({"format": "csv", "extra": 1}), "invalid_export", 400),
-        (json!({"format": "csv", "fields": ["nope"]}), "invalid_fields", 400),
+        (
+            json!({"format": "csv", "fields": ["nope"]}),
+            "invalid_fields",
+            400,
+        ),
         (json!({"format": "csv", "query": "a:("}), "invalid_query", 400),
         (json!({"format": "csv", "from": "yesterday"}), "invalid_time", 400),
-        (json!({"format": "ocsf", "fields": ["action"]}), "invalid_export", 400),
+        (
+            json!({"format": "ocsf", "fields": ["action"]}),
+            "invalid_export",
+            400,
+        ),
     ] {
         client.post_json(EXPORTS, &body).problem(status, code);
     }

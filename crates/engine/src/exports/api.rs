@@ -5,6 +5,7 @@ use attestore_keys::{Key, random_array};
 use serde::{Deserialize, Serialize};
 
 use super::file::ExportFile;
+use super::handoff::Thread;
 use super::row::{
     ExportFault, ExportState, JobKey, JobRow, PartRow, job, job_in, jobs, manifest, parts, put_job,
 };
@@ -214,11 +215,12 @@ impl Engine {
     /// Cancels an export that is not over, or that failed: its files go. Cancelling twice changes nothing. Logged in `_system`.
     ///
     /// # Errors
-    /// As [`Engine::export`]; [`Error::Conflict`] for one that is done or has expired.
+    /// As [`Engine::export`]; [`Error::Forbidden`] when personal fields are exported and `by` may not see them;
+    /// [`Error::Conflict`] for one that is done or has expired.
     pub fn cancel_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
         let inner = &self.inner;
         let _one_at_a_time = inner.exports.changes.lock();
-        let (_, key, row) = self.find_export(tenant, by, id)?;
+        let (key, row) = self.find_to_change(tenant, by, id)?;
         match row.state {
             ExportState::Cancelled => return Ok(info(inner, &key, &row, by, Vec::new())),
             ExportState::Done | ExportState::Expired => {
@@ -231,7 +233,8 @@ impl Engine {
         }
         log(inner, "export.cancel", "update", by, &key, &row)?;
         inner.exports.cancel(&key);
-        let row = expire::let_go(inner, &key, ExportState::Cancelled).inspect_err(|_| poisoned(inner))?;
+        let row = expire::let_go(inner, Thread::Own, &key, ExportState::Cancelled)
+            .inspect_err(|_| poisoned(inner))?;
         metrics::counter!("attestore_exports_total", "outcome" => "cancelled").increment(1);
         Ok(info(inner, &key, &row, by, Vec::new()))
     }
@@ -239,11 +242,11 @@ impl Engine {
     /// Removes an export with its files, whatever its state. Logged in `_system`.
     ///
     /// # Errors
-    /// As [`Engine::export`].
+    /// As [`Engine::export`]; [`Error::Forbidden`] as [`Engine::cancel_export`].
     pub fn delete_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<()> {
         let inner = &self.inner;
         let _one_at_a_time = inner.exports.changes.lock();
-        let (_, key, row) = self.find_export(tenant, by, id)?;
+        let (key, row) = self.find_to_change(tenant, by, id)?;
         log(inner, "export.delete", "delete", by, &key, &row)?;
         inner.exports.cancel(&key);
         let removed = || {
@@ -256,7 +259,7 @@ impl Engine {
                 state if state.is_active() => ExportState::Cancelled,
                 state => state,
             };
-            expire::let_go(inner, &key, state)
+            expire::let_go(inner, Thread::Own, &key, state)
         };
         // The row goes when nobody works on it any more.
         removed().map(drop).inspect_err(|_| poisoned(inner))
@@ -265,12 +268,12 @@ impl Engine {
     /// Lets an export that failed go on where it stopped.
     ///
     /// # Errors
-    /// As [`Engine::export`]; [`Error::Conflict`] for one that did not fail; [`Error::TooMany`].
+    /// As [`Engine::cancel_export`]; [`Error::Conflict`] for one that did not fail; [`Error::TooMany`].
     pub fn resume_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
         let inner = &self.inner;
         inner.check_running()?;
         let _one_at_a_time = inner.exports.changes.lock();
-        let (_, key, mut row) = self.find_export(tenant, by, id)?;
+        let (key, mut row) = self.find_to_change(tenant, by, id)?;
         if row.state.is_active() {
             return Ok(info(inner, &key, &row, by, Vec::new()));
         }
@@ -351,6 +354,15 @@ impl Engine {
             log_file(inner, by, &key, &row, name)?;
         }
         Ok(file)
+    }
+
+    /// An export that `by` may cancel, resume and delete: who may read it.
+    fn find_to_change(&self, tenant: &str, by: &Principal, id: &str) -> Result<(JobKey, JobRow)> {
+        let (_, key, row) = self.find_export(tenant, by, id)?;
+        match row.personal && !by.may_see_personal() {
+            true => Err(Error::Forbidden),
+            false => Ok((key, row)),
+        }
     }
 
     fn find_export(

@@ -10,6 +10,7 @@ use attestore_record::TenantId;
 use attestore_segment::Damage;
 
 use super::file::ExportFile;
+use super::handoff::{Thread, change};
 use super::row::{
     ExportState, JobKey, JobRow, all_jobs, dir, job, job_in, jobs, part_path, parts, put_job, remove_job,
     remove_parts,
@@ -60,15 +61,14 @@ fn look(inner: &Inner, key: &JobKey, now_ms: u64) -> Result<()> {
             _ => ExportState::Expired,
         };
         metrics::counter!("attestore_exports_total", "outcome" => "expired").increment(1);
-        let_go(inner, key, state)?;
+        let_go(inner, Thread::Flusher, key, state)?;
     } else if row.leftovers > 0 {
-        remove_files(inner, key, row.leftovers)?;
+        remove_files(inner, Thread::Flusher, key, row.leftovers)?;
     }
     // The row of one that expired stays a while, so that whoever comes late is told why.
     if row.deleted || row.slot.is_none() && row.expires_ms <= now_ms {
-        inner
-            .catalog
-            .update::<_, Error>(|update| remove_job(update, key))?;
+        let gone = *key;
+        change(inner, Thread::Flusher, move |update| remove_job(update, &gone))?;
         inner.exports.forget(key);
     }
     Ok(())
@@ -78,12 +78,13 @@ fn look(inner: &Inner, key: &JobKey, now_ms: u64) -> Result<()> {
 ///
 /// # Errors
 /// As changes of the catalog; what the disk says, and then it is tried again later.
-pub(super) fn let_go(inner: &Inner, key: &JobKey, state: ExportState) -> Result<JobRow> {
+pub(super) fn let_go(inner: &Inner, thread: Thread, key: &JobKey, state: ExportState) -> Result<JobRow> {
     let expires_ms = inner.clock.now_ms().saturating_add(ROW_MS);
-    let row = inner.catalog.update::<_, Error>(|update| {
-        let mut row = job_in(update, key)?.ok_or(Error::NotFound("export"))?;
+    let of = *key;
+    let row = change(inner, thread, move |update| {
+        let mut row = job_in(update, &of)?.ok_or(Error::NotFound("export"))?;
         row.leftovers += std::mem::take(&mut row.parts);
-        remove_parts(update, key, row.leftovers)?;
+        remove_parts(update, &of, row.leftovers)?;
         if let Some(slot) = row.slot.take() {
             update.destroy_keys(&[Slot(slot)])?;
         }
@@ -91,28 +92,29 @@ pub(super) fn let_go(inner: &Inner, key: &JobKey, state: ExportState) -> Result<
         row.note = None;
         row.sealed_bytes = 0;
         row.expires_ms = expires_ms;
-        put_job(update, key, &row)?;
+        put_job(update, &of, &row)?;
         Ok(row)
     })?;
     inner.exports.note(*key, &row);
-    remove_files(inner, key, row.leftovers)?;
+    remove_files(inner, thread, key, row.leftovers)?;
     Ok(row)
 }
 
 /// Removes the files of parts that no row names any more, and notes that they are gone.
-fn remove_files(inner: &Inner, key: &JobKey, parts: u32) -> Result<()> {
+fn remove_files(inner: &Inner, thread: Thread, key: &JobKey, parts: u32) -> Result<()> {
     for number in 0..parts {
         match inner.disk.remove(&part_path(key, number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
     }
-    inner.catalog.update::<_, Error>(|update| {
-        let Some(mut row) = job_in(update, key)? else {
+    let of = *key;
+    change(inner, thread, move |update| {
+        let Some(mut row) = job_in(update, &of)? else {
             return Ok(());
         };
         row.leftovers = 0;
-        put_job(update, key, &row)
+        put_job(update, &of, &row)
     })
 }
 

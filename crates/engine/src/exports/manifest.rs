@@ -4,6 +4,7 @@ use attestore_export::{FileEntry, Manifest, note_text, rfc3339_ms, rfc3339_ns};
 use attestore_tlog::{NoteSigner, sign_note};
 
 use super::expire;
+use super::handoff::{Thread, change};
 use super::row::{ExportState, JobKey, JobRow, job_in, parts, put_job, put_manifest};
 use super::work::Failure;
 use crate::catalog::{hex, unhex};
@@ -20,22 +21,24 @@ pub(super) fn finish(inner: &Inner, tenant: &Tenant, key: &JobKey, mut row: JobR
     row.expires_ms = expire::expires_ms(inner);
     let bytes = manifest(inner, key, &row)?.to_bytes();
     row.note = Some(sign(tenant, &row, &bytes)?);
-    let committed = inner.catalog.update::<_, Error>(|update| {
-        let now = job_in(update, key)?;
+    let (key, done) = (*key, row.clone());
+    let committed = change(inner, Thread::Flusher, move |update| {
+        let now = job_in(update, &key)?;
         if !now.is_some_and(|now| now.state.is_active() && !now.deleted) {
             return Err(Error::Cancelled);
         }
-        put_manifest(update, key, &bytes)?;
-        put_job(update, key, &row)
+        put_manifest(update, &key, &bytes)?;
+        put_job(update, &key, &done)
     });
     if let Err(error) = committed {
-        return Err(match inner.catalog.poisoned() {
-            Some(reason) => Failure::Sync(reason),
-            None => error.into(),
+        return Err(match (inner.catalog.poisoned(), error) {
+            (Some(reason), _) => Failure::Sync(reason),
+            (None, Error::Stopped(_)) => Failure::Stopped,
+            (None, error) => error.into(),
         });
     }
     metrics::counter!("attestore_exports_total", "outcome" => "done").increment(1);
-    inner.exports.note(*key, &row);
+    inner.exports.note(key, &row);
     Ok(())
 }
 

@@ -17,6 +17,7 @@
 mod api;
 mod expire;
 mod file;
+mod handoff;
 mod manifest;
 mod part;
 mod queue;
@@ -31,6 +32,7 @@ pub use api::{ExportInfo, ExportPart, ExportSpec, MANIFEST, NOTE};
 pub use attestore_export::{Compression, Format};
 pub(crate) use expire::{clean, scan};
 pub use file::ExportFile;
+pub(crate) use handoff::commit_handed;
 pub(crate) use queue::Exports;
 pub use row::{ExportFault, ExportState};
 

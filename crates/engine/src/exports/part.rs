@@ -277,7 +277,27 @@ mod tests {
     }
 
     fn noise(length: usize) -> Vec<u8> {
-        (0..length).map(|at| (at * 31 + at / 251) as u8).collect()
+        (0..length)
+            .map(|at| ((at * 31 + at / 251) % 256).try_into().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn ids_of_pieces_are_golden() {
+        // From the format document, by another implementation of BLAKE3.
+        let ids = [0, 1].map(|number| hex(&id().piece(number).id));
+        assert_eq!(
+            ids,
+            [
+                "795a30955d4eea2bcfae567a89dd7b11",
+                "fc4bb8f8a5578e9337d08dee84f93db1"
+            ]
+        );
+        let piece = id().piece(1);
+        assert_eq!(
+            (piece.set, piece.generation, piece.slot, piece.class),
+            (2, 1, 5, 0)
+        );
     }
 
     #[test]
@@ -309,7 +329,9 @@ mod tests {
                     assert!(!some.is_empty());
                     read.extend(some);
                 }
-                let expected = bytes.get(from as usize..until as usize).unwrap_or_default();
+                let expected = bytes
+                    .get(usize::try_from(from).unwrap()..usize::try_from(until).unwrap())
+                    .unwrap_or_default();
                 assert!(read == expected, "{length} bytes from {from}");
             }
             assert_eq!(reader.scan().unwrap(), []);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::handoff::Handed;
 use super::row::{ExportState, JobKey, JobRow, all_jobs};
 use crate::Result;
 use crate::catalog::Catalog;
@@ -18,6 +19,8 @@ pub(crate) struct Exports {
     wake: Arc<Wake>,
     /// One change of jobs by a caller at a time: what is checked against limits still holds when it is written.
     pub(super) changes: Mutex<()>,
+    /// What the background thread has the flusher do.
+    pub(super) handed: Mutex<Option<Handed>>,
 }
 
 #[derive(Default)]

@@ -330,3 +330,20 @@ fn opened<T>(table: Result<T, TableError>) -> Result<Option<T>> {
         Err(error) => Err(storage(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first version wrote them.
+    const JOB: &str = r#"{"tenant":"acme","spec":{"query":"a:b","from_ns":1,"to_ns":null,"format":"ndjson","fields":["actor.id"],"compression":"zstd"},"personal":true,"created_by":"c","created_ms":2,"origin":"o","size":3,"root":"00","checkpoint":"n","state":"running","fault":{"code":"io","message":"m"},"slot":4,"leftovers":0,"next_seq":5,"parts":6,"records":7,"erased":8,"bytes":9,"sealed_bytes":10,"finished_ms":null,"expires_ms":11,"note":null,"deleted":false}"#;
+    const PART: &str = r#"{"name":"part-00000.ndjson","id":"00","bytes":1,"sealed_bytes":2,"records":3,"erased":0,"first_seq":4,"last_seq":6,"sha256":"ff"}"#;
+
+    #[test]
+    fn rows_have_golden_bytes() {
+        let job: JobRow = serde_json::from_str(JOB).unwrap();
+        assert_eq!(serde_json::to_string(&job).unwrap(), JOB);
+        let part: PartRow = serde_json::from_str(PART).unwrap();
+        assert_eq!(serde_json::to_string(&part).unwrap(), PART);
+    }
+}

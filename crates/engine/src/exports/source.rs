@@ -114,15 +114,7 @@ impl<'a> Source<'a> {
         each: &mut dyn FnMut(&Found) -> Result<Flow>,
     ) -> Result<()> {
         let window = *next..end.min(next.saturating_add(self.window));
-        let found = follow(
-            self.inner,
-            self.tenant,
-            view,
-            filter,
-            window,
-            HITS_MAX,
-            self.stop,
-        )?;
+        let found = follow(self.inner, self.tenant, view, filter, window, HITS_MAX, self.stop)?;
         if self.open(view, &found.seqs, next, each)? == Flow::More {
             *next = found.end;
         }
@@ -175,8 +167,7 @@ impl<'a> Source<'a> {
             // Segments of several classes lie over each other: their records come one by one from each.
             for some in sealed.chunks(BATCH_RECORDS) {
                 let check = || self.check();
-                let opened =
-                    records::read_many(self.inner, self.tenant, view, some, self.personal, &check)?;
+                let opened = records::read_many(self.inner, self.tenant, view, some, self.personal, &check)?;
                 for record in &opened {
                     if emit(record)? == Flow::Enough {
                         return Ok(Flow::Enough);

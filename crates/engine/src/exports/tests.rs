@@ -354,6 +354,8 @@ fn personal_fields_are_for_who_may_see_them_also_at_the_download() {
         let refused = engine.export_file("acme", &reader, &personal.id, name, false);
         assert!(matches!(refused.err(), Some(Error::Forbidden)), "{name}");
     }
+    let refused = engine.delete_export("acme", &reader, &personal.id);
+    assert!(matches!(refused, Err(Error::Forbidden)));
     assert_eq!(
         engine.export("acme", &reader, &personal.id).unwrap().spec.query,
         "[personal]"

@@ -8,6 +8,7 @@ use attestore_export::{Compressor, Encoder, Options, Record};
 use attestore_keys::{Key, Slot, random_array};
 use attestore_segment::WriteError;
 
+use super::handoff::{Thread, change};
 use super::part::{PartId, PartWriter};
 use super::queue::Live;
 use super::row::{
@@ -376,16 +377,17 @@ impl Turn<'_> {
                 Some(part)
             }
         };
-        let committed = inner.catalog.update::<_, Error>(|update| {
+        let (key, named) = (*self.key, part.clone());
+        let committed = change(inner, Thread::Flusher, move |update| {
             // Somebody may have cancelled it meanwhile.
-            let now = job_in(update, self.key)?;
+            let now = job_in(update, &key)?;
             if !now.is_some_and(|now| now.state.is_active() && !now.deleted && now.parts == number) {
                 return Err(Error::Cancelled);
             }
-            if let Some(part) = &part {
-                put_part(update, self.key, number, part)?;
+            if let Some(part) = &named {
+                put_part(update, &key, number, part)?;
             }
-            put_job(update, self.key, &row)
+            put_job(update, &key, &row)
         });
         if let Err(error) = committed {
             if let Some(reason) = inner.catalog.poisoned() {
@@ -394,7 +396,10 @@ impl Turn<'_> {
             if part.is_some() {
                 let _ = inner.disk.remove(path);
             }
-            return Err(error.into());
+            return Err(match error {
+                Error::Stopped(_) => Failure::Stopped,
+                error => error.into(),
+            });
         }
         count(inner, part.as_ref(), next - self.row.next_seq);
         Ok(true)
@@ -444,22 +449,24 @@ fn count(_: &Inner, part: Option<&PartRow>, looked_at: u64) {
 fn fail(inner: &Inner, key: &JobKey, error: &Error) {
     metrics::counter!("attestore_exports_total", "outcome" => "failed").increment(1);
     tracing::warn!(tenant = %key.0, export = crate::catalog::hex(&key.1), code = error.code(), %error, "an export failed");
-    let noted = inner.catalog.update::<_, Error>(|update| {
-        let Some(mut row) = job_in(update, key)?.filter(|row| row.state.is_active()) else {
+    let fault = ExportFault {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+    };
+    let (key, now_ms, expires_ms) = (*key, inner.clock.now_ms(), expire::expires_ms(inner));
+    let noted = change(inner, Thread::Flusher, move |update| {
+        let Some(mut row) = job_in(update, &key)?.filter(|row| row.state.is_active()) else {
             return Ok(None);
         };
         row.state = ExportState::Failed;
-        row.fault = Some(ExportFault {
-            code: error.code().to_owned(),
-            message: error.to_string(),
-        });
-        row.finished_ms = Some(inner.clock.now_ms());
-        row.expires_ms = expire::expires_ms(inner);
-        put_job(update, key, &row)?;
+        row.fault = Some(fault);
+        row.finished_ms = Some(now_ms);
+        row.expires_ms = expires_ms;
+        put_job(update, &key, &row)?;
         Ok(Some(row))
     });
     match noted {
-        Ok(Some(row)) => inner.exports.note(*key, &row),
+        Ok(Some(row)) => inner.exports.note(key, &row),
         Ok(None) => {}
         Err(error) => {
             tracing::warn!(%error, "the failure of an export was not noted");

@@ -295,6 +295,7 @@ pub(crate) fn tick(inner: &Inner) {
     let now_ms = inner.clock.boot_ms();
     if inner.stopped().is_none() {
         crate::compact::commit_handed(inner);
+        crate::exports::commit_handed(inner);
     }
     if inner.stopped().is_some() || inner.guard.is_paused(now_ms) {
         return;

@@ -106,7 +106,7 @@ pub struct Encoder(Kind);
 
 enum Kind {
     Ndjson(ndjson::Ndjson),
-    Csv(csv::Csv),
+    Csv(Box<csv::Csv>),
     Ocsf(ocsf::Ocsf),
     #[cfg(feature = "parquet")]
     Parquet(Box<parquet::Parquet>),
@@ -121,7 +121,7 @@ impl Encoder {
         let fields = options.fields.clone();
         Ok(Self(match options.format {
             Format::Ndjson => Kind::Ndjson(ndjson::Ndjson::new(fields)),
-            Format::Csv => Kind::Csv(csv::Csv::new(fields.as_ref())),
+            Format::Csv => Kind::Csv(Box::new(csv::Csv::new(fields.as_ref()))),
             Format::Ocsf if fields.is_some() => return Err(Error::NoFields("ocsf")),
             Format::Ocsf => Kind::Ocsf(ocsf::Ocsf::new(&options.tenant, &options.origin)),
             #[cfg(feature = "parquet")]

@@ -161,12 +161,18 @@ fn write_group(
             .ok_or_else(|| ParquetError::General("a column too many".into()))?;
         match name {
             "seq" => column.typed::<Int64Type>().write_batch(&group.seq, None, None)?,
-            "id" => column.typed::<ByteArrayType>().write_batch(&group.id, None, None)?,
+            "id" => column
+                .typed::<ByteArrayType>()
+                .write_batch(&group.id, None, None)?,
             "received_at" => column
                 .typed::<Int64Type>()
                 .write_batch(&group.received_at, None, None)?,
-            "kind" => column.typed::<ByteArrayType>().write_batch(&group.kind, None, None)?,
-            "erased" => column.typed::<BoolType>().write_batch(&group.erased, None, None)?,
+            "kind" => column
+                .typed::<ByteArrayType>()
+                .write_batch(&group.kind, None, None)?,
+            "erased" => column
+                .typed::<BoolType>()
+                .write_batch(&group.erased, None, None)?,
             OCCURRED_AT => {
                 let (values, there) = occurred.take().unwrap_or_default();
                 column
@@ -188,12 +194,19 @@ fn write_group(
 /// Names of all columns, in order.
 fn names(table: &Csv) -> impl Iterator<Item = &str> {
     let own = table.columns.iter().map(String::as_str);
-    super::csv::ALWAYS.into_iter().chain(own).chain([super::csv::CONTROL])
+    super::csv::ALWAYS
+        .into_iter()
+        .chain(own)
+        .chain([super::csv::CONTROL])
 }
 
 /// Names of those with text.
 fn texts(table: &Csv) -> impl Iterator<Item = &str> {
-    let own = table.columns.iter().map(String::as_str).filter(|name| *name != OCCURRED_AT);
+    let own = table
+        .columns
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != OCCURRED_AT);
     own.chain([super::csv::CONTROL])
 }
 
@@ -269,17 +282,32 @@ mod tests {
             let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
             let at = |name: &str| {
                 let columns = rows[0].get_column_iter();
-                columns.map(|(name, _)| name).position(|column| column == name).unwrap()
+                columns
+                    .map(|(name, _)| name)
+                    .position(|column| column == name)
+                    .unwrap()
             };
             assert_eq!(rows[0].get_long(at("seq")).unwrap(), 7);
-            assert_eq!(rows[0].get_timestamp_millis(at("received_at")).unwrap(), 1_795_000_000_123);
-            assert_eq!(rows[0].get_timestamp_micros(at("occurred_at")).unwrap(), 1_795_341_600_500_000);
+            assert_eq!(
+                rows[0].get_timestamp_millis(at("received_at")).unwrap(),
+                1_795_000_000_123
+            );
+            assert_eq!(
+                rows[0].get_timestamp_micros(at("occurred_at")).unwrap(),
+                1_795_341_600_500_000
+            );
             // Formulas are no matter here: the value is the value.
             assert_eq!(rows[0].get_string(at("actor.name")).unwrap(), "=Ann, \"B\"");
-            assert_eq!(rows[0].get_string(at("metadata")).unwrap(), r#"{"n":1.50,"a.b":{"c":"-1"}}"#);
+            assert_eq!(
+                rows[0].get_string(at("metadata")).unwrap(),
+                r#"{"n":1.50,"a.b":{"c":"-1"}}"#
+            );
             assert!(rows[0].get_string(at("context.host")).is_err(), "absent is null");
             assert!(rows[1].get_bool(at("erased")).unwrap());
-            assert_eq!(rows[1].get_string(at("control")).unwrap(), r#"{"type":"index_policy"}"#);
+            assert_eq!(
+                rows[1].get_string(at("control")).unwrap(),
+                r#"{"type":"index_policy"}"#
+            );
         }
     }
 

@@ -35,7 +35,9 @@ impl<'a> Event<'a> {
         let all = Members::of(text)?;
         let context = all.inside("context")?;
         let targets = items(all.get("targets"))?;
-        let targets = targets.into_iter().map(|target| Members::of(target.get()).map(Target));
+        let targets = targets
+            .into_iter()
+            .map(|target| Members::of(target.get()).map(Target));
         Ok(Self {
             action: all.string("action").unwrap_or_default(),
             operation: all.string("operation").unwrap_or(Cow::Borrowed("other")),

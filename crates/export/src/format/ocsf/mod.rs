@@ -97,7 +97,10 @@ fn head(object: &mut Object<'_>, record: &Record<'_>, event: &Event<'_>, class: 
     let (severity, name) = severity(event.all.string("severity").as_deref());
     object.number("severity_id", severity);
     object.string("severity", name);
-    object.number("time", time_ms(event).unwrap_or(i128::from(record.received_at_ms)));
+    object.number(
+        "time",
+        time_ms(event).unwrap_or(i128::from(record.received_at_ms)),
+    );
     let message = match event.action.is_empty() {
         true => Cow::Borrowed(record.kind),
         false => Cow::Borrowed(&*event.action),
@@ -157,7 +160,10 @@ fn actor_as_user(user: &mut Object<'_>, event: &Event<'_>) {
     };
     user.string("uid", actor.string("id").unwrap_or_default());
     user.some("name", actor.string("name"));
-    user.some("email_addr", actor.string("email").filter(|email| *email != PERSONAL));
+    user.some(
+        "email_addr",
+        actor.string("email").filter(|email| *email != PERSONAL),
+    );
     user.some("credential_uid", actor.string("credential_id"));
     user.number("type_id", id);
     user.string("type", name);
@@ -171,7 +177,10 @@ fn endpoint(object: &mut Object<'_>, event: &Event<'_>) {
     let context = &event.context;
     object.object("src_endpoint", |endpoint| {
         let (ip, host) = (context.string("ip"), context.string("host"));
-        if [&ip, &host].iter().any(|value| value.as_deref() == Some(PERSONAL)) {
+        if [&ip, &host]
+            .iter()
+            .any(|value| value.as_deref() == Some(PERSONAL))
+        {
             endpoint.string("name", PERSONAL);
         }
         endpoint.some("ip", ip.filter(|ip| *ip != PERSONAL));
@@ -185,7 +194,10 @@ fn http_request(object: &mut Object<'_>, event: &Event<'_>) {
         return;
     }
     object.object("http_request", |request| {
-        request.some("http_method", event.http.string("method").map(|m| m.to_ascii_uppercase()));
+        request.some(
+            "http_method",
+            event.http.string("method").map(|m| m.to_ascii_uppercase()),
+        );
         if let Some(path) = event.http.string("path") {
             request.object("url", |url| url.string("path", path));
         }
@@ -251,7 +263,11 @@ fn subject(object: &mut Object<'_>, event: &Event<'_>, class: &Class) {
                     });
                 }
             });
-            if let Some(status) = event.http.get("status").filter(|status| *status != QUOTED_PERSONAL) {
+            if let Some(status) = event
+                .http
+                .get("status")
+                .filter(|status| *status != QUOTED_PERSONAL)
+            {
                 object.object("http_response", |response| response.raw("code", Some(status)));
             }
             if first.is_some() {
@@ -303,7 +319,10 @@ fn unmapped(object: &mut Object<'_>, record: &Record<'_>, event: &Event<'_>, cla
             unmapped.value("erased", |out| out.extend_from_slice(b"true"));
         }
         unmapped.raw("operation", event.all.get("operation"));
-        let denied = event.all.string("outcome").is_some_and(|outcome| outcome == "denied");
+        let denied = event
+            .all
+            .string("outcome")
+            .is_some_and(|outcome| outcome == "denied");
         if denied {
             unmapped.string("outcome", "denied");
         }

@@ -67,14 +67,23 @@ fn check_object(schema: &Schema, member: &str, value: &Value) {
     let Some(facts) = object_of(member).map(|name| &schema.objects[name]) else {
         return;
     };
-    for value in value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice) {
+    for value in value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice)
+    {
         let names = members(value);
         for name in &names {
-            assert!(facts.attributes.iter().any(|known| known == name), "{member}.{name}");
+            assert!(
+                facts.attributes.iter().any(|known| known == name),
+                "{member}.{name}"
+            );
             check_object(schema, name, &value[*name]);
         }
         for required in &facts.required {
-            assert!(names.contains(&required.as_str()), "{member}.{required} in {value}");
+            assert!(
+                names.contains(&required.as_str()),
+                "{member}.{required} in {value}"
+            );
         }
         let one = &facts.at_least_one;
         assert!(
@@ -91,7 +100,10 @@ fn check(event: &Value) -> (u64, u64) {
     let facts = &schema.classes[&u32::try_from(class).unwrap()];
     let names = members(event);
     for required in &facts.required {
-        assert!(names.contains(&required.as_str()), "{class} requires {required}: {event}");
+        assert!(
+            names.contains(&required.as_str()),
+            "{class} requires {required}: {event}"
+        );
     }
     let one = &facts.at_least_one;
     assert!(
@@ -99,11 +111,17 @@ fn check(event: &Value) -> (u64, u64) {
         "{class} needs one of {one:?}: {event}"
     );
     for name in &names {
-        assert!(facts.attributes.iter().any(|known| known == name), "{class} has no {name}");
+        assert!(
+            facts.attributes.iter().any(|known| known == name),
+            "{class} has no {name}"
+        );
         check_object(&schema, name, &event[*name]);
     }
     let activity = event["activity_id"].as_u64().unwrap();
-    assert_eq!(facts.activities[&u32::try_from(activity).unwrap()], event["activity_name"]);
+    assert_eq!(
+        facts.activities[&u32::try_from(activity).unwrap()],
+        event["activity_name"]
+    );
     assert_eq!(event["class_name"], facts.name);
     assert_eq!(event["category_name"], facts.category_name);
     assert_eq!(event["category_uid"], facts.category);
@@ -134,8 +152,13 @@ fn every_event_gets_the_class_that_fits_and_what_that_requires() {
     let ann = r#""actor":{"type":"user","id":"u1","name":"Ann","email":"a@example.org"}"#;
     let web = r#""context":{"ip":"192.0.2.1","user_agent":"curl","http":{"method":"post","path":"/x","status":201}}"#;
     let target = |ty: &str| format!(r#""targets":[{{"type":"{ty}","id":"t1","name":"T"}}]"#);
-    let (user, group, bucket, table, invoice) =
-        (target("user"), target("team"), target("AWS::S3::Bucket"), target("table"), target("invoice"));
+    let (user, group, bucket, table, invoice) = (
+        target("user"),
+        target("team"),
+        target("AWS::S3::Bucket"),
+        target("table"),
+        target("invoice"),
+    );
     let user_role = r#""targets":[{"type":"user","id":"u2"},{"type":"role","id":"r1","name":"Admin"}]"#;
     let group_user = r#""targets":[{"type":"group","id":"g1"},{"type":"user","id":"u2"}]"#;
     for (action, operation, rest, expected) in [
@@ -166,8 +189,13 @@ fn every_event_gets_the_class_that_fits_and_what_that_requires() {
         ("health.check", "execute", web, (6003, 99)),
         ("health.check", "read", "", (0, 99)),
     ] {
-        let rest = if rest.is_empty() { String::new() } else { format!(",{rest}") };
-        let event = format!(r#"{{"action":"{action}","operation":"{operation}","outcome":"success",{ann}{rest}}}"#);
+        let rest = if rest.is_empty() {
+            String::new()
+        } else {
+            format!(",{rest}")
+        };
+        let event =
+            format!(r#"{{"action":"{action}","operation":"{operation}","outcome":"success",{ann}{rest}}}"#);
         assert_eq!(check(&ocsf(&event)), expected, "{event}");
     }
     for (store, operation, expected) in [
@@ -178,7 +206,9 @@ fn every_event_gets_the_class_that_fits_and_what_that_requires() {
         (&target("database"), "create", (6005, 6)),
         (&invoice, "update", (6003, 3)),
     ] {
-        let event = format!(r#"{{"action":"a.b","operation":"{operation}","outcome":"success",{ann},{store},{web}}}"#);
+        let event = format!(
+            r#"{{"action":"a.b","operation":"{operation}","outcome":"success",{ann},{store},{web}}}"#
+        );
         assert_eq!(check(&ocsf(&event)), expected, "{event}");
     }
 }
@@ -190,7 +220,10 @@ fn withheld_fields_break_no_rule() {
     assert_eq!(check(&mapped), (6003, 2));
     assert_eq!(mapped["src_endpoint"], serde_json::json!({"name": "[personal]"}));
     assert_eq!(mapped["actor"]["user"]["email_addr"], Value::Null);
-    assert_eq!((&mapped["status_id"], &mapped["unmapped"]["outcome"]), (&2.into(), &"denied".into()));
+    assert_eq!(
+        (&mapped["status_id"], &mapped["unmapped"]["outcome"]),
+        (&2.into(), &"denied".into())
+    );
 }
 
 #[test]
@@ -208,7 +241,10 @@ fn control_records_are_base_events() {
 
 #[test]
 fn golden_line() {
-    let mapped = file(&options(Format::Ocsf, &[]), &[record(crate::format::tests::EVENT)]);
+    let mapped = file(
+        &options(Format::Ocsf, &[]),
+        &[record(crate::format::tests::EVENT)],
+    );
     assert_eq!(
         String::from_utf8(mapped).unwrap(),
         concat!(
