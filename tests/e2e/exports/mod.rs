@@ -15,8 +15,12 @@ use crate::harness::{Client, Server, event};
 
 pub(crate) const EXPORTS: &str = "/v1/tenants/default/exports";
 
-/// Appends events number 0 to `count`.
+/// Appends events number 0 to `count`, each by another user.
 pub(crate) fn fill(client: &Client, count: u64) {
+    fill_with(client, count, event);
+}
+
+pub(crate) fn fill_with(client: &Client, count: u64, event: impl Fn(u64) -> Value) {
     let numbers: Vec<u64> = (0..count).collect();
     for some in numbers.chunks(1000) {
         let lines: String = some.iter().map(|n| format!("{}\n", event(*n))).collect();
