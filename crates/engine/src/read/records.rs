@@ -349,7 +349,12 @@ fn groups_of(scan: &mut SubScan<'_>, seqs: std::ops::Range<u64>) -> Result<HashM
 }
 
 /// Makes a record of what its sealed files hold of it.
-pub(crate) fn sealed(reader: &SegReader, set: &FileSet, record: &BlockRecord<'_>, groups: Vec<Group>) -> Result<Record> {
+pub(crate) fn sealed(
+    reader: &SegReader,
+    set: &FileSet,
+    record: &BlockRecord<'_>,
+    groups: Vec<Group>,
+) -> Result<Record> {
     let public = reader.public(record).map_err(segment_error)?;
     let groups = groups
         .into_iter()
