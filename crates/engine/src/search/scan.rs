@@ -51,14 +51,14 @@ pub(super) fn scan(
     explain.scanned += 1;
     metrics::counter!("attestore_search_records_scanned_total").increment(inside.records_scanned);
     match gathered {
-        Err(Failed::Engine(Error::Deadline)) => Err(Error::NotIndexed {
-            message: format!(
-                "scanning the records took longer than allowed; {} were done. {}",
-                run.scanned.load(Ordering::Relaxed),
-                remedy(run)
-            ),
+        // Time ran out while records were read or while they were indexed and asked.
+        Err(Failed::Engine(Error::Deadline) | Failed::Index(attestore_index::Error::Stopped)) => {
+            let done = run.scanned.load(Ordering::Relaxed);
+            let remedy = remedy(run);
+            let message =
+                format!("scanning the records took longer than allowed; {done} were done. {remedy}");
+            Err(Error::NotIndexed { message }.into())
         }
-        .into()),
         gathered => gathered,
     }
 }
