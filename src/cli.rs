@@ -247,7 +247,7 @@ pub struct ExportArgs {
     /// Only these fields of the events, e.g. `actor.id,targets.id,metadata.ticket`; for csv, its columns
     #[arg(long, value_delimiter = ',')]
     pub fields: Vec<String>,
-    /// Folder for the files; made if it is not there [default: ./export-<id>]
+    /// Folder for the files; made if it is not there [default: ./export-ID]
     #[arg(long, short = 'o')]
     pub out: Option<PathBuf>,
     /// Do not wait: print the export's id and stop
@@ -270,7 +270,7 @@ pub enum ExportAction {
     Download {
         /// Its id
         id: String,
-        /// Folder for the files; made if it is not there [default: ./export-<id>]
+        /// Folder for the files; made if it is not there [default: ./export-ID]
         #[arg(long, short = 'o')]
         out: Option<PathBuf>,
         /// Key that the manifest must be signed with; default: the one that the server tells
