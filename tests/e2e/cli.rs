@@ -177,12 +177,12 @@ fn status_tells_each_credential_what_it_may_know() {
 
     let reader = server.client().post_json(
         "/v1/tenants/default/credentials",
-        &serde_json::json!({"roles": ["reader"]}),
+        &serde_json::json!({"name": "reads", "roles": ["reader"]}),
     );
     let secret = reader.json()["secret"].as_str().unwrap().to_owned();
     let read = crate::harness::Client::new(server.base(), &secret);
     read.get("/v1/status").problem(403, "forbidden");
-    let shown = server.cli_ok(&["--credential", &secret, "status"]);
+    let shown = server.cli_ok(&["status", "--credential", &secret]);
     assert!(shown.contains("default") && !shown.contains("_system"), "{shown}");
 }
 
