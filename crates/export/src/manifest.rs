@@ -98,7 +98,7 @@ impl Manifest {
     /// The document, as it is hashed and handed out.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut bytes = serde_json::to_vec_pretty(self).expect("texts and numbers are JSON");
         bytes.push(b'\n');
         bytes
     }

@@ -215,7 +215,8 @@ impl Engine {
     /// Cancels an export that is not over, or that failed: its files go. Cancelling twice changes nothing. Logged in `_system`.
     ///
     /// # Errors
-    /// As [`Engine::export`]; [`Error::Forbidden`] when personal fields are exported and `by` may not see them;
+    /// As [`Engine::export`]; [`Error::Forbidden`] for an export of somebody else unless `by` administers the tenant, and when personal
+    /// fields are exported and `by` may not see them;
     /// [`Error::Conflict`] for one that is done or has expired.
     pub fn cancel_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
         let inner = &self.inner;
@@ -356,12 +357,13 @@ impl Engine {
         Ok(file)
     }
 
-    /// An export that `by` may cancel, resume and delete: who may read it.
+    /// An export that `by` may cancel, resume and delete: who made it or administers the tenant, and may read what is in it.
     fn find_to_change(&self, tenant: &str, by: &Principal, id: &str) -> Result<(JobKey, JobRow)> {
         let (_, key, row) = self.find_export(tenant, by, id)?;
-        match row.personal && !by.may_see_personal() {
-            true => Err(Error::Forbidden),
-            false => Ok((key, row)),
+        let is_own = row.created_by == by.credential_id || by.check_admin(tenant).is_ok();
+        match is_own && (by.may_see_personal() || !row.personal) {
+            true => Ok((key, row)),
+            false => Err(Error::Forbidden),
         }
     }
 

@@ -324,6 +324,36 @@ fn a_window_of_time_and_no_match_make_one_file_without_records() {
 }
 
 #[test]
+fn an_export_is_changed_by_who_made_it_and_by_admins() {
+    let world = filled(12);
+    let (engine, _) = world.start_with(small());
+    let maker = reader();
+    let colleague = Principal {
+        credential_id: "another".into(),
+        ..reader()
+    };
+    let make = || {
+        engine
+            .create_export("acme", &maker, spec("", Format::Ndjson))
+            .unwrap()
+            .id
+    };
+    let (first, second) = (make(), make());
+    for id in [&first, &second] {
+        let refused = engine.cancel_export("acme", &colleague, id);
+        assert!(matches!(refused, Err(Error::Forbidden)), "{refused:?}");
+        let refused = engine.resume_export("acme", &colleague, id);
+        assert!(matches!(refused, Err(Error::Forbidden)), "{refused:?}");
+        let refused = engine.delete_export("acme", &colleague, id);
+        assert!(matches!(refused, Err(Error::Forbidden)), "{refused:?}");
+    }
+    finish(&engine);
+    assert_eq!(lines(&engine, &colleague, &first).len(), 400);
+    engine.delete_export("acme", &maker, &first).unwrap();
+    engine.delete_export("acme", &world.by, &second).unwrap();
+}
+
+#[test]
 fn personal_fields_are_for_who_may_see_them_also_at_the_download() {
     let world = filled(11);
     let (engine, _) = world.start_with(small());
