@@ -16,6 +16,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("attestore-index", 1),
     ("attestore-verify", 1),
     ("attestore-export", 1),
+    ("attestore-identity", 1),
     ("attestore-record", 0),
     ("attestore-tlog", 0),
     ("attestore-keys", 0),
@@ -36,6 +37,7 @@ const OWNED: &[(&str, &str)] = &[
     ("zstd", "attestore-segment"),
     ("csv", "attestore-export"),
     ("parquet", "attestore-export"),
+    ("jsonwebtoken", "attestore-identity"),
 ];
 
 /// Crates that do no IO and know no clock may not even link these.
