@@ -16,6 +16,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("attestore-index", 1),
     ("attestore-verify", 1),
     ("attestore-export", 1),
+    ("attestore-limit", 1),
     ("attestore-identity", 1),
     ("attestore-record", 0),
     ("attestore-tlog", 0),
@@ -37,6 +38,7 @@ const OWNED: &[(&str, &str)] = &[
     ("zstd", "attestore-segment"),
     ("csv", "attestore-export"),
     ("parquet", "attestore-export"),
+    ("redis", "attestore-limit"),
     ("jsonwebtoken", "attestore-identity"),
 ];
 
