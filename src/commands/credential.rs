@@ -54,7 +54,7 @@ fn bootstrap(data: &Path, head_register: Option<&Path>, secret_file: Option<&Pat
     let (engine, _) = Engine::create_or_open(parts, attestore_engine::Settings::default())?;
     let made = engine.bootstrap_credential().map(|(info, secret)| {
         json!({"id": info.id, "name": info.name, "roles": info.roles.iter().map(|r| r.name()).collect::<Vec<_>>(),
-            "tenant": info.tenant, "secret": secret.expose()})
+            "tenants": info.tenants.names(), "secret": secret.expose()})
     });
     let closed = engine.close();
     hand_out(made?, secret_file)?;

@@ -46,7 +46,7 @@ mod wal_files;
 
 pub use append::{Appended, Item, Mode, Receipt, Tree};
 pub use compact::{Compacted, CompactionStatus};
-pub use credentials::{Principal, Role};
+pub use credentials::{Permission, Principal, Role, Scope};
 pub use error::{AppendError, Error, ItemError, OpenError, Result};
 pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
 pub use recovery::RecoveryReport;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use attestore_engine::{Engine, Error, Principal};
+use attestore_engine::{Engine, Error, Permission, Principal};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -25,7 +25,7 @@ impl Caller {
     /// # Errors
     /// 404 `unknown_tenant` outside of the caller's scope, 403 `forbidden` without the role.
     pub fn writer(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
-        self.0.check_append(tenant).map_err(|e| refusal(&e, "ingest"))?;
+        self.0.check(tenant, Permission::Append).map_err(|e| refusal(&e, "ingest"))?;
         Ok(self.0)
     }
 
@@ -35,7 +35,7 @@ impl Caller {
     /// As [`Caller::writer`].
     pub fn reader(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
         self.0
-            .check_read(tenant)
+            .check(tenant, Permission::Read)
             .map_err(|e| refusal(&e, "reader or investigator"))?;
         Ok(self.0)
     }
@@ -45,7 +45,7 @@ impl Caller {
     /// # Errors
     /// As [`Caller::writer`].
     pub fn admin(self, tenant: &str) -> Result<Arc<Principal>, Problem> {
-        self.0.check_admin(tenant).map_err(|e| refusal(&e, "admin"))?;
+        self.0.check(tenant, Permission::ManageCredentials).map_err(|e| refusal(&e, "admin"))?;
         Ok(self.0)
     }
 
@@ -55,7 +55,7 @@ impl Caller {
     /// 403 `forbidden`.
     pub fn instance_admin(self) -> Result<Arc<Principal>, Problem> {
         self.0
-            .check_instance_admin()
+            .check_instance(Permission::CreateTenants)
             .map_err(|e| refusal(&e, "admin, for the whole instance"))?;
         Ok(self.0)
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use attestore_engine::credentials::CredentialSpec;
-use attestore_engine::{Engine, Principal, Role};
+use attestore_engine::{Engine, Principal, Role, Scope};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -31,7 +31,8 @@ impl Served {
             CredentialSpec {
                 name: "bench".into(),
                 roles: vec![Role::Ingest, Role::Investigator],
-                tenant: Some(tenant.to_owned()),
+                tenants: Scope::one(tenant),
+                networks: Vec::new(),
                 expires_at_ms: None,
             },
             &Principal::internal(),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::prepare::Preparation;
 use super::queue::{Reply, Request, Slot};
 use super::receipt::{Appended, Item, Mode, Receipt};
-use crate::credentials::Principal;
+use crate::credentials::{Permission, Principal};
 use crate::error::AppendError;
 use crate::instance::{Engine, Inner, OpenMode, SYSTEM_TENANT};
 use crate::tenant::Tenant;
@@ -36,16 +36,7 @@ impl Engine {
         mode: Mode,
     ) -> Result<Appended, AppendError> {
         check(tenant, by)?;
-        run(
-            &self.inner,
-            tenant,
-            &by.credential_id,
-            protocol,
-            items,
-            mode,
-            false,
-        )
-        .await
+        run(&self.inner, tenant, &by.id, protocol, items, mode, false).await
     }
 
     /// [`Engine::append`] for threads that may block.
@@ -61,15 +52,7 @@ impl Engine {
         mode: Mode,
     ) -> Result<Appended, AppendError> {
         check(tenant, by)?;
-        block_on(run(
-            &self.inner,
-            tenant,
-            &by.credential_id,
-            protocol,
-            items,
-            mode,
-            false,
-        ))
+        block_on(run(&self.inner, tenant, &by.id, protocol, items, mode, false))
     }
 }
 
@@ -96,7 +79,7 @@ pub(crate) fn append_internal(inner: &Inner, event: &[u8]) -> Result<()> {
 }
 
 fn check(tenant: &str, by: &Principal) -> Result<(), AppendError> {
-    by.check_append(tenant)?;
+    by.check(tenant, Permission::Append)?;
     if tenant == SYSTEM_TENANT {
         return Err(Error::Forbidden.into());
     }
@@ -197,15 +180,17 @@ fn refuse_all(slots: &[Slot]) -> Result<(), AppendError> {
 fn look_up(inner: &Inner, tenant: &Arc<Tenant>, slots: &mut [Slot], now_ms: u64) -> Result<u64> {
     // The round first: a flush that ends in between makes the committer send the append back.
     let round = tenant.core.lock().round;
-    for slot in slots {
-        let Slot::Draft(draft) = &*slot else { continue };
-        let Some(own) = draft.idempotency else { continue };
-        let first = crate::read::snapshot(tenant, |view| {
-            idempotency::lookup(inner, tenant, view, &own, now_ms)
-        })?;
-        if let Some(first) = first {
-            *slot = super::assign::answer(&first, &own);
-        }
+    let keyed = slots.iter().enumerate().filter_map(|(at, slot)| match slot {
+        Slot::Draft(draft) => Some((at, draft.idempotency?)),
+        Slot::Refused(_) | Slot::Duplicate(_) => None,
+    });
+    let (places, wanted): (Vec<usize>, Vec<_>) = keyed.unzip();
+    let found = crate::read::snapshot(tenant, |view| {
+        idempotency::lookup(inner, tenant, view, &wanted, now_ms)
+    })?;
+    for (place, first) in found {
+        let own = &wanted[place];
+        slots[places[place]] = super::assign::answer(&first, own);
     }
     Ok(round)
 }

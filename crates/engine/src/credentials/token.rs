@@ -50,6 +50,12 @@ pub struct Presented {
 /// Draws a new token.
 pub fn generate(entropy: &dyn Entropy) -> (CredentialId, Secret, SecretHash) {
     let id = random_id(entropy);
+    let (secret, hash) = generate_for(&id, entropy);
+    (id, secret, hash)
+}
+
+/// Draws a new token of a credential.
+pub fn generate_for(id: &CredentialId, entropy: &dyn Entropy) -> (Secret, SecretHash) {
     let secret = Key::random(entropy);
     let mut token = String::with_capacity(TOKEN_CHARS);
     token.push_str(PREFIX);
@@ -60,7 +66,7 @@ pub fn generate(entropy: &dyn Entropy) -> (CredentialId, Secret, SecretHash) {
     push_base62::<CHECK_CHARS>(&mut token, &check.to_be_bytes());
     debug_assert_eq!(token.len(), TOKEN_CHARS);
     let hash = SecretHash::of(secret.expose());
-    (id, Secret(token), hash)
+    (Secret(token), hash)
 }
 
 /// Takes a token apart; `None` unless it is well-formed and its check is right.

@@ -11,7 +11,7 @@ use super::row::{
 };
 use super::{expire, source};
 use crate::catalog::{hex, unhex};
-use crate::credentials::Principal;
+use crate::credentials::{Permission, Principal};
 use crate::instance::{Inner, file_context};
 use crate::tenant::Tenant;
 use crate::{Engine, Error, Result, heads};
@@ -134,7 +134,7 @@ impl Engine {
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`], [`Error::Invalid`] for what cannot be exported so,
     /// [`Error::TooMany`] when the tenant or the instance has too many exports, or as checkpoints and appends.
     pub fn create_export(&self, tenant: &str, by: &Principal, spec: ExportSpec) -> Result<ExportInfo> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Export)?;
         let inner = &self.inner;
         inner.check_running()?;
         let tenant = inner.tenant(tenant)?;
@@ -148,7 +148,7 @@ impl Engine {
             tenant: tenant.name.clone(),
             spec,
             personal,
-            created_by: by.credential_id.clone(),
+            created_by: by.id.clone(),
             created_ms: inner.clock.now_ms(),
             origin: tenant.origin.clone(),
             size: head.size,
@@ -189,7 +189,7 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], or what the catalog says.
     pub fn exports(&self, tenant: &str, by: &Principal) -> Result<Vec<ExportInfo>> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Export)?;
         let inner = &self.inner;
         let tenant = inner.tenant(tenant)?;
         let mut rows = jobs(&inner.catalog.read()?, &tenant.id)?;
@@ -360,7 +360,7 @@ impl Engine {
     /// An export that `by` may cancel, resume and delete: who made it or administers the tenant, and may read what is in it.
     fn find_to_change(&self, tenant: &str, by: &Principal, id: &str) -> Result<(JobKey, JobRow)> {
         let (_, key, row) = self.find_export(tenant, by, id)?;
-        let is_own = row.created_by == by.credential_id || by.check_admin(tenant).is_ok();
+        let is_own = row.created_by == by.id || by.check(tenant, Permission::ManageSearches).is_ok();
         match is_own && (by.may_see_personal() || !row.personal) {
             true => Ok((key, row)),
             false => Err(Error::Forbidden),
@@ -373,7 +373,7 @@ impl Engine {
         by: &Principal,
         id: &str,
     ) -> Result<(std::sync::Arc<Tenant>, JobKey, JobRow)> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Export)?;
         let tenant = self.inner.tenant(tenant)?;
         let missing = Error::NotFound("export");
         let Some(id) = unhex(id) else { return Err(missing) };
@@ -495,7 +495,7 @@ fn log(
         "action": action,
         "operation": operation,
         "outcome": "success",
-        "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+        "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
         "targets": [{ "type": "export", "id": hex(&key.1) }, { "type": "tenant", "id": row.tenant }],
         "metadata": {
             "format": row.format().name(),
@@ -512,7 +512,7 @@ fn log_file(inner: &Inner, by: &Principal, key: &JobKey, row: &JobRow, name: &st
         "action": "export.download",
         "operation": "export",
         "outcome": "success",
-        "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+        "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
         "targets": [{ "type": "export", "id": hex(&key.1) }, { "type": "tenant", "id": row.tenant }],
         "metadata": { "file": name, "personal": row.personal },
     });

@@ -6,8 +6,9 @@ use attestore_export::{Manifest, parse_note_text, sha256_hex};
 use attestore_tlog::SignedNote;
 
 use super::*;
+use crate::credentials::{Identity, Kind};
 use crate::testing::{World, event, settings};
-use crate::{Error, Principal, Role, Settings};
+use crate::{Error, Principal, Role, Scope, Settings};
 
 fn spec(query: &str, format: Format) -> ExportSpec {
     ExportSpec {
@@ -130,12 +131,18 @@ fn an_export_holds_the_whole_log_of_its_tree_in_several_parts() {
 }
 
 fn reader() -> Principal {
-    Principal {
-        credential_id: "r".into(),
-        name: "r".into(),
-        roles: vec![Role::Reader],
-        tenant: Some("acme".into()),
-    }
+    principal("r", Role::Reader, Scope::one("acme"))
+}
+
+fn principal(id: &str, role: Role, tenants: Scope) -> Principal {
+    Principal::of(Identity {
+        kind: Kind::Credential,
+        subject: id.into(),
+        name: id.into(),
+        roles: vec![role],
+        tenants,
+        expires_at_ms: None,
+    })
 }
 
 /// An instance with 300 records in segments and 100 in the tail, closed.
@@ -328,10 +335,7 @@ fn an_export_is_changed_by_who_made_it_and_by_admins() {
     let world = filled(12);
     let (engine, _) = world.start_with(small());
     let maker = reader();
-    let colleague = Principal {
-        credential_id: "another".into(),
-        ..reader()
-    };
+    let colleague = principal("another", Role::Reader, Scope::one("acme"));
     let make = || {
         engine
             .create_export("acme", &maker, spec("", Format::Ndjson))
@@ -394,10 +398,7 @@ fn personal_fields_are_for_who_may_see_them_also_at_the_download() {
         engine.export("acme", &world.by, &personal.id).unwrap().spec.query,
         "actor.id:u3"
     );
-    let other = Principal {
-        tenant: Some("other".into()),
-        ..reader
-    };
+    let other = principal("r", Role::Reader, Scope::one("other"));
     assert!(matches!(
         engine.export("acme", &other, &plain.id),
         Err(Error::UnknownTenant)
@@ -551,10 +552,7 @@ fn what_cannot_be_exported_is_refused_when_it_is_asked_for() {
     if !cfg!(feature = "parquet") {
         assert_eq!(refused(spec("", Format::Parquet)).code(), "format_not_available");
     }
-    let admin = Principal {
-        roles: vec![Role::Admin],
-        ..world.by.clone()
-    };
+    let admin = principal("a", Role::Admin, Scope::All);
     let by_admin = engine.create_export("acme", &admin, spec("", Format::Ndjson));
     assert!(matches!(by_admin, Err(Error::Forbidden)));
     assert!(matches!(

@@ -296,6 +296,9 @@ pub(crate) fn tick(inner: &Inner) {
     if inner.stopped().is_none() {
         crate::compact::commit_handed(inner);
         crate::exports::commit_handed(inner);
+        if let Err(error) = crate::credentials::store_uses(inner, false) {
+            tracing::warn!(%error, "when credentials were last used is not stored");
+        }
     }
     if inner.stopped().is_some() || inner.guard.is_paused(now_ms) {
         return;

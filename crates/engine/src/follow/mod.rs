@@ -25,7 +25,7 @@ pub(crate) use turns::Turns;
 
 use crate::{
     Engine,
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::{Error, Result},
     read::{RecordView, snapshot},
     search::{Filter, follow},
@@ -37,7 +37,7 @@ pub struct Follower {
     engine: Engine,
     tenant: Arc<Tenant>,
     filter: Filter,
-    credential: String,
+    credential: (String, Option<u64>),
     /// The next seq to look at.
     next: u64,
     /// Records that one step looks at, at most.
@@ -62,7 +62,7 @@ impl Engine {
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`]; [`Error::Invalid`] for a start that this log does not
     /// have.
     pub fn follow(&self, tenant: &str, by: &Principal, q: &str, start: &Start) -> Result<Follower> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Tail)?;
         let mut filter = Filter::parse(q, by.may_see_personal())?;
         filter.give_up_after(STEP_MS);
         let tenant = self.inner.tenant(tenant)?;
@@ -73,7 +73,7 @@ impl Engine {
             engine: self.clone(),
             tenant,
             filter,
-            credential: by.credential_id.clone(),
+            credential: (by.id.clone(), by.expires_at_ms),
             next,
             window: WINDOW_RECORDS,
             again_at: None,
@@ -110,7 +110,8 @@ impl Follower {
 
     /// Whether the credential that it was made with still works.
     pub fn is_allowed(&self) -> bool {
-        self.engine.credential_works(&self.credential)
+        self.engine
+            .credential_works(&self.credential.0, self.credential.1)
     }
 
     /// How long to leave between two steps once it has caught up: longer where there are many.

@@ -1,7 +1,8 @@
 //! Looks an idempotency key up in the segments of the last hours.
 //!
 //! Each segment has a filter of its keys in memory, made when the segment is first asked: nearly every new key is
-//! dismissed without reading.
+//! dismissed without reading. The keys of a request go through one filter after the other, so that the processor has the
+//! misses of many keys under way at once.
 
 use std::sync::Arc;
 
@@ -35,24 +36,18 @@ impl Filters {
         Ok(())
     }
 
-    /// Whether the segment may hold the key.
-    fn may_hold(&self, inner: &Inner, tenant: &Tenant, set: &FileSet, key: u64) -> Result<bool> {
+    /// Returns the filter of a segment; the inner one is absent for a segment without keys.
+    fn of(&self, inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Arc<Option<BloomFilter>>> {
         let id = set.seg.container_id()?;
-        let filter = match self.0.get(&id) {
-            Some(filter) => filter,
-            None => {
-                let reader = inner.readers.seg(inner, tenant, &set.seg)?;
-                let keys = reader.idempotency_all().map_err(segment_error)?;
-                let keys: Vec<u64> = keys.into_iter().map(|(key, _)| key).collect();
-                let filter = Arc::new(filter(&keys));
-                self.0.insert(id, Arc::clone(&filter));
-                filter
-            }
-        };
-        Ok(filter
-            .as_ref()
-            .as_ref()
-            .is_some_and(|filter| filter.contains(&key)))
+        if let Some(filter) = self.0.get(&id) {
+            return Ok(filter);
+        }
+        let reader = inner.readers.seg(inner, tenant, &set.seg)?;
+        let keys = reader.idempotency_all().map_err(segment_error)?;
+        let keys: Vec<u64> = keys.into_iter().map(|(key, _)| key).collect();
+        let filter = Arc::new(filter(&keys));
+        self.0.insert(id, Arc::clone(&filter));
+        Ok(filter)
     }
 }
 
@@ -61,8 +56,8 @@ fn filter(keys: &[u64]) -> Option<BloomFilter> {
     (!keys.is_empty()).then(|| make.items(keys.iter()))
 }
 
-/// Finds the record that came with the same key, in the segments that are not older than the window; `None` when there is
-/// none.
+/// Finds the records that came with the same keys, in the segments that are not older than the window: those that there are,
+/// with the place of their key among `wanted`.
 ///
 /// # Errors
 /// Damage, or what the system says.
@@ -70,56 +65,75 @@ pub(crate) fn lookup(
     inner: &Inner,
     tenant: &Tenant,
     view: &View,
-    own: &Idempotency,
+    wanted: &[Idempotency],
     now_ms: u64,
-) -> Result<Option<First>> {
+) -> Result<Vec<(usize, First)>> {
     let since_ms = super::since_ms(&inner.settings, now_ms);
+    let mut open: Vec<(usize, &Idempotency)> = wanted.iter().enumerate().collect();
+    let mut found = Vec::new();
     for set in view
         .flushed
         .iter()
         .rev()
         .filter(|set| set.seg.max_time_ms >= since_ms)
     {
-        if !inner.filters.may_hold(inner, tenant, set, own.key)? {
+        let filter = inner.filters.of(inner, tenant, set)?;
+        let Some(filter) = filter.as_ref() else { continue };
+        let (hits, rest): (Vec<_>, Vec<_>) = open.iter().partition(|(_, own)| filter.contains(&own.key));
+        if hits.is_empty() {
             continue;
         }
-        let reader = inner.readers.seg(inner, tenant, &set.seg)?;
-        // The newest: an older one is outside of the window, or this would have been a repetition.
-        let Some(seq) = reader
-            .idempotency_lookup(own.key)
-            .map_err(segment_error)?
-            .into_iter()
-            .max()
-        else {
-            continue;
-        };
-        let entry = LogFiles::new(Arc::clone(&inner.disk), &tenant.id).entry(seq)?;
-        if entry.time_ms < since_ms {
-            continue;
+        open = rest;
+        for (place, own) in hits {
+            match first_of(inner, tenant, view, set, own, since_ms)? {
+                Some(first) => found.push((place, first)),
+                None => open.push((place, own)),
+            }
         }
-        let record = records::read(inner, tenant, view, seq, true)?;
-        let erased = record
-            .personal
-            .iter()
-            .any(|group| matches!(group, Personal::Erased));
-        let digest = if erased {
-            // What is left cannot tell a repetition from another event; the key is taken at its word.
-            own.digest
-        } else {
-            event_digest(
-                &tenant.keys.directory,
-                &record.public,
-                record.personal_bytes().into_iter(),
-            )
-        };
-        return Ok(Some(First {
-            seq,
-            id: record.id()?,
-            entry: entry.to_bytes(),
-            digest,
-        }));
     }
-    Ok(None)
+    Ok(found)
+}
+
+/// Finds the record with the key in one segment.
+fn first_of(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    set: &FileSet,
+    own: &Idempotency,
+    since_ms: u64,
+) -> Result<Option<First>> {
+    let reader = inner.readers.seg(inner, tenant, &set.seg)?;
+    let seqs = reader.idempotency_lookup(own.key).map_err(segment_error)?;
+    // The newest: an older one is outside of the window, or this would have been a repetition.
+    let Some(seq) = seqs.into_iter().max() else {
+        return Ok(None);
+    };
+    let entry = LogFiles::new(Arc::clone(&inner.disk), &tenant.id).entry(seq)?;
+    if entry.time_ms < since_ms {
+        return Ok(None);
+    }
+    let record = records::read(inner, tenant, view, seq, true)?;
+    let erased = record
+        .personal
+        .iter()
+        .any(|group| matches!(group, Personal::Erased));
+    let digest = if erased {
+        // What is left cannot tell a repetition from another event; the key is taken at its word.
+        own.digest
+    } else {
+        event_digest(
+            &tenant.keys.directory,
+            &record.public,
+            record.personal_bytes().into_iter(),
+        )
+    };
+    Ok(Some(First {
+        seq,
+        id: record.id()?,
+        entry: entry.to_bytes(),
+        digest,
+    }))
 }
 
 /// Segments whose filters are kept.

@@ -162,6 +162,11 @@ impl Engine {
             committer.retire();
         }
         let registered = inner.heads.register_moved();
+        if stopped.is_none()
+            && let Err(error) = crate::credentials::store_uses(inner, true)
+        {
+            tracing::warn!(%error, "when credentials were last used is not stored");
+        }
         inner.stop("closed".to_owned());
         inner.catalog.wait();
         drop(inner.lock.lock().take());

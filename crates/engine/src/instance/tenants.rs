@@ -7,7 +7,7 @@ use attestore_record::TenantId;
 
 use super::{Engine, Inner};
 use crate::catalog::{Catalog, json, storage, tables};
-use crate::credentials::Principal;
+use crate::credentials::{Permission, Principal};
 use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ impl Engine {
     /// [`Error::InvalidName`], [`Error::Forbidden`], or what the catalog says.
     pub fn create_tenant(&self, name: &str, by: &Principal) -> Result<(TenantInfo, bool)> {
         check_name(name)?;
-        by.check_instance_admin()?;
+        by.check_instance(Permission::CreateTenants)?;
         let inner = &self.inner;
         inner.check_running()?;
         match inner.tenant(name) {
@@ -114,7 +114,7 @@ pub(super) fn id_of(catalog: &Catalog, name: &str) -> Result<Option<TenantId>> {
 fn event(action: &str, name: &str, by: &Principal) -> Vec<u8> {
     let event = serde_json::json!({
         "action": action,
-        "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+        "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
         "targets": [{ "type": "tenant", "id": name }],
     });
     event.to_string().into_bytes()

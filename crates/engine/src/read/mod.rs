@@ -9,7 +9,7 @@ use attestore_record::{Entry, RecordId, entry::ENTRY_BYTES, view};
 
 use crate::{
     Engine,
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::{Error, Result},
     tenant::{Tenant, View},
 };
@@ -60,7 +60,7 @@ impl Engine {
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::UnknownRecord`], [`Error::Damage`], [`Error::Key`],
     /// [`Error::Io`].
     pub fn get(&self, tenant: &str, by: &Principal, which: Which) -> Result<RecordView> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Read)?;
         let tenant = self.inner.tenant(tenant)?;
         snapshot(&tenant, |view| {
             let seq = find::seq(&self.inner, &tenant, view, which)?;

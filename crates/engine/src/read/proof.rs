@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Engine,
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::{Error, Result},
     heads::checkpoint,
     tenant::{Tenant, View},
@@ -24,7 +24,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::get`] and [`Engine::checkpoint`].
     pub fn proof(&self, tenant: &str, by: &Principal, which: Which) -> Result<String> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Prove)?;
         let tenant = self.inner.tenant(tenant)?;
         snapshot(&tenant, |view| {
             let seq = find::seq(&self.inner, &tenant, view, which)?;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Engine,
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::{Error, Result},
     instance::Inner,
     read::snapshot,
@@ -68,7 +68,7 @@ impl Engine {
         request: &SearchRequest,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<SearchPage> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Search)?;
         let started = Instant::now();
         let started_ms = self.inner.clock.boot_ms();
         check_limit(request)?;

@@ -11,7 +11,7 @@ use crate::{
     Engine, Error,
     append::append_control,
     catalog::{SplitRow, TenantRow, hex},
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::Result,
     instance::Inner,
     tenant::Tenant,
@@ -62,7 +62,7 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Invalid`] for a policy that is not one, or as appends.
     pub fn set_index_policy(&self, tenant: &str, by: &Principal, policy: IndexPolicy) -> Result<IndexStatus> {
-        by.check_admin(tenant)?;
+        by.check(tenant, Permission::ManageIndex)?;
         let policy = checked(policy)?;
         let inner = &self.inner;
         inner.check_running()?;
@@ -76,7 +76,7 @@ impl Engine {
             index: &policy,
         };
         // The log may tell of a policy that a crash then prevented, never the other way round.
-        append_control(inner, &tenant, &by.credential_id, Kind::Policy, &control)?;
+        append_control(inner, &tenant, &by.id, Kind::Policy, &control)?;
         let stored = inner.catalog.update::<_, Error>(|update| {
             let mut row: TenantRow = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
             row.index.clone_from(&policy);
@@ -117,7 +117,8 @@ pub(crate) fn digest(policy: &IndexPolicy) -> String {
 
 /// Both who reads the records and who manages the tenant.
 fn may_look(tenant: &str, by: &Principal) -> Result<()> {
-    by.check_read(tenant).or_else(|_| by.check_admin(tenant))
+    by.check(tenant, Permission::Search)
+        .or_else(|_| by.check(tenant, Permission::ManageIndex))
 }
 
 fn checked(policy: IndexPolicy) -> Result<IndexPolicy> {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Engine,
     catalog::{Update, hex, unhex},
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::{Error, Result},
 };
 
@@ -63,9 +63,9 @@ impl Engine {
             spec,
             personal: by.may_see_personal(),
             version: 1,
-            created_by: by.credential_id.clone(),
+            created_by: by.id.clone(),
             created_ms: now_ms,
-            changed_by: by.credential_id.clone(),
+            changed_by: by.id.clone(),
             changed_ms: now_ms,
         };
         self.change(|update| {
@@ -112,7 +112,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::saved_search`]; [`Error::Forbidden`] also for who may not read records.
     pub fn saved_spec(&self, tenant: &str, by: &Principal, id: &str) -> Result<SearchSpec> {
-        by.check_read(tenant)?;
+        by.check(tenant, Permission::Search)?;
         let tenant = self.inner.tenant(tenant)?;
         Ok(row::search(&self.inner.catalog.read()?, &tenant.id, &parse_id(id)?)?.spec)
     }
@@ -134,7 +134,7 @@ impl Engine {
         spec.check()?;
         let inner = &self.inner;
         inner.check_running()?;
-        let admin = by.check_admin(tenant).is_ok();
+        let admin = by.check(tenant, Permission::ManageSearches).is_ok();
         let tenant = inner.tenant(tenant)?;
         let key = parse_id(id)?;
         let now_ms = inner.clock.now_ms();
@@ -150,7 +150,7 @@ impl Engine {
             row.spec = spec;
             row.personal = by.may_see_personal();
             row.version += 1;
-            row.changed_by.clone_from(&by.credential_id);
+            row.changed_by.clone_from(&by.id);
             row.changed_ms = now_ms;
             row::put_search(update, &tenant.id, &key, &row)?;
             Ok(row)
@@ -167,13 +167,13 @@ impl Engine {
         check_saver(tenant, by)?;
         let inner = &self.inner;
         inner.check_running()?;
-        let admin = by.check_admin(tenant).is_ok();
+        let admin = by.check(tenant, Permission::ManageSearches).is_ok();
         let tenant = inner.tenant(tenant)?;
         let key = parse_id(id)?;
         self.change(|update| {
             let others = row::searches_in(update, &tenant.id)?;
             let row = found(&others, &key)?;
-            if !admin && row.created_by != by.credential_id {
+            if !admin && row.created_by != by.id {
                 return Err(Error::Forbidden);
             }
             check_watched(update, &tenant.id, &key, admin)?;
@@ -203,7 +203,7 @@ impl Engine {
 
 /// Who reads records saves searches, and who manages the tenant looks after them.
 fn check_saver(tenant: &str, by: &Principal) -> Result<()> {
-    by.check_read(tenant).or_else(|_| by.check_admin(tenant))
+    by.check(tenant, Permission::SaveSearches)
 }
 
 /// The id in what a client sent.

@@ -198,7 +198,8 @@ fn take(world: &World, engine: &Engine, model: &mut Model, step: &Step) -> Resul
             let spec = CredentialSpec {
                 name: "reader".into(),
                 roles: vec![Role::Reader],
-                tenant: None,
+                tenants: attestore_engine::Scope::All,
+                networks: Vec::new(),
                 expires_at_ms: None,
             };
             engine.create_credential(spec, &by).map_err(text)?;

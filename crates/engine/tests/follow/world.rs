@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use attestore_disk::{Clock, Disk, ManualClock, sim::SimDisk};
+use attestore_engine::credentials::{Identity, Kind, Scope};
 use attestore_engine::{
     Engine, Item, Mode, OpenMode, Parts, Principal, Role, Settings,
     heads::RegisterAt,
@@ -83,12 +84,14 @@ impl World {
 }
 
 pub(crate) fn principal(roles: &[Role]) -> Principal {
-    Principal {
-        credential_id: "tester000001".into(),
+    Principal::of(Identity {
+        kind: Kind::Credential,
+        subject: "tester000001".into(),
         name: "tester".into(),
         roles: roles.to_vec(),
-        tenant: None,
-    }
+        tenants: Scope::All,
+        expires_at_ms: None,
+    })
 }
 
 pub(crate) fn everything() -> Principal {

@@ -1,7 +1,8 @@
 //! Credentials through their life.
 
 use attestore_engine::{
-    Error, Role, SYSTEM_TENANT, credentials::CredentialSpec, read::Which, search::SearchRequest,
+    Error, Permission, Role, SYSTEM_TENANT, Scope, credentials::CredentialSpec, read::Which,
+    search::SearchRequest,
 };
 
 use crate::world::{World, everything, principal};
@@ -10,7 +11,8 @@ fn spec(name: &str, roles: &[Role], tenant: Option<&str>) -> CredentialSpec {
     CredentialSpec {
         name: name.into(),
         roles: roles.to_vec(),
-        tenant: tenant.map(str::to_owned),
+        tenants: tenant.map_or(Scope::All, Scope::one),
+        networks: Vec::new(),
         expires_at_ms: None,
     }
 }
@@ -28,7 +30,7 @@ fn token_works_until_it_is_revoked_also_after_a_restart() {
         .unwrap();
     let by = engine.authenticate(secret.expose()).unwrap();
     assert_eq!(
-        (by.credential_id.as_str(), by.tenant.as_deref()),
+        (by.id.as_str(), by.tenants.only()),
         (info.id.as_str(), Some("acme"))
     );
     assert!(matches!(
@@ -68,14 +70,16 @@ fn first_credential_can_do_everything_and_is_made_once() {
     let engine = world.open();
     let (info, secret) = engine.first_credential().unwrap().unwrap();
     let by = engine.authenticate(secret.expose()).unwrap();
-    assert!(by.is_instance_admin() && by.may_see_personal() && by.check_append("x").is_ok());
+    assert!(by.check_instance(Permission::CreateTenants).is_ok() && by.may_see_personal());
+    assert!(by.check("x", Permission::Append).is_ok() && by.check(SYSTEM_TENANT, Permission::Search).is_ok());
     assert!(engine.first_credential().unwrap().is_none());
     let (_, replacement) = engine.bootstrap_credential().unwrap();
     assert!(
         engine
             .authenticate(replacement.expose())
             .unwrap()
-            .is_instance_admin()
+            .check_instance(Permission::ManageCredentials)
+            .is_ok()
     );
     engine.revoke_credential(&info.id, &by).unwrap();
     assert!(engine.authenticate(secret.expose()).is_none());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use attestore_disk::{Disk, ManualClock, sim::SimDisk};
+use attestore_engine::credentials::{Identity, Kind, Scope};
 use attestore_engine::{
     Engine, Item, Mode, OpenMode, Parts, Principal, Role, Settings,
     heads::RegisterAt,
@@ -252,10 +253,12 @@ fn principal(who: Who) -> Principal {
 }
 
 fn named(roles: &[Role]) -> Principal {
-    Principal {
-        credential_id: "tester000001".into(),
+    Principal::of(Identity {
+        kind: Kind::Credential,
+        subject: "tester000001".into(),
         name: "tester".into(),
         roles: roles.to_vec(),
-        tenant: None,
-    }
+        tenants: Scope::All,
+        expires_at_ms: None,
+    })
 }

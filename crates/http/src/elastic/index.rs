@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use attestore_engine::Principal;
+use attestore_engine::{Permission, Principal};
 use attestore_engine::tenant::TenantInfo;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
@@ -141,9 +141,7 @@ async fn matching(app: &App, principal: &Arc<Principal>, pattern: &str) -> Resul
         let hidden = name.starts_with(['_', '.']) && !pattern.starts_with(['_', '.']);
         !hidden && glob(pattern, name)
     };
-    let own = principal.tenant.clone();
-    let any = own.as_deref().unwrap_or_default();
-    if principal.check_read(any).is_err() {
+    if !principal.may(Permission::Search) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "security_exception",
@@ -151,10 +149,10 @@ async fn matching(app: &App, principal: &Arc<Principal>, pattern: &str) -> Resul
         ));
     }
     let engine = app.engine().clone();
-    if let Some(own) = own {
-        let fits = fits(&own);
-        let info = wire::blocking(move || engine.tenant(&own)).await?;
-        return Ok(fits.then_some(info).into_iter().collect());
+    if let Some(own) = principal.tenants.names() {
+        let own: Vec<_> = own.iter().filter(|name| fits(name)).cloned().collect();
+        let infos = move || own.iter().map(|name| engine.tenant(name)).collect();
+        return Ok(wire::blocking(infos).await?);
     }
     let mut found = Vec::new();
     let mut after: Option<String> = None;

@@ -1,7 +1,7 @@
 //! `/v1/tenants/{t}/credentials`: make, list and revoke the credentials of one tenant.
 
 use attestore_engine::credentials::{CredentialInfo, CredentialSpec};
-use attestore_engine::{Error, Role};
+use attestore_engine::{Error, Role, Scope};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -73,7 +73,7 @@ impl From<CredentialInfo> for CredentialBody {
             id: info.id,
             name: info.name,
             roles: info.roles.iter().map(|r| r.name()).collect(),
-            tenant: info.tenant,
+            tenant: info.tenants.only().map(str::to_owned),
             created_at: wire::rfc3339_ms(info.created_ms),
             expires_at: info.expires_at_ms.map(wire::rfc3339_ms),
             revoked_at: info.revoked_at_ms.map(wire::rfc3339_ms),
@@ -133,7 +133,8 @@ pub async fn create(
     let spec = CredentialSpec {
         name: wanted.name,
         roles,
-        tenant: Some(tenant),
+        tenants: Scope::one(tenant),
+        networks: Vec::new(),
         expires_at_ms,
     };
     let engine = app.engine().clone();
@@ -171,7 +172,7 @@ pub async fn list(
     let infos = wire::blocking(move || {
         engine.tenant(&tenant)?;
         let mut all = engine.list_credentials(&principal, None, usize::MAX)?;
-        all.retain(|credential| credential.tenant.as_deref() == Some(&tenant));
+        all.retain(|credential| credential.tenants.only() == Some(&tenant));
         Ok(all)
     })
     .await?;
@@ -205,7 +206,7 @@ pub async fn revoke(
         let all = engine.list_credentials(&principal, None, usize::MAX)?;
         if !all
             .iter()
-            .any(|c| c.id == credential && c.tenant.as_deref() == Some(&tenant))
+            .any(|c| c.id == credential && c.tenants.only() == Some(&tenant))
         {
             return Err(Error::NotFound("credential"));
         }

@@ -226,14 +226,14 @@ impl Tail {
 
     /// Hands a chunk over, however long the client takes for the one before.
     async fn send(&mut self, chunk: Chunk) -> Result<(), End> {
-        let (engine, id) = (&self.engine, &self.principal.credential_id);
+        let (engine, principal) = (&self.engine, &self.principal);
         let sent = self.sink.send(chunk);
         tokio::pin!(sent);
         loop {
             tokio::select! {
                 sent = &mut sent => return sent.map_err(|_| End::Left),
                 _ = self.check.tick() => {
-                    if !engine.credential_works(id) {
+                    if !engine.still_works(principal) {
                         return Err(End::Credential);
                     }
                 }
@@ -242,7 +242,7 @@ impl Tail {
     }
 
     fn allowed(&self) -> Result<(), End> {
-        if self.engine.credential_works(&self.principal.credential_id) {
+        if self.engine.still_works(&self.principal) {
             Ok(())
         } else {
             Err(End::Credential)

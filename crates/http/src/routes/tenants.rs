@@ -158,10 +158,14 @@ pub async fn list(
         ));
     }
     let engine = app.engine().clone();
-    let own = caller.0.tenant.clone();
+    let own = caller.0.tenants.names().cloned();
+    let after = query.cursor;
     let infos = wire::blocking(move || match own {
-        Some(own) => engine.tenant(&own).map(|info| vec![info]),
-        None => engine.tenants(query.cursor.as_deref(), limit),
+        Some(own) => {
+            let later = own.iter().filter(|name| after.as_ref().is_none_or(|after| *name > after));
+            later.take(limit).map(|name| engine.tenant(name)).collect()
+        }
+        None => engine.tenants(after.as_deref(), limit),
     })
     .await?;
     let cursor = if infos.len() == limit {

@@ -218,7 +218,7 @@ fn tenant_of(headers: &HeaderMap, principal: &Principal) -> Result<String, Probl
     match headers.get("attestore-tenant").map(HeaderValue::to_str) {
         Some(Ok(tenant)) => Ok(tenant.to_owned()),
         Some(Err(_)) => Err(Problem::tenant_not_found()),
-        None => Ok(principal.tenant.clone().unwrap_or_else(|| "default".to_owned())),
+        None => Ok(principal.tenants.only().unwrap_or("default").to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Engine,
-    credentials::Principal,
+    credentials::{Permission, Principal},
     error::{Error, Result},
     searches::{api::parse_id, row as searches},
 };
@@ -118,9 +118,9 @@ impl Engine {
         search: &str,
         spec: WatchSpec,
     ) -> Result<(WatchInfo, Option<WatchSecret>)> {
-        by.check_admin(tenant)?;
+        by.check(tenant, Permission::ManageSearches)?;
         if spec.records {
-            by.check_read(tenant)?;
+            by.check(tenant, Permission::Read)?;
         }
         let inner = &self.inner;
         inner.check_running()?;
@@ -178,7 +178,7 @@ impl Engine {
             watch.enabled = spec.enabled;
             watch.records = spec.records;
             watch.version += 1;
-            watch.changed_by.clone_from(&by.credential_id);
+            watch.changed_by.clone_from(&by.id);
             watch.changed_ms = now_ms;
             // Who sets it wants it to try now, and for its whole time.
             watch.turned_off = None;
@@ -199,7 +199,7 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`] for who does not manage the tenant, [`Error::NotFound`].
     pub fn watch(&self, tenant: &str, by: &Principal, search: &str) -> Result<WatchInfo> {
-        by.check_admin(tenant)?;
+        by.check(tenant, Permission::ManageSearches)?;
         let tenant = self.inner.tenant(tenant)?;
         let id = parse_id(search)?;
         let txn = self.inner.catalog.read()?;
@@ -229,7 +229,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::watch`].
     pub fn dead_letters(&self, tenant: &str, by: &Principal, search: &str) -> Result<Vec<DeadLetter>> {
-        by.check_admin(tenant)?;
+        by.check(tenant, Permission::ManageSearches)?;
         let tenant = self.inner.tenant(tenant)?;
         let id = parse_id(search)?;
         let txn = self.inner.catalog.read()?;
@@ -274,7 +274,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::watch`].
     pub fn delete_letter(&self, tenant: &str, by: &Principal, search: &str, number: u64) -> Result<()> {
-        by.check_admin(tenant)?;
+        by.check(tenant, Permission::ManageSearches)?;
         let inner = &self.inner;
         inner.check_running()?;
         let tenant = inner.tenant(tenant)?;
@@ -299,7 +299,7 @@ impl Engine {
         let mut event = serde_json::json!({
             "action": action,
             "outcome": "success",
-            "actor": { "type": "credential", "id": by.credential_id, "name": by.name },
+            "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
             "targets": [{ "type": "watch", "id": search }],
             "metadata": { "tenant": tenant },
         });

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Engine,
     catalog::hex,
-    credentials::{Principal, Role},
+    credentials::{Identity, Kind, Principal, Role, Scope},
     error::{Error, Result},
     follow::{Follower, Start, Step},
     read::{RecordView, snapshot},
@@ -444,10 +444,14 @@ impl Watcher {
 
 /// Who asks for a watch: somebody who sees no personal fields, whoever set it.
 fn outsider() -> Principal {
-    Principal {
-        roles: vec![Role::Reader],
-        ..Principal::internal()
-    }
+    Principal::of(Identity {
+        kind: Kind::Internal,
+        subject: Principal::INTERNAL.to_owned(),
+        name: Principal::INTERNAL.to_owned(),
+        roles: vec![Role::Auditor],
+        tenants: Scope::All,
+        expires_at_ms: None,
+    })
 }
 
 const CHANGED: Error = Error::Changed("watch");
