@@ -18,20 +18,15 @@ pub struct Packed(Vec<u8>);
 impl Packed {
     /// Packs a group of the record that has this public group.
     pub fn of(group: &[u8], public: &[u8]) -> Self {
-        let mut known: Vec<(&[u8], u8)> = parts(public)
-            .zip(0..=PARTS_LAST)
-            .filter(|(part, _)| part.len() >= PART_BYTES_MIN)
-            .collect();
-        known.sort_unstable();
+        let known = Known::of(public);
         let mut packed = Vec::with_capacity(group.len());
         for (at, part) in parts(group).enumerate() {
             if at > 0 {
                 packed.push(QUOTE);
             }
-            let found = known.partition_point(|(known, _)| *known < part);
-            match known.get(found) {
-                Some((known, number)) if *known == part => packed.extend([REFERENCE, *number]),
-                _ => put_literal(part, &mut packed),
+            match known.find(part) {
+                Some(number) => packed.extend([REFERENCE, number]),
+                None => put_literal(part, &mut packed),
             }
         }
         Self(packed)
@@ -93,6 +88,59 @@ impl Packed {
     }
 }
 
+/// The parts of a public group that are long enough, by a hash of their length and ends.
+struct Known<'a> {
+    parts: Vec<&'a [u8]>,
+    /// Places in `parts`, or [`FREE`].
+    places: [u8; PLACES],
+}
+
+impl<'a> Known<'a> {
+    fn of(public: &'a [u8]) -> Self {
+        let mut known = Self {
+            parts: parts(public).take(usize::from(PARTS_LAST) + 1).collect(),
+            places: [FREE; PLACES],
+        };
+        for number in 0..=PARTS_LAST {
+            let Some(part) = known.parts.get(usize::from(number)) else {
+                break;
+            };
+            let free = spots(part).and_then(|mut spots| spots.find(|spot| known.places[*spot] == FREE));
+            if let Some(spot) = free {
+                known.places[spot] = number;
+            }
+        }
+        known
+    }
+
+    /// Returns the first number of the part.
+    fn find(&self, part: &[u8]) -> Option<u8> {
+        spots(part)?
+            .map(|spot| self.places[spot])
+            .take_while(|number| *number != FREE)
+            .find(|number| {
+                self.parts
+                    .get(usize::from(*number))
+                    .is_some_and(|known| *known == part)
+            })
+    }
+}
+
+/// Where a part may be: few places, so that text that is made to collide costs no more than other text. `None` for one that
+/// is left to the compression.
+fn spots(part: &[u8]) -> Option<impl Iterator<Item = usize>> {
+    let (first, last) = (
+        part.first_chunk::<PART_BYTES_MIN>()?,
+        part.last_chunk::<PART_BYTES_MIN>()?,
+    );
+    let mixed = u64::from_le_bytes(*first)
+        .wrapping_add(u64::from_le_bytes(*last).rotate_left(23))
+        .wrapping_add(part.len() as u64)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let spot = mixed.to_be_bytes()[0];
+    Some((0..SPOTS).map(move |step| (usize::from(spot) * 2 + step) % PLACES))
+}
+
 /// Text between quotes, and before the first and after the last.
 fn parts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut from = 0;
@@ -125,6 +173,12 @@ fn put_literal(part: &[u8], packed: &mut Vec<u8>) {
 const QUOTE: u8 = b'"';
 /// Shorter text is left to the compression.
 const PART_BYTES_MIN: usize = 8;
+/// Twice as many as there are numbers.
+const PLACES: usize = 512;
+/// Places that are looked at for one part.
+const SPOTS: usize = 16;
+/// No part has this number.
+const FREE: u8 = u8::MAX;
 /// The last number that a part can have: no number looks like [`END`].
 const PARTS_LAST: u8 = END - 1;
 /// The lowest of the marks: the end of a group in its block.

@@ -34,6 +34,16 @@ fn numbers_end_below_the_marks() {
 }
 
 #[test]
+fn parts_that_collide_come_back_and_the_first_are_found() {
+    let public: Vec<u8> = (0..60u32)
+        .flat_map(|n| format!("\"the same {n:08} the same").into_bytes())
+        .collect();
+    let packed = Packed::of(&public, &public);
+    assert_eq!(packed.restore(&public).unwrap(), public);
+    assert!(packed.0.windows(2).any(|pair| pair == [REFERENCE, 1]));
+}
+
+#[test]
 fn a_group_cannot_grow_without_bound() {
     let public = vec![b'x'; 1 << 20];
     let hostile = Packed([REFERENCE, 0].repeat(64));
