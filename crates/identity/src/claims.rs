@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
+use crate::token::object;
 
 /// All claims of a token whose signature is right.
 pub(crate) struct Claims(pub Map<String, Value>);
@@ -23,8 +24,7 @@ pub(crate) fn claimed_issuer(payload: &[u8]) -> Result<String, Refusal> {
     struct Issued {
         iss: String,
     }
-    let issued: Issued = serde_json::from_slice(payload).map_err(|_| Refusal::Malformed)?;
-    Ok(issued.iss)
+    Ok(object::<Issued>(payload)?.iss)
 }
 
 impl Claims {
@@ -33,9 +33,7 @@ impl Claims {
     /// # Errors
     /// [`Refusal::Malformed`].
     pub fn parse(payload: &[u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(payload)
-            .map(Self)
-            .map_err(|_| Refusal::Malformed)
+        object(payload).map(Self)
     }
 
     /// Checks who issued the token: exactly the configured name, no normalisation.
@@ -54,7 +52,11 @@ impl Claims {
     /// # Errors
     /// [`Refusal::Audience`].
     pub fn check_audience(&self, audiences: &[String]) -> Result<(), Refusal> {
-        let ours = |value: &Value| value.as_str().is_some_and(|aud| audiences.iter().any(|a| a == aud));
+        let ours = |value: &Value| {
+            value
+                .as_str()
+                .is_some_and(|aud| audiences.iter().any(|a| a == aud))
+        };
         let fine = match self.0.get("aud") {
             Some(Value::Array(many)) => many.iter().all(Value::is_string) && many.iter().any(ours),
             Some(one) => ours(one),
@@ -103,7 +105,9 @@ impl Claims {
         let Some(path) = claim.strip_prefix('/') else {
             return self.0.get(claim);
         };
-        let mut steps = path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+        let mut steps = path
+            .split('/')
+            .map(|step| step.replace("~1", "/").replace("~0", "~"));
         let mut value = self.0.get(&steps.next()?)?;
         for step in steps {
             value = value.as_object()?.get(&step)?;
@@ -117,7 +121,11 @@ impl Claims {
             return Ok(None);
         };
         if let Some(seconds) = value.as_u64() {
-            return if seconds <= TIME_MAX_S { Ok(Some(seconds)) } else { Err(Refusal::Malformed) };
+            return if seconds <= TIME_MAX_S {
+                Ok(Some(seconds))
+            } else {
+                Err(Refusal::Malformed)
+            };
         }
         let seconds = value.as_f64().ok_or(Refusal::Malformed)?;
         if !(0.0..=4e9).contains(&seconds) {

@@ -104,7 +104,9 @@ where
         if response.status() != StatusCode::OK {
             return Err(FetchError(format!("answered {}", response.status().as_u16())));
         }
-        let body = Limited::new(response.into_body(), DOCUMENT_BYTES_MAX).collect().await;
+        let body = Limited::new(response.into_body(), DOCUMENT_BYTES_MAX)
+            .collect()
+            .await;
         body.map(|body| body.to_bytes())
             .map_err(|_| FetchError("a document that is cut off or too long".into()))
     };
@@ -155,7 +157,9 @@ impl Url {
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             authority: authority.as_str().to_owned(),
-            path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            path: uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
         })
     }
 
@@ -177,7 +181,8 @@ impl Url {
 }
 
 fn is_loopback_name(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn failed(error: impl std::fmt::Display) -> FetchError {

@@ -1,5 +1,6 @@
 //! One issuer: its settings, its keys, and the checks of a token in their order.
 
+use crate::algorithm::Algorithm;
 use crate::claims::{Bounds, Claims};
 use crate::keys::check_signature;
 use crate::mapping::{Identity, grants};
@@ -7,7 +8,6 @@ use crate::refusal::Refusal;
 use crate::settings::IssuerSettings;
 use crate::source::Source;
 use crate::token::Parts;
-use crate::algorithm::Algorithm;
 
 /// An issuer that is believed.
 pub(crate) struct Issuer {
@@ -27,7 +27,10 @@ impl Issuer {
             .ok_or(Refusal::Algorithm)?;
         self.check_type(parts.header.typ.as_deref())?;
         let kid = parts.header.kid.as_deref();
-        let keys = self.source.keys(|keys| keys.find(kid, algorithm).is_some()).await?;
+        let keys = self
+            .source
+            .keys(|keys| keys.find(kid, algorithm).is_some())
+            .await?;
         let key = keys.set.find(kid, algorithm).ok_or(Refusal::Key)?;
         check_signature(key, algorithm, parts.signed, &parts.signature)?;
 

@@ -60,7 +60,9 @@ impl KeySet {
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| key.fits(algorithm));
         match kid {
-            Some(kid) => fitting.find(|key| key.kid.as_deref() == Some(kid)).map(|key| &key.key),
+            Some(kid) => fitting
+                .find(|key| key.kid.as_deref() == Some(kid))
+                .map(|key| &key.key),
             None => {
                 let only = fitting.next()?;
                 fitting.next().is_none().then_some(&only.key)

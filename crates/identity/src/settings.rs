@@ -141,7 +141,12 @@ impl Settings {
 }
 
 impl IssuerSettings {
-    fn check(&self, place: &str, loopback: bool, is_role: impl Fn(&str) -> bool) -> Result<(), SettingsError> {
+    fn check(
+        &self,
+        place: &str,
+        loopback: bool,
+        is_role: impl Fn(&str) -> bool,
+    ) -> Result<(), SettingsError> {
         let wrong = |reason: &str| Err(wrong(place, reason));
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !(1..=32).contains(&self.name.len()) || !self.name.bytes().all(plain) {

@@ -160,7 +160,10 @@ impl Source {
             return Some(done.clone());
         }
         let cooldown = self.0.times.cooldown;
-        if state.attempted_ms.is_some_and(|last| now.saturating_sub(last) < cooldown) {
+        if state
+            .attempted_ms
+            .is_some_and(|last| now.saturating_sub(last) < cooldown)
+        {
             return None;
         }
         state.attempted_ms = Some(now);
@@ -210,8 +213,8 @@ impl Inner {
         }
         let url = format!("{}{DISCOVERY}", self.issuer.trim_end_matches('/'));
         let document = self.fetch.fetch(&url).await?;
-        let document: Document = serde_json::from_slice(&document)
-            .map_err(|_| FetchError("not a discovery document".into()))?;
+        let document: Document =
+            serde_json::from_slice(&document).map_err(|_| FetchError("not a discovery document".into()))?;
         if document.issuer != self.issuer {
             return Err(FetchError("the discovery document is another issuer's".into()));
         }

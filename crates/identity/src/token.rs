@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::refusal::Refusal;
 
@@ -56,7 +56,7 @@ impl<'t> Parts<'t> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(Refusal::Malformed)?;
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Refusal::Malformed)?;
+        let header: Header = object(&decode(header)?)?;
         header.check()?;
         Ok(Self {
             header,
@@ -80,6 +80,14 @@ impl Header {
         }
         Ok(())
     }
+}
+
+/// Reads a JSON object; a list of its members' values, which serde would take for one, is none.
+pub(crate) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return Err(Refusal::Malformed);
+    }
+    serde_json::from_slice(json).map_err(|_| Refusal::Malformed)
 }
 
 /// Decodes a part; a second dot is no character of base64url, so a token of more than three parts ends here.

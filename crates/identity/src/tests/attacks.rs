@@ -26,9 +26,15 @@ async fn no_symmetric_algorithm_and_no_none() {
     }
     let good = key.token("k", &claims(json!({})));
     let signature = good.rsplit_once('.').unwrap().1;
-    for alg in ["none", "None", "NONE", "nOnE", "", "RSA", "RS256 ", "rs256", "ES512", "ES256K"] {
+    for alg in [
+        "none", "None", "NONE", "nOnE", "", "RSA", "RS256 ", "rs256", "ES512", "ES256K",
+    ] {
         let header = json!({"alg": alg, "typ": "at+jwt", "kid": "k"});
-        let signed = format!("{}.{}", b64(header.to_string()), b64(claims(json!({})).to_string()));
+        let signed = format!(
+            "{}.{}",
+            b64(header.to_string()),
+            b64(claims(json!({})).to_string())
+        );
         for signature in ["", signature] {
             let refused = world.verify(&format!("{signed}.{signature}")).await.err();
             assert_eq!(refused, Some(Refusal::Algorithm), "{alg}");
@@ -47,7 +53,15 @@ async fn a_set_gives_no_symmetric_keys_and_none_for_encryption() {
     let mut other = key.jwk("a");
     other["alg"] = "ES384".into();
     let oct = json!({"kty": "oct", "kid": "h", "k": b64("secret"), "alg": "HS256"});
-    world.web.keys(&[oct, encryption, ops, other, json!(7), json!({"kty": "EC"}), Signer::ed25519().jwk("fine")]);
+    world.web.keys(&[
+        oct,
+        encryption,
+        ops,
+        other,
+        json!(7),
+        json!({"kty": "EC"}),
+        Signer::ed25519().jwk("fine"),
+    ]);
     for kid in ["h", "e", "o", "a"] {
         let token = key.token(kid, &claims(json!({})));
         assert_eq!(world.verify(&token).await.err(), Some(Refusal::Key), "{kid}");
@@ -73,7 +87,9 @@ async fn an_algorithm_of_another_list_or_kind_is_refused() {
 async fn a_header_that_brings_its_own_key_is_refused_though_it_fits() {
     let (trusted, own) = (Signer::p256(), Signer::p256());
     let world = World::new(&[("k", &trusted)]);
-    world.web.put("https://evil.example/jwks", &json!({"keys": [own.jwk("k")]}));
+    world
+        .web
+        .put("https://evil.example/jwks", &json!({"keys": [own.jwk("k")]}));
     for (name, value) in [
         ("jwk", own.jwk("k")),
         ("jku", json!("https://evil.example/jwks")),
@@ -139,7 +155,11 @@ async fn members_that_come_twice_are_refused() {
     ] {
         let signed = format!("{}.{}", b64(header), b64(&payload));
         let token = format!("{signed}.{}", b64(key.sign(signed.as_bytes())));
-        assert_eq!(world.verify(&token).await.err(), Some(Refusal::Malformed), "{header}");
+        assert_eq!(
+            world.verify(&token).await.err(),
+            Some(Refusal::Malformed),
+            "{header}"
+        );
     }
 }
 
@@ -150,8 +170,15 @@ async fn long_and_deep_tokens_are_refused_before_anything_is_fetched() {
     let token = key.token("k", &claims(json!({"pad": "x".repeat(9000)})));
     assert_eq!(world.verify(&token).await.err(), Some(Refusal::TooLong));
     let deep = format!("{{\"iss\":{}{}}}", "[".repeat(2000), "]".repeat(2000));
-    let signed = format!("{}.{}", b64(r#"{"alg":"ES256","typ":"at+jwt","kid":"k"}"#), b64(deep));
-    assert_eq!(world.verify(&format!("{signed}.AA")).await.err(), Some(Refusal::Malformed));
+    let signed = format!(
+        "{}.{}",
+        b64(r#"{"alg":"ES256","typ":"at+jwt","kid":"k"}"#),
+        b64(deep)
+    );
+    assert_eq!(
+        world.verify(&format!("{signed}.AA")).await.err(),
+        Some(Refusal::Malformed)
+    );
     assert_eq!(world.web.count(), 0);
 }
 
@@ -167,7 +194,9 @@ async fn a_key_of_one_issuer_signs_nothing_for_another() {
         ..crate::Settings::default()
     };
     let world = World::new(&[("k", &ours)]);
-    world.web.put("https://other.example/jwks", &json!({"keys": [theirs.jwk("k")]}));
+    world
+        .web
+        .put("https://other.example/jwks", &json!({"keys": [theirs.jwk("k")]}));
     let resource = crate::Resource::new(&settings, world.web.clone(), world.clock.clone(), Some);
     let forged = theirs.token("k", &claims(json!({})));
     assert_eq!(resource.verify(&forged).await.err(), Some(Refusal::Signature));

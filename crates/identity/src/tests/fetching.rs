@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use base64::Engine as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -52,8 +53,16 @@ async fn documents_come_whole_or_not_at_all() {
         ("chunked", chunked, Some("{}")),
         ("redirect", answer("302 Found", &redirect, ""), None),
         ("failure", answer("500 Oops", "", "{}"), None),
-        ("cut", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}".to_vec(), None),
-        ("too long", answer("200 OK", "", &" ".repeat((256 << 10) + 1)), None),
+        (
+            "cut",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}".to_vec(),
+            None,
+        ),
+        (
+            "too long",
+            answer("200 OK", "", &" ".repeat((256 << 10) + 1)),
+            None,
+        ),
         ("no HTTP", b"SSH-2.0-x\r\n".to_vec(), None),
     ] {
         let port = answering(bytes, None).await;
@@ -74,13 +83,25 @@ async fn certificates_are_verified() {
         .with_single_cert(vec![ours.cert.der().clone()], key)
         .unwrap();
     let port = answering(answer("200 OK", "", "{}"), Some(Arc::new(config))).await;
-    let pem = ours.cert.pem();
+    let lines = base64::engine::general_purpose::STANDARD.encode(ours.cert.der());
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n");
     let trusting = Client::new(Some(pem.as_bytes()), false).unwrap();
     let got = trusting.fetch(&format!("https://localhost:{port}/")).await;
     assert_eq!(got.unwrap().as_ref(), b"{}");
-    assert!(trusting.fetch(&format!("https://127.0.0.1:{port}/")).await.is_err(), "another name");
+    assert!(
+        trusting
+            .fetch(&format!("https://127.0.0.1:{port}/"))
+            .await
+            .is_err(),
+        "another name"
+    );
     let stranger = Client::new(None, false).unwrap();
-    assert!(stranger.fetch(&format!("https://localhost:{port}/")).await.is_err());
+    assert!(
+        stranger
+            .fetch(&format!("https://localhost:{port}/"))
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

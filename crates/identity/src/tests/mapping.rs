@@ -37,14 +37,24 @@ async fn rules_that_apply_add_up_and_others_grant_nothing() {
         }),
     )
     .await;
-    assert_eq!(roles(&who), ["auditor", "ingest", "investigator", "operator", "reader"]);
+    assert_eq!(
+        roles(&who),
+        ["auditor", "ingest", "investigator", "operator", "reader"]
+    );
     assert_eq!(who.tenants, Tenants::Of([].into()));
 }
 
 #[tokio::test]
 async fn a_scope_is_a_word_and_nothing_within_one() {
     let rules = || vec![rule("scope", "read", &["reader"])];
-    for (scope, fine) in [("read", true), ("a read b", true), ("read.all", false), ("aread", false), ("Read", false), ("", false)] {
+    for (scope, fine) in [
+        ("read", true),
+        ("a read b", true),
+        ("read.all", false),
+        ("aread", false),
+        ("Read", false),
+        ("", false),
+    ] {
         let who = mapped(rules(), json!({"scope": scope})).await;
         assert_eq!(!who.roles.is_empty(), fine, "{scope}");
     }
@@ -57,27 +67,55 @@ async fn tenants_come_from_claims_but_never_the_servers_own() {
         ..Rule::default()
     };
     let named = |tenants: &[&str]| Tenants::Of(tenants.iter().map(ToString::to_string).collect());
-    let orgs = json!({"orgs": ["acme", "_system", "b-2", "../x", "", "UPPER", "a/b", "*", "-x", 7, "y".repeat(64)]});
-    assert_eq!(mapped(vec![from("orgs")], orgs).await.tenants, named(&["acme", "b-2"]));
-    assert_eq!(mapped(vec![from("org")], json!({"org": "_system"})).await.tenants, named(&[]));
+    let orgs =
+        json!({"orgs": ["acme", "_system", "b-2", "../x", "", "UPPER", "a/b", "*", "-x", 7, "y".repeat(64)]});
+    assert_eq!(
+        mapped(vec![from("orgs")], orgs).await.tenants,
+        named(&["acme", "b-2"])
+    );
+    assert_eq!(
+        mapped(vec![from("org")], json!({"org": "_system"})).await.tenants,
+        named(&[])
+    );
     let named_by_rule = Rule {
         tenants: vec!["_system".into()],
         ..rule("org", "acme", &[])
     };
-    assert_eq!(mapped(vec![named_by_rule], json!({})).await.tenants, named(&["_system"]));
+    assert_eq!(
+        mapped(vec![named_by_rule], json!({})).await.tenants,
+        named(&["_system"])
+    );
     let all = Rule {
         all_tenants: true,
         ..rule("org", "acme", &[])
     };
-    assert_eq!(mapped(vec![all.clone(), from("org")], json!({})).await.tenants, Tenants::All);
-    assert_eq!(mapped(vec![all], json!({"org": "other"})).await.tenants, named(&[]));
+    assert_eq!(
+        mapped(vec![all.clone(), from("org")], json!({})).await.tenants,
+        Tenants::All
+    );
+    assert_eq!(
+        mapped(vec![all], json!({"org": "other"})).await.tenants,
+        named(&[])
+    );
 }
 
 #[tokio::test]
 async fn a_name_for_people_is_taken_when_it_can_be_shown() {
     let rules = || vec![rule("scope", "x", &["reader"])];
-    assert_eq!(mapped(rules(), json!({"preferred_username": "Ann"})).await.name, "Ann");
-    for name in [json!("a\u{1b}[31m"), json!(""), json!(null), json!(5), json!("x".repeat(129))] {
-        assert_eq!(mapped(rules(), json!({"preferred_username": name})).await.name, "u-1");
+    assert_eq!(
+        mapped(rules(), json!({"preferred_username": "Ann"})).await.name,
+        "Ann"
+    );
+    for name in [
+        json!("a\u{1b}[31m"),
+        json!(""),
+        json!(null),
+        json!(5),
+        json!("x".repeat(129)),
+    ] {
+        assert_eq!(
+            mapped(rules(), json!({"preferred_username": name})).await.name,
+            "u-1"
+        );
     }
 }

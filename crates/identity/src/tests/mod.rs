@@ -1,5 +1,4 @@
 //! Tokens against an issuer that does not exist: its clock, its keys and its network are the tests'.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod attacks;
 mod claims;

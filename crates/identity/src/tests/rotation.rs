@@ -19,7 +19,10 @@ async fn a_new_key_is_found_by_one_fetch() {
     world.web.keys(&[old.jwk("old"), new.jwk("new")]);
     world.pass(11);
     world.verify(&new.token("new", &claims(json!({})))).await.unwrap();
-    world.verify(&old.token("old", &claims(json!({"sub": "u-2"})))).await.unwrap();
+    world
+        .verify(&old.token("old", &claims(json!({"sub": "u-2"}))))
+        .await
+        .unwrap();
     assert_eq!(world.web.count(), 2);
 }
 
@@ -92,7 +95,10 @@ async fn old_keys_are_used_while_new_ones_cannot_be_had_but_not_for_ever() {
     let mut n = 0;
     let mut token = || {
         n += 1;
-        key.token("k", &claims(json!({"sub": format!("u-{n}"), "exp": super::world::NOW_S + 80_000})))
+        key.token(
+            "k",
+            &claims(json!({"sub": format!("u-{n}"), "exp": super::world::NOW_S + 80_000})),
+        )
     };
     world.verify(&token()).await.unwrap();
     world.web.down();
@@ -120,7 +126,10 @@ async fn keys_are_fetched_again_behind_the_back_before_anybody_waits() {
     world.pass(601);
     let gate = Arc::new(Notify::new());
     *world.web.gate.lock() = Some(gate.clone());
-    world.verify(&key.token("k", &claims(json!({"sub": "u-2"})))).await.unwrap();
+    world
+        .verify(&key.token("k", &claims(json!({"sub": "u-2"}))))
+        .await
+        .unwrap();
     while world.web.count() < 2 {
         tokio::task::yield_now().await;
     }
@@ -151,7 +160,10 @@ async fn without_other_tokens_it_ends_too_by_looking_again() {
     world.web.keys(&[new.jwk("new")]);
     for _ in 0..4 {
         world.pass(300);
-        assert!(world.resource.recognise(&token).is_none(), "looked at again every 300 s");
+        assert!(
+            world.resource.recognise(&token).is_none(),
+            "looked at again every 300 s"
+        );
         let _ = world.verify(&token).await;
         while world.web.count() == 1 && world.passed_s() > 600 {
             tokio::task::yield_now().await;
@@ -169,7 +181,10 @@ async fn the_same_set_again_forgets_no_tokens() {
     let token = key.token("k", &claims(json!({})));
     world.verify(&token).await.unwrap();
     world.pass(1300);
-    world.verify(&key.token("k", &claims(json!({"sub": "u-2"})))).await.unwrap();
+    world
+        .verify(&key.token("k", &claims(json!({"sub": "u-2"}))))
+        .await
+        .unwrap();
     assert_eq!(world.web.count(), 2);
     assert!(world.resource.recognise(&token).is_some());
 }
@@ -203,12 +218,20 @@ async fn an_empty_or_broken_set_does_not_replace_a_good_one() {
     let key = Signer::p256();
     let world = World::new(&[("k", &key)]);
     world.verify(&key.token("k", &claims(json!({})))).await.unwrap();
-    for broken in [json!({"keys": []}), json!({"keys": {}}), json!([]), json!({"keys": [{"kty": "oct", "k": "AA"}]})] {
+    for broken in [
+        json!({"keys": []}),
+        json!({"keys": {}}),
+        json!([]),
+        json!({"keys": [{"kty": "oct", "k": "AA"}]}),
+    ] {
         world.web.put(JWKS, &broken);
         world.pass(15);
         let token = key.token("new", &claims(json!({})));
         assert_eq!(world.verify(&token).await.err(), Some(Refusal::Key));
-        world.verify(&key.token("k", &claims(json!({"sub": broken.to_string()})))).await.unwrap();
+        world
+            .verify(&key.token("k", &claims(json!({"sub": broken.to_string()}))))
+            .await
+            .unwrap();
     }
     assert_eq!(world.web.fetches.load(Ordering::SeqCst), 5);
 }

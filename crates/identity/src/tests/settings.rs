@@ -32,7 +32,10 @@ fn what_makes_no_sense_is_refused() {
         ("keys_stale_max_s", Box::new(|s| s.keys_stale_max_s = 1)),
         ("rules", Box::new(|s| s.rules.clear())),
         ("belong together", Box::new(|s| s.rules[0].equals = None)),
-        ("no role `root`", Box::new(|s| s.rules.push(rule("a", "b", &["root"])))),
+        (
+            "no role `root`",
+            Box::new(|s| s.rules.push(rule("a", "b", &["root"]))),
+        ),
         ("grants", Box::new(|s| s.rules.push(Rule::default()))),
     ];
     for (named, change) in wrong {
@@ -62,7 +65,10 @@ fn two_issuers_differ_in_name_and_url() {
 fn symmetric_algorithms_cannot_be_written_down() {
     for name in ["HS256", "HS384", "HS512", "none", "rs256", "ES512"] {
         let written = serde_json::json!({"algorithms": [name]});
-        assert!(serde_json::from_value::<IssuerSettings>(written).is_err(), "{name}");
+        assert!(
+            serde_json::from_value::<IssuerSettings>(written).is_err(),
+            "{name}"
+        );
     }
 }
 

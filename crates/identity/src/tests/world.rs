@@ -17,7 +17,9 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::{Algorithm, Fetch, FetchError, Fetched, Identity, IssuerSettings, Refusal, Resource, Rule, Settings};
+use crate::{
+    Algorithm, Fetch, FetchError, Fetched, Identity, IssuerSettings, Refusal, Resource, Rule, Settings,
+};
 
 pub const ISSUER: &str = "https://issuer.example/realms/x";
 pub const JWKS: &str = "https://keys.example/jwks.json";
@@ -70,8 +72,12 @@ impl Signer {
             b64(if second { y } else { x })
         };
         let mut jwk = match self {
-            Self::P256(key) => json!({"kty": "EC", "crv": "P-256", "x": half(key, false), "y": half(key, true)}),
-            Self::P384(key) => json!({"kty": "EC", "crv": "P-384", "x": half(key, false), "y": half(key, true)}),
+            Self::P256(key) => {
+                json!({"kty": "EC", "crv": "P-256", "x": half(key, false), "y": half(key, true)})
+            }
+            Self::P384(key) => {
+                json!({"kty": "EC", "crv": "P-384", "x": half(key, false), "y": half(key, true)})
+            }
             Self::Ed25519(key) => json!({"kty": "OKP", "crv": "Ed25519", "x": b64(key.public_key())}),
             Self::Rsa(key, _) => {
                 let key = key.public_key();
