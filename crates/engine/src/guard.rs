@@ -155,6 +155,12 @@ impl Guard {
             || self.free_bytes.load(Ordering::Relaxed) < self.reserve_bytes
     }
 
+    /// Whether what is left is needed to flush and to stop: then not even `_system` is written to on anybody's behalf.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.space_unknown.load(Ordering::Relaxed)
+            || self.free_bytes.load(Ordering::Relaxed) < self.reserve_bytes / 4
+    }
+
     /// Bytes free, as last seen, and bytes of the reserve.
     pub(crate) fn space(&self) -> (u64, u64) {
         (self.free_bytes.load(Ordering::Relaxed), self.reserve_bytes)

@@ -69,6 +69,7 @@ pub struct Inner {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) tenants: Registry,
     pub(crate) credentials: Credentials,
+    pub(crate) counts: crate::audit::Counts,
     pub(crate) heads: Heads,
     pub(crate) readers: Readers,
     pub(crate) search: Search,

@@ -15,12 +15,14 @@
 //! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
 //! | [`follow`] | records as they come |
 //! | [`searches`] | searches that are saved |
-//! | [`credentials`] | who may call |
+//! | [`credentials`] | who may call, and what roles allow |
+//! | [`audit`] | the server's account of itself, in `_system` |
 //!
 //! Architecture invariant: files, clocks and randomness come in through [`Parts`]; nothing here opens any by itself, so
 //! that every crash can be played from a seed.
 
 pub mod append;
+pub mod audit;
 pub mod catalog;
 pub mod check;
 mod compact;

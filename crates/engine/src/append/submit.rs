@@ -78,6 +78,20 @@ pub(crate) fn append_internal(inner: &Inner, event: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Appends events of the server's own to `_system`.
+pub(crate) async fn append_own(inner: &Inner, items: Vec<Item>) -> Result<(), AppendError> {
+    let appended = run(
+        inner,
+        SYSTEM_TENANT,
+        INTERNAL,
+        INTERNAL,
+        items,
+        Mode::Atomic,
+        true,
+    );
+    appended.await.map(drop)
+}
+
 fn check(tenant: &str, by: &Principal) -> Result<(), AppendError> {
     by.check(tenant, Permission::Append)?;
     if tenant == SYSTEM_TENANT {

@@ -280,6 +280,7 @@ pub(crate) fn run(inner: &Weak<Inner>) {
     loop {
         let Some(strong) = inner.upgrade() else { return };
         tick(&strong);
+        crate::audit::tick(&strong);
         if strong.flusher.wait(TICK) || strong.stopped().is_some() {
             return;
         }

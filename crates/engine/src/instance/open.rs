@@ -81,6 +81,7 @@ impl Engine {
                 free_bytes,
             ),
             credentials: Credentials::load(&catalog)?,
+            counts: crate::audit::Counts::default(),
             heads: Heads::new(register),
             readers: Readers::new(settings.block_cache_bytes),
             search: Search::new(settings.index_cache_bytes, settings.indexing),
@@ -199,6 +200,7 @@ impl Engine {
         self.inner.committer.lock().close_frame(&self.inner);
         search::advance(&self.inner, &|| false);
         crate::flush::tick(&self.inner);
+        crate::audit::tick(&self.inner);
     }
 
     /// Takes the wall clock as it is, after it stepped ahead and appends were refused.

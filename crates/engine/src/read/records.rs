@@ -134,6 +134,7 @@ fn tail_key(tenant: &Tenant, generation: u32, class: u16) -> Result<Key> {
 /// [`Error::UnknownRecord`] beyond the tree, [`Error::Damage`] where a record should be and is not, [`Error::Key`],
 /// [`Error::Io`].
 pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, personal: bool) -> Result<Record> {
+    inner.counts.opened(1, personal);
     if let Some(record) = view.tail.get(seq) {
         return from_tail(tenant, record, personal);
     }
@@ -249,6 +250,7 @@ pub(crate) fn read_many(
     personal: bool,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Vec<Record>> {
+    inner.counts.opened(seqs.len() as u64, personal);
     let in_tail = seqs.partition_point(|seq| *seq < view.flushed_count());
     let (sealed, tail) = seqs.split_at(in_tail);
     let mut records = Vec::with_capacity(seqs.len());
