@@ -6,6 +6,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tokio::sync::watch;
 
+use crate::serve::About;
+
 /// Tells requests that the server is about to stop. As an extractor without a server, as in tests of the router alone, it
 /// never does.
 #[derive(Clone)]
@@ -40,7 +42,8 @@ impl<T: Sync> FromRequestParts<T> for Ending {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &T) -> Result<Self, Infallible> {
+        let about = About::of(&parts.extensions);
         let never = || End::new().1;
-        Ok(parts.extensions.get().cloned().unwrap_or_else(never))
+        Ok(about.line().map_or_else(never, |line| line.ending.clone()))
     }
 }

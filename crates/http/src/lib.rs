@@ -21,14 +21,17 @@ mod places;
 mod problem;
 mod routes;
 mod senders;
+pub mod serve;
 mod server;
 mod slots;
 mod sse;
+pub mod tls;
 mod wire;
 
 pub use body::Limits;
 pub use problem::{FieldError, Problem};
-pub use server::{App, Settings, nop_router, openapi_json, router, serve};
+pub use serve::serve;
+pub use server::{App, Settings, nop_router, openapi_json, router};
 
 /// Installs the recorder behind `GET /metrics`; `None` when the process already has one.
 #[must_use]

@@ -3,6 +3,7 @@
 //! Every refusal of the API is made here or converted into a [`Problem`]. A problem never repeats values that the
 //! client sent (they may be personal data), only paths and limits.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -34,6 +35,9 @@ pub struct Problem {
     /// For a query: what may have been meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+    /// The id of the request, as in the header `X-Request-Id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -64,6 +68,7 @@ impl Problem {
             path: None,
             column: None,
             suggestion: None,
+            request_id: None,
             retry_after_s: None,
         }
     }
@@ -94,6 +99,18 @@ impl Problem {
         self
     }
 
+    /// Adds the request's id.
+    #[must_use]
+    pub fn with_request_id(mut self, id: &str) -> Self {
+        self.request_id = Some(id.to_owned());
+        self
+    }
+
+    /// The document.
+    pub fn to_body(&self) -> Body {
+        Body::from(serde_json::to_vec(self).unwrap_or_default())
+    }
+
     /// Adds a `Retry-After` header, in whole seconds, at least one.
     #[must_use]
     pub fn retry_after_ms(mut self, ms: u64) -> Self {
@@ -105,8 +122,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (status, body).into_response();
+        let mut response = (status, self.to_body()).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -128,6 +144,8 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static("gzip, zstd, identity"),
             );
         }
+        // For whoever knows the request's id.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,34 +1,24 @@
-//! The router and the loop that serves connections.
-//!
-//! Limits that hold for every connection live here: how many at once, how long a client may take over its headers,
-//! and that a panic in one request neither ends the process nor answers with its message.
+//! The router, and what every route can reach. Connections are served by [`crate::serve`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use attestore_engine::Engine;
+use attestore_limit::Trusted;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::at_once::AtOnce;
 use crate::body;
 use crate::elastic;
-use crate::ending::End;
 use crate::metrics;
-use crate::peer::Connection;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
@@ -42,10 +32,18 @@ use crate::slots::Slots;
 pub struct Settings {
     /// Limits of request bodies.
     pub body: body::Limits,
-    /// Connections served at once; further ones wait to be accepted.
+    /// Connections served at once; those that keep a place for nothing make room for further ones.
     pub connections_max: usize,
-    /// Time that a client has for the head of a request.
+    /// Connections of one address (IPv6: of one /64) at once.
+    pub address_connections_max: usize,
+    /// Requests on one connection, after which it is closed.
+    pub connection_requests_max: u32,
+    /// Time that a client has for TLS and for the head of a request.
     pub header_timeout: Duration,
+    /// Time between an answer and the next request.
+    pub idle_timeout: Duration,
+    /// Who is believed about a client's address.
+    pub proxies: Trusted,
     /// Time that requests under way get once the server is told to stop.
     pub drain_timeout: Duration,
     /// Tails at once, of all tenants.
@@ -61,7 +59,11 @@ impl Default for Settings {
         Self {
             body: body::Limits::default(),
             connections_max: 4096,
+            address_connections_max: 1024,
+            connection_requests_max: 100_000,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            proxies: Trusted::default(),
             drain_timeout: Duration::from_secs(20),
             tails_max: 1024,
             tenant_tails_max: 256,
@@ -270,67 +272,4 @@ pub(crate) async fn problems_only(response: Response) -> Response {
         .unwrap_or_default();
     let detail = String::from_utf8_lossy(&body).into_owned();
     Problem::new(status, code, detail).into_response()
-}
-
-/// Serves until `stop` resolves, then drains the requests under way.
-///
-/// # Errors
-/// Only when the listener cannot tell its address; a failing `accept` is retried.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    settings: &Settings,
-    stop: impl Future<Output = ()>,
-) -> std::io::Result<()> {
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
-        .max_headers(64)
-        // Who closes its side after a request waits for the answer; searches see to it that nobody is gone: `Peer::left`.
-        .half_close(true);
-    let places = Arc::new(Semaphore::new(settings.connections_max));
-    let graceful = GracefulShutdown::new();
-    let (end, ending) = End::new();
-    tokio::pin!(stop);
-    loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place.map_err(std::io::Error::other)?,
-            () = &mut stop => break,
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, or the client went away: wait a moment instead of spinning.
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
-            }
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-        let service = TowerToHyperService::new(router.clone());
-        let (stream, service) = Connection::new(stream, service, settings.body.deadline);
-        let service = service.until(ending.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            if let Err(error) = AtOnce::new(connection).await {
-                tracing::debug!(%error, "connection ended");
-            }
-            drop(place);
-        });
-    }
-    drop(listener);
-    end.begin();
-    tokio::select! {
-        () = graceful.shutdown() => {}
-        () = tokio::time::sleep(settings.drain_timeout) => {
-            tracing::warn!("requests were still under way when the time to drain was over");
-        }
-    }
-    Ok(())
 }

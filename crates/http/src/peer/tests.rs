@@ -10,7 +10,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Peer;
-use crate::server::{self, Settings};
+use crate::serve::serve;
+use crate::server::Settings;
 
 const POST: &str = "POST /append HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
 const WATCH: &str = "GET /watch HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -43,7 +44,7 @@ fn serving(settings: Settings) -> Fixture {
         .route("/append", post(|_: Bytes| async { StatusCode::CREATED }))
         .route("/large", get(|| async { vec![b'x'; LARGE] }))
         .route("/watch", get(move |peer: Peer| watch(peer, tell.clone())));
-    runtime.spawn(async move { server::serve(listener, router, &settings, std::future::pending()).await });
+    runtime.spawn(async move { serve(listener, router, &settings, std::future::pending()).await });
     Fixture {
         runtime,
         address,
