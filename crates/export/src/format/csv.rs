@@ -1,8 +1,8 @@
 //! RFC 4180: a header, then a line for each record, ended by CR LF.
 //!
 //! Columns are [`COLUMNS`], or what was asked for behind `seq`, `id`, `received_at`, `kind`, `erased`. Strings stand as they are, numbers and
-//! booleans as their JSON text, objects and arrays as JSON, what is absent as nothing. A cell that begins with `=`, `+`, `-`, `@`, a tab or a
-//! carriage return gets a `'` before it, so that no spreadsheet takes it for a formula.
+//! booleans as their JSON text, objects and arrays as JSON, what is absent as nothing. A cell that begins with `=`, `+`, `-`, `@` (also in
+//! their wide forms), a tab or an end of line gets a `'` before it, so that no spreadsheet takes it for a formula.
 
 use std::borrow::Cow;
 
@@ -214,8 +214,14 @@ fn text(value: &str) -> Cow<'_, str> {
 
 /// A cell that no spreadsheet takes for a formula.
 fn safe(cell: Cow<'_, str>) -> Cow<'_, str> {
-    match cell.as_bytes().first() {
-        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => Cow::Owned(format!("'{cell}")),
-        _ => cell,
+    if cell.starts_with(FORMULA) {
+        Cow::Owned(format!("'{cell}"))
+    } else {
+        cell
     }
 }
+
+/// What a formula begins with, in some spreadsheet; the last four are the wide forms, which those of East Asia take too.
+const FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];

@@ -169,7 +169,9 @@ fn csv_columns_can_be_chosen_and_reach_into_arrays() {
 
 #[test]
 fn no_cell_can_become_a_formula() {
-    for begin in ["=", "+", "-", "@", "\t", "\r"] {
+    for begin in [
+        "=", "+", "-", "@", "\t", "\r", "\n", "\u{ff1d}", "\u{ff0b}", "\u{ff0d}", "\u{ff20}",
+    ] {
         let action = serde_json::to_string(&format!("{begin}1+1\"\n")).unwrap();
         let event = format!(r#"{{"action":{action}}}"#);
         let rows = cells(&text(&options(Format::Csv, &["action"]), &[record(&event)]));
