@@ -21,11 +21,10 @@ use crate::{MS, Ns, Rate};
 #[derive(Debug)]
 pub struct Lease {
     name: Arc<str>,
-    tokens: u64,
-    /// The slot that the oldest of the tokens were granted in, and when they end.
-    slot: u64,
-    ends: Ns,
-    back: Option<(u64, u64)>,
+    /// What was granted, the older first.
+    lots: [Lot; 2],
+    /// What was not used in time, by the slot of its grant.
+    back: [Option<(u64, u64)>; 2],
     /// What passed without tokens.
     debt: u64,
     used_up_until: Ns,
@@ -41,6 +40,14 @@ pub struct Lease {
     per_second: u64,
     cost_max: u64,
     idle_at: Ns,
+}
+
+/// Tokens of one grant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lot {
+    tokens: u64,
+    slot: u64,
+    ends: Ns,
 }
 
 #[derive(Debug)]
@@ -63,10 +70,8 @@ impl Lease {
     pub fn new(name: Arc<str>, rate: &Rate, now: Ns) -> Self {
         Self {
             name,
-            tokens: 0,
-            slot: 0,
-            ends: 0,
-            back: None,
+            lots: [Lot::default(); 2],
+            back: [None; 2],
             debt: 0,
             used_up_until: 0,
             remaining: u64::from(rate.count()),
@@ -92,8 +97,9 @@ impl Lease {
         self.cost_max = self.cost_max.max(wide);
         self.idle_at = self.idle_at.max(now.saturating_add(rate.window_ns()));
         self.expire(now);
-        let outcome = if self.tokens >= wide {
-            self.tokens -= wide;
+        let tokens = self.tokens();
+        let outcome = if tokens >= wide {
+            self.spend(wide);
             self.own.add(now, rate, cost);
             self.passes(rate)
         } else if now < self.used_up_until {
@@ -104,15 +110,15 @@ impl Lease {
                 self.debt = self.debt.saturating_add(wide);
             }
             outcome
-        } else if self.debt == 0 || self.debt + wide - self.tokens <= self.credit(now, rate, health) {
-            self.debt += wide - self.tokens;
-            self.tokens = 0;
+        } else if self.debt == 0 || self.debt + wide - tokens <= self.credit(now, rate, health) {
+            self.debt += wide - tokens;
+            self.spend(tokens);
             self.own.add(now, rate, cost);
             self.passes(rate)
         } else {
             refuses(RETRY_NS)
         };
-        let low = self.debt > 0 || self.tokens < self.want(rate) / 2;
+        let low = self.debt > 0 || self.lots[1].tokens == 0 && self.tokens() < self.want(rate) / 2;
         let ask = low && !health.degraded && self.asked.is_none() && now >= self.used_up_until;
         if ask {
             self.asked = Some(now);
@@ -125,7 +131,7 @@ impl Lease {
         let cost = u64::from(cost);
         let owed = cost.min(self.debt);
         self.debt -= owed;
-        self.tokens += cost - owed;
+        self.lots[0].tokens += cost - owed;
     }
 
     /// What to ask the store.
@@ -142,9 +148,9 @@ impl Lease {
         Ask {
             name: Arc::clone(&self.name),
             rate: *rate,
-            want: self.want(rate).saturating_sub(self.tokens),
+            want: self.want(rate).saturating_sub(self.tokens()),
             debt: std::mem::take(&mut self.debt),
-            back: self.back.take(),
+            back: self.next_back(),
         }
     }
 
@@ -155,16 +161,17 @@ impl Lease {
         self.answered = Some(now);
         self.remaining = answer.remaining;
         if answer.granted > 0 {
-            let ends = sent.saturating_add(answer.valid_ns);
-            // Tokens of two grants are held as if all were of the older one: they end earlier, and where they go back to, no
-            // more is taken off than was granted there.
-            if self.tokens == 0 {
-                self.ends = ends;
-                self.slot = answer.slot;
+            let lot = Lot {
+                tokens: answer.granted,
+                slot: answer.slot,
+                ends: sent.saturating_add(answer.valid_ns),
+            };
+            if self.lots[0].tokens == 0 {
+                self.lots = [lot, Lot::default()];
             } else {
-                self.ends = self.ends.min(ends);
+                self.hand_back(self.lots[1]);
+                self.lots[1] = lot;
             }
-            self.tokens = self.tokens.saturating_add(answer.granted);
         } else if answer.remaining == 0 {
             self.used_up_until = sent.saturating_add(answer.wait_ns);
         }
@@ -177,10 +184,38 @@ impl Lease {
     }
 
     fn expire(&mut self, now: Ns) {
-        if self.tokens > 0 && now >= self.ends {
-            let more = self.back.map_or(0, |(_, count)| count);
-            self.back = Some((self.slot, self.tokens.saturating_add(more)));
-            self.tokens = 0;
+        while self.lots[0].tokens > 0 && now >= self.lots[0].ends {
+            let lot = self.lots[0];
+            self.lots = [self.lots[1], Lot::default()];
+            self.hand_back(lot);
+        }
+    }
+
+    fn next_back(&mut self) -> Option<(u64, u64)> {
+        let [first, second] = self.back;
+        self.back = [second, None];
+        first
+    }
+
+    /// What finds no place is not handed back: then less passes, never more.
+    fn hand_back(&mut self, lot: Lot) {
+        if lot.tokens > 0
+            && let Some(place) = self.back.iter_mut().find(|place| place.is_none())
+        {
+            *place = Some((lot.slot, lot.tokens));
+        }
+    }
+
+    fn tokens(&self) -> u64 {
+        self.lots[0].tokens + self.lots[1].tokens
+    }
+
+    fn spend(&mut self, tokens: u64) {
+        let first = tokens.min(self.lots[0].tokens);
+        self.lots[0].tokens -= first;
+        self.lots[1].tokens -= tokens - first;
+        if self.lots[0].tokens == 0 {
+            self.lots = [self.lots[1], Lot::default()];
         }
     }
 
@@ -208,7 +243,7 @@ impl Lease {
     fn passes(&self, rate: &Rate) -> Outcome {
         let left = self
             .remaining
-            .saturating_add(self.tokens)
+            .saturating_add(self.tokens())
             .saturating_sub(self.debt);
         Outcome {
             passes: true,

@@ -34,7 +34,7 @@ pub mod table;
 pub mod tighten;
 pub mod window;
 
-pub use address::Trusted;
+pub use address::{Network, Trusted, shown as shown_network};
 pub use key::{Class, Scope};
 pub use limits::{Admission, Limits, Refusal, Standing, Why};
 pub use rate::Rate;

@@ -50,11 +50,16 @@ struct Policy {
 struct Counted {
     window: Window,
     idle_at: Ns,
+    worth: Ns,
 }
 
 impl State for Counted {
     fn idle_at(&self) -> Ns {
         self.idle_at
+    }
+
+    fn worth(&self) -> Ns {
+        self.worth
     }
 }
 
@@ -478,10 +483,12 @@ impl Limits {
                 let fresh = || Counted {
                     window: Window::default(),
                     idle_at: now,
+                    worth: now,
                 };
                 self.windows.with(place, fresh, |counted| {
                     let outcome = counted.window.take(now, rate, 1);
                     counted.idle_at = counted.window.idle_at(rate);
+                    counted.worth = counted.window.worth(now, rate);
                     outcome
                 })
             }
@@ -529,15 +536,17 @@ impl Limits {
         shared.answers.fetch_add(answers.len() as u64, Ordering::Relaxed);
     }
 
-    /// The store gave no answer: from now on each server lets through its share.
-    pub fn failed(&self, asks: &[(Place, Ask)]) {
-        let Some(shared) = &self.shared else { return };
-        if !shared.degraded.swap(true, Ordering::Relaxed) {
+    /// The store gave no answer: from now on each server lets through its share. Returns whether that is new.
+    pub fn failed(&self, asks: &[(Place, Ask)]) -> bool {
+        let Some(shared) = &self.shared else { return false };
+        let new = !shared.degraded.swap(true, Ordering::Relaxed);
+        if new {
             shared.failures.fetch_add(1, Ordering::Relaxed);
         }
         for (place, ask) in asks {
             shared.leases.if_there(*place, |(_, lease)| lease.failed(ask));
         }
+        new
     }
 
     /// The store answers, and so many servers share it.

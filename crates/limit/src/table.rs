@@ -1,7 +1,7 @@
 //! States of many keys in bounded memory.
 //!
 //! A table has a fixed number of sets of [`WAYS`] places each; a key belongs to one set. Where a set is full, the state that is
-//! soonest as good as a fresh one makes room: it is the one whose loss lets the least through. So a flood of new keys costs
+//! worth the least makes room: it is the one whose loss lets the least through. So a flood of new keys costs
 //! neither memory nor those who really used their limit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,11 @@ use crate::{Ns, key::Place};
 pub trait State {
     /// From when on it says no more than a fresh one.
     fn idle_at(&self) -> Ns;
+
+    /// What is lost with it, as a time: the one with the earliest makes room first.
+    fn worth(&self) -> Ns {
+        self.idle_at()
+    }
 }
 
 /// States by key.
@@ -55,9 +60,7 @@ impl<S: State> Table<S> {
                 set.len() - 1
             }
             None => {
-                let idlest = (0..WAYS)
-                    .min_by_key(|at| set[*at].1.idle_at())
-                    .unwrap_or_default();
+                let idlest = (0..WAYS).min_by_key(|at| set[*at].1.worth()).unwrap_or_default();
                 self.evicted.fetch_add(1, Ordering::Relaxed);
                 set[idlest] = (place.mark, fresh());
                 idlest

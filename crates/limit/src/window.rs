@@ -99,6 +99,12 @@ impl Window {
         rate.window_ns()
     }
 
+    /// When what is used would be back if it came back evenly: what a table compares.
+    pub fn worth(&self, now: Ns, rate: &Rate) -> Ns {
+        let each = rate.window_ns() / u64::from(rate.count());
+        now.saturating_add(self.total.saturating_mul(each))
+    }
+
     /// From when on this says no more than a fresh state.
     pub fn idle_at(&self, rate: &Rate) -> Ns {
         if self.total == 0 {
