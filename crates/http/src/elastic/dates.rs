@@ -253,9 +253,10 @@ pub fn zone(name: &str) -> Option<Offset> {
     };
     let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
     let fits = (0..=18).contains(&hours) && (0..60).contains(&minutes);
-    Offset::from_seconds(sign * (hours * 3600 + minutes * 60))
-        .ok()
-        .filter(|_| fits)
+    match fits {
+        true => Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok(),
+        false => None,
+    }
 }
 
 /// How times are written.

@@ -143,7 +143,7 @@ impl Job<'_> {
         };
         let mut found = self.pages(request)?;
         if let (Some(aggs), Some(native)) = (&aggs, found.native.take()) {
-            found.found.aggs = Some(aggs.answer(&native).map_err(wire::internal)?);
+            found.found.aggs = Some(aggs.answer(&native)?);
         }
         Ok(found.found)
     }
@@ -178,7 +178,7 @@ impl Job<'_> {
             let page = self.page(&all)?;
             found.total = page.count.filter(|_| self.spec.total);
             if let (Some(aggs), Some(native)) = (aggs, &page.aggregations) {
-                found.aggs = Some(aggs.answer(native).map_err(wire::internal)?);
+                found.aggs = Some(aggs.answer(native)?);
             }
         }
         Ok(found)

@@ -71,7 +71,8 @@ impl Sorted {
             }
             sorted.asked_for = true;
             if TIE_BREAKERS.contains(&name) {
-                tie_breaker.get_or_insert((name, descending));
+                let said = name == "seq" || says_order(settings);
+                tie_breaker.get_or_insert((name, said.then_some(descending)));
                 continue;
             }
             let known = find_field(name).map(|field| field.holds);
@@ -79,7 +80,7 @@ impl Sorted {
             if known.is_none() && find_path(name).is_none() && unmapped {
                 continue; // no record has a value
             }
-            if sorted.field.is_some() {
+            if sorted.field.is_some() || tie_breaker.is_some() {
                 return Err(Refusal::argument(
                     "hits are sorted by one field, and among equals by _doc: name no other",
                 ));
@@ -87,12 +88,12 @@ impl Sorted {
             sorted.field = Some(field(name, descending, known, settings)?);
         }
         sorted.descending = match (&sorted.field, tie_breaker) {
-            (Some(field), Some((name, descending))) if name == "seq" && descending != field.descending => {
-                return Err(Refusal::argument(
-                    "seq breaks ties in the direction of the field before it",
-                ));
+            (Some(field), Some((name, Some(descending)))) if descending != field.descending => {
+                return Err(Refusal::argument(format!(
+                    "{name} breaks ties in the direction of the field before it"
+                )));
             }
-            (None, Some((_, descending))) => descending,
+            (None, Some((_, descending))) => descending.unwrap_or(false),
             _ => true,
         };
         Ok(sorted)
@@ -224,6 +225,15 @@ static ASCENDING: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| json!
 static DESCENDING: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| json!("desc"));
 
 /// Checks the settings of a key, and says whether it is descending.
+/// Whether a sort key names its direction. What only breaks ties takes that of the field before it unless it does.
+fn says_order(settings: Option<&Value>) -> bool {
+    match settings {
+        None => false,
+        Some(Value::Object(settings)) => settings.contains_key("order"),
+        Some(_) => true,
+    }
+}
+
 fn settings_of(name: &str, settings: Option<&Value>) -> Result<bool, Refusal> {
     let error = |what: &str| Refusal::argument(format!("sort key [{name}] {what}"));
     let direction = |value: &Value| match value.as_str() {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::answer::Refusal;
 use super::dates::Shown;
 use super::dsl;
+use crate::wire;
 use settings::Settings;
 
 /// Levels of aggregations in aggregations; the native limit is the same.
@@ -23,6 +24,10 @@ const DEPTH_MAX: usize = 8;
 const FILTERS_MAX: usize = 64;
 /// Conditions in one request.
 const CONDITIONS_MAX: usize = 64;
+/// Native aggregations that one request may become, and the bytes of their text; the native limits are the same. What stands in
+/// `filters` is written once for each filter, so that both are looked at before anything is.
+const NATIVES_MAX: usize = 64;
+const NATIVE_BYTES_MAX: usize = 64 * 1024;
 
 /// Aggregations of one request.
 pub struct Aggs {
@@ -83,8 +88,9 @@ impl Aggs {
             context,
             conditions: Vec::new(),
             named: 0,
+            natives: 0,
         };
-        let (native, all) = reader.level(aggs, 1)?;
+        let (native, all) = reader.level(aggs, 1, 1)?;
         Ok(Self {
             native: Value::Object(native).to_string(),
             conditions: reader.conditions,
@@ -95,10 +101,10 @@ impl Aggs {
     /// Puts the native answer into shape.
     ///
     /// # Errors
-    /// If it is no JSON.
-    pub fn answer(&self, native: &str) -> serde_json::Result<Value> {
-        let mut native: Map<String, Value> = serde_json::from_str(native)?;
-        Ok(Value::Object(answer::level(&self.all, &mut native)))
+    /// If it is no JSON; 400 for buckets by key of which two have the same.
+    pub fn answer(&self, native: &str) -> Result<Value, Refusal> {
+        let mut native: Map<String, Value> = serde_json::from_str(native).map_err(wire::internal)?;
+        answer::level(&self.all, &mut native).map(Value::Object)
     }
 }
 
@@ -106,10 +112,18 @@ struct Reader<'a> {
     context: &'a dsl::Context<'a>,
     conditions: Vec<Condition>,
     named: usize,
+    /// Native aggregations so far, each as often as it will be written.
+    natives: usize,
 }
 
 impl Reader<'_> {
-    fn level(&mut self, aggs: &Value, depth: usize) -> Result<(Map<String, Value>, Vec<Agg>), Refusal> {
+    /// Reads aggregations that will be written `copies` times.
+    fn level(
+        &mut self,
+        aggs: &Value,
+        depth: usize,
+        copies: usize,
+    ) -> Result<(Map<String, Value>, Vec<Agg>), Refusal> {
         let Value::Object(named) = aggs else {
             return Err(Refusal::parsing("aggregations are an object of names"));
         };
@@ -121,7 +135,7 @@ impl Reader<'_> {
         let mut native = Map::new();
         let mut all = Vec::new();
         for (name, body) in named {
-            let (bodies, agg) = self.one(name, body, depth)?;
+            let (bodies, agg) = self.one(name, body, depth, copies)?;
             native.extend(agg.natives.iter().cloned().zip(bodies));
             all.push(agg);
         }
@@ -129,7 +143,13 @@ impl Reader<'_> {
     }
 
     /// The native bodies of one aggregation, and what it is.
-    fn one(&mut self, name: &str, body: &Value, depth: usize) -> Result<(Vec<Value>, Agg), Refusal> {
+    fn one(
+        &mut self,
+        name: &str,
+        body: &Value,
+        depth: usize,
+        copies: usize,
+    ) -> Result<(Vec<Value>, Agg), Refusal> {
         let error = |reason: &str| Refusal::parsing(format!("aggregation [{name}] {reason}"));
         let Value::Object(parts) = body else {
             return Err(error("is no object"));
@@ -149,12 +169,25 @@ impl Reader<'_> {
             return Err(error("needs exactly one type"));
         };
         let settings = Settings::new(name, kind, value)?;
+        let copies = copies.saturating_mul(natives_of(&settings)?);
+        self.natives = self.natives.saturating_add(copies);
+        if self.natives > NATIVES_MAX {
+            return Err(error(&format!(
+                "is beyond {NATIVES_MAX} aggregations in one request: each counts once for every filter that it is in"
+            )));
+        }
         let (native_subs, subs) = match subs {
-            Some(subs) => self.level(subs, depth + 1)?,
+            Some(subs) => self.level(subs, depth + 1, copies)?,
             None => (Map::new(), Vec::new()),
         };
         let (mut bodies, shape) = self.kind(&settings, &subs)?;
         if !native_subs.is_empty() {
+            let length = serde_json::to_string(&native_subs).map_or(usize::MAX, |text| text.len());
+            if length.saturating_mul(bodies.len()) > NATIVE_BYTES_MAX {
+                return Err(error(&format!(
+                    "is longer than {NATIVE_BYTES_MAX} bytes when what is in it is written for each of its filters"
+                )));
+            }
             for body in &mut bodies {
                 body["aggs"] = Value::Object(native_subs.clone());
             }
@@ -209,18 +242,23 @@ impl Reader<'_> {
         settings.only(&["filters", "other_bucket", "other_bucket_key", "keyed"])?;
         let (mut keys, queries): (Vec<String>, Vec<&Value>) = match settings.get("filters") {
             Some(Value::Object(named)) => named.iter().map(|(key, query)| (key.clone(), query)).unzip(),
-            Some(Value::Array(queries)) => (Vec::new(), queries.iter().collect()),
-            _ => return Err(settings.error("needs [filters]")),
+            filters => (
+                Vec::new(),
+                filters.and_then(Value::as_array).into_iter().flatten().collect(),
+            ),
         };
-        if queries.is_empty() || queries.len() > FILTERS_MAX {
-            return Err(settings.error(&format!("has 1 to {FILTERS_MAX} filters")));
-        }
         let conditions = queries.into_iter().map(|query| self.context.query(query));
         let mut conditions: Vec<Condition> = conditions.collect::<Result<_, _>>()?;
         let is_keyed = !keys.is_empty();
-        if settings.flag("other_bucket")? || settings.get("other_bucket_key").is_some() {
+        if has_other(settings)? {
             conditions.push(Condition::Not(Box::new(Condition::Or(conditions.clone()))));
-            keys.push(settings.text("other_bucket_key")?.unwrap_or("_other_").to_owned());
+            let other = settings.text("other_bucket_key")?.unwrap_or("_other_").to_owned();
+            if keys.contains(&other) {
+                return Err(
+                    settings.error("has a filter of the name of its other bucket: set [other_bucket_key]")
+                );
+            }
+            keys.push(other);
         }
         let natives = conditions
             .into_iter()
@@ -246,6 +284,27 @@ impl Reader<'_> {
         self.named += 1;
         format!("a{}", self.named)
     }
+}
+
+/// How many native aggregations one becomes: for `filters`, one for each.
+fn natives_of(settings: &Settings<'_>) -> Result<usize, Refusal> {
+    if settings.kind != "filters" {
+        return Ok(1);
+    }
+    let filters = match settings.get("filters") {
+        Some(Value::Object(named)) => named.len(),
+        Some(Value::Array(queries)) => queries.len(),
+        _ => return Err(settings.error("needs [filters]")),
+    };
+    match (1..=FILTERS_MAX).contains(&filters) {
+        true => Ok(filters + usize::from(has_other(settings)?)),
+        false => Err(settings.error(&format!("has 1 to {FILTERS_MAX} filters"))),
+    }
+}
+
+/// Whether `filters` has a bucket for what fits none of them.
+fn has_other(settings: &Settings<'_>) -> Result<bool, Refusal> {
+    Ok(settings.flag("other_bucket")? || settings.get("other_bucket_key").is_some())
 }
 
 #[cfg(test)]

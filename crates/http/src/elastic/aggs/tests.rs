@@ -231,3 +231,49 @@ fn what_cannot_be_done_is_refused_by_name() {
         assert!(reason.contains(named), "{aggs}: {reason}");
     }
 }
+
+/// `filters` of `filters` of …, `depth` deep, each with as many filters.
+fn nested_filters(filters: usize, depth: usize) -> Value {
+    let mut agg = json!({"filters": {"filters": vec![json!({"match_all": {}}); filters]}});
+    if depth > 1 {
+        agg["aggs"] = json!({"x": nested_filters(filters, depth - 1)});
+    }
+    agg
+}
+
+#[test]
+fn filters_in_filters_are_refused_before_they_are_written() {
+    // 8 to the power of 8 native aggregations: the test ends at all only where they are not built.
+    let refusal = read(&json!({"x": nested_filters(8, 8)})).err().unwrap();
+    assert!(
+        format!("{refusal:?}").contains("beyond 64 aggregations"),
+        "{refusal:?}"
+    );
+    assert!(read(&json!({"x": nested_filters(2, 5)})).is_ok());
+    assert!(read(&json!({"x": nested_filters(2, 6)})).is_err());
+}
+
+#[test]
+fn long_aggregations_are_refused_before_they_are_written_for_each_filter() {
+    let mut agg = nested_filters(32, 1);
+    agg["aggs"] = json!({"t": {"terms": {"field": "actor.id", "include": ["x".repeat(4096)]}}});
+    let refusal = read(&json!({"x": agg})).err().unwrap();
+    assert!(
+        format!("{refusal:?}").contains("longer than 65536 bytes"),
+        "{refusal:?}"
+    );
+}
+
+#[test]
+fn no_bucket_is_lost_to_another_of_the_same_key() {
+    let named = |key: &str| json!({"f": {"filters": {"filters": {"_other_": {"match_all": {}}, "a": {"match_all": {}}}, "other_bucket_key": key}}});
+    assert!(read(&named("_other_")).is_err());
+    assert!(read(&named("rest")).is_ok());
+    let days = json!({"d": {"date_histogram": {
+        "field": "@timestamp", "fixed_interval": "1m", "format": "yyyy", "keyed": true,
+    }}});
+    let native = json!({"a1": {"buckets": [
+        {"key_as_string": "", "key": 0, "doc_count": 5}, {"key_as_string": "", "key": 60_000, "doc_count": 1},
+    ]}});
+    assert!(read(&days).unwrap().answer(&native.to_string()).is_err());
+}

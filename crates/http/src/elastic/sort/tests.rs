@@ -23,11 +23,16 @@ fn one_field_sorts_and_seq_breaks_ties() {
         native(json!([{"nothing": {"unmapped_type": "long"}}, "_doc"])),
         (Order::Oldest, None)
     );
+    let unsaid = json!([{"@timestamp": "desc"}, "_doc"]);
+    assert_eq!(native(unsaid).1.as_deref(), Some("@timestamp:desc"));
     for bad in [
         json!(["action", "outcome"]),
         json!([{"action": {"missing": "_first"}}]),
         json!([{"action": {"order": "up"}}]),
         json!([{"action": "asc"}, {"seq": "desc"}]),
+        json!([{"@timestamp": "asc"}, {"_doc": "desc"}]),
+        json!([{"@timestamp": "desc"}, {"_shard_doc": {"order": "asc"}}]),
+        json!(["_doc", "action"]),
         json!([{"_script": {"script": "x"}}]),
         json!(5),
     ] {
