@@ -132,17 +132,27 @@ async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
-fn decode(reader: impl Read, max: usize) -> Result<Bytes, Problem> {
+fn decode(mut reader: impl Read, max: usize) -> Result<Bytes, Problem> {
     let mut out = Vec::new();
-    let read = reader
-        .take(max as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|_| invalid_encoding())?;
-    if read > max {
-        return Err(too_large("after decompression", max));
+    loop {
+        // Doubled while it fills, but never beyond the limit: else a bomb would cost twice of what it may hold.
+        let more = out.len().max(DECODE_BYTES_FIRST).min(max + 1 - out.len());
+        out.reserve_exact(more);
+        let read = (&mut reader)
+            .take(more as u64)
+            .read_to_end(&mut out)
+            .map_err(|_| invalid_encoding())?;
+        if out.len() > max {
+            return Err(too_large("after decompression", max));
+        }
+        if read < more {
+            return Ok(Bytes::from(out));
+        }
     }
-    Ok(Bytes::from(out))
 }
+
+/// Room for the first decoded bytes.
+const DECODE_BYTES_FIRST: usize = 16 << 10;
 
 fn invalid_encoding() -> Problem {
     Problem::bad_request(

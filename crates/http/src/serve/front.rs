@@ -18,6 +18,7 @@ use hyper::service::Service;
 use pin_project_lite::pin_project;
 
 use super::about::About;
+use super::framing;
 use super::headers;
 use super::line::{Doing, Line};
 use super::request_id::RequestId;
@@ -80,9 +81,14 @@ where
         line.set(Doing::Busy);
         let id = RequestId::of(request.headers());
         let is_ambiguous = line.ambiguous.load(Ordering::Relaxed);
-        let refused = is_ambiguous && request.headers().contains_key(TRANSFER_ENCODING);
+        let refused = if is_ambiguous && request.headers().contains_key(TRANSFER_ENCODING) {
+            Some(ambiguous())
+        } else {
+            framing::check(request.version(), request.headers()).err()
+        };
         let is_last = line.count() >= self.rules.requests_max;
-        let future = (!refused).then(|| {
+        let is_last = is_last || refused.is_some();
+        let future = refused.is_none().then(|| {
             let client = self.rules.client(line.peer, request.headers());
             let about = About::new(id.clone(), Arc::clone(line), client);
             request.extensions_mut().insert(about);
@@ -90,9 +96,10 @@ where
         });
         Answering {
             future,
+            refused,
             id,
             line: Arc::clone(line),
-            is_last: is_last || refused,
+            is_last,
         }
     }
 }
@@ -102,6 +109,7 @@ pin_project! {
     pub struct Answering<F> {
         #[pin]
         future: Option<F>,
+        refused: Option<Problem>,
         id: RequestId,
         line: Arc<Line>,
         is_last: bool,
@@ -121,7 +129,7 @@ where
                 Ok(response) => response,
                 Err(never) => match never {},
             },
-            None => ambiguous().into_response(),
+            None => this.refused.take().unwrap_or_else(ambiguous).into_response(),
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             *response.body_mut() = problem.with_request_id(this.id.as_str()).to_body();

@@ -10,6 +10,7 @@
 
 mod about;
 mod crowd;
+mod framing;
 mod front;
 mod head;
 mod headers;
