@@ -278,6 +278,14 @@ pub enum AppendError {
         /// Which limit was met.
         reason: &'static str,
     },
+    /// The tenant's quota is used up.
+    #[error("the tenant's quota of {quota} is used up")]
+    Quota {
+        /// Which.
+        quota: &'static str,
+        /// When there is some again, if time alone helps.
+        retry_after_ms: Option<u64>,
+    },
     /// The reserve of free space was reached.
     #[error("no space left for appends")]
     NoSpace,
@@ -322,6 +330,7 @@ impl AppendError {
         match self {
             Self::UnknownTenant => "unknown_tenant",
             Self::Overloaded { .. } => "overloaded",
+            Self::Quota { .. } => "quota_exceeded",
             Self::NoSpace => "no_space",
             Self::TooLarge { .. } => "too_large",
             Self::Rollback { .. } => "rolled_back",
@@ -338,6 +347,10 @@ impl AppendError {
         match self {
             Self::UnknownTenant => 404,
             Self::Overloaded { .. } | Self::Stopped(_) | Self::Closing | Self::ClockJump { .. } => 503,
+            Self::Quota { retry_after_ms, .. } => match retry_after_ms {
+                Some(_) => 429,
+                None => 507,
+            },
             Self::NoSpace => 507,
             Self::TooLarge { .. } => 413,
             Self::Rollback { .. } => 409,

@@ -24,6 +24,9 @@ pub(crate) struct Guard {
     pause_until_ms: AtomicU64,
     /// Frames written to the WAL, and their bytes.
     written: (AtomicU64, AtomicU64),
+    /// The longest write since the last look, microseconds, and when the one under way began, boot clock; 0 if there is none.
+    slowest_us: AtomicU64,
+    writing_since_ms: AtomicU64,
 }
 
 /// Two clocks at one moment.
@@ -54,6 +57,8 @@ impl Guard {
             space_unknown: AtomicBool::new(false),
             pause_until_ms: AtomicU64::new(0),
             written: Default::default(),
+            slowest_us: AtomicU64::new(0),
+            writing_since_ms: AtomicU64::new(0),
         }
     }
 
@@ -180,6 +185,25 @@ impl Guard {
         let free = self.free_bytes.load(Ordering::Relaxed);
         self.free_bytes
             .store(free.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// A write to the log begins.
+    pub(crate) fn begin_write(&self, boot_ms: u64) {
+        self.writing_since_ms.store(boot_ms.max(1), Ordering::Relaxed);
+    }
+
+    /// A write to the log took so long.
+    pub(crate) fn end_write(&self, took: std::time::Duration) {
+        self.writing_since_ms.store(0, Ordering::Relaxed);
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.slowest_us.fetch_max(us, Ordering::Relaxed);
+    }
+
+    /// The longest write since the last look, that under way included, microseconds.
+    pub(crate) fn slowest_us(&self, boot_ms: u64) -> u64 {
+        let since = self.writing_since_ms.load(Ordering::Relaxed);
+        let under_way = if since == 0 { 0 } else { boot_ms.saturating_sub(since) * 1000 };
+        self.slowest_us.swap(0, Ordering::Relaxed).max(under_way)
     }
 
     /// Puts background work off for a while: it failed, most likely for want of space.

@@ -16,6 +16,7 @@
 //! | [`follow`] | records as they come |
 //! | [`searches`] | searches that are saved |
 //! | [`credentials`] | who may call, and what roles allow |
+//! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
 //!
 //! Architecture invariant: files, clocks and randomness come in through [`Parts`]; nothing here opens any by itself, so
@@ -35,6 +36,7 @@ mod guard;
 pub mod heads;
 mod idempotency;
 pub mod instance;
+pub mod quotas;
 pub mod read;
 pub mod recovery;
 pub mod search;
@@ -50,6 +52,7 @@ pub use append::{Appended, Item, Mode, Receipt, Tree};
 pub use compact::{Compacted, CompactionStatus};
 pub use credentials::{Permission, Principal, Role, Scope};
 pub use error::{AppendError, Error, ItemError, OpenError, Result};
+pub use quotas::{Quota, QuotaStatus};
 pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
 pub use recovery::RecoveryReport;
 pub use settings::Settings;

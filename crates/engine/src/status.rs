@@ -99,6 +99,19 @@ impl Engine {
         })
     }
 
+    /// How busy the committer was since the last look: for limits that follow the load. There is one caller.
+    pub fn load(&self) -> attestore_limit::adaptive::Load {
+        let inner = &self.inner;
+        let (records, bytes) = inner.queue.waiting();
+        let fill = |waiting: u64, most: u64| waiting.saturating_mul(1000) / most.max(1);
+        let settings = &inner.settings;
+        let queue = fill(records, settings.queue_records_max).max(fill(bytes, settings.queue_bytes_max));
+        attestore_limit::adaptive::Load {
+            commit_us: inner.guard.slowest_us(inner.clock.boot_ms()),
+            queue_per_mille: u32::try_from(queue).unwrap_or(u32::MAX),
+        }
+    }
+
     /// The time by the instance's clock, Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.inner.clock.now_ms()

@@ -145,10 +145,13 @@ impl Committer {
         };
         let writer = self.writer.insert(writer);
         let begin = std::time::Instant::now();
+        inner.guard.begin_write(inner.clock.boot_ms());
         writer
             .commit(&mut self.frame)
             .map_err(|error| Error::Stopped(format!("wal: {error}")))?;
-        metrics::histogram!("attestore_wal_write_seconds").record(begin.elapsed().as_secs_f64());
+        let took = begin.elapsed();
+        inner.guard.end_write(took);
+        metrics::histogram!("attestore_wal_write_seconds").record(took.as_secs_f64());
         self.open = true;
         inner.guard.wrote(length);
         Ok(writer.spec().number)

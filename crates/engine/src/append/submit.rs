@@ -36,7 +36,9 @@ impl Engine {
         mode: Mode,
     ) -> Result<Appended, AppendError> {
         check(tenant, by)?;
-        run(&self.inner, tenant, &by.id, protocol, items, mode, false).await
+        let charge = crate::quotas::charge(&self.inner, tenant, &items)?;
+        let appended = run(&self.inner, tenant, &by.id, protocol, items, mode, false).await;
+        settle(charge, appended)
     }
 
     /// [`Engine::append`] for threads that may block.
@@ -52,8 +54,24 @@ impl Engine {
         mode: Mode,
     ) -> Result<Appended, AppendError> {
         check(tenant, by)?;
-        block_on(run(&self.inner, tenant, &by.id, protocol, items, mode, false))
+        let charge = crate::quotas::charge(&self.inner, tenant, &items)?;
+        let appended = block_on(run(&self.inner, tenant, &by.id, protocol, items, mode, false));
+        settle(charge, appended)
     }
+}
+
+/// Gives back what an append was charged of which surely nothing is stored.
+fn settle(
+    charge: crate::quotas::Charge,
+    appended: Result<Appended, AppendError>,
+) -> Result<Appended, AppendError> {
+    if appended
+        .as_ref()
+        .is_err_and(|error| !matches!(error, AppendError::Stopped(_)))
+    {
+        charge.give_back();
+    }
+    appended
 }
 
 /// Appends one of the server's own events to `_system`.

@@ -449,7 +449,8 @@ fn check_limits(inner: &Inner, tenant: &Tenant) -> Result<()> {
     }
     let rows = jobs(&inner.catalog.read()?, &tenant.id)?;
     let (held, shown): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| row.slot.is_some());
-    let jobs_max = inner.settings.export_jobs_max as usize;
+    let quota = inner.quotas.of(&tenant.id).and_then(|quota| quota.exports_max());
+    let jobs_max = quota.unwrap_or(inner.settings.export_jobs_max) as usize;
     if held.len() >= jobs_max {
         return Err(too_many(&format!(
             "the tenant has {jobs_max} exports: delete one, or wait until one expires"

@@ -93,6 +93,7 @@ impl Engine {
             flusher: search::wake::Wake::default(),
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             exports: crate::exports::Exports::load(&catalog)?,
+            quotas: crate::quotas::Quotas::load(&catalog)?,
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -167,6 +168,11 @@ impl Engine {
             && let Err(error) = crate::credentials::store_uses(inner, true)
         {
             tracing::warn!(%error, "when credentials were last used is not stored");
+        }
+        if inner.stopped().is_none()
+            && let Err(error) = crate::quotas::store_used(inner, true)
+        {
+            tracing::warn!(%error, "what is used of quotas is not stored");
         }
         inner.stop("closed".to_owned());
         inner.catalog.wait();
