@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use tantivy::directory::{Directory, RamDirectory, TerminatingWrite};
+use tantivy::directory::{Directory, RamDirectory, TerminatingWrite, WritePtr};
 use tantivy::fieldnorm::FieldNormsSerializer;
 use tantivy::index::SegmentComponent;
 use tantivy::postings::InvertedIndexSerializer;
@@ -70,17 +70,25 @@ impl SplitBuilder {
     pub fn finish(self) -> Result<Split, Error> {
         let summary = self.summary.ok_or(Error::Empty)?;
         let directory = RamDirectory::create();
-        let index = write(self.maker, &self.policy, summary, &directory)?;
+        let (postings, mut columns) = self.maker.finish();
+        let index = write(
+            &self.policy,
+            summary,
+            &directory,
+            |terms| Ok(postings.write(terms)?),
+            |file| Ok(columns.write(file)?),
+        )?;
         Split::open_bytes(bundle::assemble(&index, &directory, &self.policy, summary)?)
     }
 }
 
-/// Writes an index of one segment, as the library's own writer would.
-fn write(
-    maker: Maker,
+/// Writes an index of one segment, as the library's own writer would, from what writes its terms and what writes its columns.
+pub(super) fn write(
     policy: &IndexPolicy,
     summary: Summary,
     directory: &RamDirectory,
+    terms: impl FnOnce(&mut InvertedIndexSerializer) -> Result<(), Error>,
+    columns: impl FnOnce(&mut WritePtr) -> Result<(), Error>,
 ) -> Result<Index, Error> {
     let schema = fields().schema(policy);
     let index = Index::create(directory.clone(), schema.clone(), settings())?;
@@ -88,16 +96,15 @@ fn write(
         .map_err(|_| Error::Malformed("more records than a split can hold".to_owned()))?;
     let segment = index.new_segment().with_max_doc(docs);
     let open = |component| segment.open_write(component).map_err(tantivy::TantivyError::from);
-    let (postings, mut columns) = maker.finish();
 
     // No field has lengths.
     FieldNormsSerializer::from_write(open(SegmentComponent::FieldNorms)?)?.close()?;
     let mut serializer = InvertedIndexSerializer::open(&segment)?;
-    postings.write(&mut serializer)?;
+    terms(&mut serializer)?;
     serializer.close()?;
 
     let mut file = open(SegmentComponent::FastFields)?;
-    columns.write(&mut file)?;
+    columns(&mut file)?;
     file.flush()?;
     file.terminate()?;
 
@@ -135,7 +142,7 @@ const NOTHING_STORED: [u8; 1] = [0x80];
 
 /// Nothing is stored. The library keeps a few bytes for each record all the same, always the same ones: they go away
 /// when compressed, and are not worth a thread.
-pub(super) fn settings() -> IndexSettings {
+fn settings() -> IndexSettings {
     IndexSettings {
         docstore_compression: Compressor::Zstd(ZstdCompressor::default()),
         docstore_compress_dedicated_thread: false,

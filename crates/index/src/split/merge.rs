@@ -1,11 +1,11 @@
 //! Several splits to one, without indexing again.
 
-use tantivy::Segment;
-use tantivy::directory::RamDirectory;
-use tantivy::indexer::merge_filtered_segments;
+use tantivy::columnar::{ColumnarReader, MergeRowOrder, StackMergeOrder, merge_columnar};
+use tantivy::directory::{RamDirectory, WritePtr};
+use tantivy::index::SegmentComponent;
 
-use super::builder::settings;
-use super::{Split, bundle};
+use super::builder::write;
+use super::{Split, bundle, terms};
 use crate::Error;
 
 /// Merges splits whose ranges of seq do not interleave, in whatever order they are given. The result is in memory
@@ -34,9 +34,29 @@ pub fn merge(splits: &[Split]) -> Result<Split, Error> {
         .map(|split| split.summary())
         .reduce(|all, one| all.union(one))
         .ok_or(Error::Empty)?;
-    let segments: Vec<Segment> = splits.iter().map(|split| split.segment().clone()).collect();
-    let filters = segments.iter().map(|_| None).collect();
     let directory = RamDirectory::create();
-    let index = merge_filtered_segments(&segments, settings(), filters, directory.clone())?;
+    let index = write(
+        &policy,
+        summary,
+        &directory,
+        |serializer| terms::merge(&splits, serializer),
+        |file| merge_columns(&splits, file),
+    )?;
     Split::open_bytes(bundle::assemble(&index, &directory, &policy, summary)?)
+}
+
+/// Writes the columns of splits that follow each other.
+fn merge_columns(splits: &[&Split], file: &mut WritePtr) -> Result<(), Error> {
+    let columns: Vec<ColumnarReader> = splits
+        .iter()
+        .map(|split| {
+            Ok(ColumnarReader::open(
+                split.open_read(SegmentComponent::FastFields)?,
+            )?)
+        })
+        .collect::<Result<_, Error>>()?;
+    let columns: Vec<&ColumnarReader> = columns.iter().collect();
+    let order = MergeRowOrder::Stack(StackMergeOrder::stack(&columns));
+    merge_columnar(&columns, &[], order, file)?;
+    Ok(())
 }

@@ -4,6 +4,7 @@ mod builder;
 mod bundle;
 mod directory;
 mod merge;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use tantivy::directory::{Directory, OwnedBytes};
+use tantivy::directory::{Directory, FileSlice, OwnedBytes};
+use tantivy::index::SegmentComponent;
 use tantivy::{Index, Segment, SegmentReader};
 
 pub use builder::SplitBuilder;
@@ -207,8 +209,10 @@ impl Split {
         crate::schema::fields().schema(&self.inner.policy)
     }
 
-    pub(crate) fn segment(&self) -> &Segment {
-        &self.inner.segment
+    /// One of the files of the index.
+    fn open_read(&self, component: SegmentComponent) -> Result<FileSlice, Error> {
+        let file = self.inner.segment.open_read(component);
+        Ok(file.map_err(tantivy::TantivyError::from)?)
     }
 
     pub(crate) fn reader(&self) -> &SegmentReader {

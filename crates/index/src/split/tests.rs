@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use attestore_record::event::{Limits, parse};
 use attestore_record::group::{Envelope, encode};
 use attestore_record::{Handle, PrivacyPolicy, RecordId, TenantId, view};
 use proptest::prelude::*;
 use tantivy::columnar::DynamicColumn;
+use tantivy::index::SegmentComponent;
 use tantivy::postings::Postings;
 use tantivy::schema::{IndexRecordOption, Term};
 use tantivy::{DocSet, TERMINATED};
@@ -443,11 +445,60 @@ proptest! {
         let (whole, merged) = (split_of(&policy, &events), merge(&parts).unwrap());
         prop_assert_eq!(merged.policy(), &policy);
         prop_assert_eq!(merged.summary(), whole.summary());
+        for component in [
+            SegmentComponent::Terms,
+            SegmentComponent::Postings,
+            SegmentComponent::Positions,
+        ] {
+            prop_assert!(bytes(&whole, component.clone()) == bytes(&merged, component.clone()), "{:?}", component);
+        }
         let (whole, merged) = (dump(&whole), dump(&merged));
         for (field, lines) in &whole {
             prop_assert_eq!(&merged[field], lines, "{}", field);
         }
     }
+}
+
+#[test]
+fn long_lists_merge_to_what_a_split_of_all_has() {
+    for text in [TextIndex::Words, TextIndex::Positions] {
+        let policy = IndexPolicy {
+            text,
+            ..IndexPolicy::default()
+        };
+        let event = |seq: u64| {
+            let even = if seq.is_multiple_of(2) { "even even" } else { "odd" };
+            format!(
+                r#"{{"action":"a.b","actor":{{"type":"service","id":"x{seq}"}},"justification":"{even} all"}}"#
+            )
+        };
+        let events: Vec<_> = (0..1_000).map(|seq| (seq, event(seq))).collect();
+        // Parts with fewer records than a block has, with one block, with several, and with some left over.
+        let parts: Vec<Split> = [0..1, 1..128, 128..256, 256..700, 700..1_000]
+            .map(|range: Range<usize>| split_of(&policy, &events[range]))
+            .into();
+        let (whole, merged) = (split_of(&policy, &events), merge(&parts).unwrap());
+        for component in [
+            SegmentComponent::Terms,
+            SegmentComponent::Postings,
+            SegmentComponent::Positions,
+        ] {
+            assert!(
+                bytes(&whole, component.clone()) == bytes(&merged, component.clone()),
+                "{component:?}"
+            );
+        }
+    }
+}
+
+fn bytes(split: &Split, component: SegmentComponent) -> Vec<u8> {
+    split
+        .open_read(component)
+        .unwrap()
+        .read_bytes()
+        .unwrap()
+        .as_slice()
+        .to_vec()
 }
 
 #[test]
