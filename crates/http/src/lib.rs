@@ -9,11 +9,11 @@
 )]
 
 mod at_once;
-mod auth;
 mod body;
 mod elastic;
 mod ending;
 mod fields;
+mod guard;
 mod items;
 mod metrics;
 mod peer;
@@ -29,9 +29,10 @@ pub mod tls;
 mod wire;
 
 pub use body::Limits;
+pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tongue};
 pub use problem::{FieldError, Problem};
 pub use serve::serve;
-pub use server::{App, Settings, nop_router, openapi_json, router};
+pub use server::{App, Settings, nop_router, openapi_json, router, table};
 
 /// Installs the recorder behind `GET /metrics`; `None` when the process already has one.
 #[must_use]

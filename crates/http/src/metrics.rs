@@ -33,7 +33,7 @@ pub async fn count(request: Request, next: Next) -> Response {
 }
 
 /// The method, if it is one that routes know: clients can send any word.
-fn method_label(method: &Method) -> &'static str {
+pub fn method_label(method: &Method) -> &'static str {
     const KNOWN: [Method; 7] = [
         Method::GET,
         Method::POST,

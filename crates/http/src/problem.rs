@@ -88,7 +88,7 @@ impl Problem {
         Self::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            format!("this needs the role {needs}"),
+            format!("this needs the permission {needs}"),
         )
     }
 

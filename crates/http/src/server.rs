@@ -3,26 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestore_engine::Engine;
+use attestore_engine::{Engine, Permission};
 use attestore_limit::Trusted;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::body;
 use crate::elastic;
+use crate::guard::{Entry, Recorded, RouteClass, Routes, Row};
 use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    append, credentials, events, exports, index, log, operations, search, searches, tail, tenants, watch,
+    access_log, append, credentials, events, exports, index, log, operations, search, searches, tail,
+    tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub tails_max: usize,
     /// Tails of one tenant at once.
     pub tenant_tails_max: usize,
+    /// How long the record of an act may take; after that the act is refused.
+    pub audit_wait: Duration,
     /// Where webhooks may go beyond the internet.
     pub webhooks: attestore_webhook::Allowed,
 }
@@ -67,6 +71,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(20),
             tails_max: 1024,
             tenant_tails_max: 256,
+            audit_wait: Duration::from_secs(2),
             webhooks: attestore_webhook::Allowed::default(),
         }
     }
@@ -138,53 +143,108 @@ impl utoipa::Modify for BearerScheme {
     }
 }
 
-fn described() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Api::openapi())
-        .routes(routes!(append::append, events::search))
-        .routes(routes!(events::get))
-        .routes(routes!(events::proof))
-        .routes(routes!(search::search))
-        .routes(routes!(tail::tail))
-        .routes(routes!(searches::create, searches::list))
-        .routes(routes!(searches::get, searches::put, searches::delete))
-        .routes(routes!(searches::run))
-        .routes(routes!(watch::put, watch::get, watch::delete))
-        .routes(routes!(watch::dead))
-        .routes(routes!(watch::redeliver))
-        .routes(routes!(watch::delete_dead))
-        .routes(routes!(otlp::logs))
-        .routes(routes!(otlp::tenant_logs))
-        .routes(routes!(cloudevents::receive))
-        .routes(routes!(elastic::root::root))
-        .routes(routes!(bulk::bulk))
-        .routes(routes!(bulk::bulk_index))
-        .routes(routes!(index::get, index::put))
-        .routes(routes!(exports::create, exports::list))
-        .routes(routes!(exports::get, exports::delete))
-        .routes(routes!(exports::cancel))
-        .routes(routes!(exports::resume))
-        .routes(routes!(exports::manifest))
-        .routes(routes!(exports::file))
-        .routes(routes!(log::checkpoint))
-        .routes(routes!(log::vkey))
-        .routes(routes!(log::consistency))
-        .routes(routes!(tenants::list))
-        .routes(routes!(tenants::put, tenants::get))
-        .routes(routes!(credentials::create, credentials::list))
-        .routes(routes!(credentials::revoke))
-        .routes(routes!(operations::livez))
-        .routes(routes!(operations::readyz))
-        .routes(routes!(operations::status))
-        .routes(routes!(operations::show_metrics))
-        .routes(routes!(operations::openapi))
+/// Every route and what it needs.
+fn routes() -> Routes {
+    use Permission as P;
+    use RouteClass as C;
+    const APPEND: Entry = Entry::tenant(P::Append, C::Append);
+    const BULK: Entry = Entry::named(P::Append, C::Append).elastic();
+    const SAVE: Entry = Entry::tenant(P::SaveSearches, C::Admin);
+    const WATCH: Entry = Entry::tenant(P::ManageSearches, C::Admin);
+    const LOG: Entry = Entry::tenant(P::ReadLog, C::Proof);
+    const EXPORT: Entry = Entry::tenant(P::Export, C::Export);
+    const CREDENTIALS: Entry = Entry::tenant(P::ManageCredentials, C::Admin);
+    const WIDE: Entry = Entry::named(P::ManageCredentials, C::Admin);
+    const PUBLIC: Entry = Entry::public();
+    Routes::new(Api::openapi())
+        .route(APPEND, routes!(append::append))
+        .route(Entry::tenant(P::Search, C::Search), routes!(events::search))
+        .route(Entry::tenant(P::Read, C::Read), routes!(events::get))
+        .route(Entry::tenant(P::Prove, C::Proof), routes!(events::proof))
+        .route(Entry::tenant(P::Search, C::Search), routes!(search::search))
+        .route(Entry::tenant(P::Tail, C::Tail), routes!(tail::tail))
+        .route(SAVE.recorded(Recorded::Told), routes!(searches::create))
+        .route(SAVE.recorded(Recorded::Along), routes!(searches::list))
+        .route(SAVE.recorded(Recorded::Along), routes!(searches::get))
+        .route(SAVE.recorded(Recorded::Told), routes!(searches::put))
+        .route(SAVE, routes!(searches::delete))
+        .route(Entry::tenant(P::Search, C::Search), routes!(searches::run))
+        .route(WATCH, routes!(watch::put, watch::get, watch::delete))
+        .route(WATCH.recorded(Recorded::Along), routes!(watch::dead))
+        .route(WATCH, routes!(watch::redeliver))
+        .route(WATCH, routes!(watch::delete_dead))
+        .route(Entry::named(P::Append, C::Append).otlp(), routes!(otlp::logs))
+        .route(APPEND.otlp(), routes!(otlp::tenant_logs))
+        .route(APPEND, routes!(cloudevents::receive))
+        .route(
+            Entry::named(P::SeeTenant, C::Read).elastic(),
+            routes!(elastic::root::root),
+        )
+        .route(BULK, routes!(bulk::bulk))
+        .route(BULK, routes!(bulk::bulk_index))
+        // Clients differ in the slash and in the method.
+        .undescribed(BULK, "/es/_bulk", &[Method::PUT], put(bulk::bulk))
+        .undescribed(BULK, "/es/{index}/_bulk", &[Method::PUT], put(bulk::bulk_index))
+        .route(
+            Entry::tenant(P::ManageIndex, C::Admin),
+            routes!(index::get, index::put),
+        )
+        .route(EXPORT.recorded(Recorded::Told), routes!(exports::create))
+        .route(EXPORT, routes!(exports::list))
+        .route(EXPORT, routes!(exports::get))
+        .route(EXPORT.recorded(Recorded::First), routes!(exports::delete))
+        .route(EXPORT.recorded(Recorded::First), routes!(exports::cancel))
+        .route(EXPORT.recorded(Recorded::First), routes!(exports::resume))
+        .route(EXPORT, routes!(exports::manifest))
+        .route(EXPORT, routes!(exports::file))
+        .route(LOG, routes!(log::checkpoint))
+        .route(LOG, routes!(log::vkey))
+        .route(LOG, routes!(log::consistency))
+        // A tile's path has slashes in it, which the description cannot say and the router does with a wildcard.
+        .undescribed(
+            LOG,
+            "/v1/tenants/{tenant}/log/tile/{*tile}",
+            &[Method::GET],
+            get(log::tile),
+        )
+        .described(LOG, TileApi::openapi())
+        .route(Entry::named(P::SeeTenant, C::Read), routes!(tenants::list))
+        .route(Entry::instance(P::CreateTenants, C::Admin), routes!(tenants::put))
+        .route(Entry::tenant(P::SeeTenant, C::Read), routes!(tenants::get))
+        .route(CREDENTIALS, routes!(credentials::create))
+        .route(CREDENTIALS.recorded(Recorded::Along), routes!(credentials::list))
+        .route(CREDENTIALS, routes!(credentials::revoke))
+        .route(CREDENTIALS, routes!(credentials::rotate))
+        .route(WIDE, routes!(credentials::create_wide))
+        .route(WIDE.recorded(Recorded::Along), routes!(credentials::list_wide))
+        .route(WIDE.recorded(Recorded::Along), routes!(credentials::get_wide))
+        .route(WIDE, routes!(credentials::revoke_wide))
+        .route(WIDE, routes!(credentials::rotate_wide))
+        .route(
+            Entry::tenant(P::ReadAccessLog, C::Search).recorded(Recorded::Along),
+            routes!(access_log::get),
+        )
+        .route(PUBLIC, routes!(operations::livez))
+        .route(PUBLIC, routes!(operations::readyz))
+        .route(
+            Entry::instance(P::SeeStatus, C::Read),
+            routes!(operations::status),
+        )
+        .route(PUBLIC, routes!(operations::show_metrics))
+        .route(PUBLIC, routes!(operations::openapi))
+        .and(elastic::routes)
+}
+
+/// The table of routes: what each needs.
+#[must_use]
+pub fn table() -> Vec<Row> {
+    routes().rows().to_vec()
 }
 
 /// The served OpenAPI 3.1 document, as JSON.
 #[must_use]
 pub fn openapi_json() -> String {
-    let mut api = described().into_openapi();
-    // A tile's path has slashes in it, which the description cannot say and the router does with a wildcard.
-    api.merge(TileApi::openapi());
+    let mut api = routes().into_openapi();
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
     api.to_pretty_json().unwrap_or_default()
 }
@@ -203,16 +263,8 @@ pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHand
         openapi: Bytes::from(openapi_json()),
         slots: Slots::default(),
     }));
-    let (router, _) = described().split_for_parts();
-    router
-        .route(
-            "/v1/tenants/{tenant}/log/tile/{*tile}",
-            axum::routing::get(log::tile),
-        )
-        // Clients differ in the slash and in the method.
-        .route("/es/_bulk", axum::routing::put(bulk::bulk))
-        .route("/es/{index}/_bulk", axum::routing::put(bulk::bulk_index))
-        .merge(elastic::router())
+    routes()
+        .into_router(&app)
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(metrics::count))

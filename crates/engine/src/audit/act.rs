@@ -237,6 +237,9 @@ mod tests {
         let event: Value = serde_json::from_slice(&long.event()).unwrap();
         assert!(event["targets"][0]["id"].as_str().unwrap().starts_with("hash:"));
         assert_eq!(event["payload"]["terms"].as_str().unwrap().len(), TERMS_BYTES_MAX);
-        assert_eq!((&event["action"], &event["outcome"]), (&json!("access.login"), &json!("denied")));
+        assert_eq!(
+            (&event["action"], &event["outcome"]),
+            (&json!("access.login"), &json!("denied"))
+        );
     }
 }

@@ -21,6 +21,16 @@ pub enum Limited {
     Network(IpAddr),
 }
 
+impl Limited {
+    /// The network of an address: IPv4 addresses count alone, of IPv6 the first 64 bits do.
+    pub fn from_address(address: IpAddr) -> Self {
+        Self::Network(match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
 /// Counts since they were last recorded.
 #[derive(Default)]
 pub(crate) struct Counts {

@@ -10,11 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::Act;
-use crate::{
-    Engine, Item,
-    append::append_own,
-    error::AppendError,
-};
+use crate::{Engine, Item, append::append_own, error::AppendError};
 
 /// Acts on their way to the log. Dropping it takes nothing back.
 pub struct Intent(State);

@@ -19,17 +19,27 @@ impl Engine {
     ///
     /// # Errors
     /// As appends: a server that cannot record its start does not start.
-    pub fn record_start(&self, version: &str, settings: &BTreeMap<String, String>, opened: &Opened) -> Result<()> {
+    pub fn record_start(
+        &self,
+        version: &str,
+        settings: &BTreeMap<String, String>,
+        opened: &Opened,
+    ) -> Result<()> {
         let key = self.settings_key()?;
         let of = |name: &str, value: &str| {
             let hash = blake3::keyed_hash(&key, format!("{name}\0{value}").as_bytes());
             crate::catalog::hex(&hash.as_bytes()[..16])
         };
-        let hashes: BTreeMap<_, _> = settings.iter().map(|(name, value)| (name.clone(), of(name, value))).collect();
+        let hashes: BTreeMap<_, _> = settings
+            .iter()
+            .map(|(name, value)| (name.clone(), of(name, value)))
+            .collect();
         let before = stored(&self.inner.catalog)?;
         let names = hashes.keys().chain(before.iter().flat_map(BTreeMap::keys));
         let changed: std::collections::BTreeSet<_> = match &before {
-            Some(before) => names.filter(|name| before.get(*name) != hashes.get(*name)).collect(),
+            Some(before) => names
+                .filter(|name| before.get(*name) != hashes.get(*name))
+                .collect(),
             None => std::collections::BTreeSet::new(),
         };
         let text = serde_json::to_vec(&hashes).map_err(|error| Error::Io(error.to_string()))?;
@@ -83,7 +93,10 @@ impl Engine {
     /// A key of this instance, so that hashes of short values say nothing to others.
     fn settings_key(&self) -> Result<[u8; 32]> {
         let system = self.inner.tenant(crate::SYSTEM_TENANT)?;
-        let key = attestore_keys::derive("attestore 2026 settings hash v1", &[system.keys.directory.expose()]);
+        let key = attestore_keys::derive(
+            "attestore 2026 settings hash v1",
+            &[system.keys.directory.expose()],
+        );
         Ok(*key.expose())
     }
 }

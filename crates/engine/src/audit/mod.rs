@@ -10,6 +10,7 @@
 //! | `intent` | handing over and waiting |
 //! | `counts` | what is counted first and recorded now and then: refusals by limits, uses of keys |
 //! | `life` | start, stop and changed settings |
+//! | `log` | what the people of one tenant see of it |
 //!
 //! Architecture invariant: public bytes of these records hold ids, names of routes and permissions; what people typed (search
 //! terms) and where they sat (addresses) is in a personal group, sealed.
@@ -22,8 +23,9 @@ mod act;
 mod counts;
 mod intent;
 mod life;
+mod log;
 
 pub use act::{Act, Outcome, TERMS_BYTES_MAX, Target};
 pub use counts::Limited;
-pub use intent::Intent;
 pub(crate) use counts::{Counts, tick};
+pub use intent::Intent;

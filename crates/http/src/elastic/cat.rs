@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::answer::{Json, PRODUCT, Refusal};
 use super::index::{self, Names};
 use super::params::Params;
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 

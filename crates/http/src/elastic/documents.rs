@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answered, Json, Refusal, answer};
 use super::index::{self, Names};
 use super::params::Params;
-use super::run::find;
+use super::run::{Turn, find};
 use super::search::read;
 use super::source::{Document, Filter};
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::routes::search;
@@ -90,6 +90,7 @@ pub async fn several(
     let caller = caller?;
     params.allow(&PARAMS)?;
     let bytes = read(&app, &headers, body, BODY_BYTES_MAX).await?;
+    caller.notes(&String::from_utf8_lossy(&bytes));
     let request: Map<String, Value> = wire::document(&bytes, "invalid_json")?;
     let expected = || Refusal::parsing("_mget takes [docs] with an [_id] each, or [ids]");
     let wanted: Vec<(Option<&str>, &str, Option<&Value>)> = match (request.get("docs"), request.get("ids")) {
@@ -153,9 +154,12 @@ async fn one(
 ) -> Result<Option<RecordView>, Refusal> {
     let name = index::one(app, caller, &Names::new(index), false).await?.name;
     let engine = app.engine().clone();
-    let by = Arc::clone(&caller.0);
+    let by = Arc::clone(&caller.principal);
     let index = name.clone();
-    search::in_turn_of(app, peer, &name, None, move |_| find(&engine, &index, &by, &id)).await?
+    search::in_turn_of(app, peer, &name, None, move |gone| {
+        find(&engine, &index, &by, &id, Turn::new(gone, None))
+    })
+    .await?
 }
 
 /// A record, or that there is none.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use attestore_engine::Error;
 use attestore_engine::search::{FieldHolds, Highlight, find_field, find_path};
 use jiff::tz::Offset;
 use serde::Serialize;
@@ -13,7 +12,7 @@ use super::answer::Refusal;
 use super::dates::{Reading, Shown};
 use super::glob::glob;
 use super::request::{Spec, Wanted};
-use super::run::{Found, Hit, Stop};
+use super::run::{Found, Hit, Turn};
 use super::source::{Document, each_value};
 use crate::wire;
 
@@ -41,7 +40,8 @@ struct Hits {
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<Value>,
     max_score: Option<f64>,
-    hits: Vec<HitBody>,
+    /// Written one by one, so that their length is known before all are.
+    hits: Vec<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -69,18 +69,30 @@ struct HitBody {
 }
 
 impl Answer {
-    /// Writes what was found.
+    /// Writes what was found, in at most `room` bytes of hits.
     ///
     /// # Errors
-    /// 500 if a record is no JSON; that nobody waits any more.
-    pub fn new(index: &str, spec: &Spec, found: Found, took: u64, stop: Stop<'_>) -> Result<Self, Refusal> {
+    /// 400 for hits that are longer; 500 if a record is no JSON; that time is over, or nobody waits any more.
+    pub fn new(
+        index: &str,
+        spec: &Spec,
+        found: Found,
+        took: u64,
+        turn: Turn<'_>,
+        room: usize,
+    ) -> Result<Self, Refusal> {
         let scored = !spec.sorted.asked_for;
         let mut hits = Vec::with_capacity(found.hits.len());
+        let mut bytes = 0;
         for hit in found.hits {
-            if stop() {
-                return Err(wire::problem(Error::Cancelled).into());
+            turn.left_ms()?;
+            let hit = body(index, spec, hit, scored).and_then(|body| to_raw_value(&body));
+            let hit = hit.map_err(wire::internal)?;
+            bytes += hit.get().len();
+            if bytes > room {
+                return Err(too_long());
             }
-            hits.push(body(index, spec, hit, scored).map_err(wire::internal)?);
+            hits.push(hit);
         }
         let total = found
             .total
@@ -112,12 +124,16 @@ impl Answer {
     pub fn write(&self, room: usize) -> Result<Box<RawValue>, Refusal> {
         let text = to_raw_value(self).map_err(wire::internal)?;
         match text.get().len() > room {
-            true => Err(Refusal::argument(format!(
-                "the answer is more than {ANSWER_BYTES_MAX} bytes, with those before it: ask for less at once"
-            ))),
+            true => Err(too_long()),
             false => Ok(text),
         }
     }
+}
+
+fn too_long() -> Refusal {
+    Refusal::argument(format!(
+        "the answer is more than {ANSWER_BYTES_MAX} bytes, with those before it: ask for less at once"
+    ))
 }
 
 /// Bytes of an answer, or of several to one request.
@@ -206,3 +222,6 @@ fn shown(path: &str, shown: Option<&Shown>, value: &Value) -> Value {
         None => value.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

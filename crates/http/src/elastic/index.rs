@@ -3,15 +3,15 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use attestore_engine::{Permission, Principal};
 use attestore_engine::tenant::TenantInfo;
+use attestore_engine::{Permission, Principal};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
 use super::answer::Refusal;
 use super::glob::glob;
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::server::App;
 use crate::wire;
 
@@ -79,7 +79,7 @@ pub async fn readable(
     }
     for name in names.each() {
         let some = match name.contains('*') || name == "_all" {
-            true => matching(app, &caller.0, if name == "_all" { "*" } else { name }).await?,
+            true => matching(app, &caller.principal, if name == "_all" { "*" } else { name }).await?,
             false => match named(app, caller, name).await {
                 Ok(info) => vec![info],
                 Err(refusal) if refusal.status() == 404 => {
@@ -126,9 +126,8 @@ pub async fn one(app: &App, caller: &Caller, names: &Names, lenient: bool) -> Re
 }
 
 async fn named(app: &App, caller: &Caller, name: &str) -> Result<TenantInfo, Refusal> {
-    let caller = Caller(Arc::clone(&caller.0));
     caller
-        .reader(name)
+        .on(name)
         .map_err(|problem| Refusal::from(problem).of_index(name))?;
     let engine = app.engine().clone();
     let tenant = name.to_owned();

@@ -21,7 +21,7 @@ use super::index::{self, Names};
 use super::params::Params;
 use super::search::read;
 use super::source::patterns;
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
@@ -115,7 +115,7 @@ pub async fn mapping(
     params.allow(&[])?;
     let mut all = Map::new();
     for info in index::readable(&app, &caller, &names, params.flag("ignore_unavailable")).await? {
-        let mappings = properties(&mapped(&app, &caller.0, &info.name).await?);
+        let mappings = properties(&mapped(&app, &caller.principal, &info.name).await?);
         all.insert(info.name, json!({"mappings": mappings}));
     }
     Ok(Json(Value::Object(all)))
@@ -186,7 +186,7 @@ pub async fn field_caps(
     let mut indices = Vec::new();
     let mut fields = Map::new();
     for info in index::readable(&app, &caller, &names, params.flag("ignore_unavailable")).await? {
-        for (name, field) in mapped(&app, &caller.0, &info.name).await? {
+        for (name, field) in mapped(&app, &caller.principal, &info.name).await? {
             if wanted.iter().any(|pattern| glob(pattern, &name)) {
                 let kind = field.kind();
                 let caps = json!({
@@ -223,7 +223,7 @@ pub async fn index(
     }
     let mut all = Map::new();
     for info in tenants {
-        let mappings = properties(&mapped(&app, &caller.0, &info.name).await?);
+        let mappings = properties(&mapped(&app, &caller.principal, &info.name).await?);
         let body = json!({"aliases": {}, "mappings": mappings, "settings": settings_of(&info)});
         all.insert(info.name, body);
     }

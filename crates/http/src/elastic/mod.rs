@@ -37,37 +37,49 @@ mod sort;
 mod source;
 mod token;
 
-use axum::Router;
+use attestore_engine::Permission;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 
+use crate::guard::{Entry, RouteClass, Routes};
 use crate::server::App;
 use answer::Refusal;
 
 /// The routes.
-pub fn router() -> Router<App> {
-    let mut router = Router::new()
-        .route("/es/", get(root::root))
-        .route(
-            "/es/_search/scroll",
-            read(search::scroll).merge(delete(search::free)),
+pub fn routes(routes: Routes) -> Routes {
+    const GET: &[Method] = &[Method::GET];
+    const POST: &[Method] = &[Method::POST];
+    const DELETE: &[Method] = &[Method::DELETE];
+    const BOTH: &[Method] = &[Method::GET, Method::POST];
+    const SEES: Entry = Entry::named(Permission::SeeTenant, RouteClass::Read).elastic();
+    const READS: Entry = Entry::named(Permission::Read, RouteClass::Read).elastic();
+    const LOOKS: Entry = Entry::named(Permission::Search, RouteClass::Read).elastic();
+    const SEARCHES: Entry = Entry::named(Permission::Search, RouteClass::Search).elastic();
+    let mut routes = routes
+        .undescribed(SEES, "/es/", GET, get(root::root))
+        .undescribed(SEARCHES, "/es/_search/scroll", BOTH, read(search::scroll))
+        .undescribed(LOOKS, "/es/_search/scroll", DELETE, delete(search::free))
+        .undescribed(LOOKS, "/es/_pit", DELETE, delete(search::free))
+        .undescribed(LOOKS, "/es/_search/point_in_time", DELETE, delete(search::free))
+        .undescribed(LOOKS, "/es/{index}/_pit", POST, post(search::open_pit))
+        .undescribed(
+            LOOKS,
+            "/es/{index}/_search/point_in_time",
+            POST,
+            post(search::open_pit),
         )
-        .route("/es/_pit", delete(search::free))
-        .route("/es/_search/point_in_time", delete(search::free))
-        .route("/es/{index}/_pit", post(search::open_pit))
-        .route("/es/{index}/_search/point_in_time", post(search::open_pit))
-        .route("/es/{index}/_doc/{id}", get(documents::get))
-        .route("/es/{index}/_source/{id}", get(documents::source))
-        .route("/es/_cluster/health", get(root::health))
-        .route("/es/_cluster/health/{index}", get(root::health))
-        .route("/es/_cat/indices", get(cat::indices))
-        .route("/es/_cat/indices/{index}", get(cat::indices))
-        .route("/es/_resolve/index/{index}", get(mapping::resolve))
-        .route("/es/{index}", get(mapping::index))
-        .route("/api/v1/indexes", get(quickwit::indexes))
-        .route("/api/v1/indexes/{index}", get(quickwit::index));
+        .undescribed(READS, "/es/{index}/_doc/{id}", GET, get(documents::get))
+        .undescribed(READS, "/es/{index}/_source/{id}", GET, get(documents::source))
+        .undescribed(SEES, "/es/_cluster/health", GET, get(root::health))
+        .undescribed(SEES, "/es/_cluster/health/{index}", GET, get(root::health))
+        .undescribed(LOOKS, "/es/_cat/indices", GET, get(cat::indices))
+        .undescribed(LOOKS, "/es/_cat/indices/{index}", GET, get(cat::indices))
+        .undescribed(LOOKS, "/es/_resolve/index/{index}", GET, get(mapping::resolve))
+        .undescribed(LOOKS, "/es/{index}", GET, get(mapping::index))
+        .undescribed(LOOKS, "/api/v1/indexes", GET, get(quickwit::indexes))
+        .undescribed(LOOKS, "/api/v1/indexes/{index}", GET, get(quickwit::index));
     // With and without an index, and for Quickwit's data source too.
     for base in [
         "/es",
@@ -75,23 +87,24 @@ pub fn router() -> Router<App> {
         "/api/v1/_elastic",
         "/api/v1/_elastic/{index}",
     ] {
-        let mut add = |name: &str, methods: MethodRouter<App>| {
-            router = std::mem::take(&mut router).route(&format!("{base}/{name}"), methods);
+        let mut add = |entry: Entry, name: &str, known: &[Method], methods: MethodRouter<App>| {
+            let (before, path) = (std::mem::take(&mut routes), format!("{base}/{name}"));
+            routes = before.undescribed(entry, &path, known, methods);
         };
-        add("_search", read(search::search));
-        add("_msearch", read(search::msearch));
-        add("_count", read(search::count));
-        add("_field_caps", read(mapping::field_caps));
-        add("_mapping", get(mapping::mapping));
+        add(SEARCHES, "_search", BOTH, read(search::search));
+        add(SEARCHES, "_msearch", BOTH, read(search::msearch));
+        add(SEARCHES, "_count", BOTH, read(search::count));
+        add(LOOKS, "_field_caps", BOTH, read(mapping::field_caps));
+        add(LOOKS, "_mapping", GET, get(mapping::mapping));
         if base.starts_with("/es") {
-            add("_mappings", get(mapping::mapping));
-            add("_mget", read(documents::several));
-            add("_settings", get(mapping::settings));
-            add("_alias", get(mapping::aliases));
-            add("_aliases", get(mapping::aliases));
+            add(LOOKS, "_mappings", GET, get(mapping::mapping));
+            add(READS, "_mget", BOTH, read(documents::several));
+            add(LOOKS, "_settings", GET, get(mapping::settings));
+            add(LOOKS, "_alias", GET, get(mapping::aliases));
+            add(LOOKS, "_aliases", GET, get(mapping::aliases));
         }
     }
-    router.layer(middleware::from_fn(answer::media_type))
+    routes.around(|router| router.layer(middleware::from_fn(answer::media_type)))
 }
 
 /// Searches are read with a body, which some clients send by `GET` and some by `POST`.

@@ -11,7 +11,7 @@ use super::answer::{Answered, Json, Refusal};
 use super::index::{self, Names};
 use super::mapping::{Mapped, mapped};
 use super::params::Params;
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 
@@ -49,7 +49,7 @@ pub async fn index(
 }
 
 async fn metadata(app: &App, caller: &Caller, info: &TenantInfo) -> Result<Value, Refusal> {
-    let fields = mapped(app, &caller.0, &info.name).await?;
+    let fields = mapped(app, &caller.principal, &info.name).await?;
     let own = fields.iter().filter(|(name, field)| **name == field.path);
     let mut tree = Tree::default();
     for (name, field) in own {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{Answered, Json, Refusal, answer};
 use super::index::{self, Names};
 use super::params::Params;
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 

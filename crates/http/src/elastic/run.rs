@@ -1,7 +1,7 @@
 //! Runs one search: translated, in its turn, page by page as far as the request reaches.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use attestore_engine::read::{RecordView, Which};
 use attestore_engine::search::{Condition, Highlight, PAGE_MAX, SearchPage, SearchRequest, SortKey};
@@ -18,9 +18,10 @@ use crate::routes::search;
 use crate::server::App;
 use crate::wire;
 
-/// Time that the pages of one answer may take together (ms); each has the engine's own deadline besides.
+/// Time that one answer may take: lookups of ids, all pages, and writing them (ms). Each search has the engine's own deadline
+/// besides.
 const BUDGET_MS: u64 = 60_000;
-/// Bytes of documents in one answer.
+/// Bytes of documents in one answer, with the texts in which places are marked.
 pub const DOCUMENTS_BYTES_MAX: usize = 64 << 20;
 
 /// Where and as of when to search.
@@ -60,8 +61,48 @@ pub struct Hit {
     pub highlights: Vec<Highlight>,
 }
 
-/// Whether nobody waits for the answer any more.
-pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+impl Hit {
+    /// Bytes that it takes in memory, about.
+    fn bytes(&self) -> usize {
+        let places = self.highlights.iter().map(|place| {
+            place.path.len() + place.text.len() + place.ranges.len() * size_of::<std::ops::Range<usize>>()
+        });
+        self.record.event.len() + places.sum::<usize>()
+    }
+}
+
+/// How long there is for an answer, and whether anybody waits for it still.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    gone: &'a (dyn Fn() -> bool + Sync),
+    until: Instant,
+}
+
+impl<'a> Turn<'a> {
+    /// Begins now, and has at most so long.
+    pub fn new(gone: &'a (dyn Fn() -> bool + Sync), most_ms: Option<u64>) -> Self {
+        let most_ms = most_ms.unwrap_or(u64::MAX).min(BUDGET_MS);
+        Self {
+            gone,
+            until: Instant::now() + Duration::from_millis(most_ms),
+        }
+    }
+
+    /// What is left (ms).
+    ///
+    /// # Errors
+    /// That nothing is, or that nobody waits any more.
+    pub fn left_ms(&self) -> Result<u64, Refusal> {
+        if (self.gone)() {
+            return Err(wire::problem(Error::Cancelled).into());
+        }
+        let left = self.until.saturating_duration_since(Instant::now());
+        match u64::try_from(left.as_millis()).unwrap_or(u64::MAX) {
+            0 => Err(wire::problem(Error::Deadline).into()),
+            left => Ok(left),
+        }
+    }
+}
 
 /// Searches, and makes of what was found what is wanted, all in the search's turn. It is given up when the client is gone.
 ///
@@ -73,21 +114,22 @@ pub async fn run<T: Send + 'static>(
     principal: &Arc<Principal>,
     scope: Scope,
     spec: Arc<Spec>,
-    finish: impl FnOnce(Found, Stop<'_>) -> Result<T, Refusal> + Send + 'static,
+    finish: impl FnOnce(Found, Turn<'_>) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let engine = app.engine().clone();
     let by = Arc::clone(principal);
     let index = scope.index.clone();
     let patience = spec.deadline_ms;
-    let found = search::in_turn_of(app, peer, &index, patience, move |stop| {
+    let found = search::in_turn_of(app, peer, &index, patience, move |gone| {
+        let turn = Turn::new(gone, patience);
         let job = Job {
             engine: &engine,
             by: &by,
             scope: &scope,
             spec: &spec,
-            stop,
+            turn,
         };
-        finish(job.run()?, stop)
+        finish(job.run()?, turn)
     })
     .await?;
     found.map_err(|refusal: Refusal| refusal.of_index(&index))
@@ -98,16 +140,13 @@ struct Job<'a> {
     by: &'a Principal,
     scope: &'a Scope,
     spec: &'a Spec,
-    stop: Stop<'a>,
+    turn: Turn<'a>,
 }
 
 impl Job<'_> {
     fn run(&self) -> Result<Found, Refusal> {
         let seq_of = |id: &str| self.seq_of(id);
-        let context = dsl::Context {
-            now_ms: self.scope.now_ms,
-            seq_of: &seq_of,
-        };
+        let context = dsl::Context::new(self.scope.now_ms, &seq_of);
         let spec = self.spec;
         let filter = context.query(&spec.query)?;
         // A later page of a scroll says nothing of all hits again.
@@ -138,7 +177,6 @@ impl Job<'_> {
                 .as_ref()
                 .map(|aggs| aggs.conditions.clone())
                 .unwrap_or_default(),
-            deadline_ms: spec.deadline_ms,
             ..SearchRequest::default()
         };
         let mut found = self.pages(request)?;
@@ -156,7 +194,6 @@ impl Job<'_> {
             order,
             sort,
             size: self.scope.size,
-            deadline_ms: self.spec.deadline_ms,
             ..SearchRequest::default()
         };
         let page = SearchRequest {
@@ -198,15 +235,11 @@ impl Job<'_> {
             native: None,
         };
         let mut bytes = 0;
-        let begin = Instant::now();
-        let budget = BUDGET_MS.min(self.spec.deadline_ms.unwrap_or(u64::MAX));
         for number in 0.. {
             request.limit = match wanted {
                 0 => 0,
                 wanted => (skip + wanted).min(PAGE_MAX),
             };
-            let spent = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-            request.deadline_ms = Some(budget.saturating_sub(spent).max(1));
             let mut page = self.page(&request)?;
             if number == 0 {
                 pages.found.total = page.count;
@@ -216,7 +249,7 @@ impl Job<'_> {
             let skipped = skip.min(page.items.len());
             let hits = hits(page).skip(skipped);
             for hit in hits {
-                bytes += hit.record.event.len();
+                bytes += hit.bytes();
                 pages.found.hits.push(hit);
                 wanted = wanted.saturating_sub(1);
             }
@@ -247,20 +280,22 @@ impl Job<'_> {
         Ok(pages)
     }
 
+    /// Searches in the time that is left.
     fn page(&self, request: &SearchRequest) -> Result<SearchPage, Refusal> {
+        let request = SearchRequest {
+            deadline_ms: Some(self.turn.left_ms()?),
+            ..request.clone()
+        };
         let page = self
             .engine
-            .search_until(&self.scope.index, self.by, request, self.stop);
+            .search_until(&self.scope.index, self.by, &request, self.turn.gone);
         search::note(&page);
         page.map_err(|error| Refusal::from(wire::problem(error)))
     }
 
     /// The seq of a record by its id, or by its event's own idempotency key.
     fn seq_of(&self, id: &str) -> Result<Option<u64>, Refusal> {
-        if (self.stop)() {
-            return Err(wire::problem(Error::Cancelled).into());
-        }
-        let record = find(self.engine, &self.scope.index, self.by, id)?;
+        let record = find(self.engine, &self.scope.index, self.by, id, self.turn)?;
         Ok(record.map(|record| record.seq))
     }
 }
@@ -283,9 +318,16 @@ fn hits(page: SearchPage) -> impl Iterator<Item = Hit> {
 /// Finds a record by its id, or by its event's own idempotency key. Blocking.
 ///
 /// # Errors
-/// As reads.
-pub fn find(engine: &Engine, index: &str, by: &Principal, id: &str) -> Result<Option<RecordView>, Refusal> {
+/// As searches.
+pub fn find(
+    engine: &Engine,
+    index: &str,
+    by: &Principal,
+    id: &str,
+    turn: Turn<'_>,
+) -> Result<Option<RecordView>, Refusal> {
     let refuse = |error| Refusal::from(wire::problem(error)).of_index(index);
+    let deadline_ms = Some(turn.left_ms()?);
     if let Ok(id) = id.parse() {
         match engine.get(index, by, Which::Id(id)) {
             Err(Error::UnknownRecord) => {}
@@ -301,9 +343,11 @@ pub fn find(engine: &Engine, index: &str, by: &Principal, id: &str) -> Result<Op
             value: id.to_owned(),
         }),
         limit: 1,
+        deadline_ms,
         ..SearchRequest::default()
     };
-    let mut page = engine.search(index, by, &by_key).map_err(refuse)?;
+    let page = engine.search_until(index, by, &by_key, turn.gone);
+    let mut page = page.map_err(refuse)?;
     Ok(page.items.pop())
 }
 

@@ -15,10 +15,10 @@ use super::hits::{ANSWER_BYTES_MAX, Answer, shards};
 use super::index::{self, Names};
 use super::params::Params;
 use super::request::{PARAMS, Spec};
-use super::run::{DOCUMENTS_BYTES_MAX, Scope, run};
+use super::run::{DOCUMENTS_BYTES_MAX, Scope, Turn, run};
 use super::token::{self, Pit, SCROLLED_BYTES_MAX, Scroll};
-use crate::auth::Caller;
 use crate::body::{self, Limits};
+use crate::guard::Caller;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::server::App;
@@ -43,6 +43,7 @@ pub async fn search(
 ) -> Answered<Box<RawValue>> {
     let caller = caller?;
     let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
+    caller.notes(&format!("{} {}", params.raw(), String::from_utf8_lossy(&body)));
     params.allow(&PARAMS)?;
     let spec = Spec::read(&body, &params)?;
     let lenient = params.flag("ignore_unavailable");
@@ -95,8 +96,8 @@ async fn one(
     let begin = Instant::now();
     let spec = Arc::new(spec);
     let read = Arc::clone(&spec);
-    run(app, peer, &caller.0, scope, read, move |found, stop| {
-        let answer = Answer::new(&index, &spec, found, took(begin), stop)?;
+    run(app, peer, &caller.principal, scope, read, move |found, turn| {
+        let answer = Answer::new(&index, &spec, found, took(begin), turn, room)?;
         answer.write(room)
     })
     .await
@@ -120,14 +121,21 @@ async fn page_of(
     let begin = Instant::now();
     let spec = Arc::new(spec);
     let read = Arc::clone(&spec);
-    run(app, peer, &caller.0, scope, read, move |mut found, stop| {
-        scroll.total = found.total.or(scroll.total);
-        found.total = scroll.total;
-        scroll.cursor = found.cursor.take();
-        let mut answer = Answer::new(&scroll.index, &spec, found, took(begin), stop)?;
-        answer.scroll_id = Some(token::write(&scroll)?);
-        answer.write(ANSWER_BYTES_MAX)
-    })
+    run(
+        app,
+        peer,
+        &caller.principal,
+        scope,
+        read,
+        move |mut found, turn| {
+            scroll.total = found.total.or(scroll.total);
+            found.total = scroll.total;
+            scroll.cursor = found.cursor.take();
+            let mut answer = Answer::new(&scroll.index, &spec, found, took(begin), turn, ANSWER_BYTES_MAX)?;
+            answer.scroll_id = Some(token::write(&scroll)?);
+            answer.write(ANSWER_BYTES_MAX)
+        },
+    )
     .await
 }
 
@@ -159,7 +167,8 @@ pub async fn scroll(
             total: scroll.total,
             aggs: None,
         };
-        let mut answer = Answer::new(&scroll.index, &spec, nothing, 0, &|| false)?;
+        let turn = Turn::new(&|| false, None);
+        let mut answer = Answer::new(&scroll.index, &spec, nothing, 0, turn, ANSWER_BYTES_MAX)?;
         answer.scroll_id = Some(token::write(&scroll)?);
         return answer.write(ANSWER_BYTES_MAX).map(Json);
     }
@@ -205,6 +214,7 @@ pub async fn count(
     let caller = caller?;
     params.allow(&["q", "df", "default_operator", "analyze_wildcard", "lenient"])?;
     let body = read(&app, &headers, body, BODY_BYTES_MAX).await?;
+    caller.notes(&format!("{} {}", params.raw(), String::from_utf8_lossy(&body)));
     let body: Map<String, Value> = document(&body)?;
     if let Some(name) = body.keys().find(|name| *name != "query") {
         return Err(Refusal::parsing(format!("request does not support [{name}]")));
@@ -223,9 +233,14 @@ pub async fn count(
             cursor: None,
             bytes_max: 0,
         };
-        let total = run(&app, &peer, &caller.0, scope, Arc::clone(&spec), |found, _| {
-            Ok(found.total.unwrap_or_default())
-        });
+        let total = run(
+            &app,
+            &peer,
+            &caller.principal,
+            scope,
+            Arc::clone(&spec),
+            |found, _| Ok(found.total.unwrap_or_default()),
+        );
         count += total.await?;
     }
     Ok(Json(json!({
@@ -246,6 +261,7 @@ pub async fn msearch(
     let caller = caller?;
     params.allow(&["rest_total_hits_as_int"])?;
     let body = read(&app, &headers, body, BODIES_BYTES_MAX).await?;
+    caller.notes(&String::from_utf8_lossy(&body));
     let mut lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let mut searches = Vec::new();
     while let Some(header) = lines.next() {
@@ -317,14 +333,15 @@ async fn in_several(
             "key [{name}] is not supported in the metadata section"
         )));
     }
+    let expected = || Refusal::argument("[index] is a name or a list of names");
     let names = match header.get("index") {
         None | Some(Value::Null) => names.clone(),
         Some(Value::String(index)) => Names::new(index),
         Some(Value::Array(list)) => {
-            let list: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
-            Names::new(&list.join(","))
+            let list: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+            Names::new(&list.ok_or_else(expected)?.join(","))
         }
-        Some(_) => return Err(Refusal::argument("[index] is a name or a list of names")),
+        Some(_) => return Err(expected()),
     };
     let lenient = header
         .get("ignore_unavailable")

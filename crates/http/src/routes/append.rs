@@ -1,5 +1,7 @@
 //! `POST /v1/tenants/{t}/events`: append.
 
+use std::sync::Arc;
+
 use attestore_engine::{Appended, ItemError, Mode, Receipt};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -8,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::problem::{FieldError, Problem};
 use crate::senders::{self, Incoming};
 use crate::server::App;
@@ -114,7 +116,7 @@ pub async fn append(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let principal = caller.writer(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let mode = mode(&headers)?;
     let mapping = items::mapping(query.mapping.as_deref())?;
     let request_key = items::idempotency_key(&headers)?;

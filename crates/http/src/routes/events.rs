@@ -1,5 +1,7 @@
 //! `GET /v1/tenants/{t}/events` and below: search, one record, its proof.
 
+use std::sync::Arc;
+
 use attestore_engine::read::Which;
 use attestore_engine::search::{Order, SearchRequest};
 use axum::Json;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::search::LIMIT_DEFAULT;
-use crate::auth::Caller;
+use crate::guard::Caller;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::server::App;
@@ -77,7 +79,7 @@ pub async fn search(
     Path(tenant): Path<String>,
     Query(query): Query<EventsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::bad_request(
@@ -113,6 +115,7 @@ pub async fn search(
         want_count: query.count.unwrap_or(false),
         ..SearchRequest::default()
     };
+    caller.seeks(super::search::terms(&request));
     let page = super::search::run(&app, &peer, tenant, principal, request).await?;
     let items = page
         .items
@@ -154,7 +157,7 @@ pub async fn get(
     caller: Caller,
     Path((tenant, record)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let which = which(&record)?;
     let engine = app.engine().clone();
     let view = wire::blocking(move || engine.get(&tenant, &principal, which)).await?;
@@ -179,7 +182,7 @@ pub async fn proof(
     caller: Caller,
     Path((tenant, record)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let which = which(&record)?;
     let engine = app.engine().clone();
     let text = wire::blocking(move || engine.proof(&tenant, &principal, which)).await?;

@@ -12,7 +12,7 @@ use attestore_export::rfc3339_ns;
 use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
-use crate::auth::Caller;
 use crate::body::{self, Limits};
 use crate::fields::Fields;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
@@ -134,7 +134,7 @@ pub struct ExportBody {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<FaultBody>,
-    /// Its finished files; not in lists.
+    /// Its finished files; not in lists, and none to who may not download them.
     #[serde(skip_serializing_if = "Option::is_none")]
     files: Option<Vec<ExportFileBody>>,
 }
@@ -144,12 +144,12 @@ pub struct ExportBody {
 pub struct ProgressBody {
     /// Records that it has looked at, of `tree.size`.
     read: u64,
-    /// Records that matched and were written.
-    written: u64,
+    /// Records that matched and were written. This and what follows is null to who may not download the files.
+    written: Option<u64>,
     /// Those of them in which personal fields were erased; known only if `personal`.
-    erased: u64,
+    erased: Option<u64>,
     /// Bytes of files that were written.
-    bytes: u64,
+    bytes: Option<u64>,
     /// How many records it will have written, guessed from what it has seen; exact once it is done.
     written_expected: Option<u64>,
 }
@@ -209,7 +209,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let limits = Limits {
         wire_bytes_max: BODY_BYTES_MAX,
         decoded_bytes_max: BODY_BYTES_MAX,
@@ -218,8 +218,9 @@ pub async fn create(
     let bytes = body::read(&headers, body, &limits).await?;
     let request: ExportRequest = wire::document(&bytes, "invalid_export")?;
     let spec = spec(request)?;
+    caller.tells(spec.query.clone()).await?;
     let (engine, name) = (app.engine().clone(), tenant.clone());
-    let info = blocking(move || engine.create_export(&name, &principal, spec)).await?;
+    let info = blocking("export", move || engine.create_export(&name, &principal, spec)).await?;
     let place = format!(
         "/v1/tenants/{}/exports/{}",
         percent_encoding::utf8_percent_encode(&tenant, percent_encoding::NON_ALPHANUMERIC),
@@ -250,9 +251,9 @@ pub async fn list(
     caller: Caller,
     Path(tenant): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    let infos = blocking(move || engine.exports(&tenant, &principal)).await?;
+    let infos = blocking("export", move || engine.exports(&tenant, &principal)).await?;
     let items = infos.into_iter().map(|info| shown(info, false)).collect();
     Ok((NO_STORE, Json(ExportsBody { items, cursor: None })))
 }
@@ -274,9 +275,9 @@ pub async fn get(
     caller: Caller,
     Path((tenant, export)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    let info = blocking(move || engine.export(&tenant, &principal, &export)).await?;
+    let info = blocking("export", move || engine.export(&tenant, &principal, &export)).await?;
     Ok((NO_STORE, Json(shown(info, true))))
 }
 
@@ -298,9 +299,9 @@ pub async fn delete(
     caller: Caller,
     Path((tenant, export)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    blocking(move || engine.delete_export(&tenant, &principal, &export)).await?;
+    blocking(OWN, move || engine.delete_export(&tenant, &principal, &export)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -323,9 +324,9 @@ pub async fn cancel(
     caller: Caller,
     Path((tenant, export)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    let info = blocking(move || engine.cancel_export(&tenant, &principal, &export)).await?;
+    let info = blocking(OWN, move || engine.cancel_export(&tenant, &principal, &export)).await?;
     Ok((NO_STORE, Json(shown(info, false))))
 }
 
@@ -349,9 +350,9 @@ pub async fn resume(
     caller: Caller,
     Path((tenant, export)): Path<(String, String)>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    let info = blocking(move || engine.resume_export(&tenant, &principal, &export)).await?;
+    let info = blocking(OWN, move || engine.resume_export(&tenant, &principal, &export)).await?;
     Ok((StatusCode::ACCEPTED, NO_STORE, Json(shown(info, false))))
 }
 
@@ -374,16 +375,17 @@ pub async fn manifest(
     State(app): State<App>,
     caller: Caller,
     Path((tenant, export)): Path<(String, String)>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     download(
         app.engine().clone(),
         principal,
         tenant,
         export,
         MANIFEST.to_owned(),
-        &headers,
+        (&method, &headers),
     )
     .await
 }
@@ -413,10 +415,19 @@ pub async fn file(
     State(app): State<App>,
     caller: Caller,
     Path((tenant, export, name)): Path<(String, String, String)>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let principal = caller.reader(&tenant)?;
-    download(app.engine().clone(), principal, tenant, export, name, &headers).await
+    let principal = Arc::clone(&caller.principal);
+    download(
+        app.engine().clone(),
+        principal,
+        tenant,
+        export,
+        name,
+        (&method, &headers),
+    )
+    .await
 }
 
 async fn download(
@@ -425,14 +436,13 @@ async fn download(
     tenant: String,
     export: String,
     name: String,
-    headers: &HeaderMap,
+    (method, headers): (&Method, &HeaderMap),
 ) -> Result<Response, Problem> {
-    let wanted = headers.get(header::RANGE).cloned();
-    let from_start = wanted
-        .as_ref()
-        .is_none_or(|range| range.as_bytes().starts_with(b"bytes=0-"));
-    let open = move || engine.export_file(&tenant, &principal, &export, &name, from_start);
-    let file = Arc::new(blocking(open).await?);
+    let file = blocking(PERSONAL, move || {
+        engine.export_file(&tenant, &principal, &export, &name)
+    })
+    .await?;
+    let (name, length) = (file.name().to_owned(), file.len());
     let etag = format!("\"{}\"", file.sha256());
     let same = |name: HeaderName| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
@@ -442,12 +452,12 @@ async fn download(
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let fresh = !headers.contains_key(header::IF_RANGE) || same(header::IF_RANGE);
-    let range = wanted
-        .as_ref()
+    let range = headers
+        .get(header::RANGE)
         .filter(|_| fresh)
-        .and_then(|range| parse_range(range.to_str().ok()?, file.len()));
+        .and_then(|range| parse_range(range.to_str().ok()?, length));
     let (status, from, to) = match range {
-        None => (StatusCode::OK, 0, file.len()),
+        None => (StatusCode::OK, 0, length),
         Some(Some((from, to))) => (StatusCode::PARTIAL_CONTENT, from, to),
         Some(None) => {
             let problem = Problem::new(
@@ -455,24 +465,26 @@ async fn download(
                 "range_not_satisfiable",
                 "the file has no such range",
             );
-            let whole = format!("bytes */{}", file.len());
+            let whole = format!("bytes */{length}");
             return Ok(([(header::CONTENT_RANGE, whole)], problem).into_response());
         }
     };
-    let mut response = Response::new(Body::new(FileBody {
-        file: Arc::clone(&file),
-        at: from,
-        end: to,
-        reading: None,
-    }));
+    // HEAD asks for no byte of it.
+    let body = match *method == Method::HEAD {
+        true => Body::empty(),
+        false => Body::new(FileBody {
+            file: Arc::new(blocking(PERSONAL, move || file.download(&(from..to))).await?),
+            at: from,
+            end: to,
+            reading: None,
+        }),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let out = response.headers_mut();
-    let disposition = format!("attachment; filename=\"{}\"", file.name());
+    let disposition = format!("attachment; filename=\"{name}\"");
     let text = |text: String| HeaderValue::from_str(&text).map_err(wire::internal);
-    out.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(media_type(file.name())),
-    );
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&name)));
     out.insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
     out.insert(header::ETAG, text(etag)?);
     out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -483,7 +495,7 @@ async fn download(
     );
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {from}-{}/{}", to - 1, file.len());
+        let range = format!("bytes {from}-{}/{length}", to - 1);
         out.insert(header::CONTENT_RANGE, text(range)?);
     }
     Ok(response)
@@ -574,15 +586,15 @@ impl HttpBody for FileBody {
     }
 }
 
-/// As [`wire::blocking`], with the problems that exports have.
-async fn blocking<T, F>(work: F) -> Result<T, Problem>
+/// As [`wire::blocking`], with the problems that exports have; `needs` says what it takes where something is forbidden.
+async fn blocking<T, F>(needs: &str, work: F) -> Result<T, Problem>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, Error> + Send + 'static,
 {
     let result = tokio::task::spawn_blocking(work).await.map_err(wire::internal)?;
     result.map_err(|error| match error {
-        Error::Forbidden => Problem::permission_denied("investigator: personal fields were exported"),
+        Error::Forbidden => Problem::permission_denied(needs),
         Error::Invalid {
             code: code @ "format_not_available",
             message,
@@ -642,10 +654,10 @@ fn shown(info: ExportInfo, files: bool) -> ExportBody {
         },
         progress: ProgressBody {
             read: info.read,
-            written: info.records,
-            erased: info.erased,
-            bytes: info.bytes,
-            written_expected: info.records_expected,
+            written: info.written.map(|written| written.records),
+            erased: info.written.map(|written| written.erased),
+            bytes: info.written.map(|written| written.bytes),
+            written_expected: info.written.and_then(|written| written.records_expected),
         },
         error: info.fault.map(|fault| FaultBody {
             code: fault.code,
@@ -722,6 +734,8 @@ impl From<ExportState> for StateBody {
     }
 }
 
+const PERSONAL: &str = "see_personal: personal fields were exported";
+const OWN: &str = "manage_searches: somebody else made the export";
 const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 #[cfg(test)]

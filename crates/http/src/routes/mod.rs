@@ -1,5 +1,6 @@
 //! One file for each group of routes; [`crate::server`] lists them.
 
+pub mod access_log;
 pub mod append;
 pub mod credentials;
 pub mod events;

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::auth::Caller;
 use crate::body::{self, Limits};
 use crate::fields::Fields;
+use crate::guard::Caller;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::server::App;
@@ -182,7 +182,7 @@ pub async fn search(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let limits = Limits {
         wire_bytes_max: BODY_BYTES_MAX,
         decoded_bytes_max: BODY_BYTES_MAX,
@@ -192,9 +192,18 @@ pub async fn search(
     let spec: SearchSpec = wire::document(&bytes, "invalid_search")?;
     let fields = spec.fields.clone().map(Fields::new).transpose()?;
     let request = request(&spec)?;
+    caller.seeks(terms(&request));
     let page = run(&app, &peer, tenant, principal, request).await?;
     let answer = answer(page, spec.highlight, spec.explain, fields.as_ref())?;
     Ok((NO_STORE, Json(answer)))
+}
+
+/// What a search looks for, in the words of who asks.
+pub fn terms(request: &SearchRequest) -> String {
+    match &request.aggs {
+        Some(aggs) => format!("{} {aggs}", request.q),
+        None => request.q.clone(),
+    }
 }
 
 /// Runs a search in its turn; gives it up when the caller of this function does, or some time after the client closed its

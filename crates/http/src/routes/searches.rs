@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::search::{self, LIMIT_DEFAULT, SearchBody};
-use crate::auth::Caller;
 use crate::body::{self, Limits};
 use crate::fields::Fields;
+use crate::guard::Caller;
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::server::App;
@@ -149,8 +149,9 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let principal = caller.of_tenant(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let spec = spec(&app, &headers, body).await?;
+    caller.tells(spec.query.clone()).await?;
     let engine = app.engine().clone();
     let name = tenant.clone();
     let saved = wire::blocking(move || engine.save_search(&name, &principal, spec)).await?;
@@ -179,7 +180,7 @@ pub async fn list(
     caller: Caller,
     Path(tenant): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.of_tenant(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
     let all = wire::blocking(move || engine.saved_searches(&tenant, &principal)).await?;
     let body = SavedSearchesBody {
@@ -206,7 +207,7 @@ pub async fn get(
     caller: Caller,
     Path((tenant, search)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let principal = caller.of_tenant(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
     let saved = wire::blocking(move || engine.saved_search(&tenant, &principal, &search)).await?;
     Ok(shown(StatusCode::OK, saved))
@@ -238,9 +239,10 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let principal = caller.of_tenant(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let replaces = if_match(&headers)?;
     let spec = spec(&app, &headers, body).await?;
+    caller.tells(spec.query.clone()).await?;
     let engine = app.engine().clone();
     let replace = move || engine.replace_search(&tenant, &principal, &search, spec, replaces);
     Ok(shown(StatusCode::OK, wire::blocking(replace).await?))
@@ -268,7 +270,7 @@ pub async fn delete(
     Path((tenant, search)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let principal = caller.of_tenant(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let replaces = if_match(&headers)?;
     let engine = app.engine().clone();
     wire::blocking(move || engine.delete_search(&tenant, &principal, &search, replaces)).await?;
@@ -299,7 +301,7 @@ pub async fn run(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let bytes = body::read(&headers, body, &limits(&app)).await?;
     let run: RunSpec = wire::document(&bytes, "invalid_run")?;
     let at_ms = match &run.at {
@@ -317,6 +319,7 @@ pub async fn run(
     request.want_count = run.count;
     request.highlight = run.highlight;
     request.deadline_ms = run.deadline_ms;
+    caller.seeks(search::terms(&request));
     let page = search::run(&app, &peer, tenant, principal, request).await?;
     let found = search::answer(page, run.highlight, run.explain, fields.as_ref())?;
     let at = wire::rfc3339_ms(at_ms);

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use utoipa::IntoParams;
 
-use crate::auth::Caller;
 use crate::ending::Ending;
+use crate::guard::Caller;
 use crate::peer::Peer;
 use crate::places::Place;
 use crate::problem::Problem;
@@ -63,11 +63,12 @@ pub async fn tail(
     headers: HeaderMap,
     Query(query): Query<TailQuery>,
 ) -> Result<Response, Problem> {
-    let principal = caller.reader(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let start = start(&headers, &query)?;
     let engine = app.engine().clone();
     let (name, by) = (tenant.clone(), Arc::clone(&principal));
     let q = query.q.unwrap_or_default();
+    caller.seeks(q.clone());
     let follower = wire::blocking(move || engine.follow(&name, &by, &q, &start)).await?;
     let place = app.places().enter(&tenant)?;
     let (sink, response) = sse::response();

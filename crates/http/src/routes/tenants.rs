@@ -9,8 +9,8 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::Caller;
 use crate::body;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
@@ -78,7 +78,7 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let principal = caller.instance_admin()?;
+    let principal = caller.principal;
     let bytes = body::read(&headers, body, &app.settings().body).await?;
     if !bytes.trim_ascii().is_empty() {
         let TenantSpec {} = serde_json::from_slice(&bytes)
@@ -105,12 +105,7 @@ pub async fn put(
     ),
     security(("bearer" = []))
 )]
-pub async fn get(
-    State(app): State<App>,
-    caller: Caller,
-    Path(tenant): Path<String>,
-) -> Result<Json<TenantBody>, Problem> {
-    caller.of_tenant(&tenant)?;
+pub async fn get(State(app): State<App>, Path(tenant): Path<String>) -> Result<Json<TenantBody>, Problem> {
     let engine = app.engine().clone();
     let info = wire::blocking(move || engine.tenant(&tenant)).await?;
     Ok(Json(info.into()))
@@ -158,11 +153,13 @@ pub async fn list(
         ));
     }
     let engine = app.engine().clone();
-    let own = caller.0.tenants.names().cloned();
+    let own = caller.principal.tenants.names().cloned();
     let after = query.cursor;
     let infos = wire::blocking(move || match own {
         Some(own) => {
-            let later = own.iter().filter(|name| after.as_ref().is_none_or(|after| *name > after));
+            let later = own
+                .iter()
+                .filter(|name| after.as_ref().is_none_or(|after| *name > after));
             later.take(limit).map(|name| engine.tenant(name)).collect()
         }
         None => engine.tenants(after.as_deref(), limit),

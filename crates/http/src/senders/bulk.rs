@@ -5,10 +5,9 @@
 //! in Elasticsearch. A document that is a native event is taken as one, any other is mapped as ECS.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
-use attestore_engine::{ItemError, Mode, Principal, Receipt};
+use attestore_engine::{ItemError, Mode, Receipt};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -19,9 +18,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Incoming;
-use crate::auth::Caller;
 use crate::body;
 use crate::elastic::answer::{NO_INDEX, Refusal, answer};
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 
@@ -95,7 +94,7 @@ async fn append(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Vec<Item>, Problem> {
-    let principal = caller?.0;
+    let caller = caller?;
     check_type(headers)?;
     let limits = &app.settings().body;
     let bytes = body::read(headers, body, limits).await?;
@@ -123,7 +122,7 @@ async fn append(
         }
     }
     for (tenant, places) in batches {
-        let done = batch(app, &principal, tenant, &actions, &places).await?;
+        let done = batch(app, &caller, tenant, &actions, &places).await?;
         for (at, done) in places.into_iter().zip(done) {
             results[at] = Some(done);
         }
@@ -138,20 +137,23 @@ async fn append(
 /// Appends the documents of one tenant.
 async fn batch(
     app: &App,
-    principal: &Arc<Principal>,
+    caller: &Caller,
     tenant: &str,
     actions: &[Action],
     places: &[usize],
 ) -> Result<Vec<Done>, Problem> {
     let all = |done: Done| Ok(places.iter().map(|_| done.clone()).collect());
-    if let Err(problem) = Caller(Arc::clone(principal)).writer(tenant) {
-        let kind = if problem.status == 404 {
-            NO_INDEX
-        } else {
-            "security_exception"
-        };
-        return all(Done::refused(problem.status, kind, problem.detail));
-    }
+    let principal = match caller.on(tenant) {
+        Ok(principal) => principal,
+        Err(problem) => {
+            let kind = if problem.status == 404 {
+                NO_INDEX
+            } else {
+                "security_exception"
+            };
+            return all(Done::refused(problem.status, kind, problem.detail));
+        }
+    };
     let ecs = super::preset("ecs")?;
     let records = places
         .iter()
@@ -165,7 +167,7 @@ async fn batch(
             }
         })
         .collect();
-    match super::append(app.engine(), tenant, principal, "es_bulk", records, Mode::Each).await {
+    match super::append(app.engine(), tenant, &principal, "es_bulk", records, Mode::Each).await {
         Ok(appended) => Ok(appended
             .items
             .into_iter()

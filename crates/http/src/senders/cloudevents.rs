@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use attestore_engine::{ItemError, Mode};
 use axum::body::Body;
@@ -18,8 +19,8 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::Incoming;
-use crate::auth::Caller;
 use crate::body;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::routes::append::{AppendBody, answer};
 use crate::server::App;
@@ -47,7 +48,7 @@ pub async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let principal = caller.writer(&tenant)?;
+    let principal = Arc::clone(&caller.principal);
     let limits = &app.settings().body;
     let mode = ContentMode::of(&headers)?;
     let bytes = body::read(&headers, body, limits).await?;

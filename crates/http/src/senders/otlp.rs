@@ -24,8 +24,8 @@ use prost::Message;
 use serde_json::{Map, Value, json};
 
 use super::Incoming;
-use crate::auth::Caller;
 use crate::body;
+use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
@@ -154,6 +154,11 @@ pub async fn tenant_logs(
     receive(&app, caller, Some(tenant), &headers, body).await
 }
 
+/// Refuses a request that did not get here, in the encoding that its client speaks.
+pub fn refuse(headers: &HeaderMap, problem: Problem) -> Response {
+    Encoding::of(headers).unwrap_or(Encoding::Json).refuse(problem)
+}
+
 async fn receive(
     app: &App,
     caller: Result<Caller, Problem>,
@@ -182,9 +187,9 @@ async fn append(
     let caller = caller?;
     let tenant = match tenant {
         Some(tenant) => tenant,
-        None => tenant_of(headers, &caller.0)?,
+        None => tenant_of(headers, &caller.principal)?,
     };
-    let principal = caller.writer(&tenant)?;
+    let principal = caller.on(&tenant)?;
     let limits = &app.settings().body;
     let bytes = body::read(headers, body, limits).await?;
     let request = encoding.parse(&bytes)?;

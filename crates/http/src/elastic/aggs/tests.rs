@@ -4,10 +4,7 @@ use super::*;
 
 fn read(aggs: &Value) -> Result<Aggs, Refusal> {
     let seq_of = |_: &str| Ok(None);
-    let context = dsl::Context {
-        now_ms: 1_795_343_415_500,
-        seq_of: &seq_of,
-    };
+    let context = dsl::Context::new(1_795_343_415_500, &seq_of);
     Aggs::read(aggs, &context)
 }
 

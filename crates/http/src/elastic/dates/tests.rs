@@ -176,7 +176,13 @@ fn times_are_shown_in_the_format_asked_for() {
 
 #[test]
 fn offsets_beyond_any_zone_are_none() {
-    for name in ["+2000000000", "-2147483648:00", "+19:00", "+00:60", "+00:2147483647"] {
+    for name in [
+        "+2000000000",
+        "-2147483648:00",
+        "+19:00",
+        "+00:60",
+        "+00:2147483647",
+    ] {
         assert_eq!(zone(name), None, "{name}");
     }
 }

@@ -1,5 +1,7 @@
 //! Clauses about the values and words of records.
 
+use std::collections::BTreeSet;
+
 use attestore_engine::search::{AMONG_MAX, Condition, Part, Words};
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ use crate::elastic::answer::Refusal;
 
 /// Fields that one clause may search.
 const FIELDS_MAX: usize = 16;
-/// Records that one clause may ask for by id: each is looked up by itself.
+/// Records that one request may ask for by id, in all its clauses: each is looked up by itself, once.
 const IDS_MAX: usize = 100;
 /// Names under which clauses ask for a record by its id.
 const ID: &str = "_id";
@@ -63,14 +65,22 @@ impl Context<'_> {
 
     /// The records of these ids.
     fn records(&self, ids: &[String]) -> Result<Condition, Refusal> {
-        if ids.len() > IDS_MAX {
+        let mut known = self.known.borrow_mut();
+        let wanted: BTreeSet<&String> = ids.iter().collect();
+        let new = wanted.iter().filter(|id| !known.contains_key(**id)).count();
+        if known.len() + new > IDS_MAX {
             return Err(Refusal::parsing(format!(
-                "at most {IDS_MAX} ids can be asked for at once"
+                "at most {IDS_MAX} ids can be asked for in one request"
             )));
         }
         let mut values = Vec::new();
-        for id in ids {
-            values.extend((self.seq_of)(id)?.map(|seq| seq.to_string()));
+        for id in wanted {
+            let seq = match known.get(id) {
+                Some(seq) => *seq,
+                None => (self.seq_of)(id)?,
+            };
+            known.insert(id.clone(), seq);
+            values.extend(seq.map(|seq| seq.to_string()));
         }
         Ok(match values.is_empty() {
             true => none(),

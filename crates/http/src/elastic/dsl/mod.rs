@@ -7,6 +7,8 @@ mod compound;
 mod leaf;
 mod range;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use attestore_engine::search::Condition;
@@ -21,8 +23,23 @@ const DEPTH_MAX: usize = 32;
 pub struct Context<'a> {
     /// What `now` means, milliseconds since 1970.
     pub now_ms: u64,
-    /// Finds the seq of a record by its id.
-    pub seq_of: &'a dyn Fn(&str) -> Result<Option<u64>, Refusal>,
+    seq_of: SeqOf<'a>,
+    /// The ids that were looked up, with what was found.
+    known: RefCell<BTreeMap<String, Option<u64>>>,
+}
+
+/// Finds the seq of a record by its id.
+type SeqOf<'a> = &'a dyn Fn(&str) -> Result<Option<u64>, Refusal>;
+
+impl<'a> Context<'a> {
+    /// For one request: what limits it counts, it counts over all of its queries.
+    pub fn new(now_ms: u64, seq_of: SeqOf<'a>) -> Self {
+        Self {
+            now_ms,
+            seq_of,
+            known: RefCell::default(),
+        }
+    }
 }
 
 impl Context<'_> {

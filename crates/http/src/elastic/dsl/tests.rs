@@ -10,11 +10,7 @@ const NOW_MS: u64 = 1_795_343_415_500;
 
 fn read(query: &Value) -> Result<Condition, Refusal> {
     let seq_of = |id: &str| Ok(id.strip_prefix("id-").and_then(|seq| seq.parse().ok()));
-    let context = Context {
-        now_ms: NOW_MS,
-        seq_of: &seq_of,
-    };
-    context.query(query)
+    Context::new(NOW_MS, &seq_of).query(query)
 }
 
 fn is(field: &str, value: &str) -> Condition {
@@ -284,4 +280,22 @@ fn what_is_not_understood_is_refused_by_name() {
         deep = json!({"bool": {"filter": deep}});
     }
     assert!(read(&deep).is_err());
+}
+
+#[test]
+fn ids_are_counted_over_the_whole_request_and_looked_up_once() {
+    let asked = std::cell::Cell::new(0);
+    let seq_of = |_: &str| {
+        asked.set(asked.get() + 1);
+        Ok(None)
+    };
+    let ids = |from: u32, to: u32| {
+        let values: Vec<String> = (from..to).map(|id| id.to_string()).collect();
+        json!({"ids": {"values": values}})
+    };
+    let of = |clauses: &[Value]| Context::new(NOW_MS, &seq_of).query(&json!({"bool": {"should": clauses}}));
+    assert!(of(&vec![ids(0, 100); 600]).is_ok());
+    assert_eq!(asked.take(), 100);
+    assert!(of(&[ids(0, 60), json!({"term": {"_id": "z"}}), ids(60, 100)]).is_err());
+    assert_eq!(asked.get(), 61);
 }
