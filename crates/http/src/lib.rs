@@ -15,6 +15,7 @@ mod ending;
 mod fields;
 mod guard;
 mod items;
+mod limits;
 mod metrics;
 mod peer;
 mod places;
@@ -30,6 +31,7 @@ mod wire;
 
 pub use body::Limits;
 pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tongue};
+pub use limits::Keeper;
 pub use problem::{FieldError, Problem};
 pub use serve::serve;
 pub use server::{App, Settings, nop_router, openapi_json, router, table};

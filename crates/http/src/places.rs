@@ -40,16 +40,18 @@ impl Places {
         }
     }
 
-    /// Takes a place for a tenant that exists.
+    /// Takes a place for a tenant that exists. `quota` is how many it may have, if that is fewer than others.
     ///
     /// # Errors
     /// 503 `too_many_tails`.
-    pub fn enter(&self, tenant: &str) -> Result<Place, Problem> {
+    pub fn enter(&self, tenant: &str, quota: Option<u32>) -> Result<Place, Problem> {
+        let quota = quota.and_then(|most| usize::try_from(most).ok());
+        let tenant_max = quota.unwrap_or(usize::MAX).min(self.tenant_max);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_tenant = taken.tenants.get(tenant).copied().unwrap_or_default();
         for (count, max, whose) in [
             (taken.all, self.all_max, "server"),
-            (of_tenant, self.tenant_max, "tenant"),
+            (of_tenant, tenant_max, "tenant"),
         ] {
             if count >= max {
                 metrics::counter!("attestore_tails_refused_total", "limit" => whose).increment(1);
@@ -100,14 +102,15 @@ mod tests {
     #[test]
     fn places_run_out_for_a_tenant_and_for_all_and_come_back() {
         let places = Places::new(3, 2);
-        let first = places.enter("a").unwrap();
-        let _second = places.enter("a").unwrap();
-        let refused = places.enter("a").err().unwrap();
+        let first = places.enter("a", None).unwrap();
+        let _second = places.enter("a", None).unwrap();
+        let refused = places.enter("a", None).err().unwrap();
         assert_eq!((refused.status, refused.code), (503, "too_many_tails"));
-        let _third = places.enter("b").unwrap();
-        assert!(places.enter("b").is_err(), "the server is full");
+        let _third = places.enter("b", None).unwrap();
+        assert!(places.enter("b", None).is_err(), "the server is full");
         drop(first);
-        assert_eq!(places.enter("a").unwrap().number, 4);
+        assert_eq!(places.enter("a", None).unwrap().number, 4);
         assert_eq!(places.taken.lock().unwrap().all, 2);
+        assert!(places.enter("c", Some(0)).is_err(), "its quota is none");
     }
 }

@@ -3,8 +3,9 @@
 //! Every refusal of the API is made here or converted into a [`Problem`]. A problem never repeats values that the
 //! client sent (they may be personal data), only paths and limits.
 
+use attestore_limit::{Standing, field};
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -38,8 +39,13 @@ pub struct Problem {
     /// The id of the request, as in the header `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// For a limit that is used up: its names (draft-ietf-httpapi-ratelimit-headers).
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    pub violated_policies: Vec<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
+    #[serde(skip)]
+    standing: Option<Box<Standing>>,
 }
 
 /// One fault of one event.
@@ -69,7 +75,9 @@ impl Problem {
             column: None,
             suggestion: None,
             request_id: None,
+            violated_policies: Vec::new(),
             retry_after_s: None,
+            standing: None,
         }
     }
 
@@ -111,6 +119,17 @@ impl Problem {
         Body::from(serde_json::to_vec(self).unwrap_or_default())
     }
 
+    /// Adds where the client stands with the limit that refuses it.
+    #[must_use]
+    pub fn with_standing(mut self, standing: Option<Standing>) -> Self {
+        self.violated_policies = standing
+            .iter()
+            .map(|standing| standing.policy.to_string())
+            .collect();
+        self.standing = standing.map(Box::new);
+        self
+    }
+
     /// Adds a `Retry-After` header, in whole seconds, at least one.
     #[must_use]
     pub fn retry_after_ms(mut self, ms: u64) -> Self {
@@ -132,6 +151,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Some(standing) = &self.standing {
+            mark(headers, standing);
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(
                 header::WWW_AUTHENTICATE,
@@ -148,4 +170,15 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Tells a client where it stands: `RateLimit-Policy` and `RateLimit`.
+pub fn mark(headers: &mut HeaderMap, standing: &Standing) {
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(field::POLICY, field::policy(standing));
+    set(field::LIMIT, field::limit(standing));
 }

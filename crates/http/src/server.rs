@@ -19,12 +19,12 @@ use utoipa_axum::routes;
 use crate::body;
 use crate::elastic;
 use crate::guard::{Entry, Recorded, RouteClass, Routes, Row};
+use crate::limits::Keeper;
 use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, credentials, events, exports, index, log, operations, search, searches, tail,
-    tenants, watch,
+    access_log, append, credentials, events, exports, index, log, operations, quota, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub audit_wait: Duration,
     /// Where webhooks may go beyond the internet.
     pub webhooks: attestore_webhook::Allowed,
+    /// Rate limits. [`Keeper::run`] has to run for those that follow the load or are shared.
+    pub limits: Keeper,
 }
 
 impl Default for Settings {
@@ -73,6 +75,7 @@ impl Default for Settings {
             tenant_tails_max: 256,
             audit_wait: Duration::from_secs(2),
             webhooks: attestore_webhook::Allowed::default(),
+            limits: Keeper::default(),
         }
     }
 }
@@ -211,6 +214,14 @@ fn routes() -> Routes {
         .route(Entry::named(P::SeeTenant, C::Read), routes!(tenants::list))
         .route(Entry::instance(P::CreateTenants, C::Admin), routes!(tenants::put))
         .route(Entry::tenant(P::SeeTenant, C::Read), routes!(tenants::get))
+        .route(
+            Entry::tenant(P::SeeQuotas, C::Read),
+            routes!(quota::get),
+        )
+        .route(
+            Entry::tenant(P::ManageQuotas, C::Admin).recorded(Recorded::Told),
+            routes!(quota::put),
+        )
         .route(CREDENTIALS, routes!(credentials::create))
         .route(CREDENTIALS.recorded(Recorded::Along), routes!(credentials::list))
         .route(CREDENTIALS, routes!(credentials::revoke))

@@ -24,8 +24,14 @@ const TENANTS_KEPT: usize = 1024;
 /// Hands out turns.
 pub struct Slots {
     all: Arc<Semaphore>,
-    tenants: Mutex<HashMap<String, Arc<Semaphore>>>,
+    tenants: Mutex<HashMap<String, Own>>,
     of_tenant: usize,
+}
+
+/// The turns of a tenant, and how many there are.
+struct Own {
+    turns: Arc<Semaphore>,
+    most: usize,
 }
 
 /// Leave to search; gives the turn back when it is dropped.
@@ -50,12 +56,13 @@ impl Slots {
         }
     }
 
-    /// Waits for a turn of the tenant, at most `patience`.
+    /// Waits for a turn of the tenant, at most `patience`. `quota` is how many the tenant may have; never more than its share of
+    /// the machine.
     ///
     /// # Errors
     /// 503 `search_busy`.
-    pub async fn turn(&self, tenant: &str, patience: Duration) -> Result<Turn, Problem> {
-        let own = self.of(tenant);
+    pub async fn turn(&self, tenant: &str, quota: Option<u32>, patience: Duration) -> Result<Turn, Problem> {
+        let own = self.of(tenant, quota);
         let both = async {
             let tenant = own.acquire_owned().await.ok()?;
             let all = Arc::clone(&self.all).acquire_owned().await.ok()?;
@@ -75,18 +82,25 @@ impl Slots {
         }
     }
 
-    fn of(&self, tenant: &str) -> Arc<Semaphore> {
+    fn of(&self, tenant: &str, quota: Option<u32>) -> Arc<Semaphore> {
+        let quota = quota.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        let most = quota.clamp(1, self.of_tenant);
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = tenants.get(tenant) {
-            return Arc::clone(own);
+        if let Some(own) = tenants.get(tenant).filter(|own| own.most == most) {
+            return Arc::clone(&own.turns);
         }
         if tenants.len() >= TENANTS_KEPT {
             // A permit or a waiter holds its semaphore, so these have none.
-            tenants.retain(|_, own| Arc::strong_count(own) > 1);
+            tenants.retain(|_, own| Arc::strong_count(&own.turns) > 1);
         }
-        let own = Arc::new(Semaphore::new(self.of_tenant));
-        tenants.insert(tenant.to_owned(), Arc::clone(&own));
-        own
+        // Turns that are out under another quota end by themselves.
+        let turns = Arc::new(Semaphore::new(most));
+        let own = Own {
+            turns: Arc::clone(&turns),
+            most,
+        };
+        tenants.insert(tenant.to_owned(), own);
+        turns
     }
 }
 
@@ -99,26 +113,42 @@ mod tests {
     #[tokio::test]
     async fn a_busy_tenant_leaves_turns_to_others() {
         let slots = Slots::new(2, 8);
-        let first = slots.turn("busy", NO_PATIENCE).await.unwrap();
-        let _second = slots.turn("busy", NO_PATIENCE).await.unwrap();
-        let refused = slots.turn("busy", NO_PATIENCE).await.err().unwrap();
+        let first = slots.turn("busy", None, NO_PATIENCE).await.unwrap();
+        let _second = slots.turn("busy", None, NO_PATIENCE).await.unwrap();
+        let refused = slots.turn("busy", None, NO_PATIENCE).await.err().unwrap();
         assert_eq!((refused.status, refused.code), (503, "search_busy"));
-        assert!(slots.turn("other", NO_PATIENCE).await.is_ok());
+        assert!(slots.turn("other", None, NO_PATIENCE).await.is_ok());
         drop(first);
-        assert!(slots.turn("busy", NO_PATIENCE).await.is_ok());
+        assert!(slots.turn("busy", None, NO_PATIENCE).await.is_ok());
     }
 
     #[tokio::test]
     async fn tenants_that_search_no_more_are_forgotten_and_others_are_not() {
         let slots = Slots::new(1, 8);
-        let _kept = slots.turn("kept", NO_PATIENCE).await.unwrap();
+        let _kept = slots.turn("kept", None, NO_PATIENCE).await.unwrap();
         for n in 0..2 * TENANTS_KEPT {
-            drop(slots.turn(&format!("t{n}"), NO_PATIENCE).await.unwrap());
+            drop(slots.turn(&format!("t{n}"), None, NO_PATIENCE).await.unwrap());
         }
         assert!(slots.tenants.lock().unwrap().len() <= TENANTS_KEPT);
         assert!(
-            slots.turn("kept", NO_PATIENCE).await.is_err(),
+            slots.turn("kept", None, NO_PATIENCE).await.is_err(),
             "its turn is still out"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_quota_bounds_turns_and_may_change() {
+        let slots = Slots::new(4, 8);
+        let _first = slots.turn("t", Some(1), NO_PATIENCE).await.unwrap();
+        assert!(slots.turn("t", Some(1), NO_PATIENCE).await.is_err());
+        assert!(slots.turn("t", Some(2), NO_PATIENCE).await.is_ok());
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(slots.turn("u", Some(100), NO_PATIENCE).await.unwrap());
+        }
+        assert!(
+            slots.turn("u", Some(100), NO_PATIENCE).await.is_err(),
+            "its share is 4"
         );
     }
 }

@@ -108,6 +108,10 @@ pub fn append_problem(error: AppendError) -> Problem {
         AppendError::Overloaded { retry_after_ms, .. } => {
             Problem::new(status, error.code(), error.to_string()).retry_after_ms(retry_after_ms)
         }
+        AppendError::Quota {
+            retry_after_ms: Some(ms),
+            ..
+        } => Problem::new(status, error.code(), error.to_string()).retry_after_ms(ms),
         AppendError::Refused { errors } => refused_batch(errors),
         error => Problem::new(status, error.code(), error.to_string()),
     }

@@ -34,7 +34,7 @@ pub(super) fn problem(refusal: Refusal) -> Problem {
             "the server is busy; try again",
         ),
     };
-    let mut problem = Problem::new(status, code, detail).retry_after_ms(refusal.wait_ns.div_ceil(MS));
-    problem.standing = refusal.standing.map(Box::new);
-    problem
+    Problem::new(status, code, detail)
+        .retry_after_ms(refusal.wait_ns.div_ceil(MS))
+        .with_standing(refusal.standing)
 }

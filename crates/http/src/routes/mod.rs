@@ -8,6 +8,7 @@ pub mod exports;
 pub mod index;
 pub mod log;
 pub mod operations;
+pub mod quota;
 pub mod search;
 pub mod searches;
 pub mod tail;

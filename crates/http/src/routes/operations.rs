@@ -63,6 +63,15 @@ pub async fn readyz(State(app): State<App>) -> Response {
         .into_response()
 }
 
+/// How the instance is doing.
+#[derive(Serialize)]
+pub struct StatusBody {
+    #[serde(flatten)]
+    engine: Status,
+    /// Rate limits: how much of them is let through under the load, who is tightened, and how the shared ones are doing.
+    limits: attestore_limit::limits::Status,
+}
+
 /// How the instance is doing, in numbers: for its administrators.
 #[utoipa::path(get, path = "/v1/status", tag = "operations",
     responses(
@@ -71,17 +80,29 @@ pub async fn readyz(State(app): State<App>) -> Response {
         (status = 403, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])))]
-pub async fn status(State(app): State<App>) -> Result<Json<Status>, Problem> {
+pub async fn status(State(app): State<App>) -> Result<Json<StatusBody>, Problem> {
     let engine = app.engine().clone();
-    Ok(Json(wire::blocking(move || engine.status()).await?))
+    let keeper = app.settings().limits.clone();
+    let status = wire::blocking(move || {
+        engine.status().map(|engine| StatusBody {
+            engine,
+            limits: keeper.status(),
+        })
+    });
+    Ok(Json(status.await?))
 }
 
 /// Metrics in the Prometheus text format; no tenant, actor or event value is ever a label.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn show_metrics(State(app): State<App>) -> Response {
     let engine = app.engine().clone();
-    match wire::blocking(move || engine.status()).await {
-        Ok(status) => metrics::gauges(&status),
+    let keeper = app.settings().limits.clone();
+    let status = wire::blocking(move || engine.status().map(|status| (status, keeper.status())));
+    match status.await {
+        Ok((status, limits)) => {
+            metrics::gauges(&status);
+            crate::limits::gauges(&limits);
+        }
         Err(problem) => return problem.into_response(),
     }
     let text = app.metrics().map(|handle| handle.render()).unwrap_or_default();

@@ -70,7 +70,7 @@ pub async fn tail(
     let q = query.q.unwrap_or_default();
     caller.seeks(q.clone());
     let follower = wire::blocking(move || engine.follow(&name, &by, &q, &start)).await?;
-    let place = app.places().enter(&tenant)?;
+    let place = app.places().enter(&tenant, app.engine().places(&tenant).tails)?;
     let (sink, response) = sse::response();
     let tail = Tail {
         engine: app.engine().clone(),
