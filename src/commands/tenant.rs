@@ -1,5 +1,7 @@
 //! `attestore tenant`.
 
+mod quota;
+
 use serde_json::{Value, json};
 
 use crate::cli::{IndexAction, IndexArgs, Output, TenantAction, TenantArgs};
@@ -25,6 +27,7 @@ pub fn run(args: &TenantArgs) -> Result<(), Failure> {
             }
             IndexAction::Set(args) => set_index(&client, args),
         },
+        TenantAction::Quota { action } => quota::run(&client, action),
     }
 }
 

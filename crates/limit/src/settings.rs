@@ -1,6 +1,7 @@
 //! What an operator may choose. Everything has a default; by default no append, read or search is limited by rate.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Class, Rate, Scope, address::Network};
 
@@ -28,36 +29,36 @@ pub struct Settings {
     pub tighten: Tighten,
 }
 
-/// Limits by what a request does; one that is not there limits nothing.
+/// Limits by what a request does, such as `1000/s` or `600/m gcra burst=20`; one that is `off` or not there limits nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Classes {
     /// Everything together.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub all: Option<Rate>,
     /// Appends.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub append: Option<Rate>,
     /// Reads of records and documents.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub read: Option<Rate>,
     /// Searches.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub search: Option<Rate>,
     /// Proofs and tiles.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub proof: Option<Rate>,
     /// Exports.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub export: Option<Rate>,
     /// Beginnings of tails.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub tail: Option<Rate>,
     /// Administration.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub admin: Option<Rate>,
     /// What needs no credential.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "maybe")]
     pub public: Option<Rate>,
 }
 
@@ -185,5 +186,13 @@ impl Classes {
             Class::Admin => self.admin,
             Class::Public => self.public,
         }
+    }
+}
+
+/// A rate; `off` and nothing are none.
+fn maybe<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
+    match Option::<String>::deserialize(from)?.as_deref() {
+        None | Some("" | "off") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(D::Error::custom),
     }
 }
