@@ -17,7 +17,7 @@ const RETRIES_MAX: u32 = 8;
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 /// Files that are not parts.
-const SIGNED: [&str; 2] = ["manifest.json", "manifest.note"];
+pub(super) const SIGNED: [&str; 2] = ["manifest.json", "manifest.note"];
 
 /// Downloads an export that is done into a folder.
 pub(super) fn run(client: &Client, path: &str, export: &Value, folder: &Path) -> Result<(), Failure> {

@@ -101,7 +101,7 @@ impl Exports<'_> {
         let report = verify::check(&folder, &key)?;
         report.result()?;
         output::line(format!(
-            "{} records in {} files, {} bytes, complete as of tree size {}: {}",
+            "{} records in {} files, {} bytes; the log's server signed that they are all matches as of tree size {}: {}",
             report.records,
             report.files,
             report.bytes,
@@ -122,7 +122,9 @@ impl Exports<'_> {
             let progress = &export["progress"];
             bar.set_length(export["tree"]["size"].as_u64().unwrap_or(0));
             bar.set_position(progress["read"].as_u64().unwrap_or(0));
-            bar.set_message(format!("{} written", progress["written"]));
+            if let Some(written) = progress["written"].as_u64() {
+                bar.set_message(format!("{written} written"));
+            }
             let failed = |text: String| {
                 bar.finish_and_clear();
                 Err(Failure::failed(text))
@@ -168,6 +170,8 @@ impl Exports<'_> {
             Output::Ndjson => items.iter().try_for_each(output::ndjson),
             Output::Table => {
                 let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+                // Not known to who may not download it.
+                let count = |value: &Value| value.as_u64().map_or_else(String::new, |count| count.to_string());
                 let rows = items.iter().map(|item| {
                     [
                         text(&item["id"]),
@@ -175,8 +179,8 @@ impl Exports<'_> {
                         text(&item["format"]),
                         text(&item["created_at"]),
                         format!("{}/{}", item["progress"]["read"], item["tree"]["size"]),
-                        item["progress"]["written"].to_string(),
-                        item["progress"]["bytes"].to_string(),
+                        count(&item["progress"]["written"]),
+                        count(&item["progress"]["bytes"]),
                         text(&item["expires_at"]),
                         text(&item["query"]),
                     ]

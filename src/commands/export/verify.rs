@@ -10,7 +10,7 @@ use attestore_tlog::{SignedNote, VerifierKey, open_checkpoint};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::download::{hash, is_plain};
+use super::download::{SIGNED, hash, is_plain};
 use crate::cli::Output;
 use crate::failure::Failure;
 use crate::{files, output};
@@ -95,10 +95,9 @@ pub(super) fn check(dir: &Path, key: &VerifierKey) -> Result<Report, Failure> {
         file(dir, &manifest, entry, &bar, &mut report)?;
     }
     bar.finish_and_clear();
+    let named = |name: &str| SIGNED.contains(&name) || manifest.files.iter().any(|file| file.name == name);
     let unnamed = files::names(dir)?;
-    let unnamed = unnamed.iter().filter(|name| {
-        is_plain(name) && !name.ends_with(".partial") && !manifest.files.iter().any(|f| f.name == **name)
-    });
+    let unnamed = unnamed.iter().filter(|name| !named(name));
     report
         .wrong
         .extend(unnamed.map(|name| format!("{name} is not in the manifest")));

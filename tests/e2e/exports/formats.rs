@@ -106,14 +106,24 @@ fn a_download_goes_on_where_it_broke_and_a_forged_manifest_is_found() {
     ]);
     assert_eq!(broken.status.code(), Some(3));
     download(&server, &id, folder.path());
+    let verify = || {
+        let mut command = binary();
+        command
+            .args(["export", "verify", "--vkey", &vkey(&server)])
+            .arg(folder.path());
+        command.output().unwrap()
+    };
+    assert_eq!(verify().status.code(), Some(0));
+    for other in ["extra.csv", "part-00001 copy.csv", "part-00001.csv.partial"] {
+        let other = folder.path().join(other);
+        std::fs::write(&other, "x").unwrap();
+        assert_eq!(verify().status.code(), Some(3), "{other:?}");
+        std::fs::remove_file(&other).unwrap();
+    }
     let manifest = folder.path().join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("\"query\": \"\"", "\"query\": \"x\"")).unwrap();
-    let mut command = binary();
-    command
-        .args(["export", "verify", "--vkey", &vkey(&server)])
-        .arg(folder.path());
-    let output = command.output().unwrap();
+    let output = verify();
     assert_eq!(output.status.code(), Some(3));
     assert!(
         String::from_utf8_lossy(&output.stderr).contains("hash"),

@@ -85,7 +85,9 @@ fn personal_exports_are_for_investigators_and_other_tenants_see_none() {
         (&json!(true), &json!(false))
     );
     assert_eq!(personal_export["progress"]["written"], 1);
-    assert_eq!(show(&reader, &personal)["query"], "[personal]");
+    let seen = show(&reader, &personal);
+    assert_eq!(seen["query"], "[personal]");
+    assert_eq!((&seen["files"], &seen["progress"]["written"]), (&json!([]), &json!(null)));
     for file in [
         "manifest",
         "files/manifest.json",
@@ -130,6 +132,43 @@ fn personal_exports_are_for_investigators_and_other_tenants_see_none() {
     );
     assert!(actions.contains(&"export.download"), "{actions:?}");
     assert!(!logged.iter().any(|record| record.to_string().contains("u_3")));
+}
+
+#[test]
+fn no_header_keeps_a_download_out_of_the_log() {
+    let server = Server::start();
+    let client = server.client();
+    fill(&client, 50);
+    let id = make(&client, &ndjson(""));
+    let export = done(&client, &id);
+    let name = export["files"][0]["name"].as_str().unwrap();
+    let etag = format!("\"{}\"", export["files"][0]["sha256"].as_str().unwrap());
+    let path = format!("{EXPORTS}/{id}/files/{name}");
+    let logged = || client.all("_system", "action:export.download").len();
+    let before = logged();
+    let ranges: [(u16, &[(&str, &str)]); 8] = [
+        (200, &[]),
+        (206, &[("range", "bytes=0-")]),
+        (206, &[("range", "bytes=00-")]),
+        (206, &[("range", "bytes=-99999999999")]),
+        (206, &[("range", "bytes=1-")]),
+        (200, &[("range", "bytes=5-3")]),
+        (200, &[("range", "x")]),
+        (200, &[("range", "bytes=9-"), ("if-range", "\"no\"")]),
+    ];
+    for (number, (status, headers)) in ranges.into_iter().enumerate() {
+        assert_eq!(client.request("GET", &path, headers, &[]).status, status, "{headers:?}");
+        assert_eq!(logged(), before + number + 1, "{headers:?}");
+    }
+    let unread: [(u16, &str, &[(&str, &str)]); 3] = [
+        (304, "GET", &[("if-none-match", &etag)]),
+        (416, "GET", &[("range", "bytes=99999999-")]),
+        (200, "HEAD", &[]),
+    ];
+    for (status, method, headers) in unread {
+        assert_eq!(client.request(method, &path, headers, &[]).status, status, "{headers:?}");
+    }
+    assert_eq!(logged(), before + ranges.len());
 }
 
 #[test]

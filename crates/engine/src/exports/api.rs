@@ -4,7 +4,7 @@ use attestore_export::{Compression, Fields, Format, Options};
 use attestore_keys::{Key, random_array};
 use serde::{Deserialize, Serialize};
 
-use super::file::ExportFile;
+use super::file::{ExportFile, FoundFile};
 use super::handoff::Thread;
 use super::row::{
     ExportFault, ExportState, JobKey, JobRow, PartRow, job, job_in, jobs, manifest, parts, put_job,
@@ -62,16 +62,23 @@ pub struct ExportInfo {
     pub root: String,
     /// Records that it has looked at so far.
     pub read: u64,
-    /// Records that it has written so far.
+    /// What it has written so far; `None` to who may not download it.
+    pub written: Option<ExportWritten>,
+    /// Its finished files; none to who may not download them, since a hash tells what a value is to who can guess it.
+    pub files: Vec<ExportPart>,
+}
+
+/// What an export has written so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExportWritten {
+    /// Records.
     pub records: u64,
     /// Those of them in which personal fields were erased.
     pub erased: u64,
-    /// Bytes of files that it has written so far, as they are downloaded.
+    /// Bytes of files, as they are downloaded.
     pub bytes: u64,
     /// How many records it will have written, by what it has seen so far; exact once it is done.
     pub records_expected: Option<u64>,
-    /// Its finished files.
-    pub files: Vec<ExportPart>,
 }
 
 /// A finished file of an export.
@@ -189,7 +196,7 @@ impl Engine {
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], or what the catalog says.
     pub fn exports(&self, tenant: &str, by: &Principal) -> Result<Vec<ExportInfo>> {
-        by.check(tenant, Permission::Export)?;
+        check_looker(tenant, by)?;
         let inner = &self.inner;
         let tenant = inner.tenant(tenant)?;
         let mut rows = jobs(&inner.catalog.read()?, &tenant.id)?;
@@ -215,8 +222,7 @@ impl Engine {
     /// Cancels an export that is not over, or that failed: its files go. Cancelling twice changes nothing. Logged in `_system`.
     ///
     /// # Errors
-    /// As [`Engine::export`]; [`Error::Forbidden`] for an export of somebody else unless `by` administers the tenant, and when personal
-    /// fields are exported and `by` may not see them;
+    /// As [`Engine::export`]; [`Error::Forbidden`] for an export of somebody else unless `by` administers the tenant;
     /// [`Error::Conflict`] for one that is done or has expired.
     pub fn cancel_export(&self, tenant: &str, by: &Principal, id: &str) -> Result<ExportInfo> {
         let inner = &self.inner;
@@ -307,23 +313,17 @@ impl Engine {
         Ok(info(inner, &key, &row, by, Vec::new()))
     }
 
-    /// Opens a file of an export that is done: a part by its name, [`MANIFEST`], or [`NOTE`]. Logged in `_system` if
-    /// `from_start`.
+    /// Finds a file of an export that is done: a part by its name, [`MANIFEST`], or [`NOTE`]. Reading it takes
+    /// [`FoundFile::download`], which is logged.
     ///
     /// # Errors
     /// As [`Engine::export`]; [`Error::Forbidden`] when personal fields were exported and `by` may not see them;
     /// [`Error::Conflict`] before it is done; [`Error::Erased`] when it has expired; damage.
-    pub fn export_file(
-        &self,
-        tenant: &str,
-        by: &Principal,
-        id: &str,
-        name: &str,
-        from_start: bool,
-    ) -> Result<ExportFile> {
+    pub fn export_file(&self, tenant: &str, by: &Principal, id: &str, name: &str) -> Result<FoundFile> {
+        by.check(tenant, Permission::Export)?;
         let inner = &self.inner;
         let (tenant, key, row) = self.find_export(tenant, by, id)?;
-        if row.personal && !by.may_see_personal() {
+        if !may_download(&row, by) {
             return Err(Error::Forbidden);
         }
         match row.state {
@@ -351,17 +351,17 @@ impl Engine {
                 ExportFile::part(&*inner.disk, &inner.catalog, &tenant, &key, &row, number, &part)?
             }
         };
-        if from_start && name != NOTE {
-            log_file(inner, by, &key, &row, name)?;
-        }
-        Ok(file)
+        Ok(FoundFile {
+            engine: self.clone(),
+            event: download_event(by, &key, &row, name),
+            file,
+        })
     }
 
-    /// An export that `by` may cancel, resume and delete: who made it or administers the tenant, and may read what is in it.
+    /// An export that `by` may cancel, resume and delete: who made it or administers the tenant. Neither shows what is in it.
     fn find_to_change(&self, tenant: &str, by: &Principal, id: &str) -> Result<(JobKey, JobRow)> {
         let (_, key, row) = self.find_export(tenant, by, id)?;
-        let is_own = row.created_by == by.id || by.check(tenant, Permission::ManageSearches).is_ok();
-        match is_own && (by.may_see_personal() || !row.personal) {
+        match row.created_by == by.id || by.check(tenant, Permission::ManageSearches).is_ok() {
             true => Ok((key, row)),
             false => Err(Error::Forbidden),
         }
@@ -373,7 +373,7 @@ impl Engine {
         by: &Principal,
         id: &str,
     ) -> Result<(std::sync::Arc<Tenant>, JobKey, JobRow)> {
-        by.check(tenant, Permission::Export)?;
+        check_looker(tenant, by)?;
         let tenant = self.inner.tenant(tenant)?;
         let missing = Error::NotFound("export");
         let Some(id) = unhex(id) else { return Err(missing) };
@@ -381,6 +381,18 @@ impl Engine {
         let row = job(&self.inner.catalog, &key)?.filter(|row| !row.deleted);
         Ok((tenant, key, row.ok_or(missing)?))
     }
+}
+
+/// Who exports sees how exports are doing, and who manages the tenant looks after them.
+fn check_looker(tenant: &str, by: &Principal) -> Result<()> {
+    by.check(tenant, Permission::Export)
+        .or_else(|_| by.check(tenant, Permission::ManageSearches))
+}
+
+/// What is in an export with personal fields is for who may see them, and so is everything that tells of it: how much there is,
+/// and the hashes of its files, by which values can be guessed.
+fn may_download(row: &JobRow, by: &Principal) -> bool {
+    by.may_see_personal() || !row.personal
 }
 
 impl From<PartRow> for ExportPart {
@@ -397,7 +409,8 @@ impl From<PartRow> for ExportPart {
 fn info(inner: &Inner, key: &JobKey, row: &JobRow, by: &Principal, files: Vec<ExportPart>) -> ExportInfo {
     use std::sync::atomic::Ordering::Relaxed;
     let mut spec = row.spec.clone();
-    if row.personal && !by.may_see_personal() && !spec.query.is_empty() {
+    let open = may_download(row, by);
+    if !open && !spec.query.is_empty() {
         "[personal]".clone_into(&mut spec.query);
     }
     let mut state = row.state;
@@ -433,11 +446,13 @@ fn info(inner: &Inner, key: &JobKey, row: &JobRow, by: &Principal, files: Vec<Ex
         tree_size: row.size,
         root: row.root.clone(),
         read,
-        records,
-        erased: row.erased,
-        bytes,
-        records_expected,
-        files,
+        written: open.then_some(ExportWritten {
+            records,
+            erased: row.erased,
+            bytes,
+            records_expected,
+        }),
+        files: if open { files } else { Vec::new() },
     }
 }
 
@@ -508,16 +523,16 @@ fn log(
     inner.append_internal(event.to_string().as_bytes())
 }
 
-fn log_file(inner: &Inner, by: &Principal, key: &JobKey, row: &JobRow, name: &str) -> Result<()> {
-    let event = serde_json::json!({
+/// What `_system` will be told of a download.
+fn download_event(by: &Principal, key: &JobKey, row: &JobRow, name: &str) -> serde_json::Value {
+    serde_json::json!({
         "action": "export.download",
         "operation": "export",
         "outcome": "success",
         "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
         "targets": [{ "type": "export", "id": hex(&key.1) }, { "type": "tenant", "id": row.tenant }],
         "metadata": { "file": name, "personal": row.personal },
-    });
-    inner.append_internal(event.to_string().as_bytes())
+    })
 }
 
 /// Name of the manifest among the files.

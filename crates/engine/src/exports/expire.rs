@@ -60,7 +60,10 @@ fn look(inner: &Inner, key: &JobKey, now_ms: u64) -> Result<()> {
             ExportState::Cancelled => ExportState::Cancelled,
             _ => ExportState::Expired,
         };
-        metrics::counter!("attestore_exports_total", "outcome" => "expired").increment(1);
+        // What was cancelled or deleted was counted then, or is no business of this.
+        if state == ExportState::Expired && !row.deleted {
+            metrics::counter!("attestore_exports_total", "outcome" => "expired").increment(1);
+        }
         let_go(inner, Thread::Flusher, key, state)?;
     } else if row.leftovers > 0 {
         remove_files(inner, Thread::Flusher, key, row.leftovers)?;

@@ -8,7 +8,50 @@ use super::row::{JobKey, JobRow, PartRow, part_path};
 use crate::catalog::Catalog;
 use crate::instance::file_context;
 use crate::tenant::Tenant;
-use crate::{Error, Result};
+use crate::{Engine, Error, Result};
+
+/// A file of an export, found and not yet read: it says what it is called, how long it is, and its hash. The only way to its
+/// bytes is [`FoundFile::download`], which is logged, so that nobody gets at them by asking in an unusual way.
+pub struct FoundFile {
+    pub(super) engine: Engine,
+    pub(super) event: serde_json::Value,
+    pub(super) file: ExportFile,
+}
+
+impl FoundFile {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.file.name()
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.file.is_empty()
+    }
+
+    /// SHA-256 of its bytes, hex.
+    pub fn sha256(&self) -> &str {
+        self.file.sha256()
+    }
+
+    /// Writes into `_system` that these bytes are downloaded, and opens the file. Blocking.
+    ///
+    /// # Errors
+    /// As appends.
+    pub fn download(mut self, bytes: &std::ops::Range<u64>) -> Result<ExportFile> {
+        self.event["metadata"]["first_byte"] = bytes.start.into();
+        self.event["metadata"]["bytes"] = bytes.end.saturating_sub(bytes.start).into();
+        self.engine
+            .inner
+            .append_internal(self.event.to_string().as_bytes())?;
+        Ok(self.file)
+    }
+}
 
 /// A file of an export. Reading it opens what is asked for, and holds no more than that in memory.
 pub struct ExportFile {

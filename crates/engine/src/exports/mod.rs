@@ -28,10 +28,10 @@ mod work;
 use std::sync::Weak;
 use std::time::Duration;
 
-pub use api::{ExportInfo, ExportPart, ExportSpec, MANIFEST, NOTE};
+pub use api::{ExportInfo, ExportPart, ExportSpec, ExportWritten, MANIFEST, NOTE};
 pub use attestore_export::{Compression, Format};
 pub(crate) use expire::{clean, scan};
-pub use file::ExportFile;
+pub use file::{ExportFile, FoundFile};
 pub(crate) use handoff::commit_handed;
 pub(crate) use queue::Exports;
 pub use row::{ExportFault, ExportState};
