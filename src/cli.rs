@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(ServeArgs),
+    /// Check settings, and show every key in force and where it comes from
+    CheckConfig(CheckConfigArgs),
     /// Append events from a file or standard input
     Append(AppendArgs),
     /// Search records, newest first
@@ -64,7 +66,7 @@ pub enum Output {
 /// Where the server is and who is asking.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// Base URL of the server
+    /// Base URL of the server: https://, http://, or unix:/path/to/socket
     #[arg(
         long,
         env = "ATTESTORE_URL",
@@ -75,6 +77,25 @@ pub struct Remote {
     /// Credential (bearer token)
     #[arg(long, env = "ATTESTORE_CREDENTIAL", hide_env_values = true, global = true)]
     pub credential: Option<String>,
+    /// Authorities that the server's certificate must come from, PEM [default: those of the web]
+    #[arg(long, env = "ATTESTORE_CA_FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
+    /// Certificate to show to the server, PEM
+    #[arg(
+        long,
+        env = "ATTESTORE_CLIENT_CERTIFICATE",
+        requires = "client_key",
+        global = true
+    )]
+    pub client_certificate: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(
+        long,
+        env = "ATTESTORE_CLIENT_KEY",
+        requires = "client_certificate",
+        global = true
+    )]
+    pub client_key: Option<PathBuf>,
 }
 
 /// A tenant on a server.
@@ -87,26 +108,69 @@ pub struct OnTenant {
     pub tenant: String,
 }
 
-#[derive(Debug, Args)]
-pub struct ServeArgs {
-    /// Data directory; made on first start [default: ./attestore-data]
-    #[arg(long, env = "ATTESTORE_DATA")]
-    pub data: Option<PathBuf>,
-    /// Address to listen on [default: 127.0.0.1:7117]
-    #[arg(long, env = "ATTESTORE_LISTEN")]
-    pub listen: Option<String>,
+/// Where the settings of a server come from.
+#[derive(Debug, Args, Default)]
+pub struct Sources {
     /// Settings file (TOML); `--print-settings` shows every key
     #[arg(long, env = "ATTESTORE_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Data directory; made on first start [default: ./attestore-data]
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:7117]
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// Listen beyond loopback without TLS
+    #[arg(long)]
+    pub allow_plaintext: bool,
+    /// Unix socket to listen on
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<PathBuf>,
+    /// File that remembers signed tree heads, on another disk than the data directory, so that a rollback is noticed
+    #[arg(long)]
+    pub head_register: Option<PathBuf>,
+}
+
+impl Sources {
+    /// What the command line sets: key, flag, value.
+    pub fn set(&self) -> Vec<(&'static str, &'static str, serde_json::Value)> {
+        let path = |path: &Option<PathBuf>| Some(path.as_ref()?.to_string_lossy().into_owned().into());
+        let all = [
+            ("data", "--data", path(&self.data)),
+            ("listen", "--listen", self.listen.clone().map(Into::into)),
+            (
+                "allow_plaintext",
+                "--allow-plaintext",
+                self.allow_plaintext.then_some(true.into()),
+            ),
+            ("unix.path", "--unix-socket", path(&self.unix_socket)),
+            ("head_register", "--head-register", path(&self.head_register)),
+        ];
+        all.into_iter()
+            .filter_map(|(key, flag, value)| Some((key, flag, value?)))
+            .collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub sources: Sources,
     /// Write the first admin credential to this new file (mode 0600) instead of the terminal
     #[arg(long, env = "ATTESTORE_BOOTSTRAP_CREDENTIAL_FILE")]
     pub bootstrap_credential_file: Option<PathBuf>,
-    /// File that remembers signed tree heads, on another disk than the data directory, so that a rollback is noticed
-    #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
-    pub head_register: Option<PathBuf>,
     /// Print the settings in force as TOML and stop
     #[arg(long)]
     pub print_settings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    #[command(flatten)]
+    pub sources: Sources,
+    /// How to print the settings in force
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -386,6 +450,52 @@ pub enum TenantAction {
         #[command(subcommand)]
         action: IndexAction,
     },
+    /// What a tenant may use
+    Quota {
+        #[command(subcommand)]
+        action: QuotaAction,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QuotaAction {
+    /// Show it, and what is used of it
+    Show {
+        /// Name
+        name: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Change it; what is not named stays, `none` takes a quota away
+    Set(QuotaArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct QuotaArgs {
+    /// Name
+    pub name: String,
+    /// Events appended in any second
+    #[arg(long, value_name = "COUNT|none")]
+    pub events_per_second: Option<String>,
+    /// Bytes of events in a day of UTC
+    #[arg(long, value_name = "BYTES|none")]
+    pub bytes_per_day: Option<String>,
+    /// Bytes on disk
+    #[arg(long, value_name = "BYTES|none")]
+    pub storage_bytes: Option<String>,
+    /// Searches at once
+    #[arg(long, value_name = "COUNT|none")]
+    pub searches: Option<String>,
+    /// Tails at once
+    #[arg(long, value_name = "COUNT|none")]
+    pub tails: Option<String>,
+    /// Exports whose files are kept
+    #[arg(long, value_name = "COUNT|none")]
+    pub exports: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Subcommand)]

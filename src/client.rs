@@ -1,10 +1,12 @@
 //! The client commands' side of the HTTP API: one agent, clear errors, retries where the server asks for them.
 
+mod connect;
+
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::Agent;
 use ureq::http::Response;
+use ureq::{Agent, RequestBuilder};
 
 use crate::cli::Remote;
 use crate::failure::Failure;
@@ -18,7 +20,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 pub struct Client {
     agent: Agent,
     base: String,
-    authorization: String,
+    authorization: Option<String>,
 }
 
 /// What a request answered: status and body.
@@ -43,26 +45,22 @@ impl Client {
     /// Makes a client; nothing is sent yet.
     ///
     /// # Errors
-    /// Usage when there is no credential or the URL is not http.
+    /// Usage when there is neither a credential nor a client certificate, or the URL makes no sense.
     pub fn new(remote: &Remote) -> Result<Self, Failure> {
-        let credential = remote
-            .credential
-            .as_deref()
-            .ok_or_else(|| Failure::usage("no credential: set ATTESTORE_CREDENTIAL or pass --credential"))?;
-        if !remote.url.starts_with("http://") {
-            return Err(Failure::usage("--url must start with http://"));
-        }
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(120)))
-            .build()
-            .into();
-        let base = remote.url.trim_end_matches('/').to_owned();
+        let authorization = match remote.credential.as_deref().map(str::trim) {
+            Some(credential) => Some(format!("Bearer {credential}")),
+            None if remote.client_certificate.is_some() => None,
+            None => {
+                return Err(Failure::usage(
+                    "no credential: set ATTESTORE_CREDENTIAL or pass --credential (or --client-certificate)",
+                ));
+            }
+        };
+        let (agent, base) = connect::agent(remote)?;
         Ok(Self {
             agent,
             base,
-            authorization: format!("Bearer {}", credential.trim()),
+            authorization,
         })
     }
 
@@ -71,12 +69,7 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failure> {
-        let answer = self.with_retries(true, || {
-            self.agent
-                .get(self.url(path))
-                .header("authorization", &self.authorization)
-                .call()
-        })?;
+        let answer = self.with_retries(true, || self.authorised(self.agent.get(self.url(path))).call())?;
         answer.success()
     }
 
@@ -94,12 +87,7 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses for another reason.
     pub fn try_get(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let answer = self.with_retries(true, || {
-            self.agent
-                .get(self.url(path))
-                .header("authorization", &self.authorization)
-                .call()
-        })?;
+        let answer = self.with_retries(true, || self.authorised(self.agent.get(self.url(path))).call())?;
         if answer.status == 403 {
             return Ok(None);
         }
@@ -133,10 +121,7 @@ impl Client {
             .iter()
             .any(|(name, _)| name.eq_ignore_ascii_case("idempotency-key"));
         self.with_retries(keyed, || {
-            let mut request = self
-                .agent
-                .post(self.url(path))
-                .header("authorization", &self.authorization);
+            let mut request = self.authorised(self.agent.post(self.url(path)));
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -151,9 +136,7 @@ impl Client {
     pub fn ask_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body)?;
         let answer = self.with_retries(true, || {
-            self.agent
-                .post(self.url(path))
-                .header("authorization", &self.authorization)
+            self.authorised(self.agent.post(self.url(path)))
                 .header("content-type", "application/json")
                 .send(&body[..])
         })?;
@@ -167,9 +150,7 @@ impl Client {
     pub fn put_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body)?;
         let answer = self.with_retries(true, || {
-            self.agent
-                .put(self.url(path))
-                .header("authorization", &self.authorization)
+            self.authorised(self.agent.put(self.url(path)))
                 .header("content-type", "application/json")
                 .send(&body[..])
         })?;
@@ -181,12 +162,7 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses.
     pub fn delete(&self, path: &str) -> Result<(), Failure> {
-        let answer = self.with_retries(true, || {
-            self.agent
-                .delete(self.url(path))
-                .header("authorization", &self.authorization)
-                .call()
-        })?;
+        let answer = self.with_retries(true, || self.authorised(self.agent.delete(self.url(path))).call())?;
         answer.success().map(drop)
     }
 
@@ -201,8 +177,8 @@ impl Client {
             .config()
             .timeout_global(None)
             .timeout_recv_response(Some(Duration::from_secs(30)))
-            .build()
-            .header("authorization", &self.authorization);
+            .build();
+        request = self.authorised(request);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -222,6 +198,13 @@ impl Client {
                     Failure::failed("the server answers without a stream")
                 })))
             }
+        }
+    }
+
+    fn authorised<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
         }
     }
 

@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod files;
 mod output;
+mod serving;
 mod settings;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(args) => commands::serve::run(args),
+        Command::CheckConfig(args) => commands::check_config::run(&args),
         Command::Append(args) => commands::append::run(&args),
         Command::Search(args) => commands::search::run(&args),
         Command::Tail(args) => commands::tail::run(&args),

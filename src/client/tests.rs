@@ -35,6 +35,9 @@ fn server(broken: u32, first: &'static str) -> (Client, Arc<AtomicU32>) {
     let remote = Remote {
         url,
         credential: Some("secret".into()),
+        ca_file: None,
+        client_certificate: None,
+        client_key: None,
     };
     (Client::new(&remote).unwrap_or_else(|_| panic!("client")), seen)
 }

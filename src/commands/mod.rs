@@ -2,6 +2,7 @@
 
 pub mod append;
 pub mod bench;
+pub mod check_config;
 pub mod checkpoint;
 pub mod credential;
 pub mod export;

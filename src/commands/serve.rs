@@ -1,16 +1,19 @@
 //! `attestore serve`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use attestore_disk::{Clock, SystemClock};
 use attestore_engine::{Engine, Opened, Principal};
-use tokio::net::TcpListener;
+use attestore_http::serve::Listeners;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::parts;
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
+use crate::serving::{certificates, limits, listen, process};
 use crate::settings::{Log, Settings};
 use crate::{files, output};
 
@@ -19,11 +22,14 @@ const FIRST_TENANT: &str = "default";
 
 /// Runs the server until SIGTERM or SIGINT.
 pub fn run(args: ServeArgs) -> Result<(), Failure> {
-    let settings = Settings::load(&args)?;
+    let settings = Settings::load(&args.sources)?.settings;
     if args.print_settings {
         return output::line(settings.to_toml()?.trim_end());
     }
     start_log(&settings.log)?;
+    process::harden(settings.lock_memory)?;
+    let tls = certificates::load(&settings)?;
+    let limits = limits::keeper(&settings)?;
     let allowed = settings.webhook.allowed()?;
     let timeout = Duration::from_millis(settings.webhook.timeout_ms);
     let webhooks = attestore_webhook::Client::new(allowed.clone(), timeout).map_err(Failure::failed)?;
@@ -41,28 +47,53 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let served = runtime.block_on(async {
         // Before anybody is told that the server is there: a signal that comes then must already drain it.
         let stop = stop_signal()?;
-        let listener = TcpListener::bind(&settings.listen)
-            .await
-            .map_err(|e| Failure::failed(format!("cannot listen on {}: {e}", settings.listen)))?;
-        let address = listener.local_addr()?;
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "listening beyond loopback without TLS: put a TLS proxy in front");
+        let hangup = signal(SignalKind::hangup())?;
+        let tcp = listen::tcp(&settings, tls.is_some()).await?;
+        let unix = listen::unix(&settings.unix)?;
+        let address = tcp.as_ref().map(|(_, address)| address.to_string());
+        welcome(&settings, address.as_deref(), secret)?;
+        if let Some((_, facts)) = &tls {
+            certificates::tell(facts, SystemClock.now_ms());
         }
-        welcome(&address.to_string(), secret)?;
-        tracing::info!(%address, data = %settings.data.display(), "serving");
+        if let Some(path) = &settings.unix.path {
+            tracing::info!(socket = %path.display(), mode = %settings.unix.mode, "serving on a Unix socket");
+        }
+        tracing::info!(
+            address = address.unwrap_or_default(),
+            tls = tls.is_some(),
+            data = %settings.data.display(),
+            "serving"
+        );
         // A missing notification socket is normal outside of systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let http = attestore_http::Settings {
-            webhooks: allowed,
-            ..settings.http.settings()
+            limits: limits.clone(),
+            ..settings.http.settings(allowed, settings.proxy.clone())
         };
+        tokio::spawn(limits.run(engine.clone()));
         tokio::spawn(attestore_webhook::run(
             engine.clone(),
             webhooks,
             settings.webhook.retry(),
         ));
         let router = attestore_http::router(engine.clone(), http.clone(), metrics);
-        attestore_http::serve(listener, router, &http, stop)
+        let tls = tls.map(|(tls, _)| tls);
+        tokio::spawn(certificates::watch(
+            tls.clone(),
+            settings.clone(),
+            Arc::new(SystemClock),
+            hangup,
+        ));
+        let mut listeners = Listeners::default();
+        if let Some((listener, _)) = tcp {
+            listeners = listeners.tcp(listener, tls);
+        }
+        // Its file is removed when serving is over.
+        let _socket = unix.map(|(listener, socket)| {
+            listeners = std::mem::take(&mut listeners).unix(listener);
+            socket
+        });
+        attestore_http::serve(listeners, router, &http, stop)
             .await
             .map_err(Failure::from)
     });
@@ -131,9 +162,14 @@ fn first_credential(engine: &Engine, file: Option<&Path>) -> Result<Option<Strin
 }
 
 /// Prints what a newcomer needs, once.
-fn welcome(address: &str, secret: Option<String>) -> Result<(), Failure> {
+fn welcome(settings: &Settings, address: Option<&str>, secret: Option<String>) -> Result<(), Failure> {
     let Some(secret) = secret else { return Ok(()) };
-    let base = format!("http://{address}/v1/tenants/{FIRST_TENANT}");
+    let host = match (address, &settings.unix.path) {
+        (Some(address), _) if settings.tls.certificate_file.is_some() => format!("https://{address}"),
+        (None, Some(path)) => format!("--unix-socket {} http://localhost", path.display()),
+        (address, _) => format!("http://{}", address.unwrap_or_default()),
+    };
+    let base = format!("{host}/v1/tenants/{FIRST_TENANT}");
     output::line(format!(
         "\nAdmin credential (shown this once):\n\n  export ATTESTORE_CREDENTIAL={secret}\n\n\
          Append an event, find it, and fetch its proof:\n\n\

@@ -110,6 +110,13 @@ impl Tls {
     /// # Errors
     /// See [`Error`]: then nothing has changed. Also when the new certificate is not valid at `now_ms`.
     pub fn reload(&self, material: &Material, now_ms: u64) -> Result<Facts, Error> {
+        let taken = self.take(material, now_ms);
+        let outcome = if taken.is_ok() { "taken" } else { "refused" };
+        metrics::counter!("attestore_tls_reloads_total", "outcome" => outcome).increment(1);
+        taken
+    }
+
+    fn take(&self, material: &Material, now_ms: u64) -> Result<Facts, Error> {
         let (config, facts) = config(material, self.clients)?;
         if facts.not_after_ms < now_ms {
             return Err(Error::NotNow("any more"));
@@ -136,6 +143,14 @@ impl Tls {
     }
 }
 
+/// Checks rules about client certificates.
+///
+/// # Errors
+/// The first that makes no sense.
+pub fn check_rules(rules: &[RuleSpec]) -> Result<(), BadRule> {
+    rules.iter().try_for_each(|rule| Rule::new(rule).map(drop))
+}
+
 struct Certificate {
     names: Vec<String>,
     not_before_ms: u64,
@@ -143,7 +158,9 @@ struct Certificate {
 }
 
 impl Certificate {
+    #[expect(clippy::cast_precision_loss, reason = "gauges are doubles")]
     fn told(self) -> Facts {
+        metrics::gauge!("attestore_tls_certificate_not_after_seconds").set((self.not_after_ms / 1000) as f64);
         Facts {
             names: self.names,
             not_after_ms: self.not_after_ms,
