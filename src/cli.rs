@@ -38,7 +38,7 @@ pub enum Command {
     Checkpoint(CheckpointArgs),
     /// Make, show and list tenants
     Tenant(TenantArgs),
-    /// Make, list and revoke credentials
+    /// Make, list, rotate and revoke credentials
     Credential(CredentialArgs),
     /// Show how the server is doing: tenants, heads, log, lag, disk
     Status(StatusArgs),
@@ -546,17 +546,24 @@ pub struct CredentialArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum CredentialAction {
-    /// Make a credential for a tenant; its secret is shown once
+    /// Make a credential; its secret is shown once
     Create {
-        /// Tenant
-        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
-        tenant: String,
-        /// admin, ingest, reader or investigator; may be given several times
+        /// Tenant; may be given several times
+        #[arg(long = "tenant", env = "ATTESTORE_TENANT", default_value = "default", conflicts_with = "all_tenants")]
+        tenants: Vec<String>,
+        /// For every tenant and the instance itself
+        #[arg(long)]
+        all_tenants: bool,
+        /// ingest, reader, investigator, auditor, privacy_officer, retention_manager, key_admin, tenant_admin, operator or
+        /// admin; may be given several times
         #[arg(long = "role", required = true)]
         roles: Vec<String>,
         /// What it is for
         #[arg(long, default_value = "unnamed")]
         name: String,
+        /// Network that it may be used from, e.g. 10.0.0.0/8; may be given several times [default: any]
+        #[arg(long = "network")]
+        networks: Vec<String>,
         /// RFC 3339 time after which it is refused
         #[arg(long)]
         expires_at: Option<String>,
@@ -564,20 +571,39 @@ pub enum CredentialAction {
         #[arg(long)]
         secret_file: Option<PathBuf>,
     },
-    /// List the credentials of a tenant
+    /// List credentials, without secrets
     List {
-        /// Tenant
-        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
+        /// Those of this tenant alone
+        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default", conflicts_with = "all")]
         tenant: String,
+        /// All that the caller may know of, those of several tenants and of the instance too
+        #[arg(long)]
+        all: bool,
         /// How to print them
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Revoke a credential of a tenant
+    /// Show a credential, without its secret
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Give a credential a new secret, which is shown once
+    Rotate {
+        /// Its id
+        id: String,
+        /// Seconds for which the secret before works too
+        #[arg(long, default_value_t = 0)]
+        overlap_s: u64,
+        /// Write the secret to this new file (mode 0600) instead of the terminal
+        #[arg(long)]
+        secret_file: Option<PathBuf>,
+    },
+    /// Revoke a credential
     Revoke {
-        /// Tenant
-        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
-        tenant: String,
+        /// Only if it is a credential of this tenant alone
+        #[arg(long)]
+        tenant: Option<String>,
         /// Its id
         id: String,
     },

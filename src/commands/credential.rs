@@ -11,32 +11,57 @@ use crate::client::{Client, escape};
 use crate::failure::Failure;
 use crate::{files, output};
 
-/// Makes, lists or revokes credentials.
+/// Makes, shows, lists, rotates or revokes credentials.
 pub fn run(args: &CredentialArgs) -> Result<(), Failure> {
     match &args.action {
         CredentialAction::Create {
-            tenant,
+            tenants,
+            all_tenants,
             roles,
             name,
+            networks,
             expires_at,
             secret_file,
         } => {
-            let mut body = json!({"name": name, "roles": roles});
+            let mut body = json!({"name": name, "roles": roles, "networks": networks});
             if let Some(time) = expires_at {
                 body["expires_at"] = json!(time);
             }
-            let path = format!("/v1/tenants/{}/credentials", escape(tenant));
-            let headers = [("content-type", "application/json")];
-            let answer = Client::new(&args.remote)?.post(&path, &headers, &serde_json::to_vec(&body)?)?;
-            let made: Value = serde_json::from_slice(&answer.success()?)?;
+            let path = match (*all_tenants, tenants.as_slice()) {
+                (false, [tenant]) => format!("/v1/tenants/{}/credentials", escape(tenant)),
+                (all, tenants) => {
+                    body["tenants"] = if all { Value::Null } else { json!(tenants) };
+                    ALL.to_owned()
+                }
+            };
+            let made = post(&Client::new(&args.remote)?, &path, &body)?;
             hand_out(made, secret_file.as_deref())
         }
-        CredentialAction::List { tenant, output } => {
-            let path = format!("/v1/tenants/{}/credentials", escape(tenant));
+        CredentialAction::List { tenant, all, output } => {
+            let path = match all {
+                true => ALL.to_owned(),
+                false => format!("/v1/tenants/{}/credentials", escape(tenant)),
+            };
             list(&Client::new(&args.remote)?.get_json(&path)?["items"], *output)
         }
+        CredentialAction::Show { id } => {
+            let path = format!("{ALL}/{}", escape(id));
+            output::json(&Client::new(&args.remote)?.get_json(&path)?)
+        }
+        CredentialAction::Rotate {
+            id,
+            overlap_s,
+            secret_file,
+        } => {
+            let path = format!("{ALL}/{}/rotate", escape(id));
+            let made = post(&Client::new(&args.remote)?, &path, &json!({"overlap_s": overlap_s}))?;
+            hand_out(made, secret_file.as_deref())
+        }
         CredentialAction::Revoke { tenant, id } => {
-            let path = format!("/v1/tenants/{}/credentials/{}", escape(tenant), escape(id));
+            let path = match tenant {
+                Some(tenant) => format!("/v1/tenants/{}/credentials/{}", escape(tenant), escape(id)),
+                None => format!("{ALL}/{}", escape(id)),
+            };
             Client::new(&args.remote)?.delete(&path)?;
             output::line(format!("revoked {}", output::visible(id)))
         }
@@ -61,6 +86,12 @@ fn bootstrap(data: &Path, head_register: Option<&Path>, secret_file: Option<&Pat
     Ok(closed?)
 }
 
+fn post(client: &Client, path: &str, body: &Value) -> Result<Value, Failure> {
+    let headers = [("content-type", "application/json")];
+    let answer = client.post(path, &headers, &serde_json::to_vec(body)?)?;
+    Ok(serde_json::from_slice(&answer.success()?)?)
+}
+
 fn hand_out(mut made: Value, secret_file: Option<&Path>) -> Result<(), Failure> {
     if let (Some(path), Some(secret)) = (secret_file, made["secret"].as_str()) {
         files::write_secret(path, &format!("{secret}\n"))?;
@@ -78,7 +109,7 @@ fn list(items: &Value, output: Output) -> Result<(), Failure> {
         Output::Json => output::json(&items),
         Output::Ndjson => items.iter().try_for_each(output::ndjson),
         Output::Table => output::table(
-            ["ID", "NAME", "ROLES", "CREATED", "EXPIRES", "REVOKED"],
+            ["ID", "NAME", "ROLES", "TENANTS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"],
             items.iter().map(|c| {
                 let text = |key: &str| c[key].as_str().unwrap_or("").to_owned();
                 let roles: Vec<_> = c["roles"]
@@ -87,15 +118,23 @@ fn list(items: &Value, output: Output) -> Result<(), Failure> {
                     .flatten()
                     .filter_map(Value::as_str)
                     .collect();
+                let tenants = match c["tenants"].as_array() {
+                    Some(tenants) => tenants.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+                    None => "(all)".to_owned(),
+                };
                 [
                     text("id"),
                     text("name"),
                     roles.join(","),
+                    tenants,
                     text("created_at"),
                     text("expires_at"),
                     text("revoked_at"),
+                    text("last_used_at"),
                 ]
             }),
         ),
     }
 }
+
+const ALL: &str = "/v1/credentials";

@@ -1,6 +1,7 @@
 //! The read side, from the outside: reads, proofs, search, heads, credentials, checks.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod audit;
 mod check;
 mod credentials;
 mod heads;
