@@ -41,6 +41,14 @@ impl Intent {
         if engine.inner.guard.is_spent() {
             return Self(State::Done(Err(AppendError::NoSpace)));
         }
+        // Who is refused because the log stalls leaves a record that waits: these are bounded like appends that wait.
+        let (waiting, _) = engine.inner.queue.waiting();
+        if waiting > engine.inner.settings.queue_records_max.saturating_add(ACTS_WAITING_MAX) {
+            return Self(State::Done(Err(AppendError::Overloaded {
+                retry_after_ms: 1000,
+                reason: "queue",
+            })));
+        }
         let mut waits = Box::pin(async move { append_own(&engine.inner, items).await });
         let mut context = Context::from_waker(Waker::noop());
         match waits.as_mut().poll(&mut context) {
@@ -70,3 +78,6 @@ impl fmt::Debug for Intent {
         })
     }
 }
+
+/// Acts that may wait beyond the appends that may.
+const ACTS_WAITING_MAX: u64 = 4096;
