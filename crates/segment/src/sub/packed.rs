@@ -90,7 +90,7 @@ impl Packed {
 
 /// The parts of a public group that are long enough, by a hash of their length and ends.
 struct Known<'a> {
-    parts: Vec<&'a [u8]>,
+    parts: [&'a [u8]; PARTS_LAST as usize + 1],
     /// Places in `parts`, or [`FREE`].
     places: [u8; PLACES],
 }
@@ -98,13 +98,11 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn of(public: &'a [u8]) -> Self {
         let mut known = Self {
-            parts: parts(public).take(usize::from(PARTS_LAST) + 1).collect(),
+            parts: [&[]; PARTS_LAST as usize + 1],
             places: [FREE; PLACES],
         };
-        for number in 0..=PARTS_LAST {
-            let Some(part) = known.parts.get(usize::from(number)) else {
-                break;
-            };
+        for (number, part) in (0..=PARTS_LAST).zip(parts(public)) {
+            known.parts[usize::from(number)] = part;
             let free = spots(part).and_then(|mut spots| spots.find(|spot| known.places[*spot] == FREE));
             if let Some(spot) = free {
                 known.places[spot] = number;
