@@ -90,7 +90,7 @@ pub struct Inner {
     pub(crate) followers: std::sync::atomic::AtomicUsize,
     pub(crate) turns: crate::follow::Turns,
     /// Tells that a watch was set, changed or removed.
-    pub(crate) watches: tokio::sync::Notify,
+    pub(crate) watches: crate::searches::watch::Changes,
     pub(crate) mode: OpenMode,
     pub(crate) rollback_detection: bool,
     stopped: RwLock<Option<String>>,

@@ -124,7 +124,7 @@ impl Client {
         } else {
             exchange(stream, request).await?
         };
-        Ok(judge(response.status(), &response))
+        Ok(judge(response.status(), &response, message.timestamp_s))
     }
 
     /// Connects to the first address of the host that may be called and answers.
@@ -194,7 +194,17 @@ where
     }
 }
 
-fn judge(status: StatusCode, response: &Response<()>) -> Outcome {
+/// Reads a `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
+fn wait_s(after: &str, now_s: u64) -> Option<u64> {
+    let after = after.trim();
+    if !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(after.parse().unwrap_or(u64::MAX));
+    }
+    let then = jiff::fmt::rfc2822::parse(after).ok()?.timestamp().as_second();
+    Some(u64::try_from(then).ok()?.saturating_sub(now_s))
+}
+
+fn judge(status: StatusCode, response: &Response<()>, now_s: u64) -> Outcome {
     if status.is_success() {
         return Outcome::Delivered;
     }
@@ -202,7 +212,7 @@ fn judge(status: StatusCode, response: &Response<()>) -> Outcome {
         return Outcome::Gone;
     }
     let after = response.headers().get(header::RETRY_AFTER);
-    let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+    let after = after.and_then(|after| wait_s(after.to_str().ok()?, now_s));
     let what = if status.is_redirection() {
         "a redirect, which is not followed"
     } else {
@@ -231,3 +241,25 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const BODY_BYTES_MAX: usize = 16 << 10;
 /// How long is waited for it.
 const BODY_TIME_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::wait_s;
+
+    #[test]
+    fn receivers_say_in_seconds_or_by_date_when_they_want_it_again() {
+        // 2026-11-22T17:53:40Z.
+        let now_s = 1_795_370_020;
+        for (after, wait) in [
+            ("120", Some(120)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 22 Nov 2026 19:00:00 GMT", Some(3980)),
+            ("Sun, 22 Nov 2026 17:00:00 GMT", Some(0)),
+            ("", None),
+            ("-5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(wait_s(after, now_s), wait, "{after}");
+        }
+    }
+}

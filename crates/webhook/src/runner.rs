@@ -2,7 +2,7 @@
 //!
 //! The engine keeps what is to be sent; a task that is ended at any moment leaves nothing behind that another would not find.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use attestore_engine::{Engine, Error};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 use crate::client::{self, Client, Outcome};
@@ -19,18 +19,18 @@ use crate::signature::Secret;
 
 /// Runs watches until it is dropped.
 pub async fn run(engine: Engine, client: Client, retry: Retry) {
-    let sending = Arc::new(Semaphore::new(SENT_AT_ONCE));
+    let mut turns = Turns::default();
     let mut running = Running::default();
     loop {
         let of = engine.clone();
         match tokio::task::spawn_blocking(move || of.watches()).await {
-            Ok(Ok(wanted)) => running.reconcile(wanted, |of| {
+            Ok(Ok(wanted)) => running.reconcile(wanted.into_iter().collect(), |of: &WatchRef| {
                 tokio::spawn(work(
                     engine.clone(),
                     client.clone(),
                     retry,
-                    of,
-                    Arc::clone(&sending),
+                    of.clone(),
+                    turns.of(of.tenant()),
                 ))
             }),
             Ok(Err(error)) => tracing::warn!(%error, "watches cannot be read"),
@@ -49,7 +49,8 @@ pub async fn run(engine: Engine, client: Client, retry: Retry) {
 struct Running(HashMap<WatchRef, JoinHandle<()>>);
 
 impl Running {
-    fn reconcile(&mut self, wanted: Vec<WatchRef>, start: impl Fn(WatchRef) -> JoinHandle<()>) {
+    /// Runs exactly these: how many there may be is said where they are set.
+    fn reconcile(&mut self, wanted: HashSet<WatchRef>, mut start: impl FnMut(&WatchRef) -> JoinHandle<()>) {
         self.0.retain(|of, task| {
             let stays = wanted.contains(of) && !task.is_finished();
             if !stays {
@@ -57,18 +58,56 @@ impl Running {
             }
             stays
         });
-        if wanted.len() > WATCHES_MAX {
-            tracing::warn!(
-                watches = wanted.len(),
-                most = WATCHES_MAX,
-                "more watches are on than are run"
-            );
-        }
-        for of in wanted.into_iter().take(WATCHES_MAX) {
-            self.0.entry(of.clone()).or_insert_with(|| start(of));
+        for of in wanted {
+            self.0.entry(of).or_insert_with_key(&mut start);
         }
         let count = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         metrics::gauge!("attestore_watches").set(f64::from(count));
+    }
+}
+
+/// Whose turn it is to send: a few at once of each tenant, so that no tenant's slow receivers hold up those of others, and so
+/// many in all.
+struct Turns {
+    all: Arc<Semaphore>,
+    /// Of the tenants that have watches.
+    own: HashMap<String, Arc<Semaphore>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(SENT_AT_ONCE)),
+            own: HashMap::new(),
+        }
+    }
+}
+
+impl Turns {
+    /// Those of a tenant.
+    fn of(&mut self, tenant: &str) -> Turn {
+        // Whom nobody works for any more is forgotten.
+        self.own
+            .retain(|name, own| name == tenant || Arc::strong_count(own) > 1);
+        let own = self.own.entry(tenant.to_owned());
+        Turn {
+            own: Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(SENT_AT_ONCE_OF_ONE)))),
+            all: Arc::clone(&self.all),
+        }
+    }
+}
+
+/// The turns of one tenant.
+struct Turn {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+impl Turn {
+    /// Waits for a turn: the tenant's own first, so that what waits for it keeps nobody else from theirs.
+    async fn wait(&self) -> Option<(SemaphorePermit<'_>, SemaphorePermit<'_>)> {
+        let own = self.own.acquire().await.ok()?;
+        Some((own, self.all.acquire().await.ok()?))
     }
 }
 
@@ -79,13 +118,13 @@ impl Drop for Running {
 }
 
 /// Works for one watch until it is set anew.
-async fn work(engine: Engine, client: Client, retry: Retry, of: WatchRef, sending: Arc<Semaphore>) {
+async fn work(engine: Engine, client: Client, retry: Retry, of: WatchRef, turn: Turn) {
     loop {
         let (from, name) = (engine.clone(), of.clone());
         let begun = tokio::task::spawn_blocking(move || from.watcher(&name)).await;
         let failed = match begun {
             Ok(Ok(mut watcher)) => {
-                let error = deliver(&mut watcher, &client, retry, &sending).await;
+                let error = deliver(&mut watcher, &client, retry, &turn).await;
                 // Whoever looks at the watch is told; what ends it is no trouble.
                 if !is_over(&error) {
                     let _ = watcher.troubled(&error).await;
@@ -113,12 +152,12 @@ fn is_over(error: &Error) -> bool {
 }
 
 /// Sends one message after the other; returns why it cannot go on.
-async fn deliver(watcher: &mut Watcher, client: &Client, retry: Retry, sending: &Semaphore) -> Error {
+async fn deliver(watcher: &mut Watcher, client: &Client, retry: Retry, turn: &Turn) -> Error {
     loop {
         let done = async {
             let delivery = watcher.next().await?;
             let outcome = {
-                let _turn = sending.acquire().await;
+                let _turn = turn.wait().await;
                 send(client, watcher.now_s(), delivery.to, &delivery.message).await
             };
             let id = &delivery.message.id;
@@ -268,11 +307,39 @@ fn rfc3339(ms: u64) -> String {
     time.map_or_else(|| ms.to_string(), |time| format!("{time:.3}"))
 }
 
-/// Requests under way, of all watches.
-const SENT_AT_ONCE: usize = 16;
-/// Watches that are run, of all tenants.
-const WATCHES_MAX: usize = 1024;
+/// Requests under way, of all watches, and of those of one tenant.
+const SENT_AT_ONCE: usize = 64;
+const SENT_AT_ONCE_OF_ONE: usize = 4;
 /// How often is looked at what is on, when nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How long a watch waits when the engine cannot find or keep its messages.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tenant_whose_receivers_are_slow_takes_no_turn_of_others() {
+        let mut turns = Turns::default();
+        let slow = turns.of("slow");
+        let mut held = Vec::new();
+        for _ in 0..SENT_AT_ONCE_OF_ONE {
+            held.push(slow.wait().await);
+        }
+        let another = turns.of("slow");
+        assert!(at_once(another.wait()).await.is_none());
+        assert!(at_once(turns.of("other").wait()).await.is_some());
+        held.clear();
+        assert!(at_once(another.wait()).await.is_some());
+    }
+
+    /// What a future gives at once, if it does.
+    async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = std::future::ready(()) => None,
+        }
+    }
+}

@@ -23,6 +23,8 @@ pub enum Permission {
     ReadLog,
     /// Exporting records into files, and fetching them.
     Export,
+    /// Seeing how exports are doing, and ending one's own. What is in them takes [`Permission::Export`].
+    SeeExports,
     /// Seeing fields about people, also in queries and exports.
     SeePersonal,
     /// Saving searches, and listing those that are saved.
@@ -51,7 +53,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -59,6 +61,7 @@ impl Permission {
         Self::Prove,
         Self::ReadLog,
         Self::Export,
+        Self::SeeExports,
         Self::SeePersonal,
         Self::SaveSearches,
         Self::ManageSearches,
@@ -83,6 +86,7 @@ impl Permission {
             Self::Prove => "prove",
             Self::ReadLog => "read_log",
             Self::Export => "export",
+            Self::SeeExports => "see_exports",
             Self::SeePersonal => "see_personal",
             Self::SaveSearches => "save_searches",
             Self::ManageSearches => "manage_searches",
@@ -152,6 +156,7 @@ impl Permissions {
 pub const TABLE: [(Role, Permissions); 10] = {
     use Permission as P;
     const TENANT_ADMIN: Permissions = Permissions::new(&[
+        P::SeeExports,
         P::SaveSearches,
         P::ManageSearches,
         P::ManageIndex,
@@ -174,6 +179,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::Prove,
         P::ReadLog,
         P::Export,
+        P::SeeExports,
         P::SaveSearches,
         P::SeeTenant,
         P::SeeQuotas,

@@ -385,8 +385,7 @@ impl Engine {
 
 /// Who exports sees how exports are doing, and who manages the tenant looks after them.
 fn check_looker(tenant: &str, by: &Principal) -> Result<()> {
-    by.check(tenant, Permission::Export)
-        .or_else(|_| by.check(tenant, Permission::ManageSearches))
+    by.check(tenant, Permission::SeeExports)
 }
 
 /// What is in an export with personal fields is for who may see them, and so is everything that tells of it: how much there is,

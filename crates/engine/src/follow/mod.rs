@@ -42,6 +42,10 @@ pub struct Follower {
     next: u64,
     /// Records that one step looks at, at most.
     window: u64,
+    /// The first seq that it does not look at.
+    end: Option<u64>,
+    /// Steps over few records in a row that took too long.
+    late: u32,
     /// When the next step is due, if it is to wait.
     again_at: Option<tokio::time::Instant>,
 }
@@ -76,12 +80,19 @@ impl Engine {
             credential: (by.id.clone(), by.expires_at_ms),
             next,
             window: WINDOW_RECORDS,
+            end: None,
+            late: 0,
             again_at: None,
         })
     }
 }
 
 impl Follower {
+    /// Looks at nothing from this seq on, whatever there is.
+    pub(crate) fn end_before(&mut self, end: Option<u64>) {
+        self.end = end;
+    }
+
     /// The next seq that it looks at: everything below it was looked at.
     pub fn next(&self) -> u64 {
         self.next
@@ -129,7 +140,7 @@ impl Follower {
     /// though there is more: look at [`Follower::behind`].
     ///
     /// # Errors
-    /// As searches. The place does not move then.
+    /// As searches; [`Error::Deadline`] where a few records take too long several times in a row. The place does not move then.
     pub fn step(&mut self, limit: usize, bytes: usize, stop: &(dyn Fn() -> bool + Sync)) -> Result<Step> {
         let inner = &self.engine.inner;
         self.tenant.touch(inner.clock.boot_ms());
@@ -147,12 +158,14 @@ impl Follower {
         match taken {
             Ok((step, end)) => {
                 self.next = end;
+                self.late = 0;
                 self.window = self.window.saturating_mul(2).min(WINDOW_RECORDS);
                 self.filter.give_up_after(STEP_MS);
                 Ok(step)
             }
             // What takes too long at once is looked at in smaller pieces, and in the end in one that takes its time.
-            Err(Error::Deadline) if !stop() => {
+            Err(Error::Deadline) if self.late < LATE_STEPS_MAX && !stop() => {
+                self.late += u32::from(self.window == WINDOW_RECORDS_MIN);
                 self.shrink();
                 Ok(Step::default())
             }
@@ -181,6 +194,7 @@ impl Follower {
             let pace_ms = pace_ms(&self.engine);
             self.tenant.feed.front(view.size, inner.clock.boot_ms(), pace_ms)
         };
+        let end = end.min(self.end.unwrap_or(u64::MAX));
         self.next..end.min(self.next.saturating_add(self.window))
     }
 
@@ -230,6 +244,8 @@ const WINDOW_RECORDS: u64 = 1 << 17;
 const STEP_MS: u64 = 2000;
 /// A step that takes too long looks at fewer, down to so many.
 const WINDOW_RECORDS_MIN: u64 = 256;
+/// How often the smallest step may take too long before that is an error.
+const LATE_STEPS_MAX: u32 = 3;
 /// Who is so many records behind at most keeps up, even where a flush has just taken them out of the tail.
 const LIVE_RECORDS: u64 = 16 << 10;
 /// Records that are opened before their bytes are counted.

@@ -97,7 +97,7 @@ impl Engine {
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
-            watches: tokio::sync::Notify::new(),
+            watches: crate::searches::watch::Changes::default(),
             mode,
             rollback_detection,
             stopped: RwLock::new(None),

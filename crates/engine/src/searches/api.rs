@@ -1,7 +1,6 @@
 //! Saving, replacing, listing and deleting.
 
 use attestore_keys::random_array;
-use attestore_record::TenantId;
 
 use super::{
     SEARCHES_MAX,
@@ -68,6 +67,7 @@ impl Engine {
             changed_by: by.id.clone(),
             changed_ms: now_ms,
         };
+        let _alone = inner.watches.alone();
         self.change(|update| {
             let others = row::searches_in(update, &tenant.id)?;
             if others.len() >= SEARCHES_MAX {
@@ -107,21 +107,28 @@ impl Engine {
         Ok(shown(&key, row, by))
     }
 
-    /// What a saved search searches for, whoever runs it: its text may name people, and is not for showing.
+    /// What a saved search searches for, whoever runs it: its text may name people, and is not for showing. Aggregations, whose
+    /// names come back with the answer, are left out for who may not see them.
     ///
     /// # Errors
     /// As [`Engine::saved_search`]; [`Error::Forbidden`] also for who may not read records.
     pub fn saved_spec(&self, tenant: &str, by: &Principal, id: &str) -> Result<SearchSpec> {
         by.check(tenant, Permission::Search)?;
         let tenant = self.inner.tenant(tenant)?;
-        Ok(row::search(&self.inner.catalog.read()?, &tenant.id, &parse_id(id)?)?.spec)
+        let row = row::search(&self.inner.catalog.read()?, &tenant.id, &parse_id(id)?)?;
+        let mut spec = row.spec;
+        if row.personal && !by.may_see_personal() {
+            spec.aggs = None;
+        }
+        Ok(spec)
     }
 
-    /// Replaces a saved search. Durable on return.
+    /// Replaces a saved search. Its watch asks the new query of what is appended from then on, and the one before of what was
+    /// there. Durable on return, and logged in `_system` if it is watched.
     ///
     /// # Errors
     /// As [`Engine::save_search`]; [`Error::NotFound`], [`Error::Changed`]; [`Error::Forbidden`] also for who may not see what
-    /// would be replaced.
+    /// would be replaced; [`Error::TooMany`] also for a watch that is far behind.
     pub fn replace_search(
         &self,
         tenant: &str,
@@ -138,28 +145,42 @@ impl Engine {
         let tenant = inner.tenant(tenant)?;
         let key = parse_id(id)?;
         let now_ms = inner.clock.now_ms();
-        let row = self.change(|update| {
-            let others = row::searches_in(update, &tenant.id)?;
-            let mut row = found(&others, &key)?.clone();
-            if row.personal && !by.may_see_personal() {
-                return Err(Error::Forbidden);
+        let _alone = inner.watches.alone();
+        let txn = inner.catalog.read()?;
+        let others = row::searches(&txn, &tenant.id)?;
+        let watched = watch::watch(&txn, &tenant.id, &key)?;
+        drop(txn);
+        let mut row = found(&others, &key)?.clone();
+        if row.personal && !by.may_see_personal() || watched.is_some() && !admin {
+            return Err(Error::Forbidden);
+        }
+        check_version(&row, replaces)?;
+        check_name(&others, &key, &spec.name)?;
+        // What was durable when this was asked is asked the query of before.
+        let size = tenant.view().size;
+        if let Some(mut watch) = watched {
+            watch.search_changes(&row.spec.query, &spec.query, size)?;
+            // The log may tell of a change that a crash then prevented, never the other way round.
+            self.log_watch("watch.change", &tenant.name, id, by, None)?;
+        }
+        let before = std::mem::replace(&mut row.spec, spec);
+        row.personal = by.may_see_personal();
+        row.version += 1;
+        row.changed_by.clone_from(&by.id);
+        row.changed_ms = now_ms;
+        self.change(|update| {
+            if let Some(mut watch) = watch::watch_in(update, &tenant.id, &key)? {
+                watch.search_changes(&before.query, &row.spec.query, size)?;
+                watch::put(update, &tenant.id, &key, &watch)?;
             }
-            check_watched(update, &tenant.id, &key, admin)?;
-            check_version(&row, replaces)?;
-            check_name(&others, &key, &spec.name)?;
-            row.spec = spec;
-            row.personal = by.may_see_personal();
-            row.version += 1;
-            row.changed_by.clone_from(&by.id);
-            row.changed_ms = now_ms;
-            row::put_search(update, &tenant.id, &key, &row)?;
-            Ok(row)
+            row::put_search(update, &tenant.id, &key, &row)
         })?;
-        inner.watches.notify_one();
+        inner.watches.tell();
         Ok(shown(&key, row, by))
     }
 
-    /// Deletes a saved search. Only who made it may, and who administers the tenant. Durable on return.
+    /// Deletes a saved search. Only who made it may, and who administers the tenant. Durable on return, and the end
+    /// of its watch is logged in `_system`.
     ///
     /// # Errors
     /// As [`Engine::replace_search`].
@@ -170,18 +191,24 @@ impl Engine {
         let admin = by.check(tenant, Permission::ManageSearches).is_ok();
         let tenant = inner.tenant(tenant)?;
         let key = parse_id(id)?;
+        let _alone = inner.watches.alone();
+        let txn = inner.catalog.read()?;
+        let row = row::search(&txn, &tenant.id, &key)?;
+        let watched = watch::watch(&txn, &tenant.id, &key)?.is_some();
+        drop(txn);
+        // What a watch sends outside is for who manages the tenant to decide.
+        if !admin && (watched || row.created_by != by.id) {
+            return Err(Error::Forbidden);
+        }
+        check_version(&row, replaces)?;
+        if watched {
+            self.log_watch("watch.remove", &tenant.name, id, by, None)?;
+        }
         self.change(|update| {
-            let others = row::searches_in(update, &tenant.id)?;
-            let row = found(&others, &key)?;
-            if !admin && row.created_by != by.id {
-                return Err(Error::Forbidden);
-            }
-            check_watched(update, &tenant.id, &key, admin)?;
-            check_version(row, replaces)?;
             row::remove_search(update, &tenant.id, &key)?;
             watch::forget(update, &tenant.id, &key)
         })?;
-        inner.watches.notify_one();
+        inner.watches.tell();
         Ok(())
     }
 
@@ -214,14 +241,6 @@ pub(super) fn parse_id(id: &str) -> Result<SearchId> {
 fn found<'a>(all: &'a [(SearchId, SearchRow)], id: &SearchId) -> Result<&'a SearchRow> {
     let found = all.iter().find(|(other, _)| other == id);
     found.map(|(_, row)| row).ok_or(NOT_FOUND)
-}
-
-/// What a watch sends outside is for who manages the tenant to decide.
-fn check_watched(update: &Update<'_>, tenant: &TenantId, id: &SearchId, admin: bool) -> Result<()> {
-    if !admin && watch::is_watched(update, tenant, id)? {
-        return Err(Error::Forbidden);
-    }
-    Ok(())
 }
 
 fn check_name(all: &[(SearchId, SearchRow)], id: &SearchId, name: &str) -> Result<()> {

@@ -2,7 +2,8 @@
 //!
 //! Columns are [`COLUMNS`], or what was asked for behind `seq`, `id`, `received_at`, `kind`, `erased`. Strings stand as they are, numbers and
 //! booleans as their JSON text, objects and arrays as JSON, what is absent as nothing. A cell that begins with `=`, `+`, `-`, `@` (also in
-//! their wide forms), a tab or an end of line gets a `'` before it, so that no spreadsheet takes it for a formula.
+//! their wide forms), a tab, an end of line or a `'` gets a `'` before it, so that no spreadsheet takes it for a formula, and so that
+//! taking it off again gives what there was.
 
 use std::borrow::Cow;
 
@@ -133,24 +134,26 @@ pub(super) fn cell<'a, 'c>(
     let Some((parent, name)) = column.rsplit_once('.') else {
         return Ok(Cow::Borrowed(""));
     };
-    // Objects are read once for all of their columns.
-    if !nested.iter().any(|(known, _)| *known == parent) {
-        let members = match parent.split_once('.') {
-            None => event.inside(parent)?,
-            Some((first, second)) => event.inside(first)?.inside(second)?,
-        };
-        nested.push((parent, members));
-    }
-    let known = nested.iter().find(|(known, _)| *known == parent);
-    if let Some(value) = known.and_then(|(_, members)| members.get(name)) {
-        return Ok(text(value));
+    // No name in these objects has a dot, and neither has one of the event itself: what is met by its name is all there is.
+    let plain = ["actor.", "context.", "source."]
+        .iter()
+        .any(|begin| column.starts_with(begin));
+    if plain || !parent.contains('.') {
+        // Objects are read once for all of their columns.
+        if !nested.iter().any(|(known, _)| *known == parent) {
+            let members = match parent.split_once('.') {
+                None => event.inside(parent)?,
+                Some((first, second)) => event.inside(first)?.inside(second)?,
+            };
+            nested.push((parent, members));
+        }
+        let known = nested.iter().find(|(known, _)| *known == parent);
+        if let Some(value) = known.and_then(|(_, members)| members.get(name)) {
+            return Ok(text(value));
+        }
     }
     let mut found = Vec::new();
-    // Anything else of these objects was met by its name.
-    if !["actor.", "context.", "source."]
-        .iter()
-        .any(|begin| column.starts_with(begin))
-    {
+    if !plain {
         walk(event, column, &mut found)?;
     }
     Ok(match found.as_slice() {
@@ -212,9 +215,10 @@ fn text(value: &str) -> Cow<'_, str> {
     string(value).unwrap_or(Cow::Borrowed(value))
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// A cell that no spreadsheet takes for a formula. One that begins with `'` gets another, so that two values stay two, and who
+/// takes a leading `'` off has what there was.
 fn safe(cell: Cow<'_, str>) -> Cow<'_, str> {
-    if cell.starts_with(FORMULA) {
+    if cell.starts_with(FORMULA) || cell.starts_with('\'') {
         Cow::Owned(format!("'{cell}"))
     } else {
         cell

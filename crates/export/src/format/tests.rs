@@ -168,6 +168,29 @@ fn csv_columns_can_be_chosen_and_reach_into_arrays() {
 }
 
 #[test]
+fn a_column_has_every_value_that_its_path_leads_to() {
+    let event = r#"{"action":"a","metadata":{"a.b":1,"a":{"b":2},"c":3}}"#;
+    let rows = cells(&text(
+        &options(Format::Csv, &["metadata.a.b", "metadata.c"]),
+        &[record(event)],
+    ));
+    assert_eq!(rows[1][5..7], ["[1,2]", "3"]);
+}
+
+#[test]
+fn two_values_are_two_cells_and_what_was_put_before_them_comes_off_again() {
+    let values = ["=1+1", "'=1+1", "''=1+1", "'", "plain", "a'b", "\n=1"];
+    let mut seen = std::collections::BTreeSet::new();
+    for value in values {
+        let event = format!(r#"{{"action":{}}}"#, serde_json::to_string(value).unwrap());
+        let rows = cells(&text(&options(Format::Csv, &["action"]), &[record(&event)]));
+        let cell = rows[1][5].clone();
+        assert_eq!(cell.strip_prefix('\'').unwrap_or(&cell), value);
+        assert!(seen.insert(cell), "{value}");
+    }
+}
+
+#[test]
 fn no_cell_can_become_a_formula() {
     for begin in [
         "=", "+", "-", "@", "\t", "\r", "\n", "\u{ff1d}", "\u{ff0b}", "\u{ff0d}", "\u{ff20}",

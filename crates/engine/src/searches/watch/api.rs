@@ -4,14 +4,16 @@ use attestore_keys::Key;
 use zeroize::Zeroizing;
 
 use super::{
-    WATCHES_MAX,
+    WATCHES_MAX, WATCHES_MAX_OF_ALL,
     row::{self, LetterRow, PendingRow, WatchRow},
 };
 use crate::{
     Engine,
+    catalog::Update,
     credentials::{Permission, Principal},
     error::{Error, Result},
     searches::{api::parse_id, row as searches},
+    tenant::Tenant,
 };
 
 /// What a watch is to do.
@@ -126,10 +128,14 @@ impl Engine {
         inner.check_running()?;
         let tenant = inner.tenant(tenant)?;
         let id = parse_id(search)?;
+        let _alone = inner.watches.alone();
         let txn = inner.catalog.read()?;
         searches::search(&txn, &tenant.id, &id)?;
         let before = row::watch(&txn, &tenant.id, &id)?;
         drop(txn);
+        if before.is_none() {
+            self.change(|update| check_room(update, &tenant))?;
+        }
         let made = (spec.secret.is_none() && before.is_none())
             .then(|| WatchSecret(Zeroizing::new(Key::random(&*inner.entropy).expose().to_vec())));
         let sealed = match (spec.secret.as_ref().or(made.as_ref()), before) {
@@ -141,15 +147,6 @@ impl Engine {
         let now_ms = inner.clock.now_ms();
         self.change(|update| {
             let held = row::watch_in(update, &tenant.id, &id)?;
-            if held.is_none() && row::count_in(update, &tenant.id)? >= WATCHES_MAX {
-                return Err(Error::TooMany {
-                    code: "too_many_watches",
-                    message: format!("a tenant has at most {WATCHES_MAX} watches"),
-                });
-            }
-            if held.is_none() && spec.secret.is_none() && made.is_none() {
-                return Err(Error::Changed("watch"));
-            }
             let mut watch = held.unwrap_or_else(|| WatchRow {
                 tenant: tenant.name.clone(),
                 url: String::new(),
@@ -161,6 +158,7 @@ impl Engine {
                 changed_ms: 0,
                 origin: tenant.origin.clone(),
                 next: tenant.view().size,
+                earlier: Vec::new(),
                 pending: None,
                 again: Vec::new(),
                 next_letter: 1,
@@ -187,10 +185,11 @@ impl Engine {
             if let Some(pending) = &mut watch.pending {
                 pending.due_ms = now_ms;
                 pending.attempts = 0;
+                pending.narrow(watch.records, &*inner.entropy);
             }
             row::put(update, &tenant.id, &id, &watch)
         })?;
-        inner.watches.notify_one();
+        inner.watches.tell();
         Ok((self.watch(&tenant.name, by, search)?, made))
     }
 
@@ -213,14 +212,16 @@ impl Engine {
     /// # Errors
     /// As [`Engine::watch`].
     pub fn remove_watch(&self, tenant: &str, by: &Principal, search: &str) -> Result<()> {
-        self.watch(tenant, by, search)?;
+        by.check(tenant, Permission::ManageSearches)?;
         let inner = &self.inner;
         inner.check_running()?;
         let tenant = inner.tenant(tenant)?;
         let id = parse_id(search)?;
+        let _alone = inner.watches.alone();
+        self.watch(&tenant.name, by, search)?;
         self.log_watch("watch.remove", &tenant.name, search, by, None)?;
         self.change(|update| row::forget_in(update, &tenant.id, &id))?;
-        inner.watches.notify_one();
+        inner.watches.tell();
         Ok(())
     }
 
@@ -264,7 +265,7 @@ impl Engine {
             }
             Ok(())
         })?;
-        inner.watches.notify_one();
+        inner.watches.tell();
         letter.again = true;
         Ok(letter)
     }
@@ -288,7 +289,7 @@ impl Engine {
     }
 
     /// Writes what is about to be done into `_system`: who sends what outside.
-    fn log_watch(
+    pub(in crate::searches) fn log_watch(
         &self,
         action: &str,
         tenant: &str,
@@ -311,6 +312,23 @@ impl Engine {
         }
         self.inner.append_internal(event.to_string().as_bytes())
     }
+}
+
+/// Whether one more watch may be set.
+fn check_room(update: &Update<'_>, tenant: &Tenant) -> Result<()> {
+    let too_many = |message: String| Error::TooMany {
+        code: "too_many_watches",
+        message,
+    };
+    if row::count_in(update, &tenant.id)? >= WATCHES_MAX {
+        return Err(too_many(format!("a tenant has at most {WATCHES_MAX} watches")));
+    }
+    if row::count_of_all_in(update)? >= WATCHES_MAX_OF_ALL {
+        return Err(too_many(format!(
+            "the instance has at most {WATCHES_MAX_OF_ALL} watches of all tenants"
+        )));
+    }
+    Ok(())
 }
 
 /// The host in a URL.

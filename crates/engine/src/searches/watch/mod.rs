@@ -12,6 +12,10 @@
 //! became of it. So every match is in exactly one message, a message may arrive more than once, and then with the same id,
 //! whatever crashes in between.
 //!
+//! # Changes
+//! A watched search whose query is changed has both: the records that were there are asked the query that it had when they came,
+//! those after them the new one. The old one is kept with the place up to which it counts until the watch has come there.
+//!
 //! # Privacy
 //! A webhook is outside. Watches see no personal fields, neither in their query nor in what they tell.
 
@@ -24,10 +28,39 @@ pub use api::{DeadLetter, WatchInfo, WatchSecret, WatchSpec, WatchState};
 pub use retry::Retry;
 pub use watcher::{Delivery, Message, Recipient, WatchRef, Watcher};
 
-pub(super) use row::{forget, is_watched};
+pub(super) use row::{forget, put, watch, watch_in};
+
+/// One change of saved searches and watches at a time: what is checked, logged and then stored is one and the same. Who sends is
+/// told of each.
+#[derive(Default)]
+pub(crate) struct Changes {
+    one_at_a_time: parking_lot::Mutex<()>,
+    changed: tokio::sync::Notify,
+}
+
+impl Changes {
+    /// Waits until nobody else changes anything.
+    pub(crate) fn alone(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.one_at_a_time.lock()
+    }
+
+    /// Tells who sends that something changed.
+    pub(crate) fn tell(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Resolves when something changed.
+    pub(crate) async fn told(&self) {
+        self.changed.notified().await;
+    }
+}
 
 /// Watches of one tenant, at most.
 pub const WATCHES_MAX: usize = 64;
+/// Watches of all tenants, at most.
+pub const WATCHES_MAX_OF_ALL: usize = 1024;
+/// Earlier queries that a watch still has to ask of the records of their time, at most.
+pub const EARLIER_MAX: usize = 16;
 /// Dead letters that are kept of one watch; older ones go.
 pub const DEAD_LETTERS_MAX: usize = 100;
 /// Records in one message, at most.

@@ -1,12 +1,12 @@
 //! What the catalog keeps of watches. JSON, so that a later version can add fields. Catalogs from before there were any have no
 //! such tables.
 
-use attestore_keys::{Entropy, aead, derive};
+use attestore_keys::{Entropy, aead, derive, random_array};
 use attestore_record::TenantId;
-use redb::{ReadTransaction, ReadableTable, TableError};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableError};
 use serde::{Deserialize, Serialize};
 
-use super::DEAD_LETTERS_MAX;
+use super::{DEAD_LETTERS_MAX, EARLIER_MAX};
 use crate::{
     catalog::{Catalog, Update, hex, json, storage, tables, unhex_vec},
     error::{Error, Result},
@@ -33,6 +33,9 @@ pub(crate) struct WatchRow {
     pub(crate) origin: String,
     /// Every match below it is in a message.
     pub(crate) next: u64,
+    /// Queries that the search had before, oldest first, for the records that were there before it was changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<EarlierRow>,
     /// The message under way.
     pub(crate) pending: Option<PendingRow>,
     /// Dead letters that are to be sent once more.
@@ -52,11 +55,53 @@ pub(crate) struct WatchRow {
     pub(crate) dropped: u64,
 }
 
+/// A query that a watched search had before it was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EarlierRow {
+    pub(crate) query: String,
+    /// The first seq that it is not asked of.
+    pub(crate) until: u64,
+}
+
+impl WatchRow {
+    /// Takes notice that its search is changed, whose query so far counts for the first `size` records.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] for a watch that is so far behind that it has yet to ask many earlier queries.
+    pub(crate) fn search_changes(&mut self, before: &str, after: &str, size: u64) -> Result<()> {
+        // Who works for the search as it was stops, and so does what it has under way.
+        self.version += 1;
+        let asked = self.earlier.last().map_or(self.next, |earlier| earlier.until);
+        if before == after || asked >= size {
+            return Ok(());
+        }
+        if self.earlier.len() >= EARLIER_MAX {
+            return Err(Error::TooMany {
+                code: "watch_behind",
+                message: format!(
+                    "the watch has yet to look for what {EARLIER_MAX} earlier queries find: see why it is behind, or remove it"
+                ),
+            });
+        }
+        self.earlier.push(EarlierRow {
+            query: before.to_owned(),
+            until: size,
+        });
+        Ok(())
+    }
+}
+
 /// A message that is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingRow {
     pub(crate) id: String,
     pub(crate) made_ms: u64,
+    /// Name that the search had when it was made: the same id says the same. None in rows of before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// Whether it holds the records' public fields; as for the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) views: Option<bool>,
     /// Seq and id of its records, ascending.
     pub(crate) records: Vec<(u64, String)>,
     /// First and last seqs that are no longer held and were not looked at.
@@ -65,6 +110,21 @@ pub(crate) struct PendingRow {
     pub(crate) attempts: u32,
     /// When it is to be sent.
     pub(crate) due_ms: u64,
+}
+
+impl PendingRow {
+    /// Makes it another message, under another id, if it holds more of the records than the watch may send by now.
+    pub(crate) fn narrow(&mut self, records: bool, entropy: &dyn Entropy) {
+        if self.views.is_some_and(|views| views && !records) {
+            self.id = message_id(entropy);
+            self.views = Some(false);
+        }
+    }
+}
+
+/// An id for a new message.
+pub(crate) fn message_id(entropy: &dyn Entropy) -> String {
+    format!("msg_{}", hex(&random_array::<16>(entropy)))
 }
 
 /// A message that was given up.
@@ -98,14 +158,6 @@ pub(crate) fn watch_in(update: &Update<'_>, tenant: &TenantId, id: &SearchId) ->
     row.map(|row| json(row.value())).transpose()
 }
 
-/// Whether a saved search is watched.
-///
-/// # Errors
-/// As reads.
-pub(crate) fn is_watched(update: &Update<'_>, tenant: &TenantId, id: &SearchId) -> Result<bool> {
-    Ok(watch_in(update, tenant, id)?.is_some())
-}
-
 /// How many watches a tenant has.
 ///
 /// # Errors
@@ -114,6 +166,15 @@ pub(crate) fn count_in(update: &Update<'_>, tenant: &TenantId) -> Result<usize> 
     let table = update.txn().open_table(tables::WATCHES).map_err(storage)?;
     let all = (tenant.as_bytes(), &[0; 16])..=(tenant.as_bytes(), &[0xFF; 16]);
     Ok(table.range(all).map_err(storage)?.count())
+}
+
+/// How many watches there are in all.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn count_of_all_in(update: &Update<'_>) -> Result<usize> {
+    let table = update.txn().open_table(tables::WATCHES).map_err(storage)?;
+    Ok(usize::try_from(table.len().map_err(storage)?).unwrap_or(usize::MAX))
 }
 
 /// Every watch of every tenant.

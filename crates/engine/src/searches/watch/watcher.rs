@@ -2,7 +2,6 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use attestore_keys::random_array;
 use attestore_record::TenantId;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -30,8 +29,15 @@ pub struct WatchRef {
     tenant: TenantId,
     name: String,
     search: SearchId,
-    /// Of the watch and of its search: who works for older ones stops.
-    version: (u64, u64),
+    /// Of the watch, which counts changes of its search too: who works for older ones stops.
+    version: u64,
+}
+
+impl WatchRef {
+    /// Name of the tenant.
+    pub fn tenant(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Works for one watch.
@@ -42,6 +48,8 @@ pub struct Watcher {
     /// Name of the saved search, and its query.
     search: (String, String),
     follower: Option<Follower>,
+    /// Where the query that the follower asks ends, if it is an earlier one.
+    until: Option<u64>,
     /// When the place in the log was last stored.
     stored: (Instant, u64),
     /// Before this, no new message is made: matches come together.
@@ -94,25 +102,21 @@ impl Engine {
     /// What the catalog says.
     pub fn watches(&self) -> Result<Vec<WatchRef>> {
         let all = row::all(&self.inner.catalog)?;
-        let txn = self.inner.catalog.read()?;
         let on = all
             .into_iter()
             .filter(|(_, _, watch)| watch.enabled && watch.turned_off.is_none());
-        on.map(|(tenant, search, watch)| {
-            let of = searches::search(&txn, &tenant, &search)?;
-            Ok(WatchRef {
-                tenant,
-                name: watch.tenant,
-                search,
-                version: (watch.version, of.version),
-            })
-        })
-        .collect()
+        let on = on.map(|(tenant, search, watch)| WatchRef {
+            tenant,
+            name: watch.tenant,
+            search,
+            version: watch.version,
+        });
+        Ok(on.collect())
     }
 
     /// Resolves when a watch was set, changed or removed since this was last asked.
     pub async fn watches_changed(&self) {
-        self.inner.watches.notified().await;
+        self.inner.watches.told().await;
     }
 
     /// Begins to work for a watch. Blocking.
@@ -124,13 +128,20 @@ impl Engine {
         if tenant.id != of.tenant {
             return Err(Error::NotFound("watch"));
         }
-        let spec = searches::search(&self.inner.catalog.read()?, &of.tenant, &of.search)?.spec;
+        // As of one moment: what is changed later has another version.
+        let txn = self.inner.catalog.read()?;
+        let watch = row::watch(&txn, &of.tenant, &of.search)?;
+        if watch.is_none_or(|watch| watch.version != of.version) {
+            return Err(CHANGED);
+        }
+        let spec = searches::search(&txn, &of.tenant, &of.search)?.spec;
         Ok(Watcher {
             engine: self.clone(),
             tenant,
             of: of.clone(),
             search: (spec.name, spec.query),
             follower: None,
+            until: None,
             stored: (Instant::now(), 0),
             not_before: Instant::now(),
         })
@@ -162,12 +173,17 @@ impl Watcher {
             }
             let follower = match self.follower.take() {
                 Some(follower) => follower,
-                None => self.work(move |watcher| watcher.follow(&watch)).await?,
+                None => {
+                    let (follower, until) = self.work(move |watcher| watcher.follow(&watch)).await?;
+                    self.until = until;
+                    follower
+                }
             };
             tokio::time::sleep_until(self.not_before).await;
             let (follower, step) = follower.pull(MESSAGE_RECORDS_MAX, STEP_BYTES).await?;
             let next = follower.next();
-            self.follower = Some(follower);
+            // Where an earlier query ends, the next one begins.
+            self.follower = (self.until != Some(next)).then_some(follower);
             if (1..MESSAGE_RECORDS_MAX).contains(&step.items.len()) {
                 self.not_before = Instant::now() + BETWEEN_MESSAGES;
             }
@@ -286,6 +302,7 @@ impl Watcher {
             of: self.of.clone(),
             search: self.search.clone(),
             follower: None,
+            until: self.until,
             stored: self.stored,
             not_before: self.not_before,
         };
@@ -307,13 +324,13 @@ impl Watcher {
 
     fn check(&self, watch: Option<WatchRow>) -> Result<WatchRow> {
         let is_same = |watch: &WatchRow| {
-            watch.version == self.of.version.0 && watch.enabled && watch.turned_off.is_none()
+            watch.version == self.of.version && watch.enabled && watch.turned_off.is_none()
         };
         watch.filter(is_same).ok_or(CHANGED)
     }
 
-    /// Follows the log from where the watch is.
-    fn follow(&mut self, watch: &WatchRow) -> Result<Follower> {
+    /// Follows the log from where the watch is, with the query that counts there; says where that one ends.
+    fn follow(&mut self, watch: &WatchRow) -> Result<(Follower, Option<u64>)> {
         let tenant = &self.tenant;
         if watch.origin != tenant.origin || watch.next > tenant.view().size {
             let reason = "the log is another one, or shorter than it was: it was forked or restored";
@@ -322,8 +339,12 @@ impl Watcher {
         }
         let start = Start::At(watch.next);
         self.stored = (Instant::now(), watch.next);
-        self.engine
-            .follow(&tenant.name, &outsider(), &self.search.1, &start)
+        let earlier = watch.earlier.iter().find(|earlier| earlier.until > watch.next);
+        let query = earlier.map_or(&self.search.1, |earlier| &earlier.query);
+        let mut follower = self.engine.follow(&tenant.name, &outsider(), query, &start)?;
+        let until = earlier.map(|earlier| earlier.until);
+        follower.end_before(until);
+        Ok((follower, until))
     }
 
     /// Stores what was found as a message, and how far was looked.
@@ -331,13 +352,18 @@ impl Watcher {
         let nothing = step.items.is_empty() && step.gaps.is_empty();
         let (at, stored) = self.stored;
         let moved = next.saturating_sub(stored);
-        if nothing && (moved == 0 || moved < STORED_RECORDS && at.elapsed() < STORED_TIME) {
+        if nothing
+            && self.until != Some(next)
+            && (moved == 0 || moved < STORED_RECORDS && at.elapsed() < STORED_TIME)
+        {
             return Ok(());
         }
         let now_ms = self.engine.now_ms();
         let pending = (!nothing).then(|| PendingRow {
-            id: format!("msg_{}", hex(&random_array::<16>(&*self.engine.inner.entropy))),
+            id: row::message_id(&*self.engine.inner.entropy),
             made_ms: now_ms,
+            name: Some(self.search.0.clone()),
+            views: None,
             records: step
                 .items
                 .iter()
@@ -353,7 +379,11 @@ impl Watcher {
         });
         self.update(|watch| {
             watch.next = next;
+            watch.earlier.retain(|earlier| earlier.until > next);
             watch.pending.clone_from(&pending);
+            if let Some(pending) = &mut watch.pending {
+                pending.views = Some(watch.records);
+            }
         })?;
         self.stored = (Instant::now(), next);
         Ok(())
@@ -363,18 +393,21 @@ impl Watcher {
     fn dig_up(&mut self) -> Result<()> {
         let of = self.of.clone();
         let now_ms = self.engine.now_ms();
-        self.engine.clone().change(|update| {
+        let engine = self.engine.clone();
+        engine.change(|update| {
             let mut watch = self.check(row::watch_in(update, &of.tenant, &of.search)?)?;
             if watch.pending.is_some() || watch.again.is_empty() {
                 return Ok(());
             }
             let number = watch.again.remove(0);
             if let Some(letter) = row::take_letter(update, &of.tenant, &of.search, number)? {
-                watch.pending = Some(PendingRow {
+                let mut message = PendingRow {
                     attempts: 0,
                     due_ms: now_ms,
                     ..letter.message
-                });
+                };
+                message.narrow(watch.records, &*engine.inner.entropy);
+                watch.pending = Some(message);
             }
             row::put(update, &of.tenant, &of.search, &watch)
         })
@@ -385,7 +418,7 @@ impl Watcher {
         let pending = watch.pending.ok_or(CHANGED)?;
         let secret = row::open(&self.tenant, &self.of.search, &watch.secret)?;
         let seqs: Vec<u64> = pending.records.iter().map(|(seq, _)| *seq).collect();
-        let views = watch.records.then(|| {
+        let views = pending.views.unwrap_or(watch.records).then(|| {
             snapshot(&self.tenant, |view| {
                 self.engine
                     .record_views(&self.tenant, view, &seqs, false, &|| Ok(()))
@@ -402,7 +435,7 @@ impl Watcher {
                 tenant: watch.tenant,
                 origin: watch.origin,
                 search: hex(&self.of.search),
-                search_name: self.search.0.clone(),
+                search_name: pending.name.unwrap_or_else(|| self.search.0.clone()),
                 records: pending.records,
                 views: views.transpose()?,
                 gaps: pending.gaps,
