@@ -156,6 +156,7 @@ fn routes() -> Routes {
     const WATCH: Entry = Entry::tenant(P::ManageSearches, C::Admin);
     const LOG: Entry = Entry::tenant(P::ReadLog, C::Proof);
     const EXPORT: Entry = Entry::tenant(P::Export, C::Export);
+    const EXPORTS: Entry = Entry::tenant(P::SeeExports, C::Export);
     const CREDENTIALS: Entry = Entry::tenant(P::ManageCredentials, C::Admin);
     const WIDE: Entry = Entry::named(P::ManageCredentials, C::Admin);
     const PUBLIC: Entry = Entry::public();
@@ -193,11 +194,11 @@ fn routes() -> Routes {
             routes!(index::get, index::put),
         )
         .route(EXPORT.recorded(Recorded::Told), routes!(exports::create))
-        .route(EXPORT, routes!(exports::list))
-        .route(EXPORT, routes!(exports::get))
-        .route(EXPORT.recorded(Recorded::First), routes!(exports::delete))
-        .route(EXPORT.recorded(Recorded::First), routes!(exports::cancel))
-        .route(EXPORT.recorded(Recorded::First), routes!(exports::resume))
+        .route(EXPORTS, routes!(exports::list))
+        .route(EXPORTS, routes!(exports::get))
+        .route(EXPORTS.recorded(Recorded::First), routes!(exports::delete))
+        .route(EXPORTS.recorded(Recorded::First), routes!(exports::cancel))
+        .route(EXPORTS.recorded(Recorded::First), routes!(exports::resume))
         .route(EXPORT, routes!(exports::manifest))
         .route(EXPORT, routes!(exports::file))
         .route(LOG, routes!(log::checkpoint))

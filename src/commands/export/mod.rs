@@ -171,7 +171,8 @@ impl Exports<'_> {
             Output::Table => {
                 let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
                 // Not known to who may not download it.
-                let count = |value: &Value| value.as_u64().map_or_else(String::new, |count| count.to_string());
+                let count =
+                    |value: &Value| value.as_u64().map_or_else(String::new, |count| count.to_string());
                 let rows = items.iter().map(|item| {
                     [
                         text(&item["id"]),

@@ -87,7 +87,10 @@ fn personal_exports_are_for_investigators_and_other_tenants_see_none() {
     assert_eq!(personal_export["progress"]["written"], 1);
     let seen = show(&reader, &personal);
     assert_eq!(seen["query"], "[personal]");
-    assert_eq!((&seen["files"], &seen["progress"]["written"]), (&json!([]), &json!(null)));
+    assert_eq!(
+        (&seen["files"], &seen["progress"]["written"]),
+        (&json!([]), &json!(null))
+    );
     for file in [
         "manifest",
         "files/manifest.json",
@@ -157,7 +160,11 @@ fn no_header_keeps_a_download_out_of_the_log() {
         (200, &[("range", "bytes=9-"), ("if-range", "\"no\"")]),
     ];
     for (number, (status, headers)) in ranges.into_iter().enumerate() {
-        assert_eq!(client.request("GET", &path, headers, &[]).status, status, "{headers:?}");
+        assert_eq!(
+            client.request("GET", &path, headers, &[]).status,
+            status,
+            "{headers:?}"
+        );
         assert_eq!(logged(), before + number + 1, "{headers:?}");
     }
     let unread: [(u16, &str, &[(&str, &str)]); 3] = [
@@ -166,7 +173,11 @@ fn no_header_keeps_a_download_out_of_the_log() {
         (200, "HEAD", &[]),
     ];
     for (status, method, headers) in unread {
-        assert_eq!(client.request(method, &path, headers, &[]).status, status, "{headers:?}");
+        assert_eq!(
+            client.request(method, &path, headers, &[]).status,
+            status,
+            "{headers:?}"
+        );
     }
     assert_eq!(logged(), before + ranges.len());
 }

@@ -253,7 +253,7 @@ pub async fn list(
 ) -> Result<impl IntoResponse, Problem> {
     let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    let infos = blocking("export", move || engine.exports(&tenant, &principal)).await?;
+    let infos = blocking("see_exports", move || engine.exports(&tenant, &principal)).await?;
     let items = infos.into_iter().map(|info| shown(info, false)).collect();
     Ok((NO_STORE, Json(ExportsBody { items, cursor: None })))
 }
@@ -277,7 +277,7 @@ pub async fn get(
 ) -> Result<impl IntoResponse, Problem> {
     let principal = Arc::clone(&caller.principal);
     let engine = app.engine().clone();
-    let info = blocking("export", move || engine.export(&tenant, &principal, &export)).await?;
+    let info = blocking("see_exports", move || engine.export(&tenant, &principal, &export)).await?;
     Ok((NO_STORE, Json(shown(info, true))))
 }
 
