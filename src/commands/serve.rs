@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::parts;
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
-use crate::serving::{certificates, limits, listen, process};
+use crate::serving::{certificates, limits, listen, process, tokens};
 use crate::settings::{Log, Settings};
 use crate::{files, output};
 
@@ -30,6 +30,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     process::harden(settings.lock_memory)?;
     let tls = certificates::load(&settings)?;
     let limits = limits::keeper(&settings)?;
+    let tokens = tokens::tokens(&settings)?;
     let allowed = settings.webhook.allowed()?;
     let timeout = Duration::from_millis(settings.webhook.timeout_ms);
     let webhooks = attestore_webhook::Client::new(allowed.clone(), timeout).map_err(Failure::failed)?;
@@ -37,6 +38,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let parts = parts(&settings.data, settings.head_register.as_deref(), true)?;
     let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
     report(&settings, &opened);
+    engine.record_start(env!("CARGO_PKG_VERSION"), &settings.flat()?, &opened)?;
     let secret = first_credential(&engine, args.bootstrap_credential_file.as_deref())?;
 
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -68,6 +70,8 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let http = attestore_http::Settings {
             limits: limits.clone(),
+            tokens,
+            audit_wait: Duration::from_millis(settings.audit.wait_ms),
             ..settings.http.settings(allowed, settings.proxy.clone())
         };
         tokio::spawn(limits.run(engine.clone()));
@@ -100,6 +104,9 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
     runtime.shutdown_background();
+    if let Err(error) = engine.record_stop() {
+        tracing::error!(%error, "the stop could not be recorded");
+    }
     let closed = engine.close();
     served?;
     closed?;

@@ -4,3 +4,4 @@ pub mod certificates;
 pub mod limits;
 pub mod listen;
 pub mod process;
+pub mod tokens;

@@ -22,6 +22,12 @@ impl Settings {
         if let Err(failure) = crate::serving::limits::keeper(self) {
             wrong("redis.url", failure.message);
         }
+        if let Err(failure) = crate::serving::tokens::tokens(self) {
+            wrong("oidc", failure.message);
+        }
+        if !(100..=60_000).contains(&self.audit.wait_ms) {
+            wrong("audit.wait_ms", "write 100 to 60000".into());
+        }
         self.check_listeners(wrong);
         self.check_tls(wrong);
     }

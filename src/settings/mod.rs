@@ -3,6 +3,7 @@
 //! A variable names a key in upper case; `__` separates levels: `ATTESTORE_ENGINE__FLUSH_AGE_MS=60000`. docs/operations.md
 //! lists every key; its table is made from the comments here.
 
+mod audit;
 mod check;
 mod http;
 mod listen;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::audit::Audit;
 pub use self::http::Http;
 pub use self::listen::{Mtls, Tls, Unix};
 pub use self::source::Loaded;
@@ -53,6 +55,10 @@ pub struct Settings {
     pub limits: attestore_limit::Settings,
     /// A Redis over which several servers keep rate limits together.
     pub redis: attestore_limit::Redis,
+    /// Identity providers whose tokens are accepted.
+    pub oidc: attestore_identity::Settings,
+    /// The server's account of itself.
+    pub audit: Audit,
     /// Webhooks of watches.
     pub webhook: Webhook,
     /// The storage engine.
@@ -99,6 +105,8 @@ impl Default for Settings {
             proxy: attestore_limit::Trusted::default(),
             limits: attestore_limit::Settings::default(),
             redis: attestore_limit::Redis::default(),
+            oidc: attestore_identity::Settings::default(),
+            audit: Audit::default(),
             webhook: Webhook::default(),
             engine: attestore_engine::Settings::default(),
         }

@@ -138,6 +138,14 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     ("limits.adaptive", "crates/limit/src/settings.rs", "Adaptive"),
     ("limits.tighten", "crates/limit/src/settings.rs", "Tighten"),
     ("redis", "crates/limit/src/settings.rs", "Redis"),
+    ("oidc", "crates/identity/src/settings.rs", "Settings"),
+    (
+        "oidc.issuers",
+        "crates/identity/src/settings.rs",
+        "IssuerSettings",
+    ),
+    ("oidc.issuers.rules", "crates/identity/src/settings.rs", "Rule"),
+    ("audit", "src/settings/audit.rs", "Audit"),
     ("webhook", "src/settings/webhook.rs", "Webhook"),
     ("engine", "crates/engine/src/settings.rs", "Settings"),
 ];

@@ -30,7 +30,7 @@ pub mod tls;
 mod wire;
 
 pub use body::Limits;
-pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tongue};
+pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tokens, Tongue};
 pub use limits::Keeper;
 pub use problem::{FieldError, Problem};
 pub use serve::serve;

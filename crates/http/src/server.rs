@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use crate::body;
 use crate::elastic;
-use crate::guard::{Entry, Recorded, RouteClass, Routes, Row};
+use crate::guard::{Entry, Recorded, RouteClass, Routes, Row, Tokens};
 use crate::limits::Keeper;
 use crate::metrics;
 use crate::places::Places;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub audit_wait: Duration,
     /// Where webhooks may go beyond the internet.
     pub webhooks: attestore_webhook::Allowed,
+    /// Identity providers whose tokens are accepted.
+    pub tokens: Tokens,
     /// Rate limits. [`Keeper::run`] has to run for those that follow the load or are shared.
     pub limits: Keeper,
 }
@@ -75,6 +77,7 @@ impl Default for Settings {
             tenant_tails_max: 256,
             audit_wait: Duration::from_secs(2),
             webhooks: attestore_webhook::Allowed::default(),
+            tokens: Tokens::default(),
             limits: Keeper::default(),
         }
     }

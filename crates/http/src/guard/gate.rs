@@ -134,17 +134,18 @@ impl Visit<'_> {
 
     /// Nobody was recognised: on record before they are told.
     async fn turn_away(&self, parts: &Parts, params: &Params, stranger: Stranger) -> Problem {
-        limits::login_failed(self.app, self.about.address());
+        if stranger.problem.status == StatusCode::UNAUTHORIZED.as_u16() {
+            limits::login_failed(self.app, self.about.address());
+        }
         let outcome = Outcome::Denied {
-            status: StatusCode::UNAUTHORIZED.as_u16(),
-            reason: stranger.why.reason.name(),
+            status: stranger.problem.status,
+            reason: stranger.reason,
         };
         let mut act = self.act(parts, params, None, outcome);
         // What strangers write into a path is theirs.
         act.tenant = None;
         act.targets.clear();
-        let credential = stranger.why.credential;
-        act.credential = credential.and_then(|id| String::from_utf8(id.to_vec()).ok());
+        act.credential = stranger.credential.and_then(|id| String::from_utf8(id.to_vec()).ok());
         match ledger::refused(self.app.engine(), &act, self.bound()).await {
             Ok(()) => stranger.problem,
             Err(problem) => problem,

@@ -10,6 +10,7 @@
 //! | `routes` | the only way to a route: with its entry |
 //! | `gate` | the order above |
 //! | `token` | credentials of a request, recognised |
+//! | `jwt` | those of identity providers |
 //! | `caller` | what handlers get |
 //! | `ledger` | the record of an act, on its way |
 //! | `limits` | where limits are asked |
@@ -19,6 +20,7 @@
 mod caller;
 mod entry;
 mod gate;
+mod jwt;
 mod ledger;
 mod limits;
 mod routes;
@@ -26,4 +28,5 @@ mod token;
 
 pub use caller::Caller;
 pub use entry::{Entry, Need, Reach, Recorded, RouteClass, Tongue};
+pub use jwt::Tokens;
 pub use routes::{Routes, Row};

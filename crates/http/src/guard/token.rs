@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use attestore_engine::Principal;
-use attestore_engine::credentials::{Reason, Unrecognised};
+use attestore_engine::credentials::{CredentialId, Reason};
+use attestore_identity::Refusal;
 use axum::http::header;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
@@ -16,16 +17,18 @@ use crate::server::App;
 
 /// Nobody was recognised: what the caller is told, and what is recorded.
 pub(super) struct Stranger {
-    /// 401.
+    /// 401; 503 where it cannot be said at the moment.
     pub(super) problem: Problem,
+    /// The credential that it claims to be.
+    pub(super) credential: Option<CredentialId>,
     /// Why, for the record.
-    pub(super) why: Unrecognised,
+    pub(super) reason: &'static str,
 }
 
-/// Recognises the caller: by the credential in the request, else by the client's certificate.
+/// Recognises the caller: by the credential or the identity provider's token in the request, else by the client's certificate.
 ///
 /// # Errors
-/// 401.
+/// 401; 503 `issuer_unavailable`.
 pub(super) async fn recognise(
     app: &App,
     about: &About,
@@ -44,12 +47,33 @@ pub(super) async fn recognise(
         .and_then(|value| value.split_once(' '))
         .and_then(|(scheme, rest)| credential(scheme, rest.trim()))
         .ok_or_else(|| stranger(SEND, Reason::Unknown))?;
+    let tokens = &app.settings().tokens;
+    if tokens.are_meant(&token) {
+        return tokens.recognise(&token).await.map_err(refused);
+    }
     app.engine()
         .recognise(&token, about.address())
         .map_err(|why| Stranger {
-            why,
+            credential: why.credential,
             ..stranger(WRONG, why.reason)
         })
+}
+
+/// A token of an identity provider that is refused. What is said holds nothing of the token.
+fn refused(refusal: Refusal) -> Stranger {
+    let detail = refusal.to_string();
+    let problem = match refusal {
+        Refusal::KeysUnavailable { retry_after_s } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "issuer_unavailable", detail)
+                .retry_after_ms(retry_after_s.saturating_mul(1000))
+        }
+        _ => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail),
+    };
+    Stranger {
+        problem,
+        credential: None,
+        reason: refusal.code(),
+    }
 }
 
 /// The principal of the client's certificate, unless its time is over.
@@ -61,10 +85,8 @@ fn certified(app: &App, about: &About) -> Option<Arc<Principal>> {
 fn stranger(detail: &str, reason: Reason) -> Stranger {
     Stranger {
         problem: Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail),
-        why: Unrecognised {
-            credential: None,
-            reason,
-        },
+        credential: None,
+        reason: reason.name(),
     }
 }
 
