@@ -300,7 +300,7 @@ fn effective(settings: &Settings, origins: &Origins) -> Result<Vec<Effective>, F
         all.push(Effective {
             key: key.to_owned(),
             value: value.to_string(),
-            source: origin(origins, key),
+            source: origins.get(key).cloned().unwrap_or_else(|| "default".into()),
         });
     });
     Ok(all)

@@ -11,26 +11,36 @@ use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{Counter, Histogram};
 
+use crate::serve::About;
 use crate::server::problems_only;
 
 /// Counts a request and times it, and turns refusals of the framework into problem documents.
 pub async fn count(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let about = request.extensions().get::<About>().cloned();
     let method = method_label(request.method());
     let response = problems_only(next.run(request).await).await;
     let status = response.status().as_u16();
-    with_series(
-        route.as_ref().map_or("none", MatchedPath::as_str),
-        method,
-        status,
-        |series| {
-            series.requests.increment(1);
-            series.seconds.record(started.elapsed().as_secs_f64());
-        },
-    );
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let elapsed = started.elapsed();
+    with_series(route, method, status, |series| {
+        series.requests.increment(1);
+        series.seconds.record(elapsed.as_secs_f64());
+    });
+    if let Some(id) = about.as_ref().map(About::id) {
+        let ms = elapsed.as_millis();
+        if status >= 500 {
+            tracing::warn!(target: REQUESTS, request_id = %id, method, route, status, ms, "a request failed");
+        } else {
+            tracing::debug!(target: REQUESTS, request_id = %id, method, route, status, ms, "request");
+        }
+    }
     response
 }
+
+/// What requests are logged under: `log.level = "info,attestore_http::requests=debug"` shows all of them.
+const REQUESTS: &str = "attestore_http::requests";
 
 /// The method, if it is one that routes know: clients can send any word.
 pub fn method_label(method: &Method) -> &'static str {

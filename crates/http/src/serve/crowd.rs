@@ -104,7 +104,7 @@ impl Crowd {
         drop(lines);
         for line in gone {
             counted("made_room");
-            line.end(&[]);
+            line.close(&[]);
         }
         Ok(Seat {
             crowd: Arc::clone(self),
@@ -131,12 +131,14 @@ impl Crowd {
             over.collect()
         };
         for (line, slow) in over {
-            counted(if slow { "head_timeout" } else { "idle_timeout" });
             let why = match line.doing() {
                 Doing::Head => Refusal::HeadTimeout.bytes(line.secure),
                 _ => Vec::new(),
             };
-            line.end(&why);
+            if line.claim() {
+                counted(if slow { "head_timeout" } else { "idle_timeout" });
+                line.close(&why);
+            }
         }
     }
 }
@@ -204,9 +206,14 @@ impl Lines {
             quiet.select_nth_unstable(most);
             quiet.truncate(most);
         }
-        quiet
+        let claimed = quiet.into_iter().filter_map(|(_, number)| {
+            // It may have begun to work since.
+            self.all.get(&number)?.claim().then_some(number)
+        });
+        let claimed: Vec<_> = claimed.collect();
+        claimed
             .into_iter()
-            .filter_map(|(_, number)| self.leave(number))
+            .filter_map(|number| self.leave(number))
             .collect()
     }
 }

@@ -18,7 +18,10 @@ pub fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
         _ => false,
     };
     if !is_plain {
-        return refuse("invalid_transfer_encoding", "the only transfer coding is `chunked`, once");
+        return refuse(
+            "invalid_transfer_encoding",
+            "the only transfer coding is `chunked`, once",
+        );
     }
     let mut hosts = headers.get_all(HOST).iter();
     let is_host = match (hosts.next(), hosts.next()) {
@@ -64,10 +67,17 @@ mod tests {
             ("chunked ", true),
             ("", false),
         ] {
-            let got = code(Version::HTTP_11, &[("host", "a"), ("transfer-encoding", value.trim_end())]);
+            let got = code(
+                Version::HTTP_11,
+                &[("host", "a"), ("transfer-encoding", value.trim_end())],
+            );
             assert_eq!(got.is_none(), fine, "{value}");
         }
-        let twice = [("host", "a"), ("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        let twice = [
+            ("host", "a"),
+            ("transfer-encoding", "chunked"),
+            ("transfer-encoding", "chunked"),
+        ];
         assert_eq!(code(Version::HTTP_11, &twice), Some("invalid_transfer_encoding"));
     }
 
@@ -77,10 +87,17 @@ mod tests {
             assert_eq!(code(Version::HTTP_11, &[("host", host)]), None, "{host}");
         }
         for host in ["a b", "a/b", "u@a", "a\\b", "a#b", "a?b", "<a>"] {
-            assert_eq!(code(Version::HTTP_11, &[("host", host)]), Some("invalid_host"), "{host}");
+            assert_eq!(
+                code(Version::HTTP_11, &[("host", host)]),
+                Some("invalid_host"),
+                "{host}"
+            );
         }
         assert_eq!(code(Version::HTTP_11, &[]), Some("invalid_host"));
         assert_eq!(code(Version::HTTP_10, &[]), None);
-        assert_eq!(code(Version::HTTP_10, &[("host", "a"), ("host", "a")]), Some("invalid_host"));
+        assert_eq!(
+            code(Version::HTTP_10, &[("host", "a"), ("host", "a")]),
+            Some("invalid_host")
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use attestore_limit::Trusted;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, Incoming, SizeHint};
@@ -78,10 +78,13 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let line = &self.line;
-        line.set(Doing::Busy);
+        // A connection that was ended meanwhile must not act: its client is told of a broken one, and will try again.
+        let ended = !line.set(Doing::Busy);
         let id = RequestId::of(request.headers());
         let is_ambiguous = line.ambiguous.load(Ordering::Relaxed);
-        let refused = if is_ambiguous && request.headers().contains_key(TRANSFER_ENCODING) {
+        let refused = if ended {
+            Some(over())
+        } else if is_ambiguous && request.headers().contains_key(TRANSFER_ENCODING) {
             Some(ambiguous())
         } else {
             framing::check(request.version(), request.headers()).err()
@@ -132,6 +135,8 @@ where
             None => this.refused.take().unwrap_or_else(ambiguous).into_response(),
         };
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            // The framework has measured the body that it was given.
+            response.headers_mut().remove(CONTENT_LENGTH);
             *response.body_mut() = problem.with_request_id(this.id.as_str()).to_body();
         }
         let all = response.headers_mut();
@@ -147,6 +152,14 @@ where
         let line = Arc::clone(this.line);
         Poll::Ready(Ok(response.map(|body| Body::new(Flowing { body, line }))))
     }
+}
+
+fn over() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "connection_ended",
+        "the connection was ended",
+    )
 }
 
 fn ambiguous() -> Problem {

@@ -108,13 +108,32 @@ impl Line {
         (doing, self.ticks.load(Ordering::Relaxed).saturating_sub(tick))
     }
 
-    /// From now on it does this. What was ended stays so.
-    pub fn set(&self, doing: Doing) {
+    /// From now on it does this. What was ended stays so: then this is false.
+    pub fn set(&self, doing: Doing) -> bool {
         let now = self.ticks.load(Ordering::Relaxed);
-        if self.doing() != Doing::Ended {
-            self.doing
-                .store((now << DOING_BITS) | doing as u64, Ordering::Relaxed);
-        }
+        self.change(|was| (was != Doing::Ended).then_some((doing, Some(now))))
+    }
+
+    /// Bytes have come. The time for the first head of a connection began with the connection.
+    pub fn heard(&self) {
+        let now = self.ticks.load(Ordering::Relaxed);
+        self.change(|was| match was {
+            Doing::Idle => Some((Doing::Head, Some(now))),
+            Doing::New if !self.secure => Some((Doing::Head, None)),
+            _ => None,
+        });
+    }
+
+    /// Makes it do something else since a tick, or since when it did what it did.
+    fn change(&self, to: impl Fn(Doing) -> Option<(Doing, Option<u64>)>) -> bool {
+        let next = |number| {
+            let (was, since) = Self::split(number);
+            let (doing, tick) = to(was)?;
+            Some((tick.unwrap_or(since) << DOING_BITS) | doing as u64)
+        };
+        self.doing
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .is_ok()
     }
 
     fn split(number: u64) -> (Doing, u64) {
@@ -131,9 +150,15 @@ impl Line {
         self.requests.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// Ends the connection: whoever reads from it finds its end. Says why, if that can be said.
-    pub fn end(&self, why: &[u8]) {
-        self.set(Doing::Ended);
+    /// Takes the connection away from its client unless it is at work. A request that was read already is not begun then.
+    pub fn claim(&self) -> bool {
+        let now = self.ticks.load(Ordering::Relaxed);
+        let quiet = |was| !matches!(was, Doing::Busy | Doing::Answered | Doing::Ended);
+        self.change(|was| quiet(was).then_some((Doing::Ended, Some(now))))
+    }
+
+    /// Closes a connection that was claimed: whoever reads from it finds its end. Says why, if that can be said.
+    pub fn close(&self, why: &[u8]) {
         if !why.is_empty() && !self.secure {
             // It is told if it listens; nobody waits for it.
             let _ = self.socket.try_write(why);

@@ -102,7 +102,7 @@ pub async fn serve(
             Ok(seat) => server.spawn(line, seat, graceful.watcher()),
             Err(refusal) => {
                 polite::count(refusal);
-                line.end(&refusal.bytes(secure));
+                line.close(&refusal.bytes(secure));
             }
         }
     }

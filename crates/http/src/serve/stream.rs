@@ -85,8 +85,8 @@ impl AsyncRead for Stream {
             match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => {
-                    if line.doing() == Doing::Idle {
-                        line.set(Doing::Head);
+                    if matches!(line.doing(), Doing::New | Doing::Idle) {
+                        line.heard();
                     }
                     return Poll::Ready(done.map(drop));
                 }
