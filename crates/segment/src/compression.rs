@@ -30,10 +30,17 @@ impl Default for BlockOptions {
 }
 
 impl BlockOptions {
-    /// What compaction uses: denser.
+    /// What compaction uses for public groups: denser.
     pub const COMPACT: Self = Self {
         level: 8,
         block_bytes: 32 * 1024,
+    };
+
+    /// What compaction uses for personal groups. They are a tenth of a segment, and with the first block of their set as a
+    /// dictionary the higher level took most of a compaction's time.
+    pub const COMPACT_PERSONAL: Self = Self {
+        level: 4,
+        ..Self::COMPACT
     };
 }
 

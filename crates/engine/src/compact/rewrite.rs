@@ -223,7 +223,7 @@ impl Rewrite<'_> {
         let given: u64 = sources.iter().map(|(_, reader)| reader.meta().groups).sum();
         let mut destroyed = false;
         let (id, slot, key) = self.fresh();
-        let mut writer = SubWriter::new(id, BlockOptions::COMPACT).map_err(built)?;
+        let mut writer = SubWriter::new(id, BlockOptions::COMPACT_PERSONAL).map_err(built)?;
         for (raw, places) in places {
             self.check()?;
             let handles: Vec<Handle> = raw.iter().copied().map(Handle::from_bytes).collect();
