@@ -2,6 +2,7 @@
 //! where versions and licences are decided. Reads `cargo metadata` and `deny.toml`; builds nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
@@ -217,6 +218,38 @@ fn every_licence_is_on_the_allow_list() {
         wrong.is_empty(),
         "licences not on the list in deny.toml: {wrong:#?}"
     );
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test reads its own repository")]
+fn routes_are_made_behind_the_gate_only() {
+    let root = format!("{}/crates/http/src", env!("CARGO_MANIFEST_DIR"));
+    // What makes a route that asks for no entry, and the file that may.
+    let rules = [
+        ("OpenApiRouter::", "guard/routes.rs"),
+        ("Router::new()", "server.rs"),
+        ("header::AUTHORIZATION", "guard/token.rs"),
+    ];
+    let (mut open, mut wrong) = (vec![PathBuf::from(&root)], Vec::new());
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the crate") {
+            let path = entry.expect("readable entry").path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let text = read(&path.to_string_lossy());
+            let name = path.to_string_lossy();
+            let is_test = name.contains("tests");
+            let broken = rules.iter().filter(|(code, file)| {
+                !is_test && text.contains(code) && !name.ends_with(&format!("/src/{file}"))
+            });
+            wrong.extend(broken.map(|(code, _)| format!("{name}: {code}")));
+        }
+    }
+    let server = read(&format!("{root}/server.rs"));
+    assert_eq!(server.matches("Router::new()").count(), 1, "only /nop, for benchmarks, is without a gate");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its own repository")]
