@@ -165,6 +165,16 @@ impl Server {
         self.stay = self.base.strip_prefix("http://").map(str::to_owned);
     }
 
+    /// Makes further servers of this home listen there.
+    pub fn listen_on(&mut self, address: &str) {
+        self.stay = Some(address.to_owned());
+    }
+
+    /// Gives further servers of this home a variable.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| self.home.path().join("data"))
