@@ -38,7 +38,10 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let parts = parts(&settings.data, settings.head_register.as_deref(), true)?;
     let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
     report(&settings, &opened);
-    engine.record_start(env!("CARGO_PKG_VERSION"), &settings.flat()?, &opened)?;
+    // Without it nothing but what is public is answered, and `/readyz` has to say why.
+    if let Err(error) = engine.record_start(env!("CARGO_PKG_VERSION"), &settings.flat()?, &opened) {
+        tracing::error!(%error, "the start could not be recorded: what is not on record is not answered");
+    }
     let secret = first_credential(&engine, args.bootstrap_credential_file.as_deref())?;
 
     let mut runtime = tokio::runtime::Builder::new_multi_thread();

@@ -110,7 +110,12 @@ impl Guard {
 
     /// What the committer looks at once more.
     pub(crate) fn admit(&self, inner: &Inner, tenant: &Tenant, internal: bool) -> Result<(), AppendError> {
-        if let Some(reason) = &*tenant.rolled_back.read() {
+        // What the server does after a restore must be on record too, also in a `_system` that was rolled back with the rest:
+        // nothing of it is signed until there is a fork, which takes these records along.
+        let own = internal && tenant.name == crate::SYSTEM_TENANT;
+        if let Some(reason) = &*tenant.rolled_back.read()
+            && !own
+        {
             return Err(AppendError::Rollback {
                 reason: reason.clone(),
             });
@@ -202,7 +207,11 @@ impl Guard {
     /// The longest write since the last look, that under way included, microseconds.
     pub(crate) fn slowest_us(&self, boot_ms: u64) -> u64 {
         let since = self.writing_since_ms.load(Ordering::Relaxed);
-        let under_way = if since == 0 { 0 } else { boot_ms.saturating_sub(since) * 1000 };
+        let under_way = if since == 0 {
+            0
+        } else {
+            boot_ms.saturating_sub(since) * 1000
+        };
         self.slowest_us.swap(0, Ordering::Relaxed).max(under_way)
     }
 

@@ -18,7 +18,7 @@ impl Engine {
     /// are kept to compare with; neither can be turned back into a secret by who lacks the data directory's keys.
     ///
     /// # Errors
-    /// As appends: a server that cannot record its start does not start.
+    /// As appends. Whoever cannot record this cannot record what is asked for either, and answers nothing.
     pub fn record_start(
         &self,
         version: &str,
