@@ -119,7 +119,9 @@ impl Lease {
             refuses(RETRY_NS)
         };
         let low = self.debt > 0 || self.lots[1].tokens == 0 && self.tokens() < self.want(rate) / 2;
-        let ask = low && !health.degraded && self.asked.is_none() && now >= self.used_up_until;
+        // One that was lost is asked again.
+        let waiting = self.asked.is_some_and(|at| now.saturating_sub(at) < LOST_NS);
+        let ask = low && !health.degraded && !waiting && now >= self.used_up_until;
         if ask {
             self.asked = Some(now);
         }
@@ -288,6 +290,8 @@ impl State for Lease {
 
 /// An answer that takes longer than this is late.
 const LATE_NS: Ns = 20 * MS;
+/// An answer that takes longer than this does not come.
+const LOST_NS: Ns = 15_000 * MS;
 /// When to come again while an answer is awaited.
 const RETRY_NS: Ns = 20 * MS;
 /// Tokens are taken ahead for one part in so many of the window.

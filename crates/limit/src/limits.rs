@@ -459,8 +459,8 @@ impl Limits {
                 taken[count] = Some((policy, rate, place));
                 count += 1;
                 let nearer = nearest.is_none_or(|(other, _, other_rate)| {
-                    u64::from(outcome.remaining) * u64::from(other_rate.count())
-                        < u64::from(other.remaining) * u64::from(rate.count())
+                    u64::from(outcome.remaining) * u64::from(other_rate.at_once())
+                        < u64::from(other.remaining) * u64::from(rate.at_once())
                 });
                 if nearer {
                     nearest = Some((outcome, policy, rate));

@@ -90,6 +90,14 @@ impl Rate {
         self.window_ms * MS
     }
 
+    /// How many pass at once after a pause.
+    pub fn at_once(&self) -> u32 {
+        match self.kind {
+            Kind::Window => self.count,
+            Kind::Gcra { burst } => burst,
+        }
+    }
+
     /// How it is counted.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -1,0 +1,87 @@
+//! Rate limits and quotas.
+
+mod addresses;
+mod quotas;
+mod redis;
+mod wire;
+
+use serde_json::json;
+
+use crate::harness::{Server, event};
+use wire::Wire;
+
+#[test]
+fn a_limit_says_where_the_client_stands() {
+    let server = Server::start_with(
+        &[],
+        &[
+            ("ATTESTORE_LIMITS__TENANT__SEARCH", "3/h"),
+            ("ATTESTORE_LIMITS__CREDENTIAL__ALL", "100/h gcra burst=50"),
+        ],
+    );
+    let mut wire = Wire::connect(server.base(), server.secret());
+    let search = "/v1/tenants/default/events?limit=1";
+    for left in (0..3).rev() {
+        let answer = wire.get(search);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("ratelimit-policy"), "\"tenant-search\";q=3;w=3600");
+        assert!(
+            answer
+                .header("ratelimit")
+                .starts_with(&format!("\"tenant-search\";r={left};t=")),
+            "{}",
+            answer.header("ratelimit")
+        );
+    }
+    let refused = wire.get(search);
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    let problem = refused.json();
+    assert_eq!(problem["code"], "rate_limited");
+    assert_eq!(problem["violated-policies"], json!(["tenant-search"]));
+    let after: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((3000..=3700).contains(&after), "{after}");
+    assert!(refused.header("ratelimit").starts_with("\"tenant-search\";r=0;t="));
+    // Other classes and other tenants have limits of their own.
+    let answer = wire.post("/v1/tenants/default/events", &event(1));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(answer.header("ratelimit-policy"), "\"credential\";q=100;w=3600");
+    let status = server.client().get("/v1/status").json();
+    assert_eq!(status["limits"]["refused_tenant"], 1, "{status}");
+    let metrics = server.client().get("/metrics").text();
+    assert!(metrics.contains("attestore_limits_refused_total{scope=\"tenant\"} 1"), "{metrics}");
+}
+
+#[test]
+fn who_fails_often_is_slowed_down_and_others_are_not() {
+    let server = Server::start_with(
+        &[],
+        &[
+            ("ATTESTORE_LIMITS__EXEMPT", "192.0.2.1"),
+            ("ATTESTORE_PROXY__TRUSTED", "127.0.0.1"),
+            ("ATTESTORE_LIMITS__TIGHTEN__THRESHOLD", "20"),
+            ("ATTESTORE_LIMITS__TIGHTEN__RATE", "10/h gcra burst=5"),
+        ],
+    );
+    let mut stranger = Wire::connect(server.base(), "atst_wrong");
+    let from = |address| [("x-forwarded-for", address)];
+    let statuses: Vec<u16> = (0..40)
+        .map(|_| {
+            stranger
+                .ask("GET", "/v1/tenants", &from("203.0.113.9"), b"")
+                .status
+        })
+        .collect();
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    let unknown = statuses.iter().filter(|status| **status == 401).count();
+    assert_eq!((unknown, refused), (25, 15), "{statuses:?}");
+    let last = stranger.ask("GET", "/v1/tenants", &from("203.0.113.9"), b"");
+    assert_eq!(last.json()["code"], "tightened");
+    let mut honest = Wire::connect(server.base(), server.secret());
+    for _ in 0..30 {
+        let answer = honest.ask("GET", "/v1/tenants", &from("203.0.113.10"), b"");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let status = server.client().get("/v1/status").json();
+    assert_eq!(status["limits"]["tightened"], 1, "{status}");
+}
