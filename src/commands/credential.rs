@@ -54,7 +54,11 @@ pub fn run(args: &CredentialArgs) -> Result<(), Failure> {
             secret_file,
         } => {
             let path = format!("{ALL}/{}/rotate", escape(id));
-            let made = post(&Client::new(&args.remote)?, &path, &json!({"overlap_s": overlap_s}))?;
+            let made = post(
+                &Client::new(&args.remote)?,
+                &path,
+                &json!({"overlap_s": overlap_s}),
+            )?;
             hand_out(made, secret_file.as_deref())
         }
         CredentialAction::Revoke { tenant, id } => {
@@ -109,7 +113,16 @@ fn list(items: &Value, output: Output) -> Result<(), Failure> {
         Output::Json => output::json(&items),
         Output::Ndjson => items.iter().try_for_each(output::ndjson),
         Output::Table => output::table(
-            ["ID", "NAME", "ROLES", "TENANTS", "CREATED", "EXPIRES", "REVOKED", "LAST USED"],
+            [
+                "ID",
+                "NAME",
+                "ROLES",
+                "TENANTS",
+                "CREATED",
+                "EXPIRES",
+                "REVOKED",
+                "LAST USED",
+            ],
             items.iter().map(|c| {
                 let text = |key: &str| c[key].as_str().unwrap_or("").to_owned();
                 let roles: Vec<_> = c["roles"]
@@ -119,7 +132,11 @@ fn list(items: &Value, output: Output) -> Result<(), Failure> {
                     .filter_map(Value::as_str)
                     .collect();
                 let tenants = match c["tenants"].as_array() {
-                    Some(tenants) => tenants.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+                    Some(tenants) => tenants
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .collect::<Vec<_>>()
+                        .join(","),
                     None => "(all)".to_owned(),
                 };
                 [

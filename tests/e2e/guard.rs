@@ -48,7 +48,9 @@ fn rows() -> impl Iterator<Item = (Row, Permission)> {
 }
 
 fn credential(server: &Server, role: Role, tenants: &Scope) -> Client {
-    let tenants = tenants.names().map(|names| names.iter().cloned().collect::<Vec<_>>());
+    let tenants = tenants
+        .names()
+        .map(|names| names.iter().cloned().collect::<Vec<_>>());
     let wanted = json!({"name": role.name(), "roles": [role.name()], "tenants": tenants});
     let made = server.client().post_json("/v1/credentials", &wanted);
     assert_eq!(made.status, 201, "{}", made.text());
@@ -56,9 +58,13 @@ fn credential(server: &Server, role: Role, tenants: &Scope) -> Client {
 }
 
 fn tenant(server: &Server, name: &str) {
-    let made = server.client().request("PUT", &format!("/v1/tenants/{name}"), &[], b"{}");
+    let made = server
+        .client()
+        .request("PUT", &format!("/v1/tenants/{name}"), &[], b"{}");
     assert!(made.status < 300, "{}", made.text());
-    let appended = server.client().post_json(&format!("/v1/tenants/{name}/events"), &event(1));
+    let appended = server
+        .client()
+        .post_json(&format!("/v1/tenants/{name}/events"), &event(1));
     assert_eq!(appended.status, 201, "{}", appended.text());
 }
 
@@ -110,7 +116,14 @@ fn a_foreign_tenant_is_as_unknown_as_one_that_is_not_there() {
             let missing = ask(&client, &row, "nowhere");
             let system = ask(&client, &row, "_system");
             for answer in [&foreign, &missing, &system] {
-                assert_eq!(answer.status, 404, "{} {} {}", row.method, row.path, answer.text());
+                assert_eq!(
+                    answer.status,
+                    404,
+                    "{} {} {}",
+                    row.method,
+                    row.path,
+                    answer.text()
+                );
                 assert_eq!(answer.body, foreign.body, "{} {}", row.method, row.path);
             }
         }
@@ -125,13 +138,21 @@ fn the_description_says_what_each_operation_needs() {
         for (method, operation) in methods.as_object().unwrap() {
             let needs = operation["x-attestore-permission"].as_str();
             let needs = needs.unwrap_or_else(|| panic!("{method} {path} does not say what it needs"));
-            assert_eq!(needs == "public", operation["security"].is_null(), "{method} {path}");
+            assert_eq!(
+                needs == "public",
+                operation["security"].is_null(),
+                "{method} {path}"
+            );
             said.insert((method.to_uppercase(), path.clone()), needs.to_owned());
         }
     }
     for row in attestore_http::table().into_iter().filter(|row| row.described) {
         let key = (row.method.to_string(), row.path.clone());
-        assert_eq!(said.get(&key).map(String::as_str), Some(row.entry.permission_name()), "{key:?}");
+        assert_eq!(
+            said.get(&key).map(String::as_str),
+            Some(row.entry.permission_name()),
+            "{key:?}"
+        );
     }
     assert!(said.len() >= 40, "{}", said.len());
 }
@@ -142,8 +163,18 @@ fn credentials_live_through_the_command_line() {
     tenant(&server, "acme");
     tenant(&server, "other");
     let made = server.cli_ok(&[
-        "credential", "create", "--tenant", "acme", "--tenant", "other", "--role", "reader", "--name", "both",
-        "--network", "127.0.0.0/8",
+        "credential",
+        "create",
+        "--tenant",
+        "acme",
+        "--tenant",
+        "other",
+        "--role",
+        "reader",
+        "--name",
+        "both",
+        "--network",
+        "127.0.0.0/8",
     ]);
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     assert_eq!(made["tenants"], json!(["acme", "other"]));
@@ -196,6 +227,9 @@ fn docs_access_md_has_the_table_of_roles() {
     if std::env::var_os("ATTESTORE_UPDATE_DOCS").is_some() {
         std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
     } else {
-        assert!(now == table, "docs/access.md is stale: run this test with ATTESTORE_UPDATE_DOCS=1");
+        assert!(
+            now == table,
+            "docs/access.md is stale: run this test with ATTESTORE_UPDATE_DOCS=1"
+        );
     }
 }

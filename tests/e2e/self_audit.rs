@@ -14,7 +14,8 @@ const HEX: &str = "00112233445566778899aabbccddeeff";
 /// Routes whose acts are recorded; tails answer without an end and have a test of their own.
 fn recorded() -> Vec<Row> {
     let rows = attestore_http::table().into_iter();
-    rows.filter(|row| row.entry.recorded != Recorded::Not && row.entry.class != RouteClass::Tail).collect()
+    rows.filter(|row| row.entry.recorded != Recorded::Not && row.entry.class != RouteClass::Tail)
+        .collect()
 }
 
 fn ask(client: &Client, row: &Row, id: &str) -> Option<u16> {
@@ -36,7 +37,10 @@ fn ask(client: &Client, row: &Row, id: &str) -> Option<u16> {
         _ => b"{}",
     };
     let headers = [("content-type", "application/json"), ("x-request-id", id)];
-    client.try_request(row.method.as_str(), &path, &headers, body).ok().map(|answer| answer.status)
+    client
+        .try_request(row.method.as_str(), &path, &headers, body)
+        .ok()
+        .map(|answer| answer.status)
 }
 
 fn prepared() -> Server {
@@ -53,7 +57,10 @@ fn prepared() -> Server {
 fn acts(server: &Server) -> BTreeMap<String, Vec<Value>> {
     let mut acts: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for record in server.client().all("_system", "context.request_id:*") {
-        let id = record["event"]["context"]["request_id"].as_str().unwrap_or_default().to_owned();
+        let id = record["event"]["context"]["request_id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         acts.entry(id).or_default().push(record["event"].clone());
     }
     acts
@@ -72,14 +79,18 @@ fn every_kind_of_request_that_is_answered_has_its_record() {
     }
     let acts = acts(&server);
     for (id, row, status) in &asked {
-        let found = acts.get(id).unwrap_or_else(|| panic!("{} {} ({status}) has no record", row.method, row.path));
+        let found = acts
+            .get(id)
+            .unwrap_or_else(|| panic!("{} {} ({status}) has no record", row.method, row.path));
         let first = &found[0];
         assert_eq!(first["metadata"]["route"], row.path.as_str(), "{first}");
         assert_eq!(first["metadata"]["method"], row.method.as_str());
         assert_eq!(first["metadata"]["permission"], row.entry.permission_name());
         assert!(first["actor"]["id"].is_string(), "{first}");
         if *status >= 400 {
-            let told = found.iter().any(|act| act["metadata"]["status"] == *status && act["outcome"] != "success");
+            let told = found
+                .iter()
+                .any(|act| act["metadata"]["status"] == *status && act["outcome"] != "success");
             assert!(told, "{status}: {found:?}");
         }
     }
@@ -127,8 +138,17 @@ fn what_was_answered_before_a_kill_is_on_record_after_it() {
     }
     let (answered, acts) = (answered.into_inner().unwrap(), acts(&server));
     let missing: Vec<_> = answered.iter().filter(|id| !acts.contains_key(*id)).collect();
-    assert!(missing.is_empty(), "{} of {}: {missing:?}", missing.len(), answered.len());
-    println!("{} answered requests, {} kills, none missing", answered.len(), rounds);
+    assert!(
+        missing.is_empty(),
+        "{} of {}: {missing:?}",
+        missing.len(),
+        answered.len()
+    );
+    println!(
+        "{} answered requests, {} kills, none missing",
+        answered.len(),
+        rounds
+    );
 }
 
 #[test]
@@ -137,9 +157,14 @@ fn failed_logins_and_refused_permissions_are_on_record() {
     let with = |secret: &str, method: &str, path: &str, id: &str| {
         let body: &[u8] = if method == "GET" { b"" } else { b"{}" };
         let headers = [("content-type", "application/json"), ("x-request-id", id)];
-        Client::new(server.base(), secret).request(method, path, &headers, body).status
+        Client::new(server.base(), secret)
+            .request(method, path, &headers, body)
+            .status
     };
-    let made = server.client().post_json("/v1/tenants/acme/credentials", &json!({"name": "r", "roles": ["reader"]}));
+    let made = server.client().post_json(
+        "/v1/tenants/acme/credentials",
+        &json!({"name": "r", "roles": ["reader"]}),
+    );
     let made = made.json();
     let (id, reader) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
     assert_eq!(with("", "GET", "/v1/tenants/acme", "d-1"), 401);
@@ -148,7 +173,13 @@ fn failed_logins_and_refused_permissions_are_on_record() {
     assert_eq!(with(reader, "PUT", "/v1/tenants/late", "d-4"), 403);
     assert_eq!(with(reader, "GET", "/v1/tenants/_system/events", "d-5"), 404);
     assert_eq!(with(reader, "GET", "/v1/tenants/mary-jane/events", "d-6"), 404);
-    assert_eq!(server.client().request("DELETE", &format!("/v1/credentials/{id}"), &[], b"").status, 204);
+    assert_eq!(
+        server
+            .client()
+            .request("DELETE", &format!("/v1/credentials/{id}"), &[], b"")
+            .status,
+        204
+    );
     assert_eq!(with(reader, "GET", "/v1/tenants/acme", "d-7"), 401);
     let acts = acts(&server);
     for (request, actor, reason) in [
@@ -174,20 +205,44 @@ fn what_was_searched_for_is_sealed() {
     let server = prepared();
     let client = server.client();
     let term = "zebra-4711@example.org";
-    client.get(&format!("/v1/tenants/acme/events?q={}", crate::harness::escape(&format!("\"{term}\""))));
-    client.post_json("/v1/tenants/acme/search", &json!({"query": format!("\"{term}\"")}));
-    client.post_json("/es/acme/_search", &json!({"query": {"match": {"message": term}}}));
-    client.post_json("/v1/tenants/acme/searches", &json!({"name": "s", "query": format!("\"{term}\"")}));
-    client.post_json("/v1/tenants/acme/exports", &json!({"query": format!("\"{term}\""), "format": "ndjson"}));
-    let made = client.post_json("/v1/credentials", &json!({"name": "a", "roles": ["auditor"], "tenants": null}));
+    client.get(&format!(
+        "/v1/tenants/acme/events?q={}",
+        crate::harness::escape(&format!("\"{term}\""))
+    ));
+    client.post_json(
+        "/v1/tenants/acme/search",
+        &json!({"query": format!("\"{term}\"")}),
+    );
+    client.post_json(
+        "/es/acme/_search",
+        &json!({"query": {"match": {"message": term}}}),
+    );
+    client.post_json(
+        "/v1/tenants/acme/searches",
+        &json!({"name": "s", "query": format!("\"{term}\"")}),
+    );
+    client.post_json(
+        "/v1/tenants/acme/exports",
+        &json!({"query": format!("\"{term}\""), "format": "ndjson"}),
+    );
+    let made = client.post_json(
+        "/v1/credentials",
+        &json!({"name": "a", "roles": ["auditor"], "tenants": null}),
+    );
     let auditor = Client::new(server.base(), made.json()["secret"].as_str().unwrap());
     let seen = auditor.all("_system", "");
-    let sealed = seen.iter().filter(|record| record["event"]["payload"] == "[personal]").count();
+    let sealed = seen
+        .iter()
+        .filter(|record| record["event"]["payload"] == "[personal]")
+        .count();
     assert!(sealed >= 5, "{sealed}");
     assert!(!json!(seen).to_string().contains("zebra"));
     assert_eq!(auditor.count("_system", "zebra"), 0);
     let investigated = client.all("_system", "action:access.*");
-    let shown = investigated.iter().filter(|record| record["event"]["payload"].to_string().contains(term)).count();
+    let shown = investigated
+        .iter()
+        .filter(|record| record["event"]["payload"].to_string().contains(term))
+        .count();
     assert!(shown >= 5, "{shown}");
 }
 
@@ -198,7 +253,10 @@ fn the_people_of_a_tenant_see_who_looked_at_it() {
     assert!(client.request("PUT", "/v1/tenants/other", &[], b"{}").status < 300);
     client.get("/v1/tenants/acme/events/0");
     client.get("/v1/tenants/other/events/0");
-    let made = client.post_json("/v1/tenants/acme/credentials", &json!({"name": "t", "roles": ["tenant_admin"]}));
+    let made = client.post_json(
+        "/v1/tenants/acme/credentials",
+        &json!({"name": "t", "roles": ["tenant_admin"]}),
+    );
     let admin = Client::new(server.base(), made.json()["secret"].as_str().unwrap());
     let log = admin.get("/v1/tenants/acme/access-log?limit=1000");
     assert_eq!(log.status, 200, "{}", log.text());
@@ -207,8 +265,13 @@ fn the_people_of_a_tenant_see_who_looked_at_it() {
     let reads = |item: &&Value| item["event"]["action"] == "access.read";
     assert_eq!(items.iter().filter(reads).count(), 1, "{log}");
     let about = |item: &Value| item["event"]["targets"].to_string().contains("acme");
-    assert!(items.iter().all(about) && !log.to_string().contains("\"other\""), "{log}");
-    admin.get("/v1/tenants/other/access-log").problem(404, "unknown_tenant");
+    assert!(
+        items.iter().all(about) && !log.to_string().contains("\"other\""),
+        "{log}"
+    );
+    admin
+        .get("/v1/tenants/other/access-log")
+        .problem(404, "unknown_tenant");
 }
 
 #[test]
@@ -222,5 +285,10 @@ fn starts_and_stops_are_on_record() {
     assert_eq!(client.count("_system", "action:server.start"), 3);
     assert_eq!(client.count("_system", "action:server.stop"), 1);
     let starts = client.all("_system", "action:server.start");
-    assert!(starts.last().unwrap()["event"]["metadata"]["replayed_records"].as_u64().unwrap() > 0);
+    assert!(
+        starts.last().unwrap()["event"]["metadata"]["replayed_records"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
 }

@@ -43,7 +43,13 @@ impl Intent {
         }
         // Who is refused because the log stalls leaves a record that waits: these are bounded like appends that wait.
         let (waiting, _) = engine.inner.queue.waiting();
-        if waiting > engine.inner.settings.queue_records_max.saturating_add(ACTS_WAITING_MAX) {
+        if waiting
+            > engine
+                .inner
+                .settings
+                .queue_records_max
+                .saturating_add(ACTS_WAITING_MAX)
+        {
             return Self(State::Done(Err(AppendError::Overloaded {
                 retry_after_ms: 1000,
                 reason: "queue",

@@ -33,7 +33,10 @@ fn found(engine: &Engine, by: &Principal, q: &str) -> Vec<serde_json::Value> {
         ..Default::default()
     };
     let page = engine.search(SYSTEM_TENANT, by, &request).unwrap();
-    page.items.iter().map(|item| serde_json::from_str(&item.event).unwrap()).collect()
+    page.items
+        .iter()
+        .map(|item| serde_json::from_str(&item.event).unwrap())
+        .collect()
 }
 
 fn record(engine: &Engine, acts: &[Act]) {
@@ -88,11 +91,21 @@ fn an_access_log_shows_what_is_about_one_tenant() {
     let mut by = principal(&[Role::TenantAdmin]);
     by.tenants = attestore_engine::Scope::one("acme");
     let page = engine.access_log("acme", &by, request()).unwrap();
-    let text = format!("{:?}", page.items.iter().map(|item| &item.event).collect::<Vec<_>>());
-    assert!(text.contains("access.search") && !text.contains("other"), "{text}");
+    let text = format!(
+        "{:?}",
+        page.items.iter().map(|item| &item.event).collect::<Vec<_>>()
+    );
+    assert!(
+        text.contains("access.search") && !text.contains("other"),
+        "{text}"
+    );
     assert!(!text.contains("own\""), "terms are sealed: {text}");
     assert!(engine.access_log("other", &by, request()).is_err());
-    assert!(engine.access_log("acme", &principal(&[Role::Reader]), request()).is_err());
+    assert!(
+        engine
+            .access_log("acme", &principal(&[Role::Reader]), request())
+            .is_err()
+    );
 }
 
 #[test]
@@ -107,20 +120,37 @@ fn refusals_by_limits_are_counted_first_and_recorded_then() {
     }
     world.clock.advance_ms(5000);
     engine.tick();
-    let records = found(&engine, &everything(), "action:access.limited AND actor.type:network");
+    let records = found(
+        &engine,
+        &everything(),
+        "action:access.limited AND actor.type:network",
+    );
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["metadata"]["count"], 1000);
-    let others = found(&engine, &everything(), "action:access.limited AND actor.id:others");
+    let others = found(
+        &engine,
+        &everything(),
+        "action:access.limited AND actor.id:others",
+    );
     assert_eq!(others[0]["metadata"]["count"], 3001 - 1024);
     world.clock.advance_ms(60_000);
     engine.tick();
-    assert_eq!(found(&engine, &everything(), "actor.id:others").len(), 1, "nothing new, no record");
+    assert_eq!(
+        found(&engine, &everything(), "actor.id:others").len(),
+        1,
+        "nothing new, no record"
+    );
 }
 
 #[test]
 fn starts_say_which_settings_changed_and_no_values() {
     let world = World::new(34);
-    let settings = |secret: &str| BTreeMap::from([("redis.url".to_owned(), secret.to_owned()), ("log.level".into(), "info".into())]);
+    let settings = |secret: &str| {
+        BTreeMap::from([
+            ("redis.url".to_owned(), secret.to_owned()),
+            ("log.level".into(), "info".into()),
+        ])
+    };
     for secret in ["hunter2", "hunter2", "correct horse"] {
         let (engine, opened) = world.try_open().unwrap();
         engine.record_start("1.0.0", &settings(secret), &opened).unwrap();
@@ -132,7 +162,10 @@ fn starts_say_which_settings_changed_and_no_values() {
     assert_eq!(found(&engine, &everything(), "action:server.stop").len(), 3);
     let changes = found(&engine, &everything(), "action:settings.change");
     assert_eq!(changes.len(), 1);
-    assert_eq!(changes[0]["metadata"]["changed"], serde_json::json!(["redis.url"]));
+    assert_eq!(
+        changes[0]["metadata"]["changed"],
+        serde_json::json!(["redis.url"])
+    );
     let all = format!("{:?}", found(&engine, &everything(), ""));
     assert!(!all.contains("hunter2") && !all.contains("horse"));
 }

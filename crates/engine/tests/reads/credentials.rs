@@ -214,13 +214,20 @@ fn a_rotated_credential_keeps_its_id_and_both_secrets_work_for_a_while() {
         .unwrap();
     assert!(engine.authenticate(first.expose()).is_some());
     let (rotated, second) = engine.rotate_credential(&info.id, 5000, &everything()).unwrap();
-    assert_eq!((&rotated.id, rotated.overlap_ends_ms), (&info.id, Some(crate::world::NOW_MS + 5000)));
-    let works = |secret: &attestore_engine::credentials::Secret| engine.authenticate(secret.expose()).is_some();
+    assert_eq!(
+        (&rotated.id, rotated.overlap_ends_ms),
+        (&info.id, Some(crate::world::NOW_MS + 5000))
+    );
+    let works =
+        |secret: &attestore_engine::credentials::Secret| engine.authenticate(secret.expose()).is_some();
     assert!(works(&first) && works(&second));
     world.clock.advance_ms(5000);
     assert!(!works(&first) && works(&second));
     let (_, third) = engine.rotate_credential(&info.id, 0, &everything()).unwrap();
-    assert!(!works(&second) && works(&third), "without an overlap it ends at once");
+    assert!(
+        !works(&second) && works(&third),
+        "without an overlap it ends at once"
+    );
     engine.rotate_credential(&info.id, 60_000, &everything()).unwrap();
     let (_, fifth) = engine.rotate_credential(&info.id, 60_000, &everything()).unwrap();
     assert!(!works(&third) && works(&fifth), "only the one before overlaps");
@@ -250,16 +257,37 @@ fn a_credential_of_several_tenants_knows_these_and_no_others() {
     let (_, secret) = make(&[Role::Admin], of(&["a", "b"]), &everything()).unwrap();
     let by = engine.authenticate(secret.expose()).unwrap();
     assert!(by.check("a", Permission::SeeTenant).is_ok() && by.check("b", Permission::SeeTenant).is_ok());
-    assert!(matches!(by.check("c", Permission::SeeTenant), Err(Error::UnknownTenant)));
+    assert!(matches!(
+        by.check("c", Permission::SeeTenant),
+        Err(Error::UnknownTenant)
+    ));
     assert!(by.check_instance(Permission::CreateTenants).is_err());
     assert!(make(&[Role::Reader], of(&["a"]), &by).is_ok());
-    assert!(matches!(make(&[Role::Reader], of(&["a", "c"]), &by), Err(Error::UnknownTenant)));
-    assert!(matches!(make(&[Role::Reader], Scope::All, &by), Err(Error::Forbidden)));
+    assert!(matches!(
+        make(&[Role::Reader], of(&["a", "c"]), &by),
+        Err(Error::UnknownTenant)
+    ));
+    assert!(matches!(
+        make(&[Role::Reader], Scope::All, &by),
+        Err(Error::Forbidden)
+    ));
     let (wide, _) = make(&[Role::Reader], of(&["b", "c"]), &everything()).unwrap();
-    assert!(matches!(engine.revoke_credential(&wide.id, &by), Err(Error::NotFound(_))));
-    assert!(engine.list_credentials(&by, None, 100).unwrap().iter().all(|one| one.id != wide.id));
+    assert!(matches!(
+        engine.revoke_credential(&wide.id, &by),
+        Err(Error::NotFound(_))
+    ));
+    assert!(
+        engine
+            .list_credentials(&by, None, 100)
+            .unwrap()
+            .iter()
+            .all(|one| one.id != wide.id)
+    );
     for tenants in [of(&[]), of(&[SYSTEM_TENANT])] {
-        assert!(matches!(make(&[Role::Reader], tenants, &everything()), Err(Error::Invalid { .. } | Error::Forbidden)));
+        assert!(matches!(
+            make(&[Role::Reader], tenants, &everything()),
+            Err(Error::Invalid { .. } | Error::Forbidden)
+        ));
     }
 }
 
@@ -280,8 +308,14 @@ fn nobody_hands_out_or_takes_over_more_than_they_may() {
     let (admin, _) = engine
         .create_credential(spec("admin", &[Role::Admin], Some("acme")), &everything())
         .unwrap();
-    assert!(matches!(engine.rotate_credential(&admin.id, 0, &by), Err(Error::Forbidden)));
-    assert!(matches!(engine.revoke_credential(&admin.id, &by), Err(Error::Forbidden)));
+    assert!(matches!(
+        engine.rotate_credential(&admin.id, 0, &by),
+        Err(Error::Forbidden)
+    ));
+    assert!(matches!(
+        engine.revoke_credential(&admin.id, &by),
+        Err(Error::Forbidden)
+    ));
     let both = engine.create_credential(
         spec("both", &[Role::KeyAdmin, Role::RetentionManager], Some("acme")),
         &everything(),
@@ -307,7 +341,10 @@ fn a_credential_of_a_network_works_from_there_only() {
     for _ in 0..2 {
         assert!(from("10.1.2.3").is_ok() && from("::ffff:10.1.2.3").is_ok());
         assert_eq!(from("192.0.2.1").unwrap_err().reason, Reason::Network);
-        assert!(engine.authenticate(secret.expose()).is_none(), "from nowhere is not from there");
+        assert!(
+            engine.authenticate(secret.expose()).is_none(),
+            "from nowhere is not from there"
+        );
     }
 }
 
@@ -318,10 +355,17 @@ fn when_a_credential_was_last_used_is_known_after_a_restart() {
     let (info, secret) = engine
         .create_credential(spec("app", &[Role::Reader], None), &everything())
         .unwrap();
-    assert_eq!(engine.credential(&info.id, &everything()).unwrap().last_used_ms, None);
+    assert_eq!(
+        engine.credential(&info.id, &everything()).unwrap().last_used_ms,
+        None
+    );
     world.clock.advance_ms(1234);
     engine.authenticate(secret.expose()).unwrap();
     engine.close().unwrap();
-    let used = world.open().credential(&info.id, &everything()).unwrap().last_used_ms;
+    let used = world
+        .open()
+        .credential(&info.id, &everything())
+        .unwrap()
+        .last_used_ms;
     assert_eq!(used, Some(crate::world::NOW_MS + 1234));
 }
