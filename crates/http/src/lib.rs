@@ -10,6 +10,7 @@
 
 mod at_once;
 mod body;
+mod describe;
 mod elastic;
 mod ending;
 mod fields;

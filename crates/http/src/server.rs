@@ -17,6 +17,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::routes;
 
 use crate::body;
+use crate::describe;
 use crate::elastic;
 use crate::guard::{Entry, Recorded, RouteClass, Routes, Row, Tokens};
 use crate::limits::Keeper;
@@ -259,7 +260,10 @@ pub fn table() -> Vec<Row> {
 /// The served OpenAPI 3.1 document, as JSON.
 #[must_use]
 pub fn openapi_json() -> String {
-    let mut api = routes().into_openapi();
+    let routes = routes();
+    let rows = routes.rows().to_vec();
+    let mut api = routes.into_openapi();
+    describe::complete(&mut api, &rows);
     api.info.version = env!("CARGO_PKG_VERSION").to_owned();
     api.to_pretty_json().unwrap_or_default()
 }

@@ -17,6 +17,7 @@ use crate::wire::{self, RecordBody};
 
 /// Query parameters of an access log.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLogQuery {
     /// Records received at or after this time, RFC 3339.

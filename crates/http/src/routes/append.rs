@@ -19,6 +19,7 @@ use crate::{body, items};
 
 /// Query parameters of an append.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct AppendQuery {
     /// Mapping preset that turns foreign JSON into events, e.g. `cloudtrail`.

@@ -23,6 +23,7 @@ const LIMIT_MAX: usize = 1000;
 
 /// Query parameters of a search.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Lucene-like query, e.g. `actor.id:u_42 AND outcome:denied`; empty matches everything.

@@ -96,6 +96,7 @@ pub async fn tile(
 
 /// Query parameters of a consistency proof.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ConsistencyQuery {
     /// Smaller tree size.

@@ -26,6 +26,7 @@ use crate::wire;
 
 /// What a tail shows.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TailQuery {
     /// Lucene-like query, as for searches; empty matches everything.

@@ -113,6 +113,7 @@ pub async fn get(State(app): State<App>, Path(tenant): Path<String>) -> Result<J
 
 /// Query parameters of the list of tenants.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct TenantsQuery {
     /// Name after which the page starts.

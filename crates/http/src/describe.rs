@@ -1,0 +1,102 @@
+//! What holds for all operations of the API description, said once: how they refuse, which bodies may be left out, and the
+//! routes that it only lists.
+
+use serde_json::{Value, json};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+
+use crate::guard::{Reach, Row, Tongue};
+
+/// Completes the description of the routes in `rows`.
+pub fn complete(api: &mut OpenApi, rows: &[Row]) {
+    for row in rows {
+        let item = api.paths.paths.get_mut(&row.path);
+        if let Some(operation) = item.and_then(|item| operation(item, row.method.as_str())) {
+            refuses(operation, row);
+            let reach = ExtensionsBuilder::new().add("x-attestore-reach", reach(row.entry.reach));
+            operation.extensions.get_or_insert_default().merge(reach.build());
+            if NEEDS_NO_BODY.contains(&(row.method.as_str(), row.path.as_str()))
+                && let Some(RefOr::T(body)) = &mut operation.request_body
+            {
+                body.required = Some(Required::False);
+            }
+        }
+    }
+    let others: Vec<Value> = rows.iter().filter(|row| !row.described).map(listed).collect();
+    let others = ExtensionsBuilder::new().add("x-attestore-other-routes", others);
+    api.extensions.get_or_insert_default().merge(others.build());
+}
+
+fn operation<'i>(item: &'i mut PathItem, method: &str) -> Option<&'i mut Operation> {
+    match method {
+        "GET" => item.get.as_mut(),
+        "PUT" => item.put.as_mut(),
+        "POST" => item.post.as_mut(),
+        "DELETE" => item.delete.as_mut(),
+        "PATCH" => item.patch.as_mut(),
+        _ => None,
+    }
+}
+
+/// Every route may refuse a request for what is wrong with it, with its sender, or with the server: in one form.
+fn refuses(operation: &mut Operation, row: &Row) {
+    let answer = || -> RefOr<Response> {
+        let answer = ResponseBuilder::new();
+        RefOr::T(match row.entry.tongue {
+            Tongue::Problem => answer
+                .description("A problem document; `code` is stable")
+                .content(
+                    "application/problem+json",
+                    ContentBuilder::new()
+                        .schema(Some(Ref::from_schema_name("Problem")))
+                        .build(),
+                )
+                .build(),
+            Tongue::Elastic => answer
+                .description("As Elasticsearch writes errors")
+                .content("application/json", ContentBuilder::new().build())
+                .build(),
+            Tongue::Otlp => answer
+                .description("google.rpc.Status")
+                .content("application/json", ContentBuilder::new().build())
+                .content("application/x-protobuf", ContentBuilder::new().build())
+                .build(),
+        })
+    };
+    for status in ["4XX", "5XX"] {
+        operation
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(answer);
+    }
+}
+
+fn listed(row: &Row) -> Value {
+    json!({
+        "method": row.method.as_str(),
+        "path": row.path,
+        "permission": row.entry.permission_name(),
+        "reach": reach(row.entry.reach),
+    })
+}
+
+fn reach(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Tenant => "tenant",
+        Reach::Instance => "instance",
+        Reach::Named => "named",
+    }
+}
+
+/// Operations that take an empty body for an empty object.
+const NEEDS_NO_BODY: [(&str, &str); 6] = [
+    ("PUT", "/v1/tenants/{tenant}"),
+    ("PUT", "/v1/tenants/{tenant}/index"),
+    ("POST", "/v1/tenants/{tenant}/search"),
+    ("POST", "/v1/tenants/{tenant}/searches/{search}/run"),
+    ("POST", "/v1/tenants/{tenant}/credentials/{credential}/rotate"),
+    ("POST", "/v1/credentials/{credential}/rotate"),
+];
