@@ -248,27 +248,3 @@ fn who_may_not_see_personal_fields_does_not_follow_by_them() {
     let refused = world.engine().follow(TENANT, &by, "", &Start::Now).map(drop);
     assert!(matches!(refused, Err(Error::Forbidden)));
 }
-
-#[test]
-fn a_follower_that_cannot_look_at_even_a_few_records_in_time_says_so_and_stays_where_it_is() {
-    let world = World::new(11);
-    append(world.engine(), TENANT, 0..40);
-    let by = everything();
-    let q = "payload.deep.n:4";
-    let mut follower = world.engine().follow(TENANT, &by, q, &Start::At(0)).unwrap();
-    // Whenever it is asked, a minute has passed.
-    let slow = || {
-        world.clock.advance_ms(60_000);
-        false
-    };
-    let late = (0..20).find_map(|_| follower.step(100, 1 << 20, &slow).err());
-    assert!(matches!(late, Some(Error::Deadline)), "{late:?}");
-    assert_eq!(follower.next(), 0);
-    let mut found = Vec::new();
-    while follower.next() < 40 {
-        world.clock.advance_ms(1000);
-        let step = follower.step(100, 1 << 20, &|| false).unwrap();
-        found.extend(step.items.iter().map(|item| item.seq));
-    }
-    assert_eq!(found, searched(world.engine(), &by, q, 0));
-}
