@@ -16,7 +16,11 @@ fn every_promise_names_tests_that_exist() {
     let (mut promises, mut wrong) = (0, Vec::new());
     for row in rows {
         promises += 1;
-        let tests = row.trim_end_matches(['|', ' ']).rsplit(" | ").next().unwrap_or("");
+        let tests = row
+            .trim_end_matches(['|', ' '])
+            .rsplit(" | ")
+            .next()
+            .unwrap_or("");
         let (mut file, mut named) = (None, 0);
         // What stands between backticks: a file, then what is to be found in it.
         for (at, quoted) in tests.split('`').enumerate().filter(|(at, _)| at % 2 == 1) {

@@ -57,7 +57,16 @@ async fn bombs_are_refused_after_the_decoded_limit() {
 #[tokio::test]
 async fn the_decoded_limit_holds_to_the_byte() {
     let max = limits().decoded_bytes_max;
-    for length in [0, 1, (16 << 10) - 1, 16 << 10, (16 << 10) + 1, max - 1, max, max + 1] {
+    for length in [
+        0,
+        1,
+        (16 << 10) - 1,
+        16 << 10,
+        (16 << 10) + 1,
+        max - 1,
+        max,
+        max + 1,
+    ] {
         let wire = Body::from(gzip(&vec![b'a'; length]));
         let got = read(&encoded("gzip"), wire, &limits()).await;
         match got {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use attestore_disk::Clock;
-use attestore_engine::credentials::{Identity as Known, Kind, Role, Scope};
 use attestore_engine::Principal;
+use attestore_engine::credentials::{Identity as Known, Kind, Role, Scope};
 use attestore_identity::{Fetch, Identity, Refusal, Resource, Settings, SettingsError, Tenants};
 
 /// Recognises tokens of identity providers. By default, none is believed.
