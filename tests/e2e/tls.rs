@@ -284,11 +284,14 @@ fn a_client_certificate_is_a_principal_with_the_roles_of_its_rule() {
     assert!(!run(&stranger, "web", &["append", &file]).status.success());
 
     let credential = [("ATTESTORE_CREDENTIAL", server.secret())];
-    let found = text(&cli(&server, &ca, &credential, &["search", "--output", "ndjson"]));
-    assert!(
-        found.contains("cert:uri:spiffe://example.org/ns/prod/sa/web"),
-        "{found}"
-    );
+    // What it was refused is on record under its name.
+    wait_for("the refusal is on record", || {
+        let arguments = [
+            "search", "--tenant", "_system", "--limit", "0", "--output", "ndjson",
+        ];
+        text(&cli(&server, &ca, &credential, &arguments))
+            .contains("cert:uri:spiffe://example.org/ns/prod/sa/web")
+    });
 }
 
 #[test]
