@@ -130,4 +130,5 @@ fn left(count: u64, used: u64) -> u32 {
 /// Slots of a window: what is let through late is one in so many.
 pub const SLOTS: u64 = 64;
 /// One more, because a window that begins within a slot ends within another.
-const RING: usize = SLOTS as usize + 1;
+const RING: usize = 65;
+const _: () = assert!(RING as u64 == SLOTS + 1);

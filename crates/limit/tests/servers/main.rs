@@ -1,5 +1,6 @@
 //! Several servers on one store, by a virtual clock: what they let through together.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "a failure says its seed")]
 
 mod store;
 mod world;

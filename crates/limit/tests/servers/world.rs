@@ -40,10 +40,11 @@ pub struct World {
 struct Server {
     limits: Limits,
     next_request: Ns,
-    /// The exchange under way: when its answer is there, when it was sent, what was asked and answered.
-    under_way: Option<(Ns, Ns, Vec<(Place, Ask)>, Option<Vec<Answer>>)>,
-    next_exchange: Ns,
+    under_way: Option<Exchange>,
 }
+
+/// An exchange: when its answer is there, when it was sent, what was asked and answered.
+type Exchange = (Ns, Ns, Vec<(Place, Ask)>, Option<Vec<Answer>>);
 
 impl World {
     pub fn new(servers: usize, rate: &str, seed: u64) -> Self {
@@ -67,7 +68,6 @@ impl World {
                 limits,
                 next_request: 0,
                 under_way: None,
-                next_exchange: 0,
             }
         };
         Self {
