@@ -145,7 +145,9 @@ impl Visit<'_> {
         // What strangers write into a path is theirs.
         act.tenant = None;
         act.targets.clear();
-        act.credential = stranger.credential.and_then(|id| String::from_utf8(id.to_vec()).ok());
+        act.credential = stranger
+            .credential
+            .and_then(|id| String::from_utf8(id.to_vec()).ok());
         match ledger::refused(self.app.engine(), &act, self.bound()).await {
             Ok(()) => stranger.problem,
             Err(problem) => problem,
