@@ -27,11 +27,19 @@ fn only_a_proxy_that_is_named_is_believed() {
     let server = Server::start_with(&[], &behind);
     assert_eq!(passed(&server, "x-forwarded-for", &mut spoofed), 10);
     let mut same = |n: usize| format!("203.0.113.{n}, 198.51.100.7");
-    assert_eq!(passed(&server, "x-forwarded-for", &mut same), 3, "the client wrote the first itself");
+    assert_eq!(
+        passed(&server, "x-forwarded-for", &mut same),
+        3,
+        "the client wrote the first itself"
+    );
     let mut neighbours = |n: usize| format!("2001:db8::{n}");
     assert_eq!(passed(&server, "x-forwarded-for", &mut neighbours), 3);
     let mut other = |n: usize| format!("for=198.51.100.{n}");
-    assert_eq!(passed(&server, "forwarded", &mut other), 3, "the proxy does not write that one");
+    assert_eq!(
+        passed(&server, "forwarded", &mut other),
+        3,
+        "the proxy does not write that one"
+    );
 }
 
 #[test]
@@ -94,9 +102,15 @@ fn a_flood_of_addresses_takes_no_memory_and_honest_clients_are_served() {
     let limits = server.client().get("/v1/status").json()["limits"].take();
     println!("p99 {calm:?}, in the flood {flooded:?}; {addresses} addresses, {grown} bytes more; {limits}");
     assert!(limits["keys"].as_u64().unwrap() <= 3 * 16_384, "{limits}");
-    assert!(limits["keys_evicted"].as_u64().unwrap() > addresses / 2, "{limits}");
+    assert!(
+        limits["keys_evicted"].as_u64().unwrap() > addresses / 2,
+        "{limits}"
+    );
     assert!(grown < 64 << 20, "{grown} bytes more");
-    assert!(flooded < calm * 2 + Duration::from_millis(50), "{calm:?}, then {flooded:?}");
+    assert!(
+        flooded < calm * 2 + Duration::from_millis(50),
+        "{calm:?}, then {flooded:?}"
+    );
 }
 
 fn resident_bytes(pid: u32) -> u64 {

@@ -41,7 +41,11 @@ fn a_limit_says_where_the_client_stands() {
     assert_eq!(problem["violated-policies"], json!(["tenant-search"]));
     let after: u64 = refused.header("retry-after").parse().unwrap();
     assert!((3000..=3700).contains(&after), "{after}");
-    assert!(refused.header("ratelimit").starts_with("\"tenant-search\";r=0;t="));
+    assert!(
+        refused
+            .header("ratelimit")
+            .starts_with("\"tenant-search\";r=0;t=")
+    );
     // Other classes and other tenants have limits of their own.
     let answer = wire.post("/v1/tenants/default/events", &event(1));
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -49,7 +53,10 @@ fn a_limit_says_where_the_client_stands() {
     let status = server.client().get("/v1/status").json();
     assert_eq!(status["limits"]["refused_tenant"], 1, "{status}");
     let metrics = server.client().get("/metrics").text();
-    assert!(metrics.contains("attestore_limits_refused_total{scope=\"tenant\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("attestore_limits_refused_total{scope=\"tenant\"} 1"),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -75,7 +82,10 @@ fn who_fails_often_is_slowed_down_and_others_are_not() {
     let refused = statuses.iter().filter(|status| **status == 429).count();
     let unknown = statuses.iter().filter(|status| **status == 401).count();
     // The score falls a little meanwhile.
-    assert!((25..=28).contains(&unknown) && unknown + refused == 40, "{statuses:?}");
+    assert!(
+        (25..=28).contains(&unknown) && unknown + refused == 40,
+        "{statuses:?}"
+    );
     let last = stranger.ask("GET", "/v1/tenants", &from("203.0.113.9"), b"");
     assert_eq!(last.json()["code"], "tightened");
     let mut honest = Wire::connect(server.base(), server.secret());

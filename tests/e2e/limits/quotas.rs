@@ -12,7 +12,16 @@ fn put(client: &Client, path: &str, quota: &serde_json::Value) -> crate::harness
 }
 
 fn credential(server: &Server, tenant: &str, role: &str) -> Client {
-    let made = server.cli_ok(&["credential", "create", "--tenant", tenant, "--role", role, "--name", role]);
+    let made = server.cli_ok(&[
+        "credential",
+        "create",
+        "--tenant",
+        tenant,
+        "--role",
+        role,
+        "--name",
+        role,
+    ]);
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     Client::new(server.base(), made["secret"].as_str().unwrap())
 }
@@ -24,7 +33,11 @@ fn a_quota_is_set_by_operators_seen_by_the_tenant_and_outlives_restarts() {
     let admin = server.client();
     let before = admin.get(PATH).json();
     assert_eq!(before["quota"]["events_per_second"], json!(null));
-    let set = put(&admin, PATH, &json!({"events_per_second": 5, "tails": 0, "searches": 2}));
+    let set = put(
+        &admin,
+        PATH,
+        &json!({"events_per_second": 5, "tails": 0, "searches": 2}),
+    );
     assert_eq!(set.status, 200, "{}", set.text());
     let ingest = credential(&server, "default", "ingest");
     assert_eq!(ingest.get(PATH).json()["quota"]["events_per_second"], 5);
@@ -37,15 +50,35 @@ fn a_quota_is_set_by_operators_seen_by_the_tenant_and_outlives_restarts() {
     // The quota is held, event by event.
     let lines = |count: u64| (0..count).map(|n| format!("{}\n", event(n))).collect::<String>();
     std::thread::sleep(std::time::Duration::from_millis(1100));
-    assert_eq!(ingest.post_ndjson("/v1/tenants/default/events", &lines(5)).status, 201);
+    assert_eq!(
+        ingest.post_ndjson("/v1/tenants/default/events", &lines(5)).status,
+        201
+    );
     let refused = ingest.post_ndjson("/v1/tenants/default/events", &lines(5));
     refused.problem(429, "quota_exceeded");
-    assert_eq!(foreign.post_ndjson("/v1/tenants/other/events", &lines(50)).status, 201);
+    assert_eq!(
+        foreign.post_ndjson("/v1/tenants/other/events", &lines(50)).status,
+        201
+    );
     let reader = credential(&server, "default", "reader");
-    reader.get("/v1/tenants/default/tail").problem(503, "too_many_tails");
+    reader
+        .get("/v1/tenants/default/tail")
+        .problem(503, "too_many_tails");
     // By command line, and after a restart.
-    let shown = server.cli_ok(&["tenant", "quota", "set", "default", "--tails", "none", "--storage-bytes", "1000"]);
-    assert!(shown.contains("storage_bytes") && shown.contains("1000"), "{shown}");
+    let shown = server.cli_ok(&[
+        "tenant",
+        "quota",
+        "set",
+        "default",
+        "--tails",
+        "none",
+        "--storage-bytes",
+        "1000",
+    ]);
+    assert!(
+        shown.contains("storage_bytes") && shown.contains("1000"),
+        "{shown}"
+    );
     server.stop();
     server.run();
     let quota = server.client().get(PATH).json()["quota"].take();
@@ -57,5 +90,10 @@ fn a_quota_is_set_by_operators_seen_by_the_tenant_and_outlives_restarts() {
     let full = ingest.post_ndjson("/v1/tenants/default/events", &lines(5));
     full.problem(507, "quota_exceeded");
     // Setting it was an act on record.
-    assert!(server.client().count("_system", "metadata.permission:manage_quotas") >= 1);
+    assert!(
+        server
+            .client()
+            .count("_system", "metadata.permission:manage_quotas")
+            >= 1
+    );
 }

@@ -20,13 +20,26 @@ struct Redis {
 
 impl Redis {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         Self::start_at(port)
     }
 
     fn start_at(port: u16) -> Self {
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -40,7 +53,10 @@ impl Redis {
     }
 
     fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        let status = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -85,9 +101,13 @@ fn three_servers_on_one_redis_hold_a_limit_within_two_percent() {
     let seconds = scale("ATTESTORE_LIMIT_SECONDS", 4);
     let limit = scale("ATTESTORE_LIMIT", 1200);
     let redis = Redis::start();
-    let servers: Vec<Server> = (0..3).map(|_| redis.server(&format!("{limit}/{seconds}s"))).collect();
+    let servers: Vec<Server> = (0..3)
+        .map(|_| redis.server(&format!("{limit}/{seconds}s")))
+        .collect();
     for server in &servers {
-        until(server, "all are there", |state| state["servers"] == 3 && state["degraded"] == false);
+        until(server, "all are there", |state| {
+            state["servers"] == 3 && state["degraded"] == false
+        });
     }
     let (window, rounds) = (Duration::from_secs(seconds), 3);
     let begin = Instant::now();
@@ -129,12 +149,18 @@ fn three_servers_on_one_redis_hold_a_limit_within_two_percent() {
         .max()
         .unwrap();
     let first = passed[0];
-    let later = passed.iter().filter(|at| **at - first >= window && **at - first < window * (rounds + 1)).count();
+    let later = passed
+        .iter()
+        .filter(|at| **at - first >= window && **at - first < window * (rounds + 1))
+        .count();
     let promised = u64::from(rounds) * limit;
     println!(
         "limit {limit} in {seconds} s: fullest window {fullest}, {later} of {promised} in {rounds} windows, {refused} refused"
     );
-    assert!(refused > limit / 4, "the load was below the limit: {refused} refused");
+    assert!(
+        refused > limit / 4,
+        "the load was below the limit: {refused} refused"
+    );
     assert!(fullest as u64 * 100 <= limit * 102, "{fullest} in one window");
     assert!(later as u64 * 100 >= promised * 98, "{later} of {promised}");
 }
@@ -157,7 +183,11 @@ fn appends_go_on_when_redis_stalls_or_dies_and_all_is_well_when_it_is_back() {
         }
         times.sort();
         let p99 = times[times.len() * 99 / 100];
-        println!("{name}: {} appends, p99 {p99:?}, most {:?}", times.len(), times[times.len() - 1]);
+        println!(
+            "{name}: {} appends, p99 {p99:?}, most {:?}",
+            times.len(),
+            times[times.len() - 1]
+        );
         p99
     };
     std::thread::scope(|scope| {
@@ -176,7 +206,10 @@ fn appends_go_on_when_redis_stalls_or_dies_and_all_is_well_when_it_is_back() {
         let took = until(&server, "the stall shows", |state| state["degraded"] == true);
         println!("the stall was seen, at most {took:?} after the measurement");
         let metrics = server.client().get("/metrics").text();
-        assert!(metrics.contains("attestore_limits_shared_degraded 1"), "{metrics}");
+        assert!(
+            metrics.contains("attestore_limits_shared_degraded 1"),
+            "{metrics}"
+        );
         redis.signal("-CONT");
         let back = until(&server, "it is back", |state| state["degraded"] == false);
         println!("back after {back:?}");
@@ -192,6 +225,9 @@ fn appends_go_on_when_redis_stalls_or_dies_and_all_is_well_when_it_is_back() {
         assert!(shared(&server)["failures"].as_u64().unwrap() >= 2);
         // Machines that run tests are busy with other things; figures are printed.
         let bound = calm * 2 + Duration::from_millis(10);
-        assert!(stalled < bound && dead < bound && again < bound, "{calm:?} {stalled:?} {dead:?} {again:?}");
+        assert!(
+            stalled < bound && dead < bound && again < bound,
+            "{calm:?} {stalled:?} {dead:?} {again:?}"
+        );
     });
 }
