@@ -114,14 +114,17 @@ pub(crate) fn tick(inner: &std::sync::Arc<Inner>) {
     if events.is_empty() {
         return;
     }
-    let engine = Engine {
-        inner: std::sync::Arc::clone(inner),
-    };
-    let items = events.iter().map(|event| Item {
-        bytes: event.to_string().into(),
-        fallback_key: None,
-    });
-    drop(Intent::new(engine, items.collect()));
+    // One request holds so much and no more.
+    for some in events.chunks(RECORDS_AT_ONCE) {
+        let engine = Engine {
+            inner: std::sync::Arc::clone(inner),
+        };
+        let items = some.iter().map(|event| Item {
+            bytes: event.to_string().into(),
+            fallback_key: None,
+        });
+        drop(Intent::new(engine, items.collect()));
+    }
 }
 
 /// Whether so much time has passed; if so, begins anew.
@@ -137,3 +140,4 @@ fn is_due(since_ms: &AtomicU64, boot_ms: u64, every_ms: u64) -> bool {
 const LIMITED_MAX: usize = 1024;
 const LIMITED_EVERY_MS: u64 = 5000;
 const KEYS_EVERY_MS: u64 = 60_000;
+const RECORDS_AT_ONCE: usize = 64;
