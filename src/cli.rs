@@ -549,7 +549,12 @@ pub enum CredentialAction {
     /// Make a credential; its secret is shown once
     Create {
         /// Tenant; may be given several times
-        #[arg(long = "tenant", env = "ATTESTORE_TENANT", default_value = "default", conflicts_with = "all_tenants")]
+        #[arg(
+            long = "tenant",
+            env = "ATTESTORE_TENANT",
+            default_value = "default",
+            conflicts_with = "all_tenants"
+        )]
         tenants: Vec<String>,
         /// For every tenant and the instance itself
         #[arg(long)]
@@ -574,7 +579,12 @@ pub enum CredentialAction {
     /// List credentials, without secrets
     List {
         /// Those of this tenant alone
-        #[arg(long, env = "ATTESTORE_TENANT", default_value = "default", conflicts_with = "all")]
+        #[arg(
+            long,
+            env = "ATTESTORE_TENANT",
+            default_value = "default",
+            conflicts_with = "all"
+        )]
         tenant: String,
         /// All that the caller may know of, those of several tenants and of the instance too
         #[arg(long)]

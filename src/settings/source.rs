@@ -252,10 +252,9 @@ fn remove(tree: &mut Value, key: &str) -> bool {
     } else {
         section.split('.').try_fold(tree, |tree, name| tree.get_mut(name))
     };
-    let removed = place
+    place
         .and_then(Value::as_object_mut)
-        .is_some_and(|map| map.remove(name).is_some());
-    removed
+        .is_some_and(|map| map.remove(name).is_some())
 }
 
 /// The known key that is most like an unknown one: of all keys, or of those that fit in its place.

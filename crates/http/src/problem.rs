@@ -38,7 +38,8 @@ pub struct Problem {
     pub suggestion: Option<String>,
     /// The id of the request, as in the header `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub request_id: Option<Box<str>>,
     /// For a limit that is used up: its names (draft-ietf-httpapi-ratelimit-headers).
     #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
     pub violated_policies: Vec<String>,
@@ -110,7 +111,7 @@ impl Problem {
     /// Adds the request's id.
     #[must_use]
     pub fn with_request_id(mut self, id: &str) -> Self {
-        self.request_id = Some(id.to_owned());
+        self.request_id = Some(id.into());
         self
     }
 

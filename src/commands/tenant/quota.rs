@@ -35,7 +35,12 @@ fn set(client: &Client, args: &QuotaArgs) -> Result<(), Failure> {
             None => {}
             Some("none") => quota[key] = Value::Null,
             Some(text) => {
-                let usage = |_| Failure::usage(format!("--{}: write a whole number, or none", key.replace('_', "-")));
+                let usage = |_| {
+                    Failure::usage(format!(
+                        "--{}: write a whole number, or none",
+                        key.replace('_', "-")
+                    ))
+                };
                 quota[key] = json!(text.parse::<u64>().map_err(usage)?);
             }
         }
@@ -48,7 +53,13 @@ fn show(status: &Value, output: Output) -> Result<(), Failure> {
         Output::Json => output::json(status),
         Output::Ndjson => output::ndjson(status),
         Output::Table => {
-            let text = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
+            let text = |value: &Value| {
+                if value.is_null() {
+                    String::new()
+                } else {
+                    value.to_string()
+                }
+            };
             let rows = [
                 ("events_per_second", "events_last_second"),
                 ("bytes_per_day", "bytes_today"),

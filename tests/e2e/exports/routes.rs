@@ -167,17 +167,14 @@ fn no_header_keeps_a_download_out_of_the_log() {
         );
         assert_eq!(logged(), before + number + 1, "{headers:?}");
     }
-    let unread: [(u16, &str, &[(&str, &str)]); 3] = [
-        (304, "GET", &[("if-none-match", &etag)]),
-        (416, "GET", &[("range", "bytes=99999999-")]),
-        (200, "HEAD", &[]),
+    let unread = [
+        (304, "GET", Some(("if-none-match", etag.as_str()))),
+        (416, "GET", Some(("range", "bytes=99999999-"))),
+        (200, "HEAD", None),
     ];
-    for (status, method, headers) in unread {
-        assert_eq!(
-            client.request(method, &path, headers, &[]).status,
-            status,
-            "{headers:?}"
-        );
+    for (status, method, header) in unread {
+        let answer = client.request(method, &path, header.as_slice(), &[]);
+        assert_eq!(answer.status, status, "{header:?}");
     }
     assert_eq!(logged(), before + ranges.len());
 }

@@ -245,7 +245,10 @@ pub async fn in_turn_of<T: Send + 'static>(
     };
     let done = async {
         let patience = deadline_ms.map_or(PATIENCE, |ms| Duration::from_millis(ms).min(PATIENCE));
-        let turn = app.slots().turn(tenant, app.engine().places(tenant).searches, patience).await?;
+        let turn = app
+            .slots()
+            .turn(tenant, app.engine().places(tenant).searches, patience)
+            .await?;
         let gone = Gone::default();
         let flag = Arc::clone(&gone.0);
         tokio::task::spawn_blocking(move || {

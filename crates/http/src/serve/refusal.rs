@@ -109,7 +109,7 @@ impl Refusal {
         let (status, code, detail) = self.parts();
         let id = RequestId::made();
         let mut problem = Problem::new(status, code, detail);
-        problem.request_id = Some(id.as_str().to_owned());
+        problem.request_id = Some(id.as_str().into());
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut answer = format!(
             "HTTP/1.1 {} {}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\n\
