@@ -38,12 +38,12 @@ fn events_of_a_second_are_bounded_and_come_back() {
     assert_eq!(refused(&world, &engine, "acme", 4), None);
     let (quota, after) = refused(&world, &engine, "acme", 1).unwrap();
     assert_eq!(quota, "events_per_second");
-    assert_eq!(refused(&world, &engine, "other", 30), None);
+    assert_eq!(refused(&world, &engine, "other", 12), None);
     world.clock.advance_ms(after.unwrap());
     assert_eq!(refused(&world, &engine, "acme", 6), None);
     assert_eq!(engine.quota("acme", &world.by).unwrap().events_last_second, 6);
     set(&world, &engine, Quota::default());
-    assert_eq!(refused(&world, &engine, "acme", 30), None);
+    assert_eq!(refused(&world, &engine, "acme", 12), None);
 }
 
 #[test]
