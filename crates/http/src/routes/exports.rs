@@ -399,8 +399,16 @@ pub async fn manifest(
         ("If-Range" = Option<String>, Header, description = "the ETag that the range is meant for"),
     ),
     responses(
-        (status = 200, description = "the file; its ETag is its SHA-256", body = String, content_type = "application/octet-stream"),
-        (status = 206, description = "the range", body = String, content_type = "application/octet-stream"),
+        (status = 200, description = "the file; its ETag is its SHA-256", content(
+            (String = "application/x-ndjson"), (String = "text/csv"), (String = "application/gzip"),
+            (String = "application/zstd"), (String = "application/octet-stream"),
+            (serde_json::Value = "application/json"), (String = "text/plain"),
+        )),
+        (status = 206, description = "the range", content(
+            (String = "application/x-ndjson"), (String = "text/csv"), (String = "application/gzip"),
+            (String = "application/zstd"), (String = "application/octet-stream"),
+            (serde_json::Value = "application/json"), (String = "text/plain"),
+        )),
         (status = 304, description = "If-None-Match names what the caller has"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
