@@ -62,6 +62,9 @@ pub struct Settings {
     pub tokens: Tokens,
     /// Rate limits. [`Keeper::run`] has to run for those that follow the load or are shared.
     pub limits: Keeper,
+    /// Lets everybody do everything, unrecorded and unlimited: to measure what the gate costs.
+    #[cfg(feature = "bench-unguarded")]
+    pub unguarded: bool,
 }
 
 impl Default for Settings {
@@ -81,6 +84,8 @@ impl Default for Settings {
             webhooks: attestore_webhook::Allowed::default(),
             tokens: Tokens::default(),
             limits: Keeper::default(),
+            #[cfg(feature = "bench-unguarded")]
+            unguarded: false,
         }
     }
 }

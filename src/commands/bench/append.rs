@@ -99,8 +99,13 @@ fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
                 output::note(format!("{mode}: {clients} clients, {batch} events per append"));
                 rows.push(match mode.as_str() {
                     "in-process" => in_process(&engine, &by, &floor, &pool, &case)?,
-                    "http" => http(runtime.handle(), &engine, &floor, &pool, &case)?,
-                    _ => return Err(Failure::usage("--mode is in-process or http")),
+                    "http" | "http-unguarded" => {
+                        let settings = settings_of(mode)?;
+                        http(mode, settings, runtime.handle(), &engine, &floor, &pool, &case)?
+                    }
+                    _ => {
+                        return Err(Failure::usage("--mode is in-process, http or http-unguarded"));
+                    }
                 });
             }
         }
@@ -231,14 +236,33 @@ fn settle(engine: &Engine, case: &Case) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Without the gate there is nothing between a request and its handler: no credential is looked at, no limit asked.
+fn settings_of(mode: &str) -> Result<attestore_http::Settings, Failure> {
+    let settings = attestore_http::Settings::default();
+    if mode == "http" {
+        return Ok(settings);
+    }
+    #[cfg(feature = "bench-unguarded")]
+    return Ok(attestore_http::Settings {
+        unguarded: true,
+        ..settings
+    });
+    #[cfg(not(feature = "bench-unguarded"))]
+    Err(Failure::usage(
+        "http-unguarded needs a build with --features bench-unguarded",
+    ))
+}
+
 fn http(
+    mode: &str,
+    settings: attestore_http::Settings,
     runtime: &tokio::runtime::Handle,
     engine: &Engine,
     floor: &Floor,
     pool: &Arc<Vec<Bytes>>,
     case: &Case,
 ) -> Result<Row, Failure> {
-    let served = Served::start(runtime, engine, "bench")?;
+    let served = Served::start_with(runtime, engine, "bench", settings)?;
     let target = |path: &str| Target::new(served.address, path, &served.credential, pool, case.batch);
     let cpu = || Ok(files::process_cpu_us());
     let nop = load::run(
@@ -261,7 +285,7 @@ fn http(
         cpu_us: ratio(nop.after - nop.before, nop.times.len()),
     };
     row(
-        "http",
+        mode,
         case,
         &load.times,
         &load.before,

@@ -27,6 +27,19 @@ impl Served {
     /// # Errors
     /// When there is no port, or the credential cannot be made.
     pub fn start(runtime: &Handle, engine: &Engine, tenant: &str) -> Result<Self, Failure> {
+        Self::start_with(runtime, engine, tenant, attestore_http::Settings::default())
+    }
+
+    /// Starts serving with these settings.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub fn start_with(
+        runtime: &Handle,
+        engine: &Engine,
+        tenant: &str,
+        settings: attestore_http::Settings,
+    ) -> Result<Self, Failure> {
         let (_, secret) = engine.create_credential(
             CredentialSpec {
                 name: "bench".into(),
@@ -37,7 +50,6 @@ impl Served {
             },
             &Principal::internal(),
         )?;
-        let settings = attestore_http::Settings::default();
         let router = attestore_http::router(engine.clone(), settings.clone(), None)
             .merge(attestore_http::nop_router());
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
