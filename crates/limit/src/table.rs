@@ -1,6 +1,6 @@
 //! States of many keys in bounded memory.
 //!
-//! A table has a fixed number of sets of [`WAYS`] places each; a key belongs to one set. Where a set is full, the state that is
+//! A table has a fixed number of sets of `WAYS` places each; a key belongs to one set. Where a set is full, the state that is
 //! worth the least makes room: it is the one whose loss lets the least through. So a flood of new keys costs
 //! neither memory nor those who really used their limit.
 

@@ -11,7 +11,7 @@ impl Engine {
     /// Pages through the records of `_system` that are about a tenant. The request's query is replaced.
     ///
     /// # Errors
-    /// [`Error::UnknownTenant`], [`Error::Forbidden`], and as searches.
+    /// [`crate::Error::UnknownTenant`], [`crate::Error::Forbidden`], and as searches.
     pub fn access_log(&self, tenant: &str, by: &Principal, request: SearchRequest) -> Result<SearchPage> {
         by.check(tenant, Permission::ReadAccessLog)?;
         let name = &self.inner.tenant(tenant)?.name;

@@ -1,7 +1,7 @@
 //! The server's account of itself: who read, searched, exported, administered and was refused what.
 //!
 //! One act is one record in `_system`, handed to the committer while the act is being worked on and durable before anything
-//! of its answer leaves: [`Engine::begin_act`] hands it over, [`Intent::durable`] waits. Whoever cannot wait for it does not
+//! of its answer leaves: [`crate::Engine::begin_act`] hands it over, [`Intent::durable`] waits. Whoever cannot wait for it does not
 //! answer. There is no switch.
 //!
 //! | file | what |

@@ -34,7 +34,7 @@ pub enum Reach {
     Tenant,
     /// For the whole instance.
     Instance,
-    /// Somewhere. The handler says where: [`super::Caller::on`].
+    /// Somewhere. The handler says where.
     Named,
 }
 
