@@ -7,27 +7,7 @@ use attestore_http::{Need, Reach, RouteClass, Row};
 use serde_json::json;
 
 use crate::harness::{Answer, Client, Server, event};
-
-const HEX: &str = "00112233445566778899aabbccddeeff";
-
-/// A path of the row in a tenant.
-fn path(row: &Row, tenant: &str) -> String {
-    let mut path = row.path.replace("{tenant}", tenant).replace("{index}", tenant);
-    for (name, value) in [
-        ("{*tile}", "0/000"),
-        ("{record}", "0"),
-        ("{credential}", "abcdefghijkl"),
-        ("{search}", HEX),
-        ("{export}", HEX),
-        ("{number}", "1"),
-        ("{name}", "manifest.json"),
-        ("{id}", "0"),
-    ] {
-        path = path.replace(name, value);
-    }
-    assert!(!path.contains('{'), "{path}");
-    path
-}
+use crate::paths::path;
 
 fn ask(client: &Client, row: &Row, tenant: &str) -> Answer {
     // The same id for all: refusals name it.

@@ -14,6 +14,7 @@
 )]
 
 mod harness;
+mod paths;
 
 mod bad_input;
 mod canaries;

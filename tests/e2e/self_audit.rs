@@ -8,8 +8,7 @@ use attestore_http::{Recorded, RouteClass, Row};
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Server, event, scale};
-
-const HEX: &str = "00112233445566778899aabbccddeeff";
+use crate::paths::path;
 
 /// Routes whose acts are recorded; tails answer without an end and have a test of their own.
 fn recorded() -> Vec<Row> {
@@ -19,26 +18,13 @@ fn recorded() -> Vec<Row> {
 }
 
 fn ask(client: &Client, row: &Row, id: &str) -> Option<u16> {
-    let mut path = row.path.replace("{tenant}", "acme").replace("{index}", "acme");
-    for (name, value) in [
-        ("{*tile}", "0/000"),
-        ("{record}", "0"),
-        ("{credential}", "abcdefghijkl"),
-        ("{search}", HEX),
-        ("{export}", HEX),
-        ("{number}", "1"),
-        ("{name}", "manifest.json"),
-        ("{id}", "0"),
-    ] {
-        path = path.replace(name, value);
-    }
     let body: &[u8] = match row.method.as_str() {
         "GET" | "DELETE" => b"",
         _ => b"{}",
     };
     let headers = [("content-type", "application/json"), ("x-request-id", id)];
     client
-        .try_request(row.method.as_str(), &path, &headers, body)
+        .try_request(row.method.as_str(), &path(row, "acme"), &headers, body)
         .ok()
         .map(|answer| answer.status)
 }

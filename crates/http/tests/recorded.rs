@@ -16,6 +16,9 @@ use axum::http::{Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+#[path = "../../../tests/e2e/paths.rs"]
+mod paths;
+
 /// Randomness that keeps the committer waiting while it is shut: every frame takes some.
 struct Tap {
     inner: SeededEntropy,
@@ -103,32 +106,25 @@ impl World {
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8_lossy(&bytes).into_owned())
     }
+
+    /// Asks for what cannot be recorded.
+    async fn refused(&self, method: Method, path: &str) {
+        let (status, body) = self.ask(method.clone(), path, "{}").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {body}");
+        assert!(body.contains("audit_unavailable"), "{method} {path}: {body}");
+    }
 }
 
 /// A request for each recorded route, good enough to be let in.
 fn requests() -> Vec<(Row, String)> {
-    let fill = |row: Row| {
-        let path = row
-            .path
-            .replace("{tenant}", "acme")
-            .replace("{index}", "acme")
-            .replace("{*tile}", "0/000")
-            .replace("{record}", "0")
-            .replace("{credential}", "abcdefghijkl")
-            .replace("{number}", "1")
-            .replace("{name}", "manifest.json");
-        let path = path
-            .replace("{search}", "00112233445566778899aabbccddeeff")
-            .replace("{export}", "00112233445566778899aabbccddeeff")
-            .replace("{id}", "0");
-        assert!(!path.contains('{'), "{path}");
-        (row, path)
-    };
     let recorded = |row: &Row| row.entry.recorded != Recorded::Not;
     attestore_http::table()
         .into_iter()
         .filter(recorded)
-        .map(fill)
+        .map(|row| {
+            let path = paths::path(&row, "acme");
+            (row, path)
+        })
         .collect()
 }
 
@@ -143,20 +139,9 @@ async fn what_cannot_be_recorded_in_time_is_refused_within_the_bound() {
     let mut slowest = Duration::ZERO;
     for (row, path) in requests() {
         let begun = Instant::now();
-        let (status, body) = world.ask(row.method.clone(), &path, "{}").await;
+        world.refused(row.method.clone(), &path).await;
         let took = begun.elapsed();
         slowest = slowest.max(took);
-        assert_eq!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "{} {path}: {body}",
-            row.method
-        );
-        assert!(
-            body.contains("audit_unavailable"),
-            "{} {path}: {body}",
-            row.method
-        );
         // The first record of an act that fails, and that it failed.
         assert!(took < WAIT * 3, "{} {path}: {took:?}", row.method);
     }
@@ -178,8 +163,7 @@ async fn nothing_is_changed_that_cannot_be_recorded() {
     let before = world.engine.tenants(None, 100).unwrap().len();
     world.shut.store(true, Ordering::Release);
     let _ = world.ask(Method::GET, "/v1/tenants/acme", "").await;
-    let (status, body) = world.ask(Method::PUT, "/v1/tenants/late", "{}").await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    world.refused(Method::PUT, "/v1/tenants/late").await;
     world.shut.store(false, Ordering::Release);
     assert_eq!(world.engine.tenants(None, 100).unwrap().len(), before);
     world.engine.close().unwrap();
@@ -195,18 +179,7 @@ async fn a_log_that_fails_ends_answers_for_good() {
     }
     let begun = Instant::now();
     for (row, path) in requests() {
-        let (status, body) = world.ask(row.method.clone(), &path, "{}").await;
-        assert_eq!(
-            status,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "{} {path}: {body}",
-            row.method
-        );
-        assert!(
-            body.contains("audit_unavailable"),
-            "{} {path}: {body}",
-            row.method
-        );
+        world.refused(row.method, &path).await;
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert!(world.engine.close().is_err());
