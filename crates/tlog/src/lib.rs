@@ -9,6 +9,8 @@
 //! | tiles and entry bundles | C2SP tlog-tiles v0.1.0 | [`Tile`], [`Bundle`], [`TilePath`], [`entry_bundle`] |
 //! | signed note, verifier key | C2SP signed-note v1.0.0 | [`SignedNote`], [`VerifierKey`] |
 //! | checkpoint | C2SP tlog-checkpoint v1.0.0 | [`Checkpoint`] |
+//! | cosignature, cosigner key | C2SP tlog-cosignature | [`SignedNote::cosigned_at`], [`CosignerKey`], [`cosign()`] |
+//! | trust policy | C2SP tlog-policy | [`Policy`] |
 //! | transparent log proof | C2SP tlog-proof | [`TlogProof`] |
 //!
 //! # Example
@@ -29,21 +31,28 @@ extern crate alloc;
 extern crate std;
 
 mod checkpoint;
+mod cosignature;
 mod encoding;
 mod frontier;
 mod hash;
 mod note;
+mod policy;
 mod proof;
 mod subtree;
 mod tile;
 mod tlog_proof;
 
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
+pub use cosignature::{COSIGNATURE_TIME_MAX, CosignatureError, CosignerKey, CosignerKind, cosign};
 pub use frontier::{Frontier, FrontierError};
 pub use hash::{EMPTY_ROOT, Hash, SIZE_MAX, leaf_hash, node_hash};
 pub use note::{
     NOTE_BYTES_MAX, NoteError, NoteSignature, NoteSigner, SIGNATURES_MAX, SignedNote, VerifierKey,
     VerifierKeyError, key_id, sign_note,
+};
+pub use policy::{
+    Cosigned, Member, POLICY_BYTES_MAX, POLICY_ITEMS_MAX, Policy, PolicyCheckError, PolicyError, PolicyGroup,
+    PolicyLog, PolicyReason, PolicyWitness, Verdict,
 };
 pub use proof::{
     BuildError, NodeReader, PROOF_HASHES_MAX, ProofError, consistency_proof, inclusion_proof, range_root,

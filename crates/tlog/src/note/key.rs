@@ -47,14 +47,10 @@ impl VerifierKey {
             return Err(VerifierKeyError::Name);
         }
         let id = key_id(name, ED25519, &public);
-        let public = VerifyingKey::from_bytes(&public).map_err(|_| VerifierKeyError::Public)?;
-        if public.is_weak() {
-            return Err(VerifierKeyError::Public);
-        }
         Ok(Self {
             name: name.into(),
             id,
-            public,
+            public: ed25519(&public)?,
         })
     }
 
@@ -63,18 +59,13 @@ impl VerifierKey {
     /// # Errors
     /// [`VerifierKeyError`] for the first rule it breaks.
     pub fn parse(vkey: &str) -> Result<Self, VerifierKeyError> {
-        let mut parts = vkey.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(VerifierKeyError::Malformed);
-        };
-        let id = parse_id(id).ok_or(VerifierKeyError::Malformed)?;
-        let key: Vec<u8> = encoding::decode(key).ok_or(VerifierKeyError::Malformed)?;
-        let (kind, public) = key.split_first().ok_or(VerifierKeyError::Malformed)?;
-        if *kind != ED25519 {
-            return Err(VerifierKeyError::Type(*kind));
+        let parts = VkeyParts::parse(vkey)?;
+        if parts.kind != ED25519 {
+            return Err(VerifierKeyError::Type(parts.kind));
         }
-        let key = Self::new(name, public.try_into().map_err(|_| VerifierKeyError::Malformed)?)?;
-        if key.id == id {
+        let public = parts.public.as_slice().try_into();
+        let key = Self::new(parts.name, public.map_err(|_| VerifierKeyError::Malformed)?)?;
+        if key.id == parts.id {
             Ok(key)
         } else {
             Err(VerifierKeyError::Id)
@@ -105,15 +96,13 @@ impl VerifierKey {
     }
 
     pub(super) fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature)
-            .is_ok_and(|signature| self.public.verify_strict(text, &signature).is_ok())
+        ed25519_verifies(&self.public, text, signature)
     }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = [&[ED25519][..], self.public.as_bytes()].concat();
-        write!(f, "{}+{:08x}+{}", self.name, self.id, encoding::encode(&key))
+        write_vkey(f, &self.name, self.id, ED25519, self.public.as_bytes())
     }
 }
 
@@ -123,6 +112,61 @@ impl FromStr for VerifierKey {
     fn from_str(vkey: &str) -> Result<Self, VerifierKeyError> {
         Self::parse(vkey)
     }
+}
+
+/// A vkey text, taken apart. Whether the id fits is for the type of the key to say.
+pub(crate) struct VkeyParts<'a> {
+    pub name: &'a str,
+    pub id: u32,
+    pub kind: u8,
+    pub public: Vec<u8>,
+}
+
+impl<'a> VkeyParts<'a> {
+    pub(crate) fn parse(vkey: &'a str) -> Result<Self, VerifierKeyError> {
+        let mut parts = vkey.splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(VerifierKeyError::Malformed);
+        };
+        let id = parse_id(id).ok_or(VerifierKeyError::Malformed)?;
+        let mut public = encoding::decode(key).ok_or(VerifierKeyError::Malformed)?;
+        if public.is_empty() {
+            return Err(VerifierKeyError::Malformed);
+        }
+        let kind = public.remove(0);
+        Ok(Self {
+            name,
+            id,
+            kind,
+            public,
+        })
+    }
+}
+
+/// Formats a vkey text.
+pub(crate) fn write_vkey(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    id: u32,
+    kind: u8,
+    public: &[u8],
+) -> fmt::Result {
+    let key = [&[kind], public].concat();
+    write!(f, "{name}+{id:08x}+{}", encoding::encode(&key))
+}
+
+/// Reads an Ed25519 public key; refuses those that make forged signatures verify.
+pub(crate) fn ed25519(public: &[u8; 32]) -> Result<VerifyingKey, VerifierKeyError> {
+    let public = VerifyingKey::from_bytes(public).map_err(|_| VerifierKeyError::Public)?;
+    if public.is_weak() {
+        return Err(VerifierKeyError::Public);
+    }
+    Ok(public)
+}
+
+/// Tells whether the signature is valid, in the strict reading of RFC 8032.
+pub(crate) fn ed25519_verifies(public: &VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+    Signature::from_slice(signature).is_ok_and(|signature| public.verify_strict(message, &signature).is_ok())
 }
 
 /// Computes a key id: the first four bytes of SHA-256(name ‖ 0x0A ‖ type ‖ public key), big-endian.
@@ -137,7 +181,7 @@ pub fn key_id(name: &str, kind: u8, public: &[u8]) -> u32 {
 }
 
 /// Tells whether a text can name a key: not empty, no Unicode space, no `+`, no control character.
-pub(super) fn is_key_name(name: &str) -> bool {
+pub(crate) fn is_key_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c == '+' || c < ' ')
 }
 

@@ -1,11 +1,12 @@
 //! One signature line of a note.
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use super::key::is_key_name;
 use crate::encoding;
 
-/// Holds a signature line, unverified.
+/// Holds a signature line, unverified. Displays as it stands in a note, without the newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoteSignature {
     name: String,
@@ -14,7 +15,7 @@ pub struct NoteSignature {
 }
 
 impl NoteSignature {
-    pub(super) fn new(name: &str, key_id: u32, signature: &[u8]) -> Self {
+    pub(crate) fn new(name: &str, key_id: u32, signature: &[u8]) -> Self {
         Self {
             name: name.into(),
             key_id,
@@ -22,8 +23,9 @@ impl NoteSignature {
         }
     }
 
-    /// Parses a line without its newline.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    /// Parses a line without its newline; `None` if it is none.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
         let (name, encoded) = line.strip_prefix(PREFIX)?.split_once(' ')?;
         if !is_key_name(name) {
             return None;
@@ -35,14 +37,6 @@ impl NoteSignature {
         }
     }
 
-    pub(super) fn write(&self, note: &mut String) {
-        let blob = [&self.key_id.to_be_bytes()[..], &self.signature].concat();
-        note.push_str(PREFIX);
-        note.push_str(&self.name);
-        note.push(' ');
-        note.push_str(&encoding::encode(&blob));
-        note.push('\n');
-    }
 
     /// Returns the key name.
     #[must_use]
@@ -60,6 +54,14 @@ impl NoteSignature {
     #[must_use]
     pub fn signature(&self) -> &[u8] {
         &self.signature
+    }
+}
+
+/// Displays the line without its newline.
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blob = [&self.key_id.to_be_bytes()[..], &self.signature].concat();
+        write!(f, "{PREFIX}{} {}", self.name, encoding::encode(&blob))
     }
 }
 

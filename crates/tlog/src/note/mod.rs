@@ -9,7 +9,7 @@
 //! UTF-8, no control characters but the newline. Signature lines of unknown keys are ignored; one of the known key that
 //! does not verify spoils the note.
 
-mod key;
+pub(crate) mod key;
 mod line;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -136,6 +136,32 @@ impl SignedNote {
         if valid { Ok(()) } else { Err(NoteError::Signature) }
     }
 
+    /// Adds signature lines, each once: of the same name and id, the newer one stays.
+    ///
+    /// # Errors
+    /// [`NoteError::TooManySignatures`]; the note is then as it was.
+    pub fn add(&mut self, lines: &[NoteSignature]) -> Result<(), NoteError> {
+        let mut signatures = self.signatures.clone();
+        for line in lines {
+            signatures.retain(|other| (other.name(), other.key_id()) != (line.name(), line.key_id()));
+            signatures.push(line.clone());
+        }
+        if signatures.len() > SIGNATURES_MAX {
+            return Err(NoteError::TooManySignatures);
+        }
+        self.signatures = signatures;
+        Ok(())
+    }
+
+    /// Formats the whole note.
+    #[must_use]
+    pub fn to_note(&self) -> String {
+        let mut note = self.text.clone();
+        note.push('\n');
+        self.signatures.iter().for_each(|line| push_line(&mut note, line));
+        note
+    }
+
     /// Returns the signed text with its final newline.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -170,13 +196,21 @@ pub fn sign_note(text: &str, signers: &[&dyn NoteSigner]) -> Result<String, Note
     note.push('\n');
     for signer in signers {
         let key = VerifierKey::new(signer.name(), signer.public()).map_err(|_| NoteError::Name)?;
-        NoteSignature::new(key.name(), key.id(), &signer.sign(text.as_bytes())).write(&mut note);
+        push_line(
+            &mut note,
+            &NoteSignature::new(key.name(), key.id(), &signer.sign(text.as_bytes())),
+        );
     }
     if note.len() > NOTE_BYTES_MAX {
         Err(NoteError::TooLong)
     } else {
         Ok(note)
     }
+}
+
+fn push_line(note: &mut String, line: &NoteSignature) {
+    use core::fmt::Write;
+    writeln!(note, "{line}").expect("a String takes everything");
 }
 
 /// A guess at the length of a signature line, to allocate once.
