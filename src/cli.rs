@@ -676,12 +676,15 @@ pub struct BenchAppendArgs {
     /// Events per append; may be a list
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
     pub batch: Vec<usize>,
-    /// in-process, http, or both
+    /// in-process, http; in builds with `--features bench-costs` also https, and http-unguarded: without access control
     #[arg(long, value_delimiter = ',', default_values = ["in-process", "http"])]
     pub mode: Vec<String>,
     /// Seconds for each row
     #[arg(long, default_value_t = 5)]
     pub seconds: u64,
+    /// How often to measure everything, in turns
+    #[arg(long, default_value_t = 1)]
+    pub rounds: u32,
     /// Leave indexing off, to see what durability alone costs
     #[arg(long)]
     pub no_index: bool,

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::costs::{Way, way};
 use super::figures::{histogram, per_second, ratio, record, us};
 use super::floor::Floor;
 use super::generate::Generator;
@@ -35,6 +36,7 @@ const SETTLE: Duration = Duration::from_secs(20);
 /// One line of the result. Times in microseconds.
 #[derive(Debug, Serialize)]
 struct Row {
+    round: u32,
     mode: String,
     clients: usize,
     batch: usize,
@@ -59,8 +61,10 @@ struct Row {
 
 /// Measures every combination and prints the rows.
 pub fn run(args: &BenchAppendArgs) -> Result<(), Failure> {
-    if args.clients.contains(&0) || args.batch.contains(&0) || args.seconds == 0 {
-        return Err(Failure::usage("clients, batch and seconds must be at least 1"));
+    if args.clients.contains(&0) || args.batch.contains(&0) || args.seconds == 0 || args.rounds == 0 {
+        return Err(Failure::usage(
+            "clients, batch, seconds and rounds must be at least 1",
+        ));
     }
     let dir = files::temporary_dir(&args.dir)?;
     let result = measure(args, dir.path());
@@ -87,9 +91,28 @@ fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
     let floor = Floor::new(&dir.join("floor"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut rows = Vec::new();
-    for mode in &args.mode {
-        for &batch in &args.batch {
-            for &clients in &args.clients {
+    for round in 1..=args.rounds {
+        rows.extend(one_round(args, round, &engine, &floor, &pool, runtime.handle())?);
+    }
+    drop(runtime);
+    engine.close()?;
+    Ok(rows)
+}
+
+/// Every combination once. The modes of one come right after each other: what the machine does besides, it does to all.
+fn one_round(
+    args: &BenchAppendArgs,
+    round: u32,
+    engine: &Engine,
+    floor: &Floor,
+    pool: &Arc<Vec<Bytes>>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Vec<Row>, Failure> {
+    let by = Principal::internal();
+    let mut rows = Vec::new();
+    for &batch in &args.batch {
+        for &clients in &args.clients {
+            for mode in &args.mode {
                 let case = Case {
                     clients,
                     batch,
@@ -97,21 +120,14 @@ fn measure(args: &BenchAppendArgs, dir: &Path) -> Result<Vec<Row>, Failure> {
                     indexing: !args.no_index,
                 };
                 output::note(format!("{mode}: {clients} clients, {batch} events per append"));
-                rows.push(match mode.as_str() {
-                    "in-process" => in_process(&engine, &by, &floor, &pool, &case)?,
-                    "http" | "http-unguarded" => {
-                        let settings = settings_of(mode)?;
-                        http(mode, settings, runtime.handle(), &engine, &floor, &pool, &case)?
-                    }
-                    _ => {
-                        return Err(Failure::usage("--mode is in-process, http or http-unguarded"));
-                    }
-                });
+                let row = match mode.as_str() {
+                    "in-process" => in_process(engine, &by, floor, pool, &case)?,
+                    _ => http(mode, &way(mode)?, runtime, engine, floor, pool, &case)?,
+                };
+                rows.push(Row { round, ..row });
             }
         }
     }
-    drop(runtime);
-    engine.close()?;
     Ok(rows)
 }
 
@@ -236,34 +252,19 @@ fn settle(engine: &Engine, case: &Case) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Without the gate there is nothing between a request and its handler: no credential is looked at, no limit asked.
-fn settings_of(mode: &str) -> Result<attestore_http::Settings, Failure> {
-    let settings = attestore_http::Settings::default();
-    if mode == "http" {
-        return Ok(settings);
-    }
-    #[cfg(feature = "bench-unguarded")]
-    return Ok(attestore_http::Settings {
-        unguarded: true,
-        ..settings
-    });
-    #[cfg(not(feature = "bench-unguarded"))]
-    Err(Failure::usage(
-        "http-unguarded needs a build with --features bench-unguarded",
-    ))
-}
-
 fn http(
     mode: &str,
-    settings: attestore_http::Settings,
+    way: &Way,
     runtime: &tokio::runtime::Handle,
     engine: &Engine,
     floor: &Floor,
     pool: &Arc<Vec<Bytes>>,
     case: &Case,
 ) -> Result<Row, Failure> {
-    let served = Served::start_with(runtime, engine, "bench", settings)?;
-    let target = |path: &str| Target::new(served.address, path, &served.credential, pool, case.batch);
+    let served = Served::start_with(runtime, engine, "bench", way)?;
+    let tls = way.tls.as_ref().map(|(_, client)| client);
+    let target =
+        |path: &str| Target::new(served.address, path, &served.credential, pool, case.batch).over(tls);
     let cpu = || Ok(files::process_cpu_us());
     let nop = load::run(
         &target("/nop"),
@@ -315,6 +316,7 @@ fn row(
     let bare = floor.measure(floor_bytes)?;
     let requests = per_second(times.len(), elapsed);
     Ok(Row {
+        round: 1,
         mode: mode.to_owned(),
         clients: case.clients,
         batch: case.batch,

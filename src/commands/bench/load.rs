@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::figures::{histogram, record};
 use crate::failure::Failure;
@@ -18,9 +20,11 @@ use crate::failure::Failure;
 const REQUESTS: usize = 64;
 
 /// Ready-made requests to one route.
+#[derive(Clone)]
 pub struct Target {
     address: SocketAddr,
     requests: Arc<Vec<Bytes>>,
+    tls: Option<TlsConnector>,
 }
 
 impl Target {
@@ -48,7 +52,14 @@ impl Target {
         Self {
             address,
             requests: Arc::new(requests),
+            tls: None,
         }
+    }
+
+    /// The same over TLS, if there is a connector.
+    pub fn over(mut self, tls: Option<&TlsConnector>) -> Self {
+        self.tls = tls.cloned();
+        self
     }
 }
 
@@ -103,8 +114,8 @@ pub fn run<T>(
 ) -> Result<Load<T>, Failure> {
     let phase = Arc::new(Phase::default());
     let thread = std::thread::spawn({
-        let (requests, phase, address) = (Arc::clone(&target.requests), Arc::clone(&phase), target.address);
-        move || connections(address, &requests, clients, &phase)
+        let (target, phase) = (target.clone(), Arc::clone(&phase));
+        move || connections(&target, clients, &phase)
     });
     std::thread::sleep(warm_up);
     let before = look();
@@ -126,20 +137,15 @@ pub fn run<T>(
 }
 
 /// All connections, on this thread.
-fn connections(
-    address: SocketAddr,
-    requests: &Arc<Vec<Bytes>>,
-    clients: usize,
-    phase: &Arc<Phase>,
-) -> Result<Histogram<u64>, Failure> {
+fn connections(target: &Target, clients: usize, phase: &Arc<Phase>) -> Result<Histogram<u64>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut connections = tokio::task::JoinSet::new();
         for client in 0..clients {
-            let (requests, phase) = (Arc::clone(requests), Arc::clone(phase));
-            connections.spawn(async move { connection(address, &requests, client, &phase).await });
+            let (target, phase) = (target.clone(), Arc::clone(phase));
+            connections.spawn(async move { connect(&target, client, &phase).await });
         }
         let mut times = histogram();
         while let Some(one) = connections.join_next().await {
@@ -150,14 +156,24 @@ fn connections(
     })
 }
 
+async fn connect(target: &Target, client: usize, phase: &Phase) -> Result<Histogram<u64>, Failure> {
+    let stream = TcpStream::connect(target.address).await?;
+    stream.set_nodelay(true)?;
+    match &target.tls {
+        None => connection(stream, &target.requests, client, phase).await,
+        Some(tls) => {
+            let name = ServerName::from(target.address.ip());
+            connection(tls.connect(name, stream).await?, &target.requests, client, phase).await
+        }
+    }
+}
+
 async fn connection(
-    address: SocketAddr,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     requests: &[Bytes],
     client: usize,
     phase: &Phase,
 ) -> Result<Histogram<u64>, Failure> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
     let mut times = histogram();
     let mut buffer = Vec::with_capacity(1 << 16);
     for n in client.. {
@@ -167,6 +183,7 @@ async fn connection(
         let counts = phase.counts();
         let started = Instant::now();
         stream.write_all(&requests[n % requests.len()]).await?;
+        stream.flush().await?;
         match answer(&mut stream, &mut buffer).await? {
             201 if counts => record(&mut times, started.elapsed()),
             201 => {}
@@ -181,7 +198,7 @@ async fn connection(
 }
 
 /// Reads one answer with a Content-Length and returns its status.
-pub async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<u16, Failure> {
+pub async fn answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<u16, Failure> {
     let malformed = || Failure::failed("the answer is not HTTP/1.1 with a Content-Length");
     buffer.clear();
     loop {

@@ -1,6 +1,7 @@
 //! `attestore bench`.
 
 mod append;
+mod costs;
 mod dataset;
 mod feed;
 mod figures;

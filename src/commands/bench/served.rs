@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::costs::Way;
 use crate::failure::Failure;
 
 /// A server in this process.
@@ -27,10 +28,14 @@ impl Served {
     /// # Errors
     /// When there is no port, or the credential cannot be made.
     pub fn start(runtime: &Handle, engine: &Engine, tenant: &str) -> Result<Self, Failure> {
-        Self::start_with(runtime, engine, tenant, attestore_http::Settings::default())
+        let way = Way {
+            settings: attestore_http::Settings::default(),
+            tls: None,
+        };
+        Self::start_with(runtime, engine, tenant, &way)
     }
 
-    /// Starts serving with these settings.
+    /// Starts serving in this way.
     ///
     /// # Errors
     /// As [`Served::start`].
@@ -38,7 +43,7 @@ impl Served {
         runtime: &Handle,
         engine: &Engine,
         tenant: &str,
-        settings: attestore_http::Settings,
+        Way { settings, tls }: &Way,
     ) -> Result<Self, Failure> {
         let (_, secret) = engine.create_credential(
             CredentialSpec {
@@ -54,9 +59,15 @@ impl Served {
             .merge(attestore_http::nop_router());
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
+        let tls = tls.as_ref().map(|(server, _)| server.clone());
+        let listeners = attestore_http::serve::Listeners::default().tcp(listener, tls);
+        let settings = settings.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = runtime.spawn(async move {
-            attestore_http::serve(listener, router, &settings, async { stopped.await.unwrap_or(()) }).await
+            attestore_http::serve(listeners, router, &settings, async {
+                stopped.await.unwrap_or(())
+            })
+            .await
         });
         Ok(Self {
             address,

@@ -38,7 +38,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         return wire::internal("a gate before there is a server").into_response();
     };
     let entry = gate.entry;
-    #[cfg(feature = "bench-unguarded")]
+    #[cfg(feature = "bench-costs")]
     if let (true, Need::Permission(permission)) = (app.settings().unguarded, entry.need) {
         static NOBODY: std::sync::LazyLock<Arc<Principal>> =
             std::sync::LazyLock::new(|| Arc::new(Principal::internal()));
