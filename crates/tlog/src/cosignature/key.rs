@@ -140,9 +140,7 @@ impl CosignerKey {
         checkpoint: &Checkpoint,
         stamped: &[u8],
     ) -> Result<u64, CosignatureError> {
-        let (time, signature) = stamped
-            .split_first_chunk()
-            .ok_or(CosignatureError::Malformed)?;
+        let (time, signature) = stamped.split_first_chunk().ok_or(CosignatureError::Malformed)?;
         let time_s = u64::from_be_bytes(*time);
         if time_s > COSIGNATURE_TIME_MAX || signature.len() != self.signature_bytes() {
             return Err(CosignatureError::Malformed);

@@ -16,8 +16,8 @@
 //! ```
 //! use attestore_tlog::{CosignerKey, SignedNote};
 //!
-//! let key: CosignerKey = "witness.example/w1+06b9c77c+BIqI4903Sj14TZLrf9WUfxKXS/XSAIx2u1/TX6w7VcVc".parse()?;
-//! assert_eq!(key.name(), "witness.example/w1");
+//! let key: CosignerKey = "witness.example.com/w1+4bdc7eaa+BP0XJDhaoMdbZPt4zWAvodmR/ev3axPFjtcC6sg16fYY".parse()?;
+//! assert_eq!(key.name(), "witness.example.com/w1");
 //! # Ok::<(), attestore_tlog::VerifierKeyError>(())
 //! ```
 

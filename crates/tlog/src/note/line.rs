@@ -37,7 +37,6 @@ impl NoteSignature {
         }
     }
 
-
     /// Returns the key name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -105,10 +105,13 @@ impl Policy {
         let mut groups: Vec<bool> = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
             let members = group.members.iter();
-            let count = members.filter(|member| is_met(**member, &witnessed, &groups)).count();
+            let count = members
+                .filter(|member| is_met(**member, &witnessed, &groups))
+                .count();
             groups.push(count >= group.threshold);
         }
-        self.quorum.is_none_or(|quorum| is_met(quorum, &witnessed, &groups))
+        self.quorum
+            .is_none_or(|quorum| is_met(quorum, &witnessed, &groups))
     }
 
     fn name_of(&self, member: Member) -> &str {
@@ -184,12 +187,21 @@ impl PolicyGroup {
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let after = |url: &Option<String>| url.as_ref().map_or_else(String::new, |url| alloc::format!(" {url}"));
+        let after = |url: &Option<String>| {
+            url.as_ref()
+                .map_or_else(String::new, |url| alloc::format!(" {url}"))
+        };
         for log in &self.logs {
             writeln!(f, "log {}{}", log.key, after(&log.url))?;
         }
         for witness in &self.witnesses {
-            writeln!(f, "witness {} {}{}", witness.name, witness.key, after(&witness.url))?;
+            writeln!(
+                f,
+                "witness {} {}{}",
+                witness.name,
+                witness.key,
+                after(&witness.url)
+            )?;
         }
         for group in &self.groups {
             write!(f, "group {} {}", group.name, group.threshold)?;

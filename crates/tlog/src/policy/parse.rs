@@ -111,7 +111,10 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn line(&mut self, line: &'a [u8]) -> Result<(), PolicyReason> {
-        if line.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+        if line
+            .iter()
+            .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
+        {
             return Err(PolicyReason::Control);
         }
         let words = line.split(|byte| matches!(byte, b' ' | b'\t'));
@@ -137,14 +140,24 @@ impl<'a> Reading<'a> {
         if self.logs.iter().any(|log| log.key.public() == key.public()) {
             return Err(PolicyReason::SameKey);
         }
-        push(&mut self.logs, PolicyLog { key, url: url.map(lossy) })?;
+        push(
+            &mut self.logs,
+            PolicyLog {
+                key,
+                url: url.map(lossy),
+            },
+        )?;
         Ok(())
     }
 
     fn witness(&mut self, name: &'a [u8], vkey: &[u8], url: Option<&[u8]>) -> Result<(), PolicyReason> {
         self.check_new(name)?;
         let key = CosignerKey::parse(text(vkey)?)?;
-        if self.witnesses.iter().any(|other| other.key.public() == key.public()) {
+        if self
+            .witnesses
+            .iter()
+            .any(|other| other.key.public() == key.public())
+        {
             return Err(PolicyReason::SameKey);
         }
         let witness = PolicyWitness {
