@@ -23,6 +23,7 @@ pub use error::Error;
 pub use fields::Fields;
 pub use format::{Encoder, Format, Options};
 pub use manifest::{
-    FileEntry, FileHash, Manifest, NOTE_HEADER, Signed, note_text, parse_note_text, sha256_hex,
+    Claim, ClaimKind, FileEntry, FileHash, Manifest, NOTE_HEADER, Signed, note_text, parse_note_text,
+    sha256_hex,
 };
 pub use record::{Record, rfc3339_ms, rfc3339_ns};

@@ -72,6 +72,39 @@ pub struct Manifest {
     pub bytes: u64,
     /// The files, in order of their records.
     pub files: Vec<FileEntry>,
+    /// Of evidence bundles only: what it says of the records in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// What an evidence bundle says of the records in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// What they were chosen by.
+    pub kind: ClaimKind,
+    /// Of a range: the first seq in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seq: Option<u64>,
+    /// Of a range: the first seq behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_seq: Option<u64>,
+    /// Whether it claims to hold everything there is in the range; a verifier can check that of ranges, and of nothing else.
+    pub complete: bool,
+    /// SHA-256 over `seq u64 ‖ entry [44]` of each record, big-endian and in order, hex.
+    pub records_sha256: String,
+}
+
+/// What the records of a bundle were chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimKind {
+    /// Somebody named them.
+    Set,
+    /// The query of the manifest. That these are all its matches is the server's word.
+    Query,
+    /// A range of seqs, whole.
+    Range,
 }
 
 /// A file of an export.

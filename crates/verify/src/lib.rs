@@ -5,9 +5,11 @@
 //!
 //! - [`verify_opening`] recomputes the commitments of a record and compares them with its entry.
 //! - [`verify_tlog_proof`] does so for a `.tlog-proof`, and proves that a signed tree holds the entry.
+//! - [`bundle`] writes and checks evidence bundles: many records with one proof.
 //! - [`LogVerifier`] recomputes the root of a whole log from its entries, and holds tiles, checkpoint and an earlier
 //!   checkpoint against it.
 
+pub mod bundle;
 mod log;
 mod opening;
 mod proof;

@@ -83,6 +83,7 @@ fn manifest(inner: &Inner, key: &JobKey, row: &JobRow) -> Result<Manifest> {
         records_erased: row.erased,
         bytes: row.bytes,
         files: files.collect(),
+        claim: None,
     })
 }
 

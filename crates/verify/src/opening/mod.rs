@@ -67,6 +67,12 @@ impl OpenedRecord {
 }
 
 impl GroupOpening {
+    /// Tells whether the reader gets the group.
+    #[must_use]
+    pub const fn is_opened(&self) -> bool {
+        matches!(self, Self::Opened { .. })
+    }
+
     /// Returns the commitment, recomputed if the group is open.
     fn commitment(&self, entry: &Entry) -> [u8; 32] {
         match self {
