@@ -370,3 +370,40 @@ fn idempotency_keys_survive_a_restart() {
     }
     assert_eq!(server.client().count("default", ""), 1);
 }
+
+#[test]
+fn a_list_is_no_object_without_names() {
+    let server = Server::start();
+    let client = server.client();
+    let json = [("content-type", "application/json")];
+    for (method, path, code) in [
+        ("PUT", "/v1/tenants/late", "invalid_tenant"),
+        ("PUT", "/v1/tenants/default/quota", "invalid_quota"),
+        ("PUT", "/v1/tenants/default/index", "invalid_index_policy"),
+        ("POST", "/v1/tenants/default/search", "invalid_search"),
+        ("POST", "/v1/tenants/default/searches", "invalid_saved_search"),
+        ("POST", "/v1/tenants/default/exports", "invalid_export"),
+        ("POST", "/v1/tenants/default/credentials", "invalid_credential"),
+    ] {
+        for body in ["[]", " [null]", "[10, 10]"] {
+            client
+                .request(method, path, &json, body.as_bytes())
+                .problem(400, code);
+        }
+    }
+    client.get("/v1/tenants/late").problem(404, "unknown_tenant");
+}
+
+#[test]
+fn records_of_none_for_a_tenant_that_is_not_there_are_refused_too() {
+    let server = Server::start();
+    let json = [("content-type", "application/json")];
+    let client = server.client();
+    let ask = |tenant: &str| {
+        let path = format!("/v1/tenants/{tenant}/v1/logs");
+        client
+            .request("POST", &path, &json, b"{\"resourceLogs\":[]}")
+            .status
+    };
+    assert_eq!((ask("default"), ask("nowhere")), (200, 404));
+}

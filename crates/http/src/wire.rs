@@ -151,7 +151,7 @@ pub fn internal(error: impl std::fmt::Display) -> Problem {
     )
 }
 
-/// Reads a request body that is one JSON document. Empty means `{}`.
+/// Reads a request body that is one JSON object. Empty means `{}`.
 ///
 /// # Errors
 /// 400 with the given code and the place in the document. Values that the client sent are not repeated.
@@ -166,6 +166,10 @@ pub fn document<T: DeserializeOwned>(bytes: &[u8], code: &'static str) -> Result
         problem.path = path;
         problem
     };
+    // A list would be read as an object without names, member by member.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::bad_request(code, "expected an object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let document = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| refuse(Some(pointer(error.path())), error.inner()))?;

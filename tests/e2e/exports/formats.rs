@@ -49,7 +49,7 @@ fn every_format_is_recounted_by_others() {
     }
     if !cfg!(feature = "parquet") {
         let refused = client.post_json(super::EXPORTS, &json!({"format": "parquet"}));
-        refused.problem(501, "format_not_available");
+        refused.problem(422, "format_not_available");
     }
 }
 

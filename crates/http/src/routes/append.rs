@@ -8,6 +8,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{Object, Ref, Schema};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::guard::Caller;
@@ -74,6 +76,7 @@ pub enum ItemBody {
 pub struct AppendBody {
     /// The receipt of a request that held a single event, as in `items[0]`.
     #[serde(flatten)]
+    #[schema(schema_with = receipt_or_nothing)]
     receipt: Option<ReceiptBody>,
     /// One result per event, in request order.
     items: Vec<ItemBody>,
@@ -85,13 +88,24 @@ pub struct AppendBody {
     durability: &'static str,
 }
 
+/// A receipt's members, or none of them.
+fn receipt_or_nothing() -> Schema {
+    AnyOfBuilder::new()
+        .description(Some(
+            "The receipt of a request that held a single event, as in `items[0]`.",
+        ))
+        .item(Ref::from_schema_name("ReceiptBody"))
+        .item(Object::new())
+        .into()
+}
+
 /// Append events: one object, an array, or NDJSON; gzip and zstd bodies are welcome.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/events", tag = "events",
     params(("tenant" = String, Path, description = "tenant name"), AppendQuery,
         ("Attestore-Batch" = Option<String>, Header, description = "`atomic`: all events or none"),
         ("Idempotency-Key" = Option<String>, Header, description = "used for events that carry no idempotency_key of their own")),
-    request_body(content((serde_json::Value = "application/json"), (String = "application/x-ndjson"))),
+    request_body(content((serde_json::Value = "application/json"), (serde_json::Value = "application/x-ndjson"))),
     responses(
         (status = 201, description = "all accepted, durable", body = AppendBody),
         (status = 200, description = "a batch with refused events (`errors: true`), or nothing but duplicates", body = AppendBody),

@@ -196,8 +196,8 @@ pub struct ExportsBody {
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "the server was built without the format", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "too many exports", body = Problem, content_type = "application/problem+json"),
-        (status = 501, description = "the server was built without the format", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -606,7 +606,7 @@ where
         Error::Invalid {
             code: code @ "format_not_available",
             message,
-        } => Problem::new(StatusCode::NOT_IMPLEMENTED, code, message),
+        } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message),
         Error::Erased(_) => Problem::new(
             StatusCode::GONE,
             "export_gone",

@@ -60,7 +60,7 @@ pub async fn vkey(State(app): State<App>, Path(tenant): Path<String>) -> Result<
     get, path = "/v1/tenants/{tenant}/log/tile/{tile}", tag = "proofs",
     params(("tenant" = String, Path), ("tile" = String, Path, description = "e.g. `0/x001/234.p/5` or `entries/000`; slashes are part of it")),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, body = serde_json::Value, content_type = "application/octet-stream"),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),

@@ -80,10 +80,7 @@ pub async fn put(
 ) -> Result<impl IntoResponse, Problem> {
     let principal = caller.principal;
     let bytes = body::read(&headers, body, &app.settings().body).await?;
-    if !bytes.trim_ascii().is_empty() {
-        let TenantSpec {} = serde_json::from_slice(&bytes)
-            .map_err(|e| Problem::bad_request("invalid_tenant", format!("the body is not a tenant: {e}")))?;
-    }
+    let TenantSpec {} = wire::document(&bytes, "invalid_tenant")?;
     let engine = app.engine().clone();
     let (info, created) = wire::blocking(move || engine.create_tenant(&tenant, &principal)).await?;
     let status = if created {

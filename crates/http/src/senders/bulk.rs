@@ -42,6 +42,22 @@ pub async fn bulk(
     receive(&app, caller, None, &headers, body).await
 }
 
+/// As POST: clients differ in the method.
+#[utoipa::path(
+    put, path = "/es/_bulk", tag = "senders",
+    request_body(content((String = "application/x-ndjson"))),
+    responses((status = 200, description = "as for POST")),
+    security(("bearer" = []))
+)]
+pub async fn bulk_put(
+    app: State<App>,
+    caller: Result<Caller, Problem>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    bulk(app, caller, headers, body).await
+}
+
 /// Append documents (Elasticsearch `_bulk`) to the index that the path names, unless an action names another.
 #[utoipa::path(
     post, path = "/es/{index}/_bulk", tag = "senders",
@@ -58,6 +74,24 @@ pub async fn bulk_index(
     body: Body,
 ) -> Response {
     receive(&app, caller, Some(index), &headers, body).await
+}
+
+/// As POST: clients differ in the method.
+#[utoipa::path(
+    put, path = "/es/{index}/_bulk", tag = "senders",
+    params(("index" = String, Path, description = "tenant name")),
+    request_body(content((String = "application/x-ndjson"))),
+    responses((status = 200, description = "as for POST")),
+    security(("bearer" = []))
+)]
+pub async fn bulk_index_put(
+    app: State<App>,
+    caller: Result<Caller, Problem>,
+    index: Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    bulk_index(app, caller, index, headers, body).await
 }
 
 async fn receive(

@@ -118,7 +118,7 @@ struct Status {
 #[utoipa::path(
     post, path = "/v1/logs", tag = "senders",
     params(("Attestore-Tenant" = Option<String>, Header, description = "tenant name")),
-    request_body(content((Vec<u8> = "application/x-protobuf"), (serde_json::Value = "application/json"))),
+    request_body(content((serde_json::Value = "application/x-protobuf"), (serde_json::Value = "application/json"))),
     responses(
         (status = 200, description = "ExportLogsServiceResponse; what cannot be an event is counted as rejected"),
         (status = 400, description = "google.rpc.Status; do not repeat"),
@@ -140,7 +140,7 @@ pub async fn logs(
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/v1/logs", tag = "senders",
     params(("tenant" = String, Path, description = "tenant name")),
-    request_body(content((Vec<u8> = "application/x-protobuf"), (serde_json::Value = "application/json"))),
+    request_body(content((serde_json::Value = "application/x-protobuf"), (serde_json::Value = "application/json"))),
     responses((status = 200, description = "as for `/v1/logs`"), (status = 401, description = "google.rpc.Status")),
     security(("bearer" = []))
 )]
@@ -196,6 +196,8 @@ async fn append(
     let records = records(request, &request_id(&bytes), super::preset("otlp")?);
     super::check_count(records.len(), limits.events_max)?;
     if records.is_empty() {
+        let engine = app.engine().clone();
+        wire::blocking(move || engine.tenant(&tenant)).await?;
         return Ok(ExportLogsServiceResponse::default());
     }
     let appended = super::append(app.engine(), &tenant, &principal, "otlp", records, Mode::Each).await?;
