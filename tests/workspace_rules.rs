@@ -17,7 +17,6 @@ const LEVELS: &[(&str, u8)] = &[
     ("attestore-index", 1),
     ("attestore-verify", 1),
     ("attestore-limit", 1),
-    ("attestore-outbound", 1),
     ("attestore-identity", 1),
     ("attestore-witness", 1),
     ("attestore-record", 0),
@@ -25,6 +24,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("attestore-tlog", 0),
     ("attestore-keys", 0),
     ("attestore-disk", 0),
+    ("attestore-outbound", 0),
 ];
 
 /// The one arrow inside a level that the design allows.

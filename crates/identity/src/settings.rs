@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
-use crate::https::Url;
+use crate::https;
 
 /// Foreign issuers whose tokens are accepted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ impl IssuerSettings {
             return wrong("`name` is 1 to 32 characters of a-z, 0-9 and -");
         }
         for url in [Some(&self.issuer), self.jwks_url.as_ref()].into_iter().flatten() {
-            if Url::parse(url, loopback).is_err() {
+            if https::check(url, loopback).is_err() {
                 return wrong(
                     "`issuer` and `jwks_url` are https URLs (http only for loopback, where `allow_loopback_http` is set)",
                 );

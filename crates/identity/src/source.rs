@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::fetch::{Fetch, FetchError};
-use crate::https::Url;
+use crate::https;
 use crate::keys::KeySet;
 use crate::refusal::Refusal;
 use crate::settings::IssuerSettings;
@@ -218,7 +218,7 @@ impl Inner {
         if document.issuer != self.issuer {
             return Err(FetchError("the discovery document is another issuer's".into()));
         }
-        Url::parse(&document.jwks_uri, self.allow_loopback_http)
+        https::check(&document.jwks_uri, self.allow_loopback_http)
             .map_err(|_| FetchError("the discovery document's `jwks_uri` may not be asked".into()))?;
         Ok(document.jwks_uri)
     }

@@ -1,29 +1,21 @@
-//! One request: the name is resolved, each address judged, and the connection goes to the very one that was judged. Redirects
+//! One message: the name is resolved, each address judged, and the connection goes to the very one that was judged. Redirects
 //! are not followed, the answer is not read beyond a few bytes, and all of it ends in time.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
+use attestore_outbound::{
+    Body, HeaderMap, Limits, Request, RootCertStore, StatusCode, header, roots_of_the_web,
+};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode, header};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::address::Allowed;
 use crate::signature::Secret;
-use crate::target::{Target, TargetError};
+use crate::target::target;
 
 /// Sends messages.
 #[derive(Clone)]
 pub struct Client {
-    tls: TlsConnector,
+    http: attestore_outbound::Client,
     allowed: Allowed,
     timeout: Duration,
 }
@@ -60,10 +52,7 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(allowed: Allowed, timeout: Duration) -> Result<Self, String> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        Self::trusting(roots, allowed, timeout)
+        Self::trusting(roots_of_the_web(), allowed, timeout)
     }
 
     /// Makes a client that trusts these certificate authorities.
@@ -71,15 +60,8 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn trusting(roots: RootCertStore, allowed: Allowed, timeout: Duration) -> Result<Self, String> {
-        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            tls: TlsConnector::from(Arc::new(config)),
+            http: attestore_outbound::Client::new(roots)?,
             allowed,
             timeout,
         })
@@ -87,110 +69,27 @@ impl Client {
 
     /// Sends a message to a URL, signed.
     pub async fn send(&self, url: &str, secret: &Secret, message: Message<'_>) -> Outcome {
-        match tokio::time::timeout(self.timeout, self.try_send(url, secret, message)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(reason)) => failed(reason),
-            Err(_) => failed(format!("no answer within {} ms", self.timeout.as_millis())),
-        }
+        self.try_send(url, secret, message).await.unwrap_or_else(failed)
     }
 
     async fn try_send(&self, url: &str, secret: &Secret, message: Message<'_>) -> Result<Outcome, String> {
-        let target = Target::parse(url, &self.allowed).map_err(|error| error.to_string())?;
+        let url = target(url, &self.allowed).map_err(|error| error.to_string())?;
         let signature = secret.sign(message.id, message.timestamp_s, &message.body);
-        let request = Request::post(&target.path)
-            .header(header::HOST, &target.authority)
+        let request = Request::post("/")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(
-                header::USER_AGENT,
-                concat!("attestore/", env!("CARGO_PKG_VERSION")),
-            )
             .header(header::ACCEPT, "*/*")
-            .header(header::CONNECTION, "close")
             .header("webhook-id", message.id)
             .header("webhook-timestamp", message.timestamp_s)
             .header("webhook-signature", signature)
-            .body(Full::new(message.body))
+            .body(message.body)
             .map_err(|error| error.to_string())?;
-        let stream = self.connect(&target).await?;
-        let response = if target.tls {
-            let name = ServerName::try_from(target.host.clone())
-                .map_err(|_| "the host is no name that a certificate can have".to_owned())?;
-            let stream = self
-                .tls
-                .connect(name, stream)
-                .await
-                .map_err(|error| format!("TLS: {error}"))?;
-            exchange(stream, request).await?
-        } else {
-            exchange(stream, request).await?
+        let limits = Limits {
+            time: self.timeout,
+            body: Body::Ignored(BODY_BYTES_MAX, BODY_TIME_MAX),
         };
-        Ok(judge(response.status(), &response, message.timestamp_s))
-    }
-
-    /// Connects to the first address of the host that may be called and answers.
-    async fn connect(&self, target: &Target) -> Result<TcpStream, String> {
-        let addresses: Vec<IpAddr> = match target.host.parse() {
-            Ok(address) => vec![address],
-            Err(_) => tokio::net::lookup_host((target.host.as_str(), target.port))
-                .await
-                .map_err(|_| "the host name does not resolve".to_owned())?
-                .map(|address| address.ip())
-                .collect(),
-        };
-        let mut refused: Option<TargetError> = None;
-        let mut failure = "the host name has no address".to_owned();
-        let mut tried = 0;
-        for address in addresses {
-            if let Err(error) = target.judge(address, &self.allowed) {
-                refused = Some(error);
-                continue;
-            }
-            tried += 1;
-            if tried > ADDRESSES_MAX {
-                break;
-            }
-            match TcpStream::connect(SocketAddr::new(address, target.port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = format!("cannot connect: {}", error.kind()),
-            }
-        }
-        match refused {
-            Some(refused) if tried == 0 => Err(refused.to_string()),
-            _ => Err(failure),
-        }
-    }
-}
-
-/// Sends the request and reads the head of the answer, and a little of its body.
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Response<()>, String>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .handshake::<_, Full<Bytes>>(TokioIo::new(stream))
-        .await
-        .map_err(|error| format!("HTTP: {error}"))?;
-    tokio::pin!(connection);
-    let answer = async {
-        let response: Response<Incoming> = sender
-            .send_request(request)
-            .await
-            .map_err(|error| format!("HTTP: {error}"))?;
-        let (parts, body) = response.into_parts();
-        // Read so that the receiver can end its answer; what is in it does not matter, nor whether it ends.
-        let body = Limited::new(body, BODY_BYTES_MAX).collect();
-        let _ = tokio::time::timeout(BODY_TIME_MAX, body).await;
-        Ok(Response::from_parts(parts, ()))
-    };
-    tokio::pin!(answer);
-    let mut open = true;
-    loop {
-        tokio::select! {
-            answer = &mut answer => return answer,
-            _ = &mut connection, if open => open = false,
-        }
+        let response = self.http.send(&url, &self.allowed, request, limits).await;
+        let response = response.map_err(|error| error.to_string())?;
+        Ok(judge(response.status, &response.headers, message.timestamp_s))
     }
 }
 
@@ -204,14 +103,14 @@ fn wait_s(after: &str, now_s: u64) -> Option<u64> {
     Some(u64::try_from(then).ok()?.saturating_sub(now_s))
 }
 
-fn judge(status: StatusCode, response: &Response<()>, now_s: u64) -> Outcome {
+fn judge(status: StatusCode, headers: &HeaderMap, now_s: u64) -> Outcome {
     if status.is_success() {
         return Outcome::Delivered;
     }
     if status == StatusCode::GONE {
         return Outcome::Gone;
     }
-    let after = response.headers().get(header::RETRY_AFTER);
+    let after = headers.get(header::RETRY_AFTER);
     let after = after.and_then(|after| wait_s(after.to_str().ok()?, now_s));
     let what = if status.is_redirection() {
         "a redirect, which is not followed"
@@ -231,12 +130,6 @@ fn failed(reason: String) -> Outcome {
     }
 }
 
-/// Addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 3;
-/// Headers of an answer.
-const HEADERS_MAX: usize = 100;
-/// Bytes of the head of an answer, and of what is read at once.
-const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Bytes of an answer's body that are read.
 const BODY_BYTES_MAX: usize = 16 << 10;
 /// How long is waited for it.

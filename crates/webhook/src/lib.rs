@@ -4,8 +4,8 @@
 //! |---|---|
 //! | [`signature`] | secrets, and what a message is signed with |
 //! | [`address`] | which addresses may be called |
-//! | [`target`] | a URL that may be called |
-//! | [`client`] | one request: resolved, checked, pinned, bounded |
+//! | [`mod@target`] | a URL that may be called |
+//! | [`client`] | one message, sent and judged by its answer |
 //! | [`runner`] | the watches of an engine |
 //!
 //! Whoever sends alerts one day uses [`client::Client`] as [`runner`] does.
@@ -23,4 +23,4 @@ pub use address::Allowed;
 pub use client::{Client, Outcome};
 pub use runner::run;
 pub use signature::Secret;
-pub use target::{Target, TargetError};
+pub use target::{TargetError, target};

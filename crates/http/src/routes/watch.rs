@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attestore_engine::searches::watch::{DeadLetter, WatchInfo, WatchSecret, WatchSpec, WatchState};
-use attestore_webhook::{Secret, Target};
+use attestore_webhook::Secret;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -168,7 +168,7 @@ pub async fn put(
         problem.path = Some(path.to_owned());
         problem
     };
-    Target::parse(&wanted.url, &app.settings().webhooks)
+    attestore_webhook::target(&wanted.url, &app.settings().webhooks)
         .map_err(|error| invalid("/url", error.to_string()))?;
     let secret = match wanted.secret.map(Zeroizing::new) {
         None => None,

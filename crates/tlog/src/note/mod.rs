@@ -153,6 +153,15 @@ impl SignedNote {
         Ok(())
     }
 
+    /// Returns the text with no signature lines, for lines to be verified apart from those it has.
+    #[must_use]
+    pub fn without_signatures(&self) -> Self {
+        Self {
+            text: self.text.clone(),
+            signatures: Vec::new(),
+        }
+    }
+
     /// Formats the whole note.
     #[must_use]
     pub fn to_note(&self) -> String {
