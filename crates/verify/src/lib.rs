@@ -13,6 +13,7 @@ pub mod bundle;
 mod log;
 mod opening;
 mod proof;
+mod trust;
 
 pub use log::{
     FINDINGS_MAX, Finding, Head, LogReport, LogSource, LogVerifier, Resource, SourceError, TimesReport,
@@ -21,6 +22,8 @@ pub use opening::{
     CodecError, GROUPS_MAX, GroupOpening, OPENING_VERSION, Opened, OpenedRecord, OpeningError, verify_opening,
 };
 pub use proof::{ProofFailure, Verified, verify_tlog_proof};
+
+pub use trust::{Believed, Trust, TrustError, Witnessed};
 
 use serde::Serializer;
 

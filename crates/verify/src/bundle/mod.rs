@@ -19,12 +19,18 @@
 //! | `proofs/<seq>.tlog-proof` | of small bundles |
 //! | `manifest.json`, `manifest.note` | as of any export, with a claim |
 
+mod check;
+mod complete;
 mod multiproof;
+mod records;
+mod runs;
 mod seqs;
 mod summary;
 mod write;
 mod zip;
 
+pub use check::{BundleError, BundleOptions, BundleReport, verify_bundle};
+pub use complete::{RANGE_FINDINGS_MAX, RangeFinding, RangeReport};
 pub use write::{BundleHead, BundleTree, BundleWriter, Finished, Scope, WriteError};
 pub use zip::{Archive, MEMBERS_MAX, Member, ReadAt, ZipError, ZipWriter};
 
@@ -57,6 +63,16 @@ pub const OPENING_BYTES_MAX: usize = attestore_tlog::EXTRA_BYTES_MAX;
 pub const PROOFS_MAX: usize = 1000;
 /// Most bytes of their openings together, else it has no single proofs.
 pub const PROOFS_BYTES_MAX: usize = 4 << 20;
+
+/// The record that a member of that name is a proof of.
+fn proof_seq(name: &str) -> Option<u64> {
+    let seq = name
+        .strip_prefix("proofs/")?
+        .strip_suffix(".tlog-proof")?
+        .parse()
+        .ok()?;
+    (proof_name(seq) == name).then_some(seq)
+}
 
 /// Name of the member with a record's own proof.
 fn proof_name(seq: u64) -> String {

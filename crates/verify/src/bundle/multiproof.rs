@@ -33,7 +33,8 @@ where
     R: NodeReader<Error: std::fmt::Display>,
 {
     let source = |start: u64, end: u64| range_root(nodes, start..end).map_err(|e| failed(e.to_string()));
-    walk(0, size, &mut |start, end| match known.peek() {
+    let mut path = (None, &mut Vec::new());
+    walk(0, size, &mut path, &mut |start, end| match known.peek() {
         Some(seq) if *seq < end => {
             if end - start > 1 {
                 return Ok(None);
@@ -49,7 +50,8 @@ where
     })
 }
 
-/// Computes the root of the tree of `size` leaves from the `known` leaves (ascending) and the hashes of the proof.
+/// Computes the root of the tree of `size` leaves from the `known` leaves (strictly ascending) and the hashes of the proof. Adds
+/// the inclusion proof of the leaf `target` to `path`.
 ///
 /// # Errors
 /// What reading a leaf or a hash says.
@@ -57,16 +59,23 @@ pub(super) fn root<E>(
     size: u64,
     known: &mut Peekable<impl Iterator<Item = Result<(u64, Hash), E>>>,
     read: &mut impl FnMut() -> Result<Hash, E>,
+    target: Option<u64>,
+    path: &mut Vec<Hash>,
 ) -> Result<Hash, E> {
-    walk(0, size, &mut |start, end| match known.peek() {
-        Some(Ok((seq, _))) if *seq >= end => read().map(Some),
-        None => read().map(Some),
-        Some(Ok(_)) if end - start > 1 => Ok(None),
-        Some(_) => match known.next() {
-            Some(leaf) => leaf.map(|(_, hash)| Some(hash)),
+    walk(
+        0,
+        size,
+        &mut (target, path),
+        &mut |start, end| match known.peek() {
+            Some(Ok((seq, _))) if *seq >= end => read().map(Some),
             None => read().map(Some),
+            Some(Ok(_)) if end - start > 1 => Ok(None),
+            Some(_) => match known.next() {
+                Some(leaf) => leaf.map(|(_, hash)| Some(hash)),
+                None => read().map(Some),
+            },
         },
-    })
+    )
 }
 
 /// Hashes the tree over `start..end`; `hash` gives the hash of a part, or none where the part is to be split. Recurses once for
@@ -74,6 +83,7 @@ pub(super) fn root<E>(
 fn walk<E>(
     start: u64,
     end: u64,
+    path: &mut (Option<u64>, &mut Vec<Hash>),
     hash: &mut impl FnMut(u64, u64) -> Result<Option<Hash>, E>,
 ) -> Result<Hash, E> {
     if start >= end {
@@ -87,8 +97,13 @@ fn walk<E>(
         return Ok(EMPTY_ROOT); // never: a single leaf is always given
     }
     let middle = start + (1 << (length - 1).ilog2());
-    let left = walk(start, middle, hash)?;
-    let right = walk(middle, end, hash)?;
+    let left = walk(start, middle, path, hash)?;
+    let right = walk(middle, end, path, hash)?;
+    match path.0 {
+        Some(target) if (start..middle).contains(&target) => path.1.push(right),
+        Some(target) if (middle..end).contains(&target) => path.1.push(left),
+        _ => {}
+    }
     Ok(node_hash(&left, &right))
 }
 
@@ -148,8 +163,13 @@ mod tests {
             let check = |hashes: &[Hash], change: Option<u64>| {
                 let leaves = known.iter().map(|seq| Ok((*seq, if change == Some(*seq) { Hash([9; 32]) } else { tree.0[usize::try_from(*seq).unwrap()] })));
                 let mut rest = hashes.iter();
-                let root = root(size, &mut leaves.peekable(), &mut || rest.next().copied().ok_or(()));
-                root.ok().filter(|_| rest.next().is_none())
+                let mut path = Vec::new();
+                let root = root(size, &mut leaves.peekable(), &mut || rest.next().copied().ok_or(()), known.last().copied(), &mut path);
+                let root = root.ok().filter(|_| rest.next().is_none());
+                if root == Some(expected) {
+                    assert_eq!(path, inclusion_proof(&tree, *known.last().unwrap(), size).unwrap());
+                }
+                root
             };
             prop_assert_eq!(check(&hashes, None), Some(expected));
             prop_assert_ne!(check(&hashes, known.first().copied()), Some(expected));
