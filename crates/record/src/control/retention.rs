@@ -1,0 +1,48 @@
+//! `retention_policy`: how long the records of a class are kept, and what may be done before.
+
+use serde::{Deserialize, Serialize};
+
+/// Sets the retention of a class, from this record on until the next of the class. Ages count from the time in the entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionPolicy {
+    /// The retention class, as entries name it.
+    pub class: u16,
+    /// What people call it.
+    pub name: String,
+    /// Records are not purged before they are so old, milliseconds; 0 for no minimum.
+    pub keep_min_ms: u64,
+    /// Records are due once they are so old, milliseconds; absent for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_max_ms: Option<u64>,
+    /// The law or contract that it follows.
+    pub basis: String,
+    /// How the minimum is locked.
+    pub mode: RetentionMode,
+    /// What of a record may be erased on request.
+    pub erasable: Erasable,
+}
+
+/// Who may go below the minimum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetentionMode {
+    /// Whoever may purge.
+    None,
+    /// Two people together, on record.
+    Governance,
+    /// Nobody.
+    Compliance,
+}
+
+/// What of a record may be erased on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Erasable {
+    /// All of it.
+    Yes,
+    /// Its personal groups.
+    PersonalOnly,
+    /// Nothing.
+    No,
+}

@@ -1,0 +1,413 @@
+//! Completeness of a range: each entry is opened, or gone for a reason that is on record and was allowed.
+//!
+//! A record that is gone needs a control record behind it in the log that names it: a purge of its class, which cites the
+//! retention policy it went by, or an erasure of whole records. The policy must have allowed it at the control's time, and no
+//! hold that the bundle shows may have covered it. Control records never go.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use attestore_record::control::{
+    Control, Erasable, Erasure, ErasureScope, Hold, Purge, PurgeReason, Ranges, RetentionMode,
+    RetentionPolicy,
+};
+use attestore_record::{Entry, Kind};
+use serde::Serialize;
+
+use super::BundleError;
+
+/// Most findings that a report lists; further ones are counted.
+pub const RANGE_FINDINGS_MAX: usize = 100;
+
+/// Tells what became of a range.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RangeReport {
+    /// First seq of the range.
+    pub first_seq: u64,
+    /// First seq behind it.
+    pub end_seq: u64,
+    /// Records of the range that are in the bundle and open their entries.
+    pub opened: u64,
+    /// Records that were purged, each allowed.
+    pub purged: u64,
+    /// Records that were erased whole, each allowed.
+    pub erased: u64,
+    /// Purges and erasures that count, of which the bundle shows that no later policy and no hold came between the policy they
+    /// cite and them.
+    pub reasons_shown_in_force: u64,
+    /// The others: that the policy they cite was still the one in force is the log's word, which the whole log can prove or refute.
+    pub reasons_claimed_in_force: u64,
+    /// What is wrong, at most [`RANGE_FINDINGS_MAX`].
+    pub findings: Vec<RangeFinding>,
+    /// Number of findings beyond those.
+    pub findings_omitted: u64,
+}
+
+/// Says one thing that is wrong with a range. Seqs are of the first record concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum RangeFinding {
+    /// Nothing says why records are gone.
+    #[error(
+        "records {seq} to {end} (not included) of class {class} are neither in the bundle nor gone for a reason on record"
+    )]
+    Unexplained {
+        /// First of them.
+        seq: u64,
+        /// First behind them.
+        end: u64,
+        /// Their class.
+        class: u16,
+    },
+    /// A control record is gone, which never goes.
+    #[error("control record {seq} is not in the bundle; control records are never removed")]
+    ControlGone {
+        /// Its seq.
+        seq: u64,
+    },
+    /// The policy that a purge or erasure cites is not in the bundle, or is none of that class before it.
+    #[error(
+        "record {by} removed record {seq} by policy {policy}, which is no earlier retention policy of class {class} in the bundle"
+    )]
+    NoPolicy {
+        /// The removed record.
+        seq: u64,
+        /// The purge or erasure.
+        by: u64,
+        /// What it cites.
+        policy: u64,
+        /// Class of the removed record.
+        class: u16,
+    },
+    /// A later policy was in force.
+    #[error("record {by} removed record {seq} by policy {policy}, which policy {newer} had replaced")]
+    Superseded {
+        /// The removed record.
+        seq: u64,
+        /// The purge or erasure.
+        by: u64,
+        /// What it cites.
+        policy: u64,
+        /// What was in force.
+        newer: u64,
+    },
+    /// The policy did not allow it.
+    #[error("record {by} removed record {seq}, which policy {policy} did not allow: {message}")]
+    NotAllowed {
+        /// The removed record.
+        seq: u64,
+        /// The purge or erasure.
+        by: u64,
+        /// The policy.
+        policy: u64,
+        /// Why not.
+        message: String,
+    },
+    /// A hold covered it.
+    #[error("record {by} removed record {seq}, which the hold of record {hold} covered")]
+    Held {
+        /// The removed record.
+        seq: u64,
+        /// The purge or erasure.
+        by: u64,
+        /// The record that placed the hold.
+        hold: u64,
+    },
+}
+
+/// Entries of a class, one after the other, that are not opened.
+#[derive(Clone, Debug)]
+struct Gone {
+    seqs: Range<u64>,
+    class: u16,
+    newest_ms: u64,
+}
+
+/// What purged or erased records.
+struct Removal<'a> {
+    seq: u64,
+    time_ms: u64,
+    ranges: &'a Ranges,
+    policy: Option<u64>,
+    class: Option<u16>,
+    how: How<'a>,
+}
+
+enum How<'a> {
+    Purge(&'a Purge),
+    Erasure(&'a Erasure),
+}
+
+/// Takes up entries and controls while a bundle is read.
+pub(super) struct Ledger {
+    range: Range<u64>,
+    opened: u64,
+    gone: Vec<Gone>,
+    controls: Vec<(u64, u64, Control)>,
+    /// Policies and holds that are not opened.
+    unopened: BTreeSet<u64>,
+    findings: Vec<RangeFinding>,
+    omitted: u64,
+}
+
+impl Ledger {
+    pub(super) const fn new(range: Range<u64>) -> Self {
+        Self {
+            range,
+            opened: 0,
+            gone: Vec::new(),
+            controls: Vec::new(),
+            unopened: BTreeSet::new(),
+            findings: Vec::new(),
+            omitted: 0,
+        }
+    }
+
+    /// Takes up a record that is in the bundle.
+    pub(super) fn opened(
+        &mut self,
+        seq: u64,
+        time_ms: u64,
+        control: Option<Control>,
+    ) -> Result<(), BundleError> {
+        self.opened += u64::from(self.range.contains(&seq));
+        if let Some(control) = control.filter(|control| *control != Control::Other) {
+            if self.controls.len() == CONTROLS_MAX {
+                return Err(BundleError::Bound("control records"));
+            }
+            self.controls.push((seq, time_ms, control));
+        }
+        Ok(())
+    }
+
+    /// Takes up an entry whose record is not in the bundle.
+    pub(super) fn closed(&mut self, seq: u64, entry: &Entry) -> Result<(), BundleError> {
+        if matches!(entry.kind, Kind::Policy | Kind::Hold) {
+            if self.unopened.len() == CONTROLS_MAX {
+                return Err(BundleError::Bound("policies and holds that are not opened"));
+            }
+            self.unopened.insert(seq);
+        }
+        if !self.range.contains(&seq) {
+            return Ok(());
+        }
+        if entry.kind != Kind::Event {
+            self.add(RangeFinding::ControlGone { seq });
+            return Ok(());
+        }
+        let full = self.gone.len() == GONE_MAX;
+        match self.gone.last_mut() {
+            Some(gone) if gone.seqs.end == seq && gone.class == entry.class => {
+                gone.seqs.end = seq + 1;
+                gone.newest_ms = gone.newest_ms.max(entry.time_ms);
+            }
+            _ if full => return Err(BundleError::Bound("gaps")),
+            _ => self.gone.push(Gone {
+                seqs: seq..seq + 1,
+                class: entry.class,
+                newest_ms: entry.time_ms,
+            }),
+        }
+        Ok(())
+    }
+
+    /// Judges what is gone, once everything was taken up; `runs` are the entries that the bundle has.
+    pub(super) fn judge(mut self, runs: &[Range<u64>]) -> RangeReport {
+        let controls = std::mem::take(&mut self.controls);
+        let removals: Vec<_> = controls.iter().filter_map(removal).collect();
+        let mut report = RangeReport {
+            first_seq: self.range.start,
+            end_seq: self.range.end,
+            opened: self.opened,
+            ..RangeReport::default()
+        };
+        let mut used = BTreeSet::new();
+        for gone in std::mem::take(&mut self.gone) {
+            let mut at = gone.seqs.start;
+            while at < gone.seqs.end {
+                // The removal that reaches furthest; what it does not reach is for the next.
+                let reach = |removal: &&Removal<'_>| removal.reach(at, gone.class);
+                let by = removals
+                    .iter()
+                    .filter(|removal| reach(removal).is_some())
+                    .max_by_key(reach);
+                let Some((by, end)) = by.and_then(|by| Some((by, by.reach(at, gone.class)?))) else {
+                    let next = removals.iter().filter_map(|removal| removal.next(at, &gone));
+                    let end = next.min().unwrap_or(gone.seqs.end);
+                    let (seq, class) = (at, gone.class);
+                    self.add(RangeFinding::Unexplained { seq, end, class });
+                    at = end;
+                    continue;
+                };
+                let end = end.min(gone.seqs.end);
+                match allowed(by, at..end, &gone, &controls) {
+                    Err(finding) => self.add(finding),
+                    Ok(()) => {
+                        used.insert((by.seq, by.policy.unwrap_or(by.seq)));
+                        match by.how {
+                            How::Purge(_) => report.purged += end - at,
+                            How::Erasure(_) => report.erased += end - at,
+                        }
+                    }
+                }
+                at = end;
+            }
+        }
+        for (by, policy) in used {
+            let known = runs.iter().any(|run| run.start <= policy && by <= run.end);
+            if known && self.unopened.range(policy..by).next().is_none() {
+                report.reasons_shown_in_force += 1;
+            } else {
+                report.reasons_claimed_in_force += 1;
+            }
+        }
+        report.findings = self.findings;
+        report.findings_omitted = self.omitted;
+        report
+    }
+
+    fn add(&mut self, finding: RangeFinding) {
+        if self.findings.len() < RANGE_FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.omitted += 1;
+        }
+    }
+}
+
+impl Removal<'_> {
+    /// How far from a record on it names records of the class; `None` if not that record, or one behind it in the log.
+    fn reach(&self, seq: u64, class: u16) -> Option<u64> {
+        let named = seq < self.seq && self.class.is_none_or(|own| own == class);
+        let end = self.ranges.find(seq).filter(|_| named)?.end;
+        Some(end.min(self.seq))
+    }
+
+    /// The first record behind `at` among those gone that it names.
+    fn next(&self, at: u64, gone: &Gone) -> Option<u64> {
+        let start = self.ranges.overlap(&(at + 1..gone.seqs.end))?.start.max(at + 1);
+        self.reach(start, gone.class).map(|_| start)
+    }
+}
+
+fn removal((seq, time_ms, control): &(u64, u64, Control)) -> Option<Removal<'_>> {
+    let (ranges, policy, class, how) = match control {
+        Control::Purge(purge) => (
+            &purge.ranges,
+            Some(purge.policy),
+            Some(purge.class),
+            How::Purge(purge),
+        ),
+        Control::Erasure(erasure) if erasure.scope == ErasureScope::Records => {
+            (&erasure.ranges, erasure.policy, None, How::Erasure(erasure))
+        }
+        _ => return None,
+    };
+    Some(Removal {
+        seq: *seq,
+        time_ms: *time_ms,
+        ranges,
+        policy,
+        class,
+        how,
+    })
+}
+
+/// Whether the removal of some of what is gone was allowed, as far as the controls tell.
+fn allowed(
+    by: &Removal<'_>,
+    seqs: Range<u64>,
+    gone: &Gone,
+    controls: &[(u64, u64, Control)],
+) -> Result<(), RangeFinding> {
+    let (seq, class, cited) = (seqs.start, gone.class, by.policy.unwrap_or(u64::MAX));
+    let policies = controls.iter().filter_map(|(at, _, control)| match control {
+        Control::RetentionPolicy(policy) if policy.class == class && *at < by.seq => Some((*at, policy)),
+        _ => None,
+    });
+    let newest = policies.clone().last();
+    let Some((policy_seq, policy)) = policies.clone().find(|(at, _)| *at == cited) else {
+        return Err(RangeFinding::NoPolicy {
+            seq,
+            by: by.seq,
+            policy: cited,
+            class,
+        });
+    };
+    if let Some((newer, _)) = newest.filter(|(newest, _)| *newest != policy_seq) {
+        return Err(RangeFinding::Superseded {
+            seq,
+            by: by.seq,
+            policy: policy_seq,
+            newer,
+        });
+    }
+    permits(policy, by, gone.newest_ms).map_err(|message| RangeFinding::NotAllowed {
+        seq,
+        by: by.seq,
+        policy: policy_seq,
+        message: message.to_owned(),
+    })?;
+    match held(&seqs, class, by.seq, controls) {
+        Some(hold) => Err(RangeFinding::Held {
+            seq,
+            by: by.seq,
+            hold,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Whether the policy permits to remove records of which the newest is of that time.
+fn permits(policy: &RetentionPolicy, by: &Removal<'_>, newest_ms: u64) -> Result<(), &'static str> {
+    let older_than = |age: u64| newest_ms.checked_add(age).is_some_and(|due| due <= by.time_ms);
+    let old_enough = older_than(policy.keep_min_ms);
+    match by.how {
+        How::Purge(purge) => match purge.reason {
+            PurgeReason::Expired if !policy.keep_max_ms.is_some_and(older_than) => Err("it had not expired"),
+            PurgeReason::Ordered if !old_enough => Err("it was younger than the minimum"),
+            PurgeReason::Override if policy.mode == RetentionMode::Compliance && !old_enough => {
+                Err("nobody can go below the minimum in compliance mode")
+            }
+            PurgeReason::Override if !old_enough && distinct(&purge.approved_by) < 2 => {
+                Err("going below the minimum takes two approvals")
+            }
+            _ if !old_enough && purge.reason != PurgeReason::Override => {
+                Err("it was younger than the minimum")
+            }
+            _ => Ok(()),
+        },
+        How::Erasure(erasure) => match policy.erasable {
+            Erasable::Yes if policy.mode == RetentionMode::Compliance && !old_enough => {
+                Err("whole records are locked until the minimum in compliance mode")
+            }
+            Erasable::Yes if distinct(&erasure.approved_by) == 0 => Err("nobody approved the erasure"),
+            Erasable::Yes => Ok(()),
+            Erasable::PersonalOnly | Erasable::No => Err("whole records of the class cannot be erased"),
+        },
+    }
+}
+
+/// The record that placed a hold over some of the records, which was not released when they were removed.
+fn held(seqs: &Range<u64>, class: u16, by: u64, controls: &[(u64, u64, Control)]) -> Option<u64> {
+    let covers = |hold: &Hold| hold.classes.contains(&class) || hold.ranges.overlap(seqs).is_some();
+    controls.iter().find_map(|(placed, _, control)| match control {
+        Control::Hold(hold) if *placed < by && covers(hold) => {
+            let released = controls.iter().any(|(at, _, control)| {
+                matches!(control, Control::HoldRelease(release) if release.hold == hold.hold)
+                    && (*placed..by).contains(at)
+            });
+            (!released).then_some(*placed)
+        }
+        _ => None,
+    })
+}
+
+fn distinct(approvals: &[String]) -> usize {
+    approvals.iter().collect::<BTreeSet<_>>().len()
+}
+
+/// Most controls of a bundle that are judged.
+const CONTROLS_MAX: usize = 65_536;
+/// Most gaps in a range, of one class each.
+const GONE_MAX: usize = 1_000_000;

@@ -1,0 +1,219 @@
+//! Reads the records of a bundle in batches, and checks each record's opening, on as many threads as wanted.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::thread;
+
+use attestore_export::FileHash;
+use attestore_record::control::Control;
+use attestore_record::{Entry, Kind, entry::ENTRY_BYTES};
+use attestore_tlog::{Hash, leaf_hash};
+
+use super::{Archive, BundleError, Member, OPENING_BYTES_MAX, ReadAt};
+use crate::opening::{Opened, OpenedRecord, verify_opening};
+
+/// A record whose bytes open its entry.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) seq: u64,
+    pub(super) entry: [u8; ENTRY_BYTES],
+    pub(super) leaf: Hash,
+    pub(super) opened: Opened,
+    pub(super) kind: Kind,
+    /// Of control records.
+    pub(super) control: Option<Control>,
+    /// Of records that were asked for.
+    pub(super) opening: Option<Vec<u8>>,
+}
+
+/// Which openings are to be kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted(pub(super) BTreeSet<u64>);
+
+/// The records of a bundle, in order.
+pub(super) struct Records<'a, R: ?Sized> {
+    archive: &'a Archive<'a, R>,
+    member: &'a Member,
+    /// Where the next batch starts.
+    offset: u64,
+    threads: usize,
+    wanted: &'a Wanted,
+    /// Batches that were read and not checked yet.
+    read: Vec<Vec<u8>>,
+    checked: VecDeque<Checked>,
+    last: Option<u64>,
+    pub(super) hash: FileHash,
+    pub(super) count: u64,
+}
+
+impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
+    pub(super) fn new(
+        archive: &'a Archive<'a, R>,
+        member: &'a Member,
+        threads: usize,
+        wanted: &'a Wanted,
+    ) -> Self {
+        Self {
+            archive,
+            member,
+            offset: 0,
+            threads: threads.clamp(1, THREADS_MAX),
+            wanted,
+            read: Vec::new(),
+            checked: VecDeque::new(),
+            last: None,
+            hash: FileHash::default(),
+            count: 0,
+        }
+    }
+
+    /// The next record.
+    ///
+    /// # Errors
+    /// [`BundleError`] at the first record that does not hold.
+    pub(super) fn next(&mut self) -> Result<Option<Checked>, BundleError> {
+        while self.checked.is_empty() {
+            if self.read.is_empty() {
+                self.read = self.read_ahead()?;
+                if self.read.is_empty() {
+                    return Ok(None);
+                }
+            }
+            self.check()?;
+        }
+        let Some(record) = self.checked.pop_front() else {
+            return Ok(None);
+        };
+        if self.last.is_some_and(|last| record.seq <= last) {
+            return Err(BundleError::Order { seq: record.seq });
+        }
+        self.last = Some(record.seq);
+        self.count += 1;
+        self.hash.update(&record.seq.to_be_bytes());
+        self.hash.update(&record.entry);
+        Ok(Some(record))
+    }
+
+    /// Checks what was read, and reads on meanwhile.
+    fn check(&mut self) -> Result<(), BundleError> {
+        let batches = std::mem::take(&mut self.read);
+        let wanted = self.wanted;
+        if self.threads == 1 {
+            for batch in &batches {
+                self.checked.extend(check(batch, wanted)?);
+            }
+            return Ok(());
+        }
+        let (results, read) = thread::scope(|scope| {
+            let workers: Vec<_> = batches
+                .iter()
+                .map(|batch| scope.spawn(move || check(batch, wanted)))
+                .collect();
+            let read = self.read_ahead();
+            let results = workers.into_iter().map(thread::ScopedJoinHandle::join);
+            (results.collect::<Vec<_>>(), read)
+        });
+        for result in results {
+            let records = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            self.checked.extend(records?);
+        }
+        self.read = read?;
+        Ok(())
+    }
+
+    /// Reads a batch for each thread.
+    fn read_ahead(&mut self) -> Result<Vec<Vec<u8>>, BundleError> {
+        let mut batches = Vec::new();
+        while batches.len() < self.threads && self.offset < self.member.bytes {
+            batches.push(self.batch()?);
+        }
+        Ok(batches)
+    }
+
+    /// Reads whole records: as many as fit a batch, at least one.
+    fn batch(&mut self) -> Result<Vec<u8>, BundleError> {
+        let left = self.member.bytes - self.offset;
+        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_BYTES)];
+        self.archive.read_part(self.member, self.offset, &mut bytes)?;
+        let mut whole = 0;
+        while let Some(frame) = frame_bytes(&bytes[whole..])? {
+            match whole.checked_add(frame).filter(|end| *end <= bytes.len()) {
+                Some(end) => whole = end,
+                None if whole == 0 => {
+                    if u64::try_from(frame).map_or(true, |frame| frame > left) {
+                        return Err(BundleError::Records);
+                    }
+                    bytes = vec![0; frame];
+                    self.archive.read_part(self.member, self.offset, &mut bytes)?;
+                    whole = frame;
+                }
+                None => break,
+            }
+        }
+        if whole == 0 {
+            return Err(BundleError::Records);
+        }
+        bytes.truncate(whole);
+        self.offset += u64::try_from(whole).map_err(|_| BundleError::Records)?;
+        Ok(bytes)
+    }
+}
+
+/// Bytes of the record that starts here, with its head; none if not even the head is there.
+fn frame_bytes(bytes: &[u8]) -> Result<Option<usize>, BundleError> {
+    let Some(head) = bytes.first_chunk::<HEAD_BYTES>() else {
+        return Ok(None);
+    };
+    let [.., a, b, c, d] = *head;
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).map_err(|_| BundleError::Records)?;
+    if length > OPENING_BYTES_MAX {
+        return Err(BundleError::Records);
+    }
+    Ok(Some(HEAD_BYTES + length))
+}
+
+/// Checks the records of a batch.
+fn check(batch: &[u8], wanted: &Wanted) -> Result<Vec<Checked>, BundleError> {
+    let (mut rest, mut records) = (batch, Vec::new());
+    while let Some(frame) = frame_bytes(rest)? {
+        let (record, after) = rest.split_at_checked(frame).ok_or(BundleError::Records)?;
+        rest = after;
+        let (seq, opening) = record.split_first_chunk().ok_or(BundleError::Records)?;
+        let seq = u64::from_be_bytes(*seq);
+        let opening = opening.get(4..).ok_or(BundleError::Records)?;
+        records.push(check_one(seq, opening, wanted)?);
+    }
+    Ok(records)
+}
+
+fn check_one(seq: u64, opening: &[u8], wanted: &Wanted) -> Result<Checked, BundleError> {
+    let record = OpenedRecord::from_bytes(opening).map_err(|error| BundleError::Record { seq, error })?;
+    let opened = verify_opening(&record).map_err(|error| BundleError::Opening { seq, error })?;
+    let kind = Entry::from_bytes(&record.entry)
+        .map_err(|error| BundleError::Entry { seq, error })?
+        .kind;
+    let control = match kind {
+        Kind::Purge | Kind::Erasure | Kind::Hold | Kind::Policy => {
+            let control = Control::parse(kind, &record.public);
+            Some(control.map_err(|error| BundleError::Control {
+                seq,
+                message: error.to_string(),
+            })?)
+        }
+        _ => None,
+    };
+    Ok(Checked {
+        seq,
+        leaf: leaf_hash(&record.entry),
+        entry: record.entry,
+        opened,
+        kind,
+        control,
+        opening: wanted.0.contains(&seq).then(|| opening.to_vec()),
+    })
+}
+
+/// About so many bytes are checked by a thread at once.
+const BATCH_BYTES: usize = 1 << 20;
+const THREADS_MAX: usize = 256;
+/// Seq and length.
+const HEAD_BYTES: usize = 8 + 4;
