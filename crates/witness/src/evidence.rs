@@ -1,0 +1,82 @@
+//! What a log should not have signed, kept for whoever judges it.
+//!
+//! # Format
+//! `misbehaviour/<hex SHA-256(origin)>.<reason>.<hex of the first 8 bytes of the SHA-256 of what follows>`:
+//! ```text
+//! attestore misbehaviour v1
+//! vkey <vkey of the log>
+//! reason same-size | not-consistent
+//!
+//! <the checkpoint that was cosigned, verbatim>
+//!
+//! <the checkpoint that was refused, verbatim>
+//! ```
+//! `same-size` is proof by itself: two roots of one size, both signed. `not-consistent` is a suspicion only: the proof that came along
+//! does not verify, which a wrong proof explains as well.
+
+use std::io;
+use std::path::PathBuf;
+
+use attestore_disk::Disk;
+use attestore_tlog::VerifierKey;
+use sha2::{Digest, Sha256};
+
+use crate::files::{self, TEMPORARY, hex};
+use crate::store::origin_hash;
+
+/// Why a checkpoint was refused that its log signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Another root for the size that was cosigned.
+    SameSize,
+    /// No proof that it extends what was cosigned.
+    NotConsistent,
+}
+
+impl Reason {
+    /// As files have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SameSize => "same-size",
+            Self::NotConsistent => "not-consistent",
+        }
+    }
+}
+
+/// Formats a file.
+#[must_use]
+pub fn misbehaviour(key: &VerifierKey, reason: Reason, cosigned: &str, refused: &str) -> String {
+    format!(
+        "{HEADER}\nvkey {key}\nreason {}\n\n{cosigned}\n{refused}",
+        reason.name()
+    )
+}
+
+/// Keeps a file, once; of a log and a reason at most [`FILES_MAX`]. That it cannot be kept changes nothing about the refusal.
+pub(crate) fn keep(disk: &dyn Disk, origin: &str, reason: Reason, text: &str) -> io::Result<()> {
+    let prefix = format!("{}.{}.", origin_hash(origin), reason.name());
+    let hash = Sha256::digest(text.as_bytes());
+    let path = PathBuf::from(FOLDER).join(format!("{prefix}{}", hex(&hash[..8])));
+    if disk.exists(&path)? || starting_with(disk, &prefix)? >= FILES_MAX {
+        return Ok(());
+    }
+    files::replace(disk, &path, text.as_bytes())
+}
+
+/// How many files there are of a log.
+pub(crate) fn count(disk: &dyn Disk, origin: &str) -> io::Result<usize> {
+    starting_with(disk, &format!("{}.", origin_hash(origin)))
+}
+
+fn starting_with(disk: &dyn Disk, prefix: &str) -> io::Result<usize> {
+    let files = disk.list(FOLDER.as_ref())?.into_iter();
+    let kept = files.filter(|file| file.name.starts_with(prefix) && !file.name.ends_with(TEMPORARY));
+    Ok(kept.count())
+}
+
+/// Folder of the files in the witness's directory.
+pub(crate) const FOLDER: &str = "misbehaviour";
+/// Most files that are kept of one log and one reason.
+pub const FILES_MAX: usize = 64;
+const HEADER: &str = "attestore misbehaviour v1";
