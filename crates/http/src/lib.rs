@@ -29,6 +29,7 @@ mod slots;
 mod sse;
 pub mod tls;
 mod wire;
+mod witness;
 
 pub use body::Limits;
 pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tokens, Tongue};
@@ -36,6 +37,7 @@ pub use limits::Keeper;
 pub use problem::{FieldError, Problem};
 pub use serve::serve;
 pub use server::{App, Settings, nop_router, openapi_json, router, table};
+pub use witness::witness_router;
 
 /// Installs the recorder behind `GET /metrics`; `None` when the process already has one.
 #[must_use]
