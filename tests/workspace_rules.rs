@@ -12,6 +12,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("attestore-http", 4),
     ("attestore-webhook", 3),
     ("attestore-engine", 2),
+    ("attestore-verify-cli", 2),
     ("attestore-wal", 1),
     ("attestore-segment", 1),
     ("attestore-index", 1),

@@ -11,6 +11,7 @@
 //! | checkpoint | C2SP tlog-checkpoint v1.0.0 | [`Checkpoint`] |
 //! | cosignature, cosigner key | C2SP tlog-cosignature | [`SignedNote::cosigned_at`], [`CosignerKey`], [`cosign()`] |
 //! | trust policy | C2SP tlog-policy | [`Policy`] |
+//! | proof of misbehaviour | `docs/evidence.md` | [`Misbehaviour`] |
 //! | transparent log proof | C2SP tlog-proof | [`TlogProof`] |
 //!
 //! # Example
@@ -35,6 +36,7 @@ mod cosignature;
 mod encoding;
 mod frontier;
 mod hash;
+mod misbehaviour;
 mod note;
 mod policy;
 mod proof;
@@ -46,6 +48,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoi
 pub use cosignature::{COSIGNATURE_TIME_MAX, CosignatureError, CosignerKey, CosignerKind, cosign};
 pub use frontier::{Frontier, FrontierError};
 pub use hash::{EMPTY_ROOT, Hash, SIZE_MAX, leaf_hash, node_hash};
+pub use misbehaviour::{MISBEHAVIOUR_BYTES_MAX, Misbehaviour, MisbehaviourError, prefix_proof};
 pub use note::{
     NOTE_BYTES_MAX, NoteError, NoteSignature, NoteSigner, SIGNATURES_MAX, SignedNote, VerifierKey,
     VerifierKeyError, key_id, sign_note,

@@ -17,7 +17,7 @@ const RETRIES_MAX: u32 = 8;
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 /// Files that are not parts.
-pub(super) const SIGNED: [&str; 2] = ["manifest.json", "manifest.note"];
+const SIGNED: [&str; 2] = ["manifest.json", "manifest.note"];
 
 /// Downloads an export that is done into a folder.
 pub(super) fn run(client: &Client, path: &str, export: &Value, folder: &Path) -> Result<(), Failure> {
@@ -127,7 +127,7 @@ fn one(
 }
 
 /// Length and SHA-256 of what is left to read of a file.
-pub(super) fn hash(file: &mut impl Read) -> Result<(u64, String), Failure> {
+fn hash(file: &mut impl Read) -> Result<(u64, String), Failure> {
     let (bytes, hash) = hash_of(file)?;
     Ok((bytes, hash.finish()))
 }
@@ -147,7 +147,7 @@ fn hash_of(file: &mut impl Read) -> Result<(u64, FileHash), Failure> {
 }
 
 /// Whether a name is one that a file of an export can have, and leads nowhere else.
-pub(super) fn is_plain(name: &str) -> bool {
+fn is_plain(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     name.starts_with("part-") && name.len() <= 64 && name.chars().all(plain)
 }

@@ -99,7 +99,7 @@ impl Exports<'_> {
         let key = super::checkpoint::key(&self.client, self.on, vkey)?;
         download::run(&self.client, &self.path(id), &done, &folder)?;
         let report = verify::check(&folder, &key)?;
-        report.result()?;
+        verify::result(&report)?;
         output::line(format!(
             "{} records in {} files, {} bytes; the log's server signed that they are all matches as of tree size {}: {}",
             report.records,

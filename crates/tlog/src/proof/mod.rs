@@ -11,6 +11,7 @@ mod verify;
 pub use build::{
     BuildError, NodeReader, consistency_proof, inclusion_proof, range_root, root_at, tile_hashes,
 };
+pub(crate) use verify::climb;
 pub use verify::{ProofError, verify_consistency, verify_inclusion};
 
 /// Most hashes in an inclusion proof of a tree up to [`crate::SIZE_MAX`] leaves; a consistency proof has at most one more.

@@ -104,6 +104,20 @@ pub fn verify_consistency(
         let (first, rest) = proof.split_first().ok_or(ProofError::Short)?;
         (*first, rest)
     };
+    let (old_hash, new_hash) = climb(old, new, first, rest)?;
+    if old_hash != old_root {
+        return Err(ProofError::OldRoot);
+    }
+    if new_hash == new_root {
+        Ok(())
+    } else {
+        Err(ProofError::Root)
+    }
+}
+
+/// Leads the first node of a consistency proof and its other hashes to the roots of the first `old` and of all `new` leaves,
+/// where `0 < old < new`.
+pub(crate) fn climb(old: u64, new: u64, first: Hash, rest: &[Hash]) -> Result<(Hash, Hash), ProofError> {
     let (mut node, mut last) = (old - 1, new - 1);
     let complete = node.trailing_ones();
     node >>= complete;
@@ -124,16 +138,10 @@ pub fn verify_consistency(
         node >>= 1;
         last >>= 1;
     }
-    if last != 0 {
-        return Err(ProofError::Short);
-    }
-    if old_hash != old_root {
-        return Err(ProofError::OldRoot);
-    }
-    if new_hash == new_root {
-        Ok(())
+    if last == 0 {
+        Ok((old_hash, new_hash))
     } else {
-        Err(ProofError::Root)
+        Err(ProofError::Short)
     }
 }
 

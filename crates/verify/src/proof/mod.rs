@@ -3,12 +3,15 @@
 #[cfg(test)]
 pub(crate) mod tests;
 
-use attestore_tlog::{Hash, TlogProof, TlogProofError, VerifierKey, VerifierKeyError, leaf_hash};
+use attestore_tlog::{
+    Hash, TlogProof, TlogProofError, VerifierKey, VerifierKeyError, leaf_hash, verify_inclusion,
+};
 use serde::Serialize;
 
 use crate::{
     as_text,
     opening::{CodecError, Opened, OpenedRecord, OpeningError, verify_opening},
+    trust::{Trust, TrustError, Witnessed},
 };
 
 /// Tells what a `.tlog-proof` proves: that the log signed a tree with this record at this index.
@@ -23,6 +26,8 @@ pub struct Verified {
     /// Root of the signed tree; serialised in hexadecimal.
     #[serde(serialize_with = "as_text")]
     pub root: Hash,
+    /// Witnesses that cosigned the tree, of those in the caller's policy.
+    pub witnesses: Vec<Witnessed>,
     /// What the record says about itself.
     pub opened: Opened,
     /// The record. Not serialised: its bytes may be personal.
@@ -56,6 +61,12 @@ pub enum ProofFailure {
         /// What is wrong with it.
         error: OpeningError,
     },
+    /// The checkpoint is not believed, by the caller's policy.
+    #[error("{error}")]
+    Trust {
+        /// Why not.
+        error: TrustError,
+    },
     /// The text, the checkpoint or the inclusion proof is wrong.
     #[error("{error}")]
     Log {
@@ -71,18 +82,32 @@ pub enum ProofFailure {
 /// [`ProofFailure`] for the first thing that is wrong.
 pub fn verify_tlog_proof(text: &str, vkey: &str) -> Result<Verified, ProofFailure> {
     let key = VerifierKey::parse(vkey).map_err(|error| ProofFailure::Key { error })?;
-    let proof = TlogProof::parse(text).map_err(|error| ProofFailure::Log { error })?;
+    verify_tlog_proof_with(text, &Trust::Key(key))
+}
+
+/// Verifies a `.tlog-proof` offline, against a key or a policy.
+///
+/// # Errors
+/// [`ProofFailure`] for the first thing that is wrong.
+pub fn verify_tlog_proof_with(text: &str, trust: &Trust) -> Result<Verified, ProofFailure> {
+    let log = |error| ProofFailure::Log { error };
+    let proof = TlogProof::parse(text).map_err(log)?;
     let extra = proof.extra.as_deref().ok_or(ProofFailure::NoRecord)?;
     let record = OpenedRecord::from_bytes(extra).map_err(|error| ProofFailure::Record { error })?;
-    let checkpoint = proof
-        .verify(leaf_hash(&record.entry), &key)
-        .map_err(|error| ProofFailure::Log { error })?;
+    let believed = trust.open(&proof.checkpoint).map_err(|error| match error {
+        TrustError::Checkpoint { error } => log(error.into()),
+        error => ProofFailure::Trust { error },
+    })?;
+    let (size, root) = (believed.checkpoint.size(), believed.checkpoint.root());
+    verify_inclusion(proof.index, size, leaf_hash(&record.entry), &proof.hashes, root)
+        .map_err(|error| log(error.into()))?;
     let opened = verify_opening(&record).map_err(|error| ProofFailure::Opening { error })?;
     Ok(Verified {
-        origin: checkpoint.origin().into(),
+        origin: believed.checkpoint.origin().into(),
         index: proof.index,
-        size: checkpoint.size(),
-        root: checkpoint.root(),
+        size,
+        root,
+        witnesses: believed.witnesses,
         opened,
         record,
     })

@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use attestore_tlog::{Policy, VerifierKey};
+use attestore_verify::Trust;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// Checks offline what an Attestore server handed out: with a key or a policy that you trust, and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "attestore-verify", version, propagate_version = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What is trusted. Keys and policies that lie in a bundle, an export or a log are never looked at for this.
+#[derive(Debug, clap::Args)]
+pub struct TrustArgs {
+    /// Key of the log, got over a way that you trust more than the log.
+    #[arg(long, global = true)]
+    vkey: Option<String>,
+    /// A file with a trust policy (C2SP tlog-policy): logs, witnesses, and the quorum that must have cosigned. With --vkey, its
+    /// logs do not count.
+    #[arg(long, global = true, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// What is checked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The answer to an append with `Prefer: receipt=signed`.
+    Receipt {
+        /// The JSON.
+        file: PathBuf,
+        /// What the record is: its opening, or a `.tlog-proof` that has it.
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+    },
+    /// `.tlog-proof` files.
+    Proof {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// An evidence bundle.
+    Bundle {
+        /// The file.
+        file: PathBuf,
+        /// Threads; as many as there are cores if not given.
+        #[arg(long)]
+        threads: Option<usize>,
+    },
+    /// Takes a record with its proof out of an evidence bundle, which is verified first.
+    Extract {
+        /// The bundle.
+        file: PathBuf,
+        /// The record.
+        #[arg(long)]
+        seq: u64,
+        /// Where the `.tlog-proof` goes; must not be there yet.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// The folder of a downloaded export.
+    Export {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A copy of a log: checkpoint, entry bundles and tiles as C2SP tlog-tiles has them.
+    Log {
+        /// The folder with `checkpoint` and `tile/`.
+        folder: PathBuf,
+        /// An earlier checkpoint that the log must extend.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// Does not compare tiles, which are derived from the entries.
+        #[arg(long)]
+        no_tiles: bool,
+    },
+    /// Two checkpoints of a log, and the proof that the newer extends the older.
+    Consistency {
+        /// The older.
+        old: PathBuf,
+        /// The newer.
+        new: PathBuf,
+        /// The hashes: base64, one a line, or JSON with an array of them.
+        proof: PathBuf,
+    },
+    /// A proof that a log signed two checkpoints which contradict each other; with two checkpoints, makes it.
+    Misbehaviour(MisbehaviourArgs),
+}
+
+/// Arguments of `misbehaviour`.
+#[derive(Debug, clap::Args)]
+pub struct MisbehaviourArgs {
+    /// The proof; with --from, where it goes, and it must not be there yet.
+    pub file: PathBuf,
+    /// Two checkpoints of the log.
+    #[arg(long, num_args = 2, value_names = ["CHECKPOINT", "CHECKPOINT"])]
+    pub from: Vec<PathBuf>,
+    /// For checkpoints of different sizes: a copy of the log that the larger one is of.
+    #[arg(long, value_name = "FOLDER", requires = "from", conflicts_with = "proof")]
+    pub log: Option<PathBuf>,
+    /// For checkpoints of different sizes: the consistency proof that the log gave, which does not hold.
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub proof: Option<PathBuf>,
+}
+
+impl TrustArgs {
+    /// What the caller trusts.
+    ///
+    /// # Errors
+    /// Exit code 2 without key and policy, and for malformed ones.
+    pub fn trust(&self) -> Result<Trust, Failure> {
+        let key = self.vkey.as_deref().map(|vkey| VerifierKey::parse(vkey.trim()));
+        let key = key
+            .transpose()
+            .map_err(|e| Failure::usage(format!("--vkey: {e}")))?;
+        let Some(path) = &self.policy else {
+            return key.map(Trust::Key).ok_or_else(|| {
+                Failure::usage("--vkey or --policy is needed: what the file itself names is not trusted")
+            });
+        };
+        let policy = Policy::parse(&files::read(path)?)
+            .map_err(|e| Failure::usage(format!("--policy {}: {e}", path.display())))?;
+        if key.is_none() && policy.logs().is_empty() {
+            return Err(Failure::usage("the policy names no log; give --vkey too"));
+        }
+        Ok(Trust::Policy { policy, key })
+    }
+}

@@ -1,0 +1,98 @@
+//! `attestore-verify bundle` and `extract`.
+
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use attestore_verify::bundle::{BundleOptions, BundleReport, verify_bundle};
+
+use crate::args::{Output, TrustArgs};
+use crate::failure::Failure;
+use crate::files::{self, Positions};
+use crate::output;
+
+/// Checks a bundle.
+pub fn run(file: &Path, threads: Option<usize>, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
+    let report = check(file, threads, None, trust)?;
+    let text = describe(&report);
+    if report.is_sound() {
+        return output::holds(&text, &report, output);
+    }
+    output::found(&text, &report, output)?;
+    Err(incomplete(file, &report))
+}
+
+/// Takes a record out of a bundle.
+pub fn extract(file: &Path, seq: u64, out: &Path, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
+    let report = check(file, None, Some(seq), trust)?;
+    let proof = report.extracted.as_ref();
+    let proof = proof.ok_or_else(|| Failure::doubt(format!("{}: no record {seq}", file.display())))?;
+    files::write_new(out, &proof.to_text())?;
+    output::holds(
+        &format!("record {seq} and its proof are in {}", out.display()),
+        &report,
+        output,
+    )
+}
+
+fn check(
+    file: &Path,
+    threads: Option<usize>,
+    extract: Option<u64>,
+    trust: &TrustArgs,
+) -> Result<BundleReport, Failure> {
+    let cores = || available_parallelism().map_or(1, usize::from);
+    let options = BundleOptions {
+        threads: threads.unwrap_or_else(cores),
+        extract,
+    };
+    verify_bundle(&Positions::open(file)?, &trust.trust()?, options)
+        .map_err(|error| Failure::doubt(format!("{}: {error}", file.display())))
+}
+
+fn describe(report: &BundleReport) -> String {
+    let mut text = format!(
+        "{} records are in the signed tree of {} of {}, cosigned by {}, and their bytes open their commitments; {} personal groups \
+         are open, {} are not",
+        report.records,
+        report.size,
+        report.origin,
+        super::witnessed(&report.witnesses),
+        report.groups_opened,
+        report.groups_withheld
+    );
+    for unverified in &report.unverified {
+        text.push_str(&format!(
+            "\nthe cosignature of {unverified} is of a kind that this program cannot verify"
+        ));
+    }
+    if let Some(query) = &report.unproved_query {
+        text.push_str(&format!(
+            "\nthat they are the matches of this query, and all of them, is not proved: {query}"
+        ));
+    }
+    if let Some(range) = &report.range {
+        text.push_str(&format!(
+            "\nrange {} to {} (not included): {} records are here, {} were purged and {} erased with a reason on record",
+            range.first_seq, range.end_seq, range.opened, range.purged, range.erased
+        ));
+        if range.reasons_claimed_in_force > 0 {
+            text.push_str(&format!(
+                "\nof {} purges and erasures the bundle does not show that no other policy or hold came before them",
+                range.reasons_claimed_in_force
+            ));
+        }
+        for finding in &range.findings {
+            text.push_str(&format!("\nWRONG: {finding}"));
+        }
+        if range.findings_omitted > 0 {
+            text.push_str(&format!("\nWRONG: {} more", range.findings_omitted));
+        }
+    }
+    text
+}
+
+fn incomplete(file: &Path, report: &BundleReport) -> Failure {
+    let first = report.range.as_ref().and_then(|range| range.findings.first());
+    let reason = first.map(ToString::to_string).unwrap_or_default();
+    Failure::doubt(format!("{}: the range is not complete: {reason}", file.display()))
+}

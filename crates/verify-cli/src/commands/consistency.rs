@@ -1,0 +1,53 @@
+//! `attestore-verify consistency`.
+
+use std::path::Path;
+
+use attestore_tlog::{Hash, verify_consistency};
+use serde_json::json;
+
+use crate::args::{Output, TrustArgs};
+use crate::failure::Failure;
+use crate::{files, output};
+
+/// Checks that one checkpoint extends another.
+pub fn run(old: &Path, new: &Path, proof: &Path, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
+    let trust = trust.trust()?;
+    let open = |path: &Path| {
+        trust
+            .open(&files::read_text(path)?)
+            .map_err(|error| Failure::doubt(format!("{}: {error}", path.display())))
+    };
+    let (before, after) = (open(old)?, open(new)?);
+    let (before, after) = (before.checkpoint, after.checkpoint);
+    if before.origin() != after.origin() {
+        return Err(Failure::doubt(
+            "the checkpoints are of different logs, so neither extends the other",
+        ));
+    }
+    let hashes = hashes(&files::read_text(proof)?)
+        .ok_or_else(|| Failure::doubt(format!("{}: not hashes in base64", proof.display())))?;
+    verify_consistency(before.size(), after.size(), before.root(), after.root(), &hashes)
+        .map_err(|error| Failure::doubt(format!("{}: {error}", proof.display())))?;
+    let text = format!(
+        "the tree of {} of {} extends that of {}: nothing was altered, inserted or dropped",
+        after.size(),
+        after.origin(),
+        before.size()
+    );
+    let report = json!({"origin": after.origin(), "old": before.size(), "new": after.size()});
+    output::holds(&text, &report, output)
+}
+
+/// Hashes of a proof: base64, one a line, or the first array of JSON.
+pub fn hashes(text: &str) -> Option<Vec<Hash>> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return text.lines().map(Hash::from_base64).collect();
+    }
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let array = ["proof", "hashes"]
+        .into_iter()
+        .find_map(|name| json.get(name))
+        .unwrap_or(&json);
+    let hash = |hash: &serde_json::Value| Hash::from_base64(hash.as_str()?);
+    array.as_array()?.iter().map(hash).collect()
+}
