@@ -40,6 +40,8 @@ pub enum Command {
     Tenant(TenantArgs),
     /// Make, list, rotate and revoke credentials
     Credential(CredentialArgs),
+    /// Confirm the server's clock after it stepped ahead
+    Clock(ClockArgs),
     /// Show how the server is doing: tenants, heads, log, lag, disk
     Status(StatusArgs),
     /// Check every byte of a data directory that no server uses
@@ -216,6 +218,24 @@ pub enum TailOutput {
     Table,
     /// One JSON document per line
     Ndjson,
+}
+
+#[derive(Debug, Args)]
+pub struct ClockArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    #[command(subcommand)]
+    pub action: ClockAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClockAction {
+    /// Say what time it is: the server believes its clock again if that agrees
+    Confirm {
+        /// RFC 3339 [default: this machine's time]
+        #[arg(long, value_name = "TIME")]
+        now: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

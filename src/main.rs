@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Checkpoint(args) => commands::checkpoint::run(&args),
         Command::Tenant(args) => commands::tenant::run(&args),
         Command::Credential(args) => commands::credential::run(&args),
+        Command::Clock(args) => commands::clock::run(&args),
         Command::Status(args) => commands::status::run(&args),
         Command::Completions(args) => commands::generate::completions(&args),
         Command::Man(args) => commands::generate::man(&args),

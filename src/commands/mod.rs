@@ -4,6 +4,7 @@ pub mod append;
 pub mod bench;
 pub mod check_config;
 pub mod checkpoint;
+pub mod clock;
 pub mod credential;
 pub mod export;
 pub mod fsck;

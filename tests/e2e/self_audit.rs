@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Server, event, scale};
 use crate::paths::path;
+use crate::tail::events::{Listened, PATIENCE, try_listen};
 
 /// Routes whose acts are recorded; tails answer without an end and have a test of their own.
 fn recorded() -> Vec<Row> {
@@ -277,4 +278,53 @@ fn starts_and_stops_are_on_record() {
             .unwrap()
             > 0
     );
+}
+
+#[test]
+fn tails_that_began_before_a_kill_are_on_record_after_it() {
+    let mut server = prepared();
+    let mut began = BTreeSet::new();
+    for round in 0..scale("ATTESTORE_AUDIT_KILLS", 3) {
+        let (base, secret) = (server.base().to_owned(), server.secret().to_owned());
+        let count = AtomicU64::new(0);
+        let ids: Vec<String> = std::thread::scope(|scope| {
+            let listeners: Vec<_> = (0..8)
+                .map(|number| {
+                    let (base, secret, count) = (&base, &secret, &count);
+                    scope.spawn(move || {
+                        let mut ids = Vec::new();
+                        let tail = format!("/v1/tenants/acme/tail?from=beginning&q=metadata.n:{number}");
+                        // Each is dropped for the next one, until nobody answers.
+                        while let Ok(Listened::Open(mut listener)) = try_listen(base, secret, &tail, None) {
+                            if listener.next_within(PATIENCE).is_none() {
+                                break;
+                            }
+                            let id = listener.headers.iter().find(|(name, _)| name == "x-request-id");
+                            ids.push(id.unwrap().1.clone());
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
+                        ids
+                    })
+                })
+                .collect();
+            while count.load(Ordering::Relaxed) < 40 {
+                std::thread::yield_now();
+            }
+            server.kill();
+            listeners
+                .into_iter()
+                .flat_map(|one| one.join().unwrap())
+                .collect()
+        });
+        assert!(ids.len() >= 40, "round {round}: {}", ids.len());
+        began.extend(ids);
+        server.run();
+    }
+    let acts = acts(&server);
+    for id in &began {
+        let found = acts.get(id).unwrap_or_else(|| panic!("{id} has no record"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0]["action"], "access.tail");
+    }
+    println!("{} tails, none without its record", began.len());
 }

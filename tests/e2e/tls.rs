@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::harness::{Server, binary, event};
 
 /// An authority, and a folder for what it issues.
-struct Authority {
+pub struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -36,12 +36,12 @@ impl Authority {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub fn text(&self, name: &str) -> String {
         self.path(name).to_string_lossy().into_owned()
     }
 
     /// Writes `<name>.pem` and `<name>.key`.
-    fn issue(&self, name: &str, names: Vec<SanType>) {
+    pub fn issue(&self, name: &str, names: Vec<SanType>) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = names;
         params.distinguished_name.push(DnType::CommonName, name);
@@ -79,7 +79,7 @@ impl Authority {
     }
 }
 
-fn local() -> Vec<SanType> {
+pub fn local() -> Vec<SanType> {
     vec![
         SanType::DnsName(Ia5String::try_from("localhost").unwrap()),
         SanType::IpAddress("127.0.0.1".parse().unwrap()),

@@ -302,7 +302,9 @@ pub enum AppendError {
         reason: String,
     },
     /// The wall clock ran ahead of the boot clock; appends wait for an operator.
-    #[error("the clock stepped {ahead_ms} ms ahead: set it right, or start the server again to confirm it")]
+    #[error(
+        "the clock stepped {ahead_ms} ms ahead: set it right, or confirm it with `attestore clock confirm`"
+    )]
     ClockJump {
         /// By how much.
         ahead_ms: u64,

@@ -1,11 +1,16 @@
 //! What stops appends before they cost anything: the clock, space, and work that waits.
 
+mod clock;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use attestore_disk::Clock;
 use parking_lot::Mutex;
 
+pub use clock::Confirmed;
+
+use self::clock::Anchor;
 use crate::append::Item;
 use crate::error::AppendError;
 use crate::instance::Inner;
@@ -16,6 +21,9 @@ pub(crate) struct Guard {
     tolerance_ms: u64,
     reserve_bytes: u64,
     clock: Mutex<Anchor>,
+    /// The clocks that somebody is confirming: for their record alone. One at a time.
+    confirmed: Mutex<Option<Anchor>>,
+    confirming: Mutex<()>,
     /// Free bytes at the last sample, less what was written since.
     free_bytes: AtomicU64,
     sampled_ms: AtomicU64,
@@ -27,13 +35,6 @@ pub(crate) struct Guard {
     /// The longest write since the last look, microseconds, and when the one under way began, boot clock; 0 if there is none.
     slowest_us: AtomicU64,
     writing_since_ms: AtomicU64,
-}
-
-/// Two clocks at one moment.
-#[derive(Clone, Copy)]
-struct Anchor {
-    now_ms: u64,
-    boot_ms: u64,
 }
 
 impl Guard {
@@ -48,10 +49,9 @@ impl Guard {
         Self {
             tolerance_ms,
             reserve_bytes: reserve_bytes.min(capacity_bytes / 10),
-            clock: Mutex::new(Anchor {
-                now_ms: clock.now_ms(),
-                boot_ms: clock.boot_ms(),
-            }),
+            clock: Mutex::new(Anchor::of(clock)),
+            confirmed: Mutex::new(None),
+            confirming: Mutex::new(()),
             free_bytes: AtomicU64::new(free_bytes),
             sampled_ms: AtomicU64::new(clock.boot_ms()),
             space_unknown: AtomicBool::new(false),
@@ -120,7 +120,9 @@ impl Guard {
                 reason: reason.clone(),
             });
         }
-        if let Some(ahead_ms) = self.clock_ahead_ms(&*inner.clock) {
+        if let Some(ahead_ms) = self.clock_ahead_ms(&*inner.clock)
+            && !(own && self.is_being_confirmed(&*inner.clock))
+        {
             return Err(AppendError::ClockJump { ahead_ms });
         }
         if !internal && self.is_full() {
@@ -133,30 +135,6 @@ impl Guard {
             });
         }
         Ok(())
-    }
-
-    /// By how much the wall clock ran ahead of the boot clock, if by more than tolerated.
-    pub(crate) fn clock_ahead_ms(&self, clock: &dyn Clock) -> Option<u64> {
-        let (now_ms, boot_ms) = (clock.now_ms(), clock.boot_ms());
-        let mut anchor = self.clock.lock();
-        let elapsed = boot_ms.saturating_sub(anchor.boot_ms);
-        let ahead = now_ms.saturating_sub(anchor.now_ms.saturating_add(elapsed));
-        if ahead > self.tolerance_ms {
-            return Some(ahead);
-        }
-        // Slow drift is not a step: the clocks are compared over an hour.
-        if elapsed > ANCHOR_MS {
-            *anchor = Anchor { now_ms, boot_ms };
-        }
-        None
-    }
-
-    /// Takes the wall clock as it is: an operator has looked at it.
-    pub(crate) fn confirm_clock(&self, clock: &dyn Clock) {
-        *self.clock.lock() = Anchor {
-            now_ms: clock.now_ms(),
-            boot_ms: clock.boot_ms(),
-        };
     }
 
     /// Whether appends have to leave the rest to flush, purge and shutdown.
@@ -257,8 +235,6 @@ const LAG_RETRY_MS: u64 = 500;
 const SAMPLE_MS: u64 = 200;
 /// Background work that failed is put off for this long.
 const PAUSE_MS: u64 = 5000;
-/// The clocks are compared with each other from this long ago.
-const ANCHOR_MS: u64 = 3_600_000;
 
 #[cfg(test)]
 mod tests;

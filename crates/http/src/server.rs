@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, credentials, events, exports, index, log, operations, quota, search, searches, tail,
-    tenants, watch,
+    access_log, append, clock, credentials, events, exports, index, log, operations, quota, search, searches,
+    tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -245,6 +245,11 @@ fn routes() -> Routes {
         .route(
             Entry::instance(P::SeeStatus, C::Read),
             routes!(operations::status),
+        )
+        // Before it is in force nothing can be recorded but what the engine records of it.
+        .route(
+            Entry::instance(P::ConfirmClock, C::Admin).recorded(Recorded::Told),
+            routes!(clock::confirm),
         )
         .route(PUBLIC, routes!(operations::show_metrics))
         .route(PUBLIC, routes!(operations::openapi))

@@ -9,7 +9,7 @@ use attestore_disk::sim::{Fault, SimDisk};
 use attestore_disk::{Disk, ManualClock};
 use attestore_engine::credentials::CredentialSpec;
 use attestore_engine::{Engine, OpenMode, Parts, Principal, Role, Scope, Settings};
-use attestore_http::{Recorded, Row};
+use attestore_http::{Keeper, Recorded, Row};
 use attestore_keys::{Entropy, FileRoot, SeededEntropy};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -18,6 +18,8 @@ use hyper_util::service::TowerToHyperService;
 
 #[path = "../../../tests/e2e/paths.rs"]
 mod paths;
+#[path = "recorded/pressure.rs"]
+mod pressure;
 
 /// Randomness that keeps the committer waiting while it is shut: every frame takes some.
 struct Tap {
@@ -38,6 +40,7 @@ impl Entropy for Tap {
 struct World {
     engine: Engine,
     disk: SimDisk,
+    clock: ManualClock,
     shut: Arc<AtomicBool>,
     service: TowerToHyperService<axum::Router>,
     secret: String,
@@ -47,6 +50,10 @@ const WAIT: Duration = Duration::from_millis(150);
 
 impl World {
     fn new(seed: u64) -> Self {
+        Self::with(seed, Settings::default(), Keeper::default())
+    }
+
+    fn with(seed: u64, settings: Settings, limits: Keeper) -> Self {
         let (disk, shut) = (SimDisk::new(seed), Arc::new(AtomicBool::new(false)));
         let entropy: Arc<dyn Entropy> = Arc::new(Tap {
             inner: SeededEntropy::new(seed),
@@ -54,16 +61,17 @@ impl World {
         });
         let files: Arc<dyn Disk> = Arc::new(disk.clone());
         let root = FileRoot::open_or_create(Arc::clone(&files), "keys", Arc::clone(&entropy)).unwrap();
+        let clock = ManualClock::new(1_795_312_800_000);
         let parts = Parts {
             disk: files,
-            clock: Arc::new(ManualClock::new(1_795_312_800_000)),
+            clock: Arc::new(clock.clone()),
             entropy,
             root: Arc::new(root),
             register: None,
         };
         let settings = Settings {
             wal_file_bytes: 1 << 20,
-            ..Settings::default()
+            ..settings
         };
         let (engine, _) = Engine::open_as(parts, settings, OpenMode::Threads).unwrap();
         engine.create_tenant("acme", &Principal::internal()).unwrap();
@@ -77,12 +85,14 @@ impl World {
         let (_, secret) = engine.create_credential(spec, &Principal::internal()).unwrap();
         let settings = attestore_http::Settings {
             audit_wait: WAIT,
+            limits,
             ..attestore_http::Settings::default()
         };
         let router = attestore_http::router(engine.clone(), settings, None);
         Self {
             engine,
             disk,
+            clock,
             shut,
             service: TowerToHyperService::new(router),
             secret: secret.expose().to_owned(),
@@ -197,5 +207,47 @@ async fn every_route_has_its_entry_once_and_a_gate() {
         let (status, body) = world.ask_as("nobody", row.method.clone(), &path, "{}").await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{} {path}: {body}", row.method);
     }
+    world.engine.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_clock_step_nothing_is_answered_until_an_operator_confirms_it_on_record() {
+    let world = World::new(5);
+    let confirm = async |now: &str| {
+        let body = format!("{{\"now\":\"{now}\"}}");
+        world.ask(Method::POST, "/v1/clock/confirm", &body).await
+    };
+    let (status, body) = confirm("2026-11-22T02:00:00Z").await;
+    assert_eq!(
+        (status, body.contains("null")),
+        (StatusCode::OK, true),
+        "nothing to confirm: {body}"
+    );
+    world.clock.set_now_ms(1_795_312_800_000 + 3_600_000);
+    world.refused(Method::GET, "/v1/tenants/acme").await;
+    let (status, _) = confirm("2026-11-22T02:00:00Z").await;
+    assert_eq!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the time that it was an hour ago"
+    );
+    world.refused(Method::GET, "/v1/tenants/acme").await;
+    let (status, body) = confirm("2026-11-22T03:01:00Z").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert!(body.contains("3600000"), "{body}");
+    let (status, body) = world
+        .ask(
+            Method::GET,
+            "/v1/tenants/_system/events?q=action:clock.confirm%20OR%20action:access.confirm_clock",
+            "",
+        )
+        .await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let count = |what: &str| body.matches(&format!("\"action\":\"{what}\"")).count();
+    assert_eq!(
+        (count("clock.confirm"), count("access.confirm_clock")),
+        (1, 2),
+        "{body}"
+    );
     world.engine.close().unwrap();
 }

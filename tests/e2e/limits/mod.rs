@@ -96,3 +96,58 @@ fn who_fails_often_is_slowed_down_and_others_are_not() {
     let status = server.client().get("/v1/status").json();
     assert_eq!(status["limits"]["tightened"], 1, "{status}");
 }
+
+#[test]
+fn other_peoples_clients_are_told_in_their_tongue_when_to_come_again() {
+    let server = Server::start_with(
+        &[],
+        &[
+            ("ATTESTORE_LIMITS__CREDENTIAL__APPEND", "2/h"),
+            ("ATTESTORE_LIMITS__CREDENTIAL__SEARCH", "1/h"),
+        ],
+    );
+    let mut wire = Wire::connect(server.base(), server.secret());
+    let ndjson = [("content-type", "application/x-ndjson")];
+    let json = [("content-type", "application/json")];
+    let bulk = format!("{{\"create\":{{\"_index\":\"default\"}}}}\n{}\n", event(1));
+    for _ in 0..2 {
+        let answer = wire.ask("POST", "/es/_bulk", &ndjson, bulk.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(
+            answer.header("ratelimit-policy"),
+            "\"credential-append\";q=2;w=3600"
+        );
+    }
+    let search = b"{\"query\":{\"match_all\":{}}}";
+    let found = wire.ask("POST", "/es/default/_search", &json, search);
+    assert_eq!(found.status, 200, "{}", found.text());
+    let refusals = [
+        ("append", wire.ask("POST", "/es/_bulk", &ndjson, bulk.as_bytes())),
+        (
+            "append",
+            wire.ask("POST", "/v1/logs", &json, b"{\"resourceLogs\":[]}"),
+        ),
+        ("search", wire.ask("POST", "/es/default/_search", &json, search)),
+    ];
+    for (class, refused) in &refusals {
+        assert_eq!(refused.status, 429, "{}", refused.text());
+        assert_eq!(refused.header("content-type"), "application/json");
+        let standing = refused.header("ratelimit");
+        assert!(
+            standing.starts_with(&format!("\"credential-{class}\";r=0;t=")),
+            "{standing}"
+        );
+        let after: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((3000..=3700).contains(&after), "{after}");
+    }
+    // As Elasticsearch's clients and OpenTelemetry's exporters read it.
+    for (_, refused) in [&refusals[0], &refusals[2]] {
+        assert_eq!(refused.json()["status"], 429);
+        assert!(
+            refused.json()["error"]["reason"].is_string(),
+            "{}",
+            refused.text()
+        );
+    }
+    assert_eq!(refusals[1].1.json()["code"], 8, "RESOURCE_EXHAUSTED");
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Server, event, scale};
+use crate::tls::{Authority, local};
 
 use super::wire::Wire;
 
@@ -29,10 +30,37 @@ impl Redis {
     }
 
     fn start_at(port: u16) -> Self {
+        Self::start_with(port, &["--port", &port.to_string()])
+    }
+
+    /// With TLS and nothing else.
+    fn start_tls(authority: &Authority) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let arguments = [
+            "--port",
+            "0",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            &authority.text("redis.pem"),
+            "--tls-key-file",
+            &authority.text("redis.key"),
+            "--tls-ca-cert-file",
+            &authority.text("ca.pem"),
+            "--tls-auth-clients",
+            "no",
+        ];
+        Self::start_with(port, &arguments)
+    }
+
+    fn start_with(port: u16, arguments: &[&str]) -> Self {
         let child = Command::new("redis-server")
+            .args(arguments)
             .args([
-                "--port",
-                &port.to_string(),
                 "--bind",
                 "127.0.0.1",
                 "--save",
@@ -230,4 +258,42 @@ fn appends_go_on_when_redis_stalls_or_dies_and_all_is_well_when_it_is_back() {
             "{calm:?} {stalled:?} {dead:?} {again:?}"
         );
     });
+}
+
+#[test]
+fn servers_limit_together_over_tls_and_only_with_a_redis_that_they_trust() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    authority.issue("redis", local());
+    let redis = Redis::start_tls(&authority);
+    let url = format!("rediss://localhost:{}/", redis.port);
+    let start = |trusted: &Authority| {
+        Server::start_with(
+            &[],
+            &[
+                ("ATTESTORE_REDIS__URL", &url),
+                ("ATTESTORE_LIMITS__TENANT__APPEND", "20/h"),
+                ("SSL_CERT_FILE", &trusted.text("ca.pem")),
+            ],
+        )
+    };
+    let servers = [start(&authority), start(&authority)];
+    for server in &servers {
+        until(server, "both are there", |state| {
+            state["servers"] == 2 && state["degraded"] == false
+        });
+    }
+    let passed = (0..60)
+        .filter(|n| {
+            let server = &servers[n % 2];
+            let answer = server.client().post_json(EVENTS, &event(1));
+            assert!(matches!(answer.status, 201 | 429), "{}", answer.text());
+            answer.status == 201
+        })
+        .count();
+    assert!((1..=20).contains(&passed), "{passed} of 20 an hour");
+    let wary = start(&stranger);
+    until(&wary, "it trusts another authority", |state| {
+        state["degraded"] == true && state["failures"].as_u64() >= Some(2)
+    });
+    assert_eq!(wary.client().post_json(EVENTS, &event(1)).status, 201);
 }

@@ -1,7 +1,7 @@
 //! `GET …/tail`, as clients see it: live, resumed, limited, ended.
 
 mod command;
-mod events;
+pub mod events;
 mod seams;
 
 use std::io::{Read, Write};

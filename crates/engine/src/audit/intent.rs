@@ -38,6 +38,7 @@ fn item(bytes: Vec<u8>) -> Item {
 impl Intent {
     /// One whose first part, up to the committer, is done.
     pub(super) fn new(engine: Engine, items: Vec<Item>) -> Self {
+        engine.inner.guard.sample(&engine.inner);
         if engine.inner.guard.is_spent() {
             return Self(State::Done(Err(AppendError::NoSpace)));
         }

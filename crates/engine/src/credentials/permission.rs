@@ -49,11 +49,13 @@ pub enum Permission {
     SeeQuotas,
     /// Changing quotas.
     ManageQuotas,
+    /// Saying that the server's clock, which stepped ahead, is right.
+    ConfirmClock,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -74,6 +76,7 @@ impl Permission {
         Self::SeeStatus,
         Self::SeeQuotas,
         Self::ManageQuotas,
+        Self::ConfirmClock,
     ];
 
     /// Returns the name in documents and records.
@@ -99,6 +102,7 @@ impl Permission {
             Self::SeeStatus => "see_status",
             Self::SeeQuotas => "see_quotas",
             Self::ManageQuotas => "manage_quotas",
+            Self::ConfirmClock => "confirm_clock",
         }
     }
 
@@ -171,6 +175,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::SeeStatus,
         P::SeeQuotas,
         P::ManageQuotas,
+        P::ConfirmClock,
     ]);
     const READER: Permissions = Permissions::new(&[
         P::Read,

@@ -208,11 +208,6 @@ impl Engine {
         crate::flush::tick(&self.inner);
         crate::audit::tick(&self.inner);
     }
-
-    /// Takes the wall clock as it is, after it stepped ahead and appends were refused.
-    pub fn confirm_clock(&self) {
-        self.inner.guard.confirm_clock(&*self.inner.clock);
-    }
 }
 
 impl Inner {

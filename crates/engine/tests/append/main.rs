@@ -227,12 +227,34 @@ fn a_clock_step_ahead_stops_appends_until_confirmed() {
         matches!(refused, AppendError::ClockJump { ahead_ms: 301_000 }),
         "{refused}"
     );
-    engine.confirm_clock();
+    let by = Principal::internal();
+    let said = |said_ms| engine.confirm_clock(&by, said_ms);
+    let differs = said(1_795_000_000_000).unwrap_err();
+    assert_eq!(differs.code(), "clock_differs");
+    assert!(append(&engine, &[EVENT], Mode::Each).is_err(), "{differs}");
+    assert_eq!(said(1_795_000_300_000).unwrap().ahead_ms, Some(301_000));
     append(&engine, &[EVENT], Mode::Each).unwrap();
+    assert_eq!(said(0).unwrap().ahead_ms, None, "there is nothing to confirm");
     clock.set_now_ms(1_794_000_000_000);
     let back = append(&engine, &[EVENT], Mode::Each).unwrap();
     let time = |appended: &Appended| appended.items[0].as_ref().unwrap().received_at_ms;
     assert!(time(&back) >= time(&first), "time never runs backwards");
+}
+
+#[test]
+fn a_clock_that_cannot_be_confirmed_on_record_is_not_confirmed() {
+    let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
+    let engine = inline(&disk, &clock, small());
+    clock.set_now_ms(1_796_000_000_000);
+    disk.set_capacity(0);
+    let by = Principal::internal();
+    let refused = engine.confirm_clock(&by, 1_796_000_000_000);
+    assert!(refused.is_err(), "{refused:?}");
+    let still = append(&engine, &[EVENT], Mode::Each).unwrap_err();
+    assert!(
+        matches!(still, AppendError::ClockJump { .. } | AppendError::Stopped(_)),
+        "{still}"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod append;
+pub mod clock;
 pub mod credentials;
 pub mod events;
 pub mod exports;
