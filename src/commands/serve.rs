@@ -117,7 +117,8 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start_log(log: &Log) -> Result<(), Failure> {
+/// Starts the log of the process.
+pub fn start_log(log: &Log) -> Result<(), Failure> {
     let filter =
         EnvFilter::try_new(&log.level).map_err(|e| Failure::usage(format!("settings: log.level: {e}")))?;
     let builder = tracing_subscriber::fmt()

@@ -45,13 +45,9 @@ fn cosigned(
     now_s: u64,
 ) -> Result<Answer, SubmitError> {
     let malformed = SubmitError::Answer("lines that are no signatures");
-    let body = str::from_utf8(body).ok().and_then(|body| body.strip_suffix('\n'));
-    let lines: Option<Vec<_>> = body.and_then(|body| body.split('\n').map(NoteSignature::parse).collect());
-    let mut lines = lines.ok_or(malformed)?;
-    lines.retain(|line| key.made(line));
-    let mut note = checkpoint.without_signatures();
-    note.add(&lines)
-        .map_err(|_| SubmitError::Answer("too many lines"))?;
+    let body = str::from_utf8(body).map_err(|_| malformed.clone())?;
+    // All lines, as every one by the key has to verify.
+    let note = SignedNote::parse(&format!("{}\n{body}", checkpoint.text())).map_err(|_| malformed)?;
     let time_s = note.cosigned_at(key).map_err(|error| match error {
         CosignatureError::UnknownKey => SubmitError::Answer("no line of the witness's key"),
         error => SubmitError::Cosignature(error),
@@ -59,7 +55,8 @@ fn cosigned(
     if time_s.abs_diff(now_s) > CLOCKS_APART_MAX_S {
         return Err(SubmitError::Time { time_s, now_s });
     }
-    Ok(Answer::Cosigned(note.signatures().to_vec(), time_s))
+    let lines = note.signatures().iter().filter(|line| key.made(line));
+    Ok(Answer::Cosigned(lines.cloned().collect(), time_s))
 }
 
 /// How far the witness's clock may be from ours.
