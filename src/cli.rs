@@ -1,8 +1,12 @@
 //! The command line.
 
+mod witness;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::witness::{Logs, MirrorArgs, WitnessAction, WitnessArgs, WitnessServeArgs};
 
 /// Append-only audit log database with search, encryption, erasure and proofs.
 #[derive(Debug, Parser)]
@@ -36,6 +40,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Fetch the newest signed tree head, and check that it extends an older one
     Checkpoint(CheckpointArgs),
+    /// Cosign other people's logs, so that they cannot take anything back
+    Witness(WitnessArgs),
+    /// Keep a verified copy of a log
+    Mirror(MirrorArgs),
     /// Make, show and list tenants
     Tenant(TenantArgs),
     /// Make, list, rotate and revoke credentials
@@ -188,6 +196,9 @@ pub struct AppendArgs {
     /// Events per request
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub batch: u64,
+    /// Ask for signed receipts, and add them to this file, one JSON document for each batch
+    #[arg(long)]
+    pub receipts: Option<PathBuf>,
     /// Append events without an idempotency key again even if this file was appended before
     #[arg(long)]
     pub repeat: bool,
@@ -696,7 +707,7 @@ pub struct BenchAppendArgs {
     /// Events per append; may be a list
     #[arg(long, value_delimiter = ',', default_values_t = [1, 100])]
     pub batch: Vec<usize>,
-    /// in-process, http; in builds with `--features bench-costs` also https, and http-unguarded: without access control
+    /// in-process, http, http-signed; in builds with `--features bench-costs` also https, and http-unguarded: without access control
     #[arg(long, value_delimiter = ',', default_values = ["in-process", "http"])]
     pub mode: Vec<String>,
     /// Seconds for each row

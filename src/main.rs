@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Get(args) => commands::get::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Checkpoint(args) => commands::checkpoint::run(&args),
+        Command::Witness(args) => commands::witness::run(&args),
+        Command::Mirror(args) => commands::mirror::run(&args),
         Command::Tenant(args) => commands::tenant::run(&args),
         Command::Credential(args) => commands::credential::run(&args),
         Command::Clock(args) => commands::clock::run(&args),

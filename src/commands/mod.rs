@@ -10,12 +10,14 @@ pub mod export;
 pub mod fsck;
 pub mod generate;
 pub mod get;
+pub mod mirror;
 pub mod search;
 pub mod serve;
 pub mod status;
 pub mod tail;
 pub mod tenant;
 pub mod verify;
+pub mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
