@@ -3,7 +3,7 @@
 //! Every batch carries an `Idempotency-Key` made of its content and its place in the input, so an append that broke off
 //! is resumed by running it again: what had arrived is reported as duplicate and not stored twice.
 
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,6 +24,7 @@ struct Sums {
     appended: u64,
     duplicates: u64,
     refused: u64,
+    unsigned: u64,
     tree: Value,
 }
 
@@ -41,6 +42,7 @@ pub fn run(args: &AppendArgs) -> Result<(), Failure> {
     } else {
         String::new()
     };
+    let mut receipts = args.receipts.as_deref().map(files::open_append).transpose()?;
     let mut sums = Sums::default();
     let mut batch = Vec::new();
     let (mut lines, mut first_line, mut number) = (0u64, 1u64, 0u64);
@@ -58,7 +60,15 @@ pub fn run(args: &AppendArgs) -> Result<(), Failure> {
         }
         if lines == args.batch || batch.len() >= BATCH_BYTES_MAX || (last && lines > 0) {
             let key = format!("{nonce}{:016x}-{number}", fingerprint(&batch));
-            send(&client, &path, &key, &batch, first_line, &mut sums)?;
+            send(
+                &client,
+                &path,
+                &key,
+                &batch,
+                first_line,
+                &mut sums,
+                receipts.as_mut(),
+            )?;
             bar.inc(batch.len() as u64);
             bar.set_message(format!(
                 "{} appended, {} duplicates, {} refused",
@@ -82,10 +92,18 @@ fn send(
     batch: &[u8],
     first_line: u64,
     sums: &mut Sums,
+    receipts: Option<&mut std::fs::File>,
 ) -> Result<(), Failure> {
-    let headers = [("content-type", "application/x-ndjson"), ("idempotency-key", key)];
+    let mut headers = vec![("content-type", "application/x-ndjson"), ("idempotency-key", key)];
+    if receipts.is_some() {
+        headers.push(("prefer", "receipt=signed"));
+    }
     let answer = client.post(path, &headers, batch)?;
     let body: Value = serde_json::from_slice(&answer.success()?)?;
+    if let Some(receipts) = receipts {
+        writeln!(receipts, "{body}")?;
+        sums.unsigned += u64::from(body["durability"] != "signed");
+    }
     for item in body["items"].as_array().into_iter().flatten() {
         if let Some(error) = item.get("error") {
             sums.refused += 1;
@@ -114,6 +132,7 @@ fn print(output: Output, sums: &Sums) -> Result<(), Failure> {
         appended,
         duplicates,
         refused,
+        unsigned,
         tree,
     } = sums;
     match output {
@@ -128,6 +147,11 @@ fn print(output: Output, sums: &Sums) -> Result<(), Failure> {
     if *refused > 0 {
         return Err(Failure::failed(format!(
             "{refused} events were refused; nothing of them was stored"
+        )));
+    }
+    if *unsigned > 0 {
+        return Err(Failure::failed(format!(
+            "{unsigned} batches are durable, but the server signed no receipts for them; run it again to get them"
         )));
     }
     Ok(())

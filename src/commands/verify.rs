@@ -7,7 +7,7 @@ use attestore_engine::Engine;
 use attestore_tlog::{Bundle, Tile, open_checkpoint, parse_entry_bundle};
 use attestore_verify::{LogReport, LogSource, LogVerifier, SourceError, verify_tlog_proof};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::checkpoint::{key, prefix};
 use super::parts;
@@ -104,14 +104,17 @@ fn server(args: &VerifyArgs) -> Result<(), Failure> {
     let report = verifier.verify_with(&source, |done| bar.set_position(done));
     let (opened, unreadable) = sample(&client, &args.on, &vkey, report.entries, args.sample, &bar)?;
     bar.finish_and_clear();
+    let stored = stored(&client, &args.on)?;
     print(
         &report,
         opened,
         &unreadable,
+        stored.as_ref(),
         started.elapsed().as_secs_f64(),
         args.output,
     )?;
-    if report.is_sound() && unreadable.is_empty() {
+    let damaged = stored.is_some_and(|stored| !findings(&stored).is_empty());
+    if report.is_sound() && unreadable.is_empty() && !damaged {
         Ok(())
     } else {
         Err(Failure::damage("the log does not verify"))
@@ -146,22 +149,64 @@ fn sample(
     Ok((count, wrong))
 }
 
+/// What the server's own verification of what it stores says; `None` for who may not ask.
+fn stored(client: &Client, on: &OnTenant) -> Result<Option<Value>, Failure> {
+    let said = client.try_get(&format!("/v1/tenants/{}/verification", escape(&on.tenant)))?;
+    Ok(said.map(|said| serde_json::from_slice(&said)).transpose()?)
+}
+
+fn findings(stored: &Value) -> Vec<String> {
+    let text = |finding: &Value, key: &str| output::visible(finding[key].as_str().unwrap_or_default());
+    let findings = stored["findings"].as_array().into_iter().flatten();
+    findings
+        .map(|found| {
+            format!(
+                "{} at offset {} (found by the server): {}",
+                text(found, "path"),
+                found["offset"],
+                text(found, "reason")
+            )
+        })
+        .collect()
+}
+
+/// How far the server is with verifying what it stores, in a line.
+fn coverage(stored: &Value) -> String {
+    let time = |key: &str| stored[key].as_str().map(output::visible);
+    let done = match time("finished_at") {
+        Some(at) => format!(
+            "the server re-hashed {} stored records until {at}, {} came since",
+            stored["records"], stored["unverified"]
+        ),
+        None => "the server has not yet re-hashed what it stores".to_owned(),
+    };
+    match &stored["under_way"] {
+        Value::Null => done,
+        pass => format!(
+            "{done}; a pass is under way: {} of {}",
+            pass["records"], pass["of"]
+        ),
+    }
+}
+
 fn print(
     report: &LogReport,
     opened: u64,
     wrong: &[String],
+    stored: Option<&Value>,
     seconds: f64,
     output: Output,
 ) -> Result<(), Failure> {
     if output != Output::Table {
         return output::ndjson(
-            &json!({"report": report, "opened": opened, "wrong": wrong, "seconds": seconds}),
+            &json!({"report": report, "opened": opened, "wrong": wrong, "stored": stored, "seconds": seconds}),
         );
     }
     for finding in &report.findings {
         output::line(format!("WRONG: {finding}"))?;
     }
-    for text in wrong {
+    let damage = stored.map(findings).unwrap_or_default();
+    for text in wrong.iter().chain(&damage) {
         output::line(format!("WRONG: {text}"))?;
     }
     if let Some(head) = &report.head {
@@ -175,7 +220,8 @@ fn print(
         report.entries,
         report.tiles,
         rate(report.entries, seconds)
-    ))
+    ))?;
+    stored.map_or(Ok(()), |stored| output::line(coverage(stored)))
 }
 
 struct Remote<'a> {

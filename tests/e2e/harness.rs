@@ -12,9 +12,10 @@ use tempfile::TempDir;
 /// How long a server may take to start before a test gives up.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// The binary under test.
+/// The binary under test; `ATTESTORE_BINARY` names another build of it, for tests that measure.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_attestore"));
+    let built = || env!("CARGO_BIN_EXE_attestore").into();
+    let mut command = Command::new(std::env::var_os("ATTESTORE_BINARY").unwrap_or_else(built));
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -273,9 +274,16 @@ pub struct Answer {
     pub status: u16,
     pub content_type: String,
     pub body: Vec<u8>,
+    headers: Vec<(String, String)>,
 }
 
 impl Answer {
+    /// The first header of that name, in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(other, _)| other == name)?;
+        Some(value)
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
@@ -338,16 +346,18 @@ impl Client {
         };
         let mut bytes = Vec::new();
         response.body_mut().as_reader().read_to_end(&mut bytes)?;
-        let headers = response.headers();
-        Ok(Answer {
+        let headers = response.headers().iter();
+        let headers: Vec<(String, String)> = headers
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect();
+        let mut answer = Answer {
             status: response.status().as_u16(),
-            content_type: headers
-                .get("content-type")
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or("")
-                .to_owned(),
+            content_type: String::new(),
             body: bytes,
-        })
+            headers,
+        };
+        answer.content_type = answer.header("content-type").unwrap_or_default().to_owned();
+        Ok(answer)
     }
 
     pub fn get(&self, path: &str) -> Answer {

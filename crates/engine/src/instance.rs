@@ -83,6 +83,7 @@ pub struct Inner {
     pub(crate) flusher: crate::search::wake::Wake,
     pub(crate) compactor: crate::compact::Compactor,
     pub(crate) exports: crate::exports::Exports,
+    pub(crate) scrub: crate::scrub::Scrub,
     pub(crate) quotas: crate::quotas::Quotas,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,

@@ -16,6 +16,7 @@
 //! | [`follow`] | records as they come |
 //! | [`searches`] | searches that are saved |
 //! | [`credentials`] | who may call, and what roles allow |
+//! | `scrub` | hashing stored records again, over and over |
 //! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
 //!
@@ -39,6 +40,7 @@ pub mod instance;
 pub mod quotas;
 pub mod read;
 pub mod recovery;
+mod scrub;
 pub mod search;
 pub mod searches;
 mod settings;
@@ -56,4 +58,5 @@ pub use guard::Confirmed;
 pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
 pub use quotas::{Quota, QuotaStatus};
 pub use recovery::RecoveryReport;
+pub use scrub::{ScrubReport, UnderWay};
 pub use settings::Settings;

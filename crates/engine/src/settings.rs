@@ -65,6 +65,11 @@ pub struct Settings {
     pub export_bytes_max: u64,
     /// Bytes of one file of an export, about. Default 64 MiB, at least 64 KiB.
     pub export_part_bytes: u64,
+    /// Days after which every stored record has been hashed again in the background and held against the tree. Default 7;
+    /// 0 for only when somebody asks.
+    pub scrub_days: u32,
+    /// Bytes per second that it reads, at most; 0 for no limit. Default 4 MB.
+    pub scrub_bytes_per_s: u64,
     /// What an event may hold at most.
     #[serde(skip)]
     pub limits: Limits,
@@ -99,6 +104,8 @@ impl Default for Settings {
             export_jobs_max: 20,
             export_bytes_max: 64 << 30,
             export_part_bytes: 64 << 20,
+            scrub_days: 7,
+            scrub_bytes_per_s: 4_000_000,
             limits: Limits::DEFAULT,
         }
     }

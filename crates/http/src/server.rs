@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, clock, credentials, events, exports, index, log, operations, quota, search, searches,
-    tail, tenants, watch,
+    access_log, append, clock, credentials, events, exports, index, log, operations, quota, scrub, search,
+    searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -222,6 +222,10 @@ fn routes() -> Routes {
         .route(Entry::named(P::SeeTenant, C::Read), routes!(tenants::list))
         .route(Entry::instance(P::CreateTenants, C::Admin), routes!(tenants::put))
         .route(Entry::tenant(P::SeeTenant, C::Read), routes!(tenants::get))
+        .route(
+            Entry::tenant(P::Verify, C::Admin),
+            routes!(scrub::get, scrub::post),
+        )
         .route(Entry::tenant(P::SeeQuotas, C::Read), routes!(quota::get))
         .route(
             Entry::tenant(P::ManageQuotas, C::Admin).recorded(Recorded::Told),

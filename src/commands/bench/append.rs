@@ -263,8 +263,17 @@ fn http(
 ) -> Result<Row, Failure> {
     let served = Served::start_with(runtime, engine, "bench", way)?;
     let tls = way.tls.as_ref().map(|(_, client)| client);
-    let target =
-        |path: &str| Target::new(served.address, path, &served.credential, pool, case.batch).over(tls);
+    let target = |path: &str| {
+        Target::new(
+            served.address,
+            path,
+            &served.credential,
+            pool,
+            case.batch,
+            way.signed,
+        )
+        .over(tls)
+    };
     let cpu = || Ok(files::process_cpu_us());
     let nop = load::run(
         &target("/nop"),

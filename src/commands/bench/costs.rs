@@ -15,6 +15,18 @@ pub struct Way {
     pub settings: Settings,
     /// Of both ends.
     pub tls: Option<(Arc<Tls>, TlsConnector)>,
+    /// Whether each request asks for a signed receipt.
+    pub signed: bool,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            settings: Settings::default(),
+            tls: None,
+            signed: false,
+        }
+    }
 }
 
 /// Understands a mode of the bench.
@@ -22,15 +34,16 @@ pub struct Way {
 /// # Errors
 /// When there is no such mode, or not in this build.
 pub fn way(mode: &str) -> Result<Way, Failure> {
-    let plain = Way {
-        settings: Settings::default(),
-        tls: None,
-    };
+    let plain = Way::default();
     match mode {
         "http" => Ok(plain),
+        "http-signed" => Ok(Way {
+            signed: true,
+            ..plain
+        }),
         "http-unguarded" | "https" => measured(mode, plain),
         _ => Err(Failure::usage(
-            "--mode is in-process, http, https or http-unguarded",
+            "--mode is in-process, http, http-signed, https or http-unguarded",
         )),
     }
 }

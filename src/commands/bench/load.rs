@@ -29,7 +29,15 @@ pub struct Target {
 
 impl Target {
     /// Renders requests of `batch` events each from the pool.
-    pub fn new(address: SocketAddr, path: &str, credential: &str, pool: &[Bytes], batch: usize) -> Self {
+    pub fn new(
+        address: SocketAddr,
+        path: &str,
+        credential: &str,
+        pool: &[Bytes],
+        batch: usize,
+        signed: bool,
+    ) -> Self {
+        let prefer = if signed { "Prefer: receipt=signed\r\n" } else { "" };
         let requests = (0..REQUESTS)
             .map(|n| {
                 let mut body = Vec::new();
@@ -41,7 +49,7 @@ impl Target {
                 }
                 let kind = if batch > 1 { "application/x-ndjson" } else { "application/json" };
                 let mut request = format!(
-                    "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+                    "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {credential}\r\nContent-Type: {kind}\r\n{prefer}Content-Length: {}\r\n\r\n",
                     body.len()
                 )
                 .into_bytes();

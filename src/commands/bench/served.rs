@@ -28,11 +28,7 @@ impl Served {
     /// # Errors
     /// When there is no port, or the credential cannot be made.
     pub fn start(runtime: &Handle, engine: &Engine, tenant: &str) -> Result<Self, Failure> {
-        let way = Way {
-            settings: attestore_http::Settings::default(),
-            tls: None,
-        };
-        Self::start_with(runtime, engine, tenant, &way)
+        Self::start_with(runtime, engine, tenant, &Way::default())
     }
 
     /// Starts serving in this way.
@@ -43,7 +39,7 @@ impl Served {
         runtime: &Handle,
         engine: &Engine,
         tenant: &str,
-        Way { settings, tls }: &Way,
+        Way { settings, tls, .. }: &Way,
     ) -> Result<Self, Failure> {
         let (_, secret) = engine.create_credential(
             CredentialSpec {

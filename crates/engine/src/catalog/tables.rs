@@ -25,6 +25,8 @@ pub(crate) const L0: TableDefinition<u64, u64> = TableDefinition::new("l0");
 pub(crate) const WAL: TableDefinition<u64, &[u8]> = TableDefinition::new("wal");
 /// Credential id to its row. JSON; owned by `credentials`.
 pub(crate) const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");
+/// Tenant id to how far the scrub has come with it. JSON; owned by `scrub`, which gets along without the table.
+pub(crate) const SCRUBS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("scrubs");
 /// Tenant id to its quota. JSON; owned by `quotas`, which gets along without the table.
 pub(crate) const QUOTAS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("quotas");
 /// A key of two ids and a number.

@@ -5,18 +5,20 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 mod fsck;
 mod overlay;
 mod records;
 mod verify;
 
+pub(crate) use records::{PROGRESS_EVERY, Walk};
+
 pub use fsck::{FsckCounts, FsckReport, fsck};
 pub use verify::VerifyReport;
 
 /// What kind of problem was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemKind {
     /// Stored bytes are not what was written.
@@ -33,7 +35,7 @@ pub enum ProblemKind {
 }
 
 /// A problem and where it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The file, relative to the data directory.
     pub path: PathBuf,

@@ -7,24 +7,25 @@ use attestore_tlog::{Frontier, Hash, TILE_HEIGHT, leaf_hash};
 
 use super::Problem;
 use crate::{
+    error::Result,
     instance::Inner,
     read::{
         records::{self, Mismatch, Record},
         tree::{self, LogFiles},
     },
-    tenant::{Tenant, View},
+    tenant::{FileSet, Tenant, View},
 };
 
 /// What was checked of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Checked {
-    pub(super) records: u64,
-    pub(super) groups_opened: u64,
-    pub(super) groups_erased: u64,
-    pub(super) nodes: u64,
+pub(crate) struct Checked {
+    pub(crate) records: u64,
+    pub(crate) groups_opened: u64,
+    pub(crate) groups_erased: u64,
+    pub(crate) nodes: u64,
     /// Root over all entries, as recomputed.
-    pub(super) root: Option<Hash>,
-    pub(super) problems: Vec<Problem>,
+    pub(crate) root: Option<Hash>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// Checks every entry, stored node and record of a snapshot. `progress` gets how many of how many records are done.
@@ -34,36 +35,30 @@ pub(super) fn check_tenant(
     view: &View,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Checked {
-    let mut checked = Checked::default();
-    check_tree(inner, tenant, view, &mut checked);
-    let mut look = Look {
-        reader: tree::reader(inner, tenant, view),
-        entries: Vec::new(),
-        first: 0,
-        size: view.size,
-        salts: records::SetSalts::default(),
-        seen: Bitmap::new(view.size),
-        erasures: None,
-    };
+    let mut walk = Walk::new(inner, tenant, view, Some(Bitmap::new(view.size)));
+    let mut broken = walk.tree(&mut |_| Ok(()));
     for set in view.flushed.iter() {
-        let visited = records::scan_set(inner, tenant, set, |record| {
-            check_record(tenant, &record, &mut look, &mut checked);
-            if checked.records % PROGRESS_EVERY == 0 {
-                progress(checked.records, view.size);
-            }
-            Ok(())
+        let before = walk.checked.records;
+        broken = broken.and_then(|()| {
+            walk.set(set, &mut |records| {
+                progress(before + records, view.size);
+                Ok(())
+            })
         });
-        if let Err(error) = visited {
-            checked.problem(Problem::of(&error, &set.seg.path));
-        }
     }
+    debug_assert!(broken.is_ok(), "nothing here breaks it off");
+    let Walk {
+        mut look,
+        mut checked,
+        ..
+    } = walk;
     for record in view.tail.iter(view.tail.range()) {
         match records::from_tail(tenant, record, true) {
             Ok(opened) => check_record(tenant, &opened, &mut look, &mut checked),
             Err(error) => checked.problem(Problem::of(&error, "wal")),
         }
     }
-    let missing = look.seen.missing();
+    let missing = look.seen.as_ref().map(Bitmap::missing).unwrap_or_default();
     if let Some(first) = missing.first {
         let reason = format!(
             "{} records are in no segment, the first is {first}",
@@ -75,8 +70,72 @@ pub(super) fn check_tenant(
     checked
 }
 
+/// Goes over the parts of one tenant's snapshot.
+pub(crate) struct Walk<'a> {
+    inner: &'a Inner,
+    tenant: &'a Tenant,
+    view: &'a View,
+    look: Look<'a>,
+    /// What was found so far.
+    pub(crate) checked: Checked,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins. With `seen`, records that are stored twice in different segments are found too, for a bit a record.
+    pub(crate) fn new(inner: &'a Inner, tenant: &'a Tenant, view: &'a View, seen: Option<Bitmap>) -> Self {
+        let look = Look {
+            reader: tree::reader(inner, tenant, view),
+            entries: Vec::new(),
+            first: 0,
+            size: view.size,
+            salts: records::SetSalts::default(),
+            seen,
+            erasures: None,
+        };
+        Self {
+            inner,
+            tenant,
+            view,
+            look,
+            checked: Checked::default(),
+        }
+    }
+
+    /// Recomputes the tree from the entries and holds stored nodes, frontier and root against it. `pace` gets the bytes that
+    /// are read next.
+    ///
+    /// # Errors
+    /// Those of `pace`.
+    pub(crate) fn tree(&mut self, pace: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        check_tree(self.inner, self.tenant, self.view, &mut self.checked, pace)
+    }
+
+    /// Checks the records of one segment. `progress` gets how many of them are done, every [`PROGRESS_EVERY`].
+    ///
+    /// # Errors
+    /// Those of `progress`.
+    pub(crate) fn set(&mut self, set: &FileSet, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
+        let mut broken = Ok(());
+        let mut records = 0;
+        let visited = records::scan_set(self.inner, self.tenant, set, |record| {
+            check_record(self.tenant, &record, &mut self.look, &mut self.checked);
+            records += 1;
+            if records % PROGRESS_EVERY == 0 {
+                broken = progress(records);
+                broken.clone()?;
+            }
+            Ok(())
+        });
+        broken?;
+        if let Err(error) = visited {
+            self.checked.problem(Problem::of(&error, &set.seg.path));
+        }
+        Ok(())
+    }
+}
+
 impl Checked {
-    pub(super) fn problem(&mut self, problem: Problem) {
+    pub(crate) fn problem(&mut self, problem: Problem) {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
         }
@@ -84,7 +143,13 @@ impl Checked {
 }
 
 /// Recomputes the tree from the entries and holds stored nodes, frontier and root against it.
-fn check_tree(inner: &Inner, tenant: &Tenant, view: &View, checked: &mut Checked) {
+fn check_tree(
+    inner: &Inner,
+    tenant: &Tenant,
+    view: &View,
+    checked: &mut Checked,
+    pace: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<()> {
     let reader = tree::reader(inner, tenant, view);
     let files = LogFiles::new(inner.disk.clone(), &tenant.id);
     let flushed = view.flushed_count();
@@ -93,9 +158,13 @@ fn check_tree(inner: &Inner, tenant: &Tenant, view: &View, checked: &mut Checked
     let mut seq = 0;
     while seq < view.size {
         let end = view.size.min(seq + BATCH);
+        pace((end - seq) * ENTRY_BYTES as u64)?;
         let entries = match reader.source().entries(seq..end) {
             Ok(entries) => entries,
-            Err(error) => return checked.problem(Problem::of(&error, files.path(0))),
+            Err(error) => {
+                checked.problem(Problem::of(&error, files.path(0)));
+                return Ok(());
+            }
         };
         for bytes in entries {
             check_entry(&bytes, seq, &mut last_ms, &files.path(0), checked);
@@ -120,6 +189,7 @@ fn check_tree(inner: &Inner, tenant: &Tenant, view: &View, checked: &mut Checked
         );
         checked.problem(Problem::damage(files.path(0), 0, reason));
     }
+    Ok(())
 }
 
 fn check_entry(
@@ -167,21 +237,22 @@ struct Look<'a> {
     first: u64,
     size: u64,
     salts: records::SetSalts,
-    seen: Bitmap,
+    /// Which records were seen, where all of them are looked at in one go.
+    seen: Option<Bitmap>,
     /// Whether a subject of the tenant was erased, once that was asked.
     erasures: Option<bool>,
 }
 
 impl Look<'_> {
     /// Whether any subject of the tenant was erased.
-    fn has_erasures(&mut self, tenant: &Tenant) -> crate::Result<bool> {
+    fn has_erasures(&mut self, tenant: &Tenant) -> Result<bool> {
         match self.erasures {
             Some(known) => Ok(known),
             None => Ok(*self.erasures.insert(tenant.catalog.has_erasures(&tenant.id)?)),
         }
     }
 
-    fn entry(&mut self, seq: u64) -> crate::Result<Entry> {
+    fn entry(&mut self, seq: u64) -> Result<Entry> {
         let held = self.first..self.first + self.entries.len() as u64;
         if !held.contains(&seq) {
             let ahead = seq..self.size.min(seq.saturating_add(ENTRIES_AHEAD));
@@ -201,7 +272,11 @@ impl Look<'_> {
 fn check_record(tenant: &Tenant, record: &Record, look: &mut Look<'_>, checked: &mut Checked) {
     checked.records += 1;
     let place = tenant.dir();
-    if !look.seen.set(record.seq) {
+    let fresh = match &mut look.seen {
+        Some(seen) => seen.set(record.seq),
+        None => record.seq < look.size,
+    };
+    if !fresh {
         let reason = format!("record {} is beyond the tree, or stored twice", record.seq);
         return checked.problem(Problem::damage(place, 0, reason));
     }
@@ -244,11 +319,12 @@ fn check_record(tenant: &Tenant, record: &Record, look: &mut Look<'_>, checked: 
 }
 
 /// Which records were seen.
-struct Bitmap {
+pub(crate) struct Bitmap {
     words: Vec<u64>,
     size: u64,
 }
 
+#[derive(Default)]
 struct Missing {
     count: u64,
     first: Option<u64>,
@@ -298,6 +374,7 @@ impl Bitmap {
 const BATCH: u64 = 4096;
 /// Entries read at once while records are checked.
 const ENTRIES_AHEAD: u64 = 1024;
-const PROGRESS_EVERY: u64 = 1024;
+/// Records between two calls for progress.
+pub(crate) const PROGRESS_EVERY: u64 = 1024;
 /// Problems listed for one tenant; more say nothing new.
 const PROBLEMS_MAX: usize = 1000;

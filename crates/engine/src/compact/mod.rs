@@ -19,7 +19,7 @@ mod leftovers;
 mod plan;
 mod rewrite;
 mod status;
-mod throttle;
+pub(crate) mod throttle;
 
 use std::io;
 use std::sync::{Arc, Weak};

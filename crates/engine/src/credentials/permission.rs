@@ -49,13 +49,15 @@ pub enum Permission {
     SeeQuotas,
     /// Changing quotas.
     ManageQuotas,
+    /// Having stored records hashed again, and seeing what that found.
+    Verify,
     /// Saying that the server's clock, which stepped ahead, is right.
     ConfirmClock,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -76,6 +78,7 @@ impl Permission {
         Self::SeeStatus,
         Self::SeeQuotas,
         Self::ManageQuotas,
+        Self::Verify,
         Self::ConfirmClock,
     ];
 
@@ -102,6 +105,7 @@ impl Permission {
             Self::SeeStatus => "see_status",
             Self::SeeQuotas => "see_quotas",
             Self::ManageQuotas => "manage_quotas",
+            Self::Verify => "verify",
             Self::ConfirmClock => "confirm_clock",
         }
     }
@@ -168,6 +172,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::ManageCredentials,
         P::ReadAccessLog,
         P::SeeQuotas,
+        P::Verify,
     ]);
     const OPERATOR: Permissions = Permissions::new(&[
         P::SeeTenant,
@@ -175,6 +180,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::SeeStatus,
         P::SeeQuotas,
         P::ManageQuotas,
+        P::Verify,
         P::ConfirmClock,
     ]);
     const READER: Permissions = Permissions::new(&[
@@ -205,7 +211,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::Auditor,
-            READER.and(Permissions::new(&[P::ReadAccessLog, P::ReadSystem])),
+            READER.and(Permissions::new(&[P::ReadAccessLog, P::ReadSystem, P::Verify])),
         ),
         (
             Role::PrivacyOfficer,

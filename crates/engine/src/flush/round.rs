@@ -300,6 +300,9 @@ pub(crate) fn tick(inner: &Inner) {
         if let Err(error) = crate::credentials::store_uses(inner, false) {
             tracing::warn!(%error, "when credentials were last used is not stored");
         }
+        if let Err(error) = crate::scrub::store(inner, false) {
+            tracing::warn!(%error, "what the scrub has done is not stored");
+        }
         if let Err(error) = crate::quotas::store_used(inner, false) {
             tracing::warn!(%error, "what is used of quotas is not stored");
         }

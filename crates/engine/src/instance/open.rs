@@ -93,6 +93,7 @@ impl Engine {
             flusher: search::wake::Wake::default(),
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             exports: crate::exports::Exports::load(&catalog)?,
+            scrub: crate::scrub::Scrub::load(&catalog, settings.scrub_bytes_per_s)?,
             quotas: crate::quotas::Quotas::load(&catalog)?,
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
@@ -147,6 +148,7 @@ impl Engine {
         inner.flusher.stop();
         inner.compactor.wake.stop();
         inner.exports.stop();
+        inner.scrub.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -168,6 +170,11 @@ impl Engine {
             && let Err(error) = crate::credentials::store_uses(inner, true)
         {
             tracing::warn!(%error, "when credentials were last used is not stored");
+        }
+        if inner.stopped().is_none()
+            && let Err(error) = crate::scrub::store(inner, true)
+        {
+            tracing::warn!(%error, "what the scrub has done is not stored");
         }
         if inner.stopped().is_none()
             && let Err(error) = crate::quotas::store_used(inner, true)
@@ -380,6 +387,13 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
         Box::new(move || {
             lower_priority(REBUILD_PRIORITY);
             crate::exports::run(&weak);
+        })
+    })?;
+    spawn("attestore-scrub", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            lower_priority(COMPACT_PRIORITY);
+            crate::scrub::run(&weak);
         })
     })?;
     spawn("attestore-heads", {

@@ -98,6 +98,29 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Names and ids of tenants by name, from the one after `after` on, loaded or not.
+    ///
+    /// # Errors
+    /// What the catalog says.
+    pub(crate) fn tenant_names(&self, after: Option<&str>, limit: usize) -> Result<Vec<(String, TenantId)>> {
+        let names = self
+            .catalog
+            .read()?
+            .open_table(tables::TENANT_NAMES)
+            .map_err(storage)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = names.range::<&str>((from, Bound::Unbounded)).map_err(storage)?;
+        found
+            .take(limit)
+            .map(|entry| {
+                let (name, id) = entry.map_err(storage)?;
+                Ok((name.value().to_owned(), TenantId::from_bytes(*id.value())))
+            })
+            .collect()
+    }
+}
+
 /// The id of the tenant of that name.
 pub(super) fn id_of(catalog: &Catalog, name: &str) -> Result<Option<TenantId>> {
     let table = catalog

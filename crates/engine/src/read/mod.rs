@@ -18,11 +18,13 @@ mod find;
 mod log;
 mod proof;
 pub(crate) mod readers;
+mod receipt;
 pub(crate) mod records;
 pub(crate) mod tree;
 
 pub use log::ConsistencyProof;
 pub use readers::Readers;
+pub use receipt::SignedReceipts;
 
 /// Which record is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -90,7 +90,7 @@ pub async fn receive(
         Mode::Each,
     )
     .await?;
-    answer(appended, mode != ContentMode::Batch)
+    answer(appended, mode != ContentMode::Batch, None)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,58 @@
+//! Signed receipts: what an append returned, under a signed tree head.
+
+use std::sync::Arc;
+
+use attestore_tlog::{Hash, inclusion_proof};
+
+use super::tree;
+use crate::{
+    Appended, Engine,
+    error::{Error, Result},
+    heads::checkpoint,
+};
+
+/// Makes evidence of an append: anybody with the log's key can check that the records' entries are in the signed tree.
+#[derive(Clone, Debug)]
+pub struct SignedReceipts {
+    /// The signed checkpoint.
+    pub checkpoint: Arc<str>,
+    /// Number of entries that it covers.
+    pub size: u64,
+    /// Root over them.
+    pub root: Hash,
+    /// For each item of the append in order, the inclusion proof of its entry; of one that was refused, none.
+    pub proofs: Vec<Option<Vec<Hash>>>,
+}
+
+impl Engine {
+    /// Signs a tree head that covers `appended`, once the head register holds it, and proves each record in it. Blocks while
+    /// the register is written; appends that do so together share one write.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] if the head cannot be registered: the records are durable all the same. Else as
+    /// [`Engine::checkpoint`].
+    pub fn sign_receipts(&self, tenant: &str, appended: &Appended) -> Result<SignedReceipts> {
+        let tenant = self.inner.tenant(tenant)?;
+        if tenant.origin != appended.tree.origin {
+            return Err(Error::UnknownTenant);
+        }
+        let signed = checkpoint::at_least(&self.inner, &tenant, appended.tree.size)?;
+        let proofs = super::snapshot(&tenant, |view| {
+            let reader = tree::reader(&self.inner, &tenant, view);
+            let prove = |seq| {
+                inclusion_proof(&reader, seq, signed.size)
+                    .map_err(|error| tree::build_error(error, view.size))
+            };
+            let items = appended.items.iter();
+            items
+                .map(|item| item.as_ref().ok().map(|receipt| prove(receipt.seq)).transpose())
+                .collect()
+        })?;
+        Ok(SignedReceipts {
+            checkpoint: signed.note,
+            size: signed.size,
+            root: signed.root,
+            proofs,
+        })
+    }
+}
