@@ -6,7 +6,7 @@ mod lead;
 
 use std::sync::Arc;
 
-use attestore_disk::sim::SimDisk;
+use attestore_disk::sim::{Fault, SimDisk};
 use attestore_disk::{Disk, ManualClock, RealDisk};
 use attestore_engine::{
     AppendError, Appended, Engine, Item, Mode, OpenMode, Parts, Principal, SYSTEM_TENANT, Settings,
@@ -246,7 +246,9 @@ fn a_clock_that_cannot_be_confirmed_on_record_is_not_confirmed() {
     let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
     let engine = inline(&disk, &clock, small());
     clock.set_now_ms(1_796_000_000_000);
-    disk.set_capacity(0);
+    for op in 0..64 {
+        disk.fail_at(disk.op_count() + op, Fault::Errno(5));
+    }
     let by = Principal::internal();
     let refused = engine.confirm_clock(&by, 1_796_000_000_000);
     assert!(refused.is_err(), "{refused:?}");
@@ -290,7 +292,7 @@ fn a_failed_write_stops_the_engine() {
     let (disk, clock) = (SimDisk::new(1), ManualClock::new(1_795_000_000_000));
     let engine = inline(&disk, &clock, small());
     append(&engine, &[EVENT], Mode::Each).unwrap();
-    disk.fail_at(disk.op_count(), attestore_disk::sim::Fault::Errno(5));
+    disk.fail_at(disk.op_count(), Fault::Errno(5));
     assert!(matches!(
         append(&engine, &[EVENT], Mode::Each),
         Err(AppendError::Stopped(_))
