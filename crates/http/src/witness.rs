@@ -8,14 +8,15 @@
 //! | `GET /livez`, `GET /metrics` | operations |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use attestore_witness::{REQUEST_BYTES_MAX, Witness};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 #[derive(Clone)]
@@ -32,11 +33,15 @@ pub fn witness_router(witness: Arc<Witness>, metrics: Option<PrometheusHandle>) 
         .route("/vkey", get(vkey))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/metrics", get(show_metrics))
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(App { witness, metrics })
 }
 
-async fn add_checkpoint(State(app): State<App>, body: Bytes) -> Response {
+async fn add_checkpoint(State(app): State<App>, body: Body) -> Response {
+    let body = match tokio::time::timeout(BODY_TIME_MAX, to_bytes(body, REQUEST_BYTES_MAX)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
     let witness = Arc::clone(&app.witness);
     // It waits for the disk.
     let Ok(answer) = tokio::task::spawn_blocking(move || witness.add_checkpoint(&body)).await else {
@@ -58,7 +63,11 @@ async fn vkey(State(app): State<App>) -> Response {
 }
 
 async fn show_metrics(State(app): State<App>) -> Response {
-    for log in app.witness.status() {
+    let witness = Arc::clone(&app.witness);
+    let Ok(logs) = tokio::task::spawn_blocking(move || witness.status()).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    for log in logs {
         let origin = log.origin;
         let (size, _) = log.head.unwrap_or((0, attestore_tlog::EMPTY_ROOT));
         let gauge = |name: &'static str, value: u64| {
@@ -82,3 +91,6 @@ async fn show_metrics(State(app): State<App>) -> Response {
 fn text(body: String) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
 }
+
+/// How long a client may take over its body.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);

@@ -14,6 +14,7 @@
 //! `same-size` is proof by itself: two roots of one size, both signed. `not-consistent` is a suspicion only: the proof that came along
 //! does not verify, which a wrong proof explains as well.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -64,9 +65,17 @@ pub(crate) fn keep(disk: &dyn Disk, origin: &str, reason: Reason, text: &str) ->
     files::replace(disk, &path, text.as_bytes())
 }
 
-/// How many files there are of a log.
-pub(crate) fn count(disk: &dyn Disk, origin: &str) -> io::Result<usize> {
-    starting_with(disk, &format!("{}.", origin_hash(origin)))
+/// How many files there are of each log, by the hash of its origin.
+pub(crate) fn counts(disk: &dyn Disk) -> io::Result<BTreeMap<String, usize>> {
+    let mut counts = BTreeMap::new();
+    for file in disk.list(FOLDER.as_ref())? {
+        if let Some((hash, _)) = file.name.split_once('.')
+            && !file.name.ends_with(TEMPORARY)
+        {
+            *counts.entry(hash.to_owned()).or_default() += 1;
+        }
+    }
+    Ok(counts)
 }
 
 fn starting_with(disk: &dyn Disk, prefix: &str) -> io::Result<usize> {

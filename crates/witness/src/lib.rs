@@ -2,7 +2,8 @@
 //! people different histories, nor take one back.
 //!
 //! - [`Witness`], [`Identity`]: a witness; it cosigns what extends everything that it cosigned before.
-//! - [`client::Submitter`]: sends checkpoints to one witness and brings back cosignatures that verified.
+//! - [`client::Submitter`]: sends checkpoints to one witness and brings back cosignatures that verified; [`client::Panel`]: to all
+//!   witnesses of a policy.
 //! - [`mirror::Mirror`]: a copy of a log, checked step by step.
 //! - [`Request`]: the body of `add-checkpoint`, written and read.
 //!

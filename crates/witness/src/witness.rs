@@ -29,6 +29,8 @@ pub struct Witness {
 }
 
 struct Log {
+    /// Hash of the origin, as files and URLs name it.
+    hash: String,
     /// All of one name, the origin.
     keys: Vec<VerifierKey>,
     state: Mutex<State>,
@@ -80,10 +82,11 @@ impl Witness {
                 continue;
             }
             let seen = store.read(&origin, &key)?.map(Box::new);
-            let state = Mutex::new(State::Seen(seen));
+            let (hash, state) = (origin_hash(&origin), Mutex::new(State::Seen(seen)));
             logs.insert(
                 origin,
                 Log {
+                    hash,
                     keys: vec![log],
                     state,
                 },
@@ -191,19 +194,17 @@ impl Witness {
     /// the cosignature.
     #[must_use]
     pub fn checkpoint(&self, origin_hash_hex: &str) -> Option<String> {
-        let (_, log) = self
-            .logs
-            .iter()
-            .find(|(origin, _)| origin_hash(origin) == origin_hash_hex)?;
+        let log = self.logs.values().find(|log| log.hash == origin_hash_hex)?;
         match &*log.state.lock() {
             State::Seen(seen) => seen.as_ref().map(|seen| seen.note.to_note()),
             State::Failed => None,
         }
     }
 
-    /// What is known of each log, by origin.
+    /// What is known of each log, by origin. Looks at the disk.
     #[must_use]
     pub fn status(&self) -> Vec<LogStatus> {
+        let evidence = evidence::counts(self.store.disk()).unwrap_or_default();
         let of = |(origin, log): (&String, &Log)| {
             let state = log.state.lock();
             let seen = match &*state {
@@ -214,7 +215,7 @@ impl Witness {
                 origin: origin.clone(),
                 head: seen.map(|seen| (seen.checkpoint.size(), seen.checkpoint.root())),
                 cosigned_s: seen.map(|seen| seen.time_s),
-                evidence: evidence::count(self.store.disk(), origin).unwrap_or(0),
+                evidence: evidence.get(&log.hash).copied().unwrap_or(0),
                 failed: matches!(*state, State::Failed),
             }
         };
@@ -231,11 +232,15 @@ pub fn seen(disk: Arc<dyn Disk>, key: &CosignerKey) -> Result<Vec<LogStatus>, St
         path: ".".into(),
         error,
     })?;
+    let evidence = evidence::counts(store.disk()).unwrap_or_default();
     let mut logs: Vec<LogStatus> = store
         .read_all(key)?
         .into_iter()
         .map(|seen| LogStatus {
-            evidence: evidence::count(store.disk(), seen.checkpoint.origin()).unwrap_or(0),
+            evidence: evidence
+                .get(&origin_hash(seen.checkpoint.origin()))
+                .copied()
+                .unwrap_or(0),
             origin: seen.checkpoint.origin().to_owned(),
             head: Some((seen.checkpoint.size(), seen.checkpoint.root())),
             cosigned_s: Some(seen.time_s),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use attestore_disk::{Clock as _, ManualClock, sim::SimDisk};
 use attestore_outbound as outbound;
-use attestore_tlog::{CosignerKey, Hash, SignedNote, cosign};
+use attestore_tlog::{CosignerKey, Hash, Policy, SignedNote, cosign};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{Settings, SubmitError, Submitter};
+use super::{Consistency, Panel, Settings, SubmitError, Submitter};
 use crate::tests::log::{NOW_S, ORIGIN, TestLog, clock, identity, open};
 use crate::{Answer, Witness};
 
@@ -320,4 +320,93 @@ async fn a_proof_that_cannot_be_had_is_said() {
             reason
         })
     );
+}
+
+/// A witness of another name that serves, and its line for a policy.
+async fn named(name: &str, clock: &ManualClock, slow: bool) -> String {
+    let disk: Arc<dyn attestore_disk::Disk> = Arc::new(SimDisk::new(1));
+    let seed = name.bytes().map(u64::from).sum();
+    let entropy: Arc<dyn attestore_keys::Entropy> = Arc::new(attestore_keys::SeededEntropy::new(seed));
+    let identity = crate::Identity::open_or_create(&disk, entropy, name).unwrap();
+    let witness = Witness::open(disk, Arc::new(clock.clone()), identity, [TestLog::new(1).vkey()]).unwrap();
+    let key = witness.key().to_string();
+    let url = serve(move |body| (!slow).then(|| witness.add_checkpoint(body))).await;
+    format!("witness {name} {key} {url}\n")
+}
+
+#[tokio::test]
+async fn a_panel_is_done_with_the_quorum_and_says_who_failed() {
+    let (clock, log) = (clock(), TestLog::new(70));
+    let witnesses = format!(
+        "{}{}{}",
+        named("one", &clock, false).await,
+        named("two", &clock, false).await,
+        named("slow", &clock, true).await
+    );
+    let panel = |policy: &str| {
+        let policy = Policy::parse(format!("{witnesses}{policy}").as_bytes()).unwrap();
+        let http = outbound::Client::new(outbound::roots_of_the_web()).unwrap();
+        let clock: Arc<dyn attestore_disk::Clock> = Arc::new(clock.clone());
+        Panel::new(
+            policy,
+            log.vkey(),
+            &http,
+            &clock,
+            Duration::from_millis(300),
+            true,
+        )
+        .unwrap()
+    };
+    let proofs = Arc::new(TestLog::new(70));
+    let consistency: Consistency = Arc::new(move |from, to| Ok(proofs.proof(from, to)));
+    let two_of_three = panel("group g 2 one two slow\nquorum g\n");
+    for size in [5, 40] {
+        let long = Duration::from_secs(60);
+        let collected = two_of_three
+            .collect(&log.checkpoint(size), &consistency, long)
+            .await
+            .unwrap();
+        assert!(collected.verdict.quorum, "{collected:?}");
+        assert_eq!(collected.note.signatures().len(), 3);
+    }
+    let all = panel("group g all one two slow\nquorum g\n");
+    let collected = all
+        .collect(&log.checkpoint(70), &consistency, Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert!(!collected.verdict.quorum);
+    assert_eq!(collected.verdict.cosigned.len(), 2);
+    let [(name, SubmitError::Unreachable(_))] = &collected.failures[..] else {
+        panic!("{collected:?}")
+    };
+    assert_eq!(name, "slow");
+    // Without waiting, there is an answer all the same, and a truthful one.
+    let at_once = all
+        .collect(&log.checkpoint(70), &consistency, Duration::ZERO)
+        .await
+        .unwrap();
+    assert!(!at_once.verdict.quorum);
+    let states: Vec<_> = all
+        .states()
+        .map(|(name, state)| (name.to_owned(), state.size))
+        .collect();
+    assert_eq!(
+        states,
+        [
+            ("one".into(), Some(70)),
+            ("two".into(), Some(70)),
+            ("slow".into(), None)
+        ]
+    );
+    // Nobody is asked about what is witnessed, or what the log did not sign.
+    assert!(
+        panel("quorum none\n")
+            .collect(&log.checkpoint(5), &consistency, Duration::ZERO)
+            .await
+            .unwrap()
+            .verdict
+            .quorum
+    );
+    let forged = TestLog::new(70).with_key(9).checkpoint(70);
+    assert!(all.collect(&forged, &consistency, Duration::ZERO).await.is_err());
 }
