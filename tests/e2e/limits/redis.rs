@@ -60,14 +60,7 @@ impl Redis {
     fn start_with(port: u16, arguments: &[&str]) -> Self {
         let child = Command::new("redis-server")
             .args(arguments)
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

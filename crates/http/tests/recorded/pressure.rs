@@ -98,11 +98,7 @@ async fn reads_are_shed_before_appends_while_commits_are_slow_and_come_back() {
 async fn until(keeper: &Keeper, is: impl Fn(&attestore_limit::limits::Status) -> bool) {
     let begun = Instant::now();
     while !is(&keeper.status()) {
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "{:?}",
-            keeper.status()
-        );
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", keeper.status());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
