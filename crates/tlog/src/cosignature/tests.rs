@@ -287,7 +287,7 @@ fn adding_lines_keeps_one_of_each_key() {
         NoteSignature::parse(LINE).unwrap(),
     );
     note.add(&[older]).unwrap();
-    note.add(&[newer.clone()]).unwrap();
+    note.add(core::slice::from_ref(&newer)).unwrap();
     assert_eq!(note.signatures().len(), 3);
     assert_eq!(note.signatures().last(), Some(&newer));
     assert_eq!(SignedNote::parse(&note.to_note()), Ok(note.clone()));
