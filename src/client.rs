@@ -69,8 +69,15 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, Failure> {
-        let answer = self.with_retries(true, || self.authorised(self.agent.get(self.url(path))).call())?;
-        answer.success()
+        self.answer(path)?.success()
+    }
+
+    /// GET; the caller judges the status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn answer(&self, path: &str) -> Result<Answer, Failure> {
+        self.with_retries(true, || self.authorised(self.agent.get(self.url(path))).call())
     }
 
     /// GET, whatever the status.
@@ -87,7 +94,7 @@ impl Client {
     /// # Errors
     /// The server's own words when it refuses for another reason.
     pub fn try_get(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let answer = self.with_retries(true, || self.authorised(self.agent.get(self.url(path))).call())?;
+        let answer = self.answer(path)?;
         if answer.status == 403 {
             return Ok(None);
         }
