@@ -11,8 +11,10 @@ use attestore_outbound as outbound;
 use attestore_tlog::{CosignerKey, Hash, Policy, SignedNote, VerifierKey};
 use attestore_witness::Request;
 use attestore_witness::client::{Cosigned, Settings, SubmitError, Submitter};
+use rcgen::SanType;
 
 use crate::harness::{Client, Server, binary, event};
+use crate::tls::Authority;
 
 const LOG: &str = "/v1/tenants/default/log";
 
@@ -40,6 +42,10 @@ impl Witness {
         for log in logs {
             command.args(["--log", log]);
         }
+        Self::run(command, name)
+    }
+
+    fn run(mut command: Command, name: &str) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -80,6 +86,10 @@ struct Feeder<'a> {
 
 impl<'a> Feeder<'a> {
     fn new(server: &'a Server, url: &str, key: &CosignerKey) -> Self {
+        Self::trusting(server, url, key, outbound::roots_of_the_web())
+    }
+
+    fn trusting(server: &'a Server, url: &str, key: &CosignerKey, roots: outbound::RootCertStore) -> Self {
         let settings = Settings {
             url: url.into(),
             key: key.clone(),
@@ -87,7 +97,7 @@ impl<'a> Feeder<'a> {
             timeout: Duration::from_secs(10),
             allow_loopback_http: true,
         };
-        let http = outbound::Client::new(outbound::roots_of_the_web()).unwrap();
+        let http = outbound::Client::new(roots).unwrap();
         Self {
             server,
             submitter: Submitter::new(settings, http, Arc::new(SystemClock)).unwrap(),
@@ -210,6 +220,9 @@ fn two_operators_watch_each_others_logs() {
         metrics.contains("attestore_witness_requests_total{status=\"200\"} 2"),
         "{metrics}"
     );
+    let post = |body: &[u8]| of_a.client().request("POST", "/add-checkpoint", &[], body).status;
+    assert_eq!(post(b"garbage"), 400);
+    assert_eq!(post(&vec![b'x'; 300 << 10]), 413);
     assert_eq!(of_a.client().get("/livez").status, 200);
     assert_eq!(of_a.client().get("/vkey").text().trim(), of_a.key.to_string());
     assert_eq!(
@@ -284,6 +297,45 @@ fn a_killed_witness_knows_what_it_cosigned_and_has_one_process() {
     assert!(error.contains("must not cosign"), "{error}");
     let (code, _, error) = run(&["witness", "serve", "--listen", "0.0.0.0:0", "--log", &log]);
     assert_eq!(code, 2, "without TLS beyond this machine: {error}");
+}
+
+#[test]
+fn a_witness_ends_tls_and_takes_its_logs_from_a_policy() {
+    let authority = Authority::new();
+    authority.issue("witness", vec![SanType::IpAddress([127, 0, 0, 1].into())]);
+    let server = Server::start();
+    append(&server, 0..10);
+    let home = tempfile::tempdir().unwrap();
+    let policy = home.path().join("policy");
+    std::fs::write(&policy, format!("log {}\nquorum none\n", vkey(&server))).unwrap();
+    let mut command = binary();
+    command.args([
+        "witness",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--name",
+        "w",
+        "--data",
+    ]);
+    command
+        .arg(home.path().join("witness"))
+        .arg("--policy")
+        .arg(&policy);
+    command.args(["--tls-cert", &authority.text("witness.pem")]);
+    command.args(["--tls-key", &authority.text("witness.key")]);
+    let witness = Witness::run(command, "w");
+    assert!(witness.url.starts_with("https://127.0.0.1:"), "{}", witness.url);
+    let roots = outbound::roots_with(&std::fs::read(authority.text("ca.pem")).unwrap()).unwrap();
+    let feeder = Feeder::trusting(&server, &witness.url, &witness.key, roots);
+    assert_eq!(size(&feeder.witnessed()), 10);
+    let stranger = Feeder::new(&server, &witness.url, &witness.key);
+    let checkpoint = server.client().get(&format!("{LOG}/checkpoint")).text();
+    let error = stranger.submit(&checkpoint).unwrap_err();
+    assert!(
+        matches!(error, SubmitError::Unreachable(outbound::Error::Tls(_))),
+        "{error}"
+    );
 }
 
 /// PyPI `aics-witness`, an implementation of the specification that is not ours.
