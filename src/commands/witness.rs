@@ -159,8 +159,11 @@ pub fn open_identity(disk: &Arc<dyn Disk>, name: Option<&str>) -> Result<Identit
     identity.map_err(identity_failure)
 }
 
+/// A directory, and what keeps others out of it.
+pub type Locked = (Arc<dyn Disk>, Box<dyn LockGuard>);
+
 /// Opens a directory for this process alone; made if it is not there.
-pub fn locked(data: &Path) -> Result<(Arc<dyn Disk>, Box<dyn LockGuard>), Failure> {
+pub fn locked(data: &Path) -> Result<Locked, Failure> {
     let named = |error: std::io::Error| Failure::failed(format!("{}: {error}", data.display()));
     let disk = RealDisk::new(data).map_err(named)?;
     let lock = disk.try_lock("attestore.lock".as_ref()).map_err(named)?;
