@@ -1,5 +1,6 @@
 //! Evidence bundles: what is written verifies, alone and by what it says; whatever differs does not.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::single_range_in_vec_init, reason = "lists of ranges are meant")]
 
 mod support;
 
@@ -125,7 +126,7 @@ fn members_that_are_replaced_or_moved_are_refused() {
         .iter()
         .map(|member| member.name.clone())
         .collect();
-    for swapped in 0..names.len() {
+    for (swapped, name) in names.iter().enumerate() {
         let mut zip = ZipWriter::new(Vec::new());
         let mut changed = false;
         for (at, member) in archive.members().iter().enumerate() {
@@ -140,7 +141,7 @@ fn members_that_are_replaced_or_moved_are_refused() {
                 .unwrap();
         }
         let (bytes, _) = zip.finish().unwrap();
-        assert_eq!(check(&bytes, &log).is_err(), changed, "{}", names[swapped]);
+        assert_eq!(check(&bytes, &log).is_err(), changed, "{name}");
     }
     for (left_out, name) in names.iter().enumerate() {
         let mut zip = ZipWriter::new(Vec::new());

@@ -1,6 +1,7 @@
 //! Published vectors (`tests/vectors/proofs`): each case verifies or is refused as it says. `ATTESTORE_WRITE_VECTORS=1` writes them
 //! again; `docs/verify.py` is held against the same files.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::single_range_in_vec_init, reason = "lists of ranges are meant")]
 #![expect(
     clippy::disallowed_methods,
     reason = "a test reads and writes its own vectors"

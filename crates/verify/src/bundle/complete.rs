@@ -325,7 +325,7 @@ fn allowed(
         Control::RetentionPolicy(policy) if policy.class == class && *at < by.seq => Some((*at, policy)),
         _ => None,
     });
-    let newest = policies.clone().last();
+    let newest = policies.clone().next_back();
     let Some((policy_seq, policy)) = policies.clone().find(|(at, _)| *at == cited) else {
         return Err(RangeFinding::NoPolicy {
             seq,

@@ -31,7 +31,7 @@ mod zip;
 
 pub use check::{BundleError, BundleOptions, BundleReport, verify_bundle};
 pub use complete::{RANGE_FINDINGS_MAX, RangeFinding, RangeReport};
-pub use write::{BundleHead, BundleTree, BundleWriter, Finished, Scope, WriteError};
+pub use write::{BundleHead, BundleTree, BundleWriter, Finished, ReadEntries, Scope, WriteError};
 pub use zip::{Archive, MEMBERS_MAX, Member, ReadAt, ZipError, ZipWriter};
 
 /// Name of the member with the records.

@@ -55,6 +55,9 @@ pub enum Scope {
     Range(Range<u64>),
 }
 
+/// Appends the entries of a range to a list, or says why they cannot be read.
+pub type ReadEntries<'a> = dyn FnMut(Range<u64>, &mut Vec<[u8; ENTRY_BYTES]>) -> Result<(), String> + 'a;
+
 /// The signed tree that a bundle is proved against, and what is read of it.
 pub struct BundleTree<'a, R: ?Sized> {
     /// The signed checkpoint, with cosignatures.
@@ -66,7 +69,7 @@ pub struct BundleTree<'a, R: ?Sized> {
     /// Nodes of the tree, leaves included.
     pub nodes: &'a R,
     /// Appends the entries of a range (of at most 4096) to the list; asked only for a [`Scope::Range`] and `context`.
-    pub entries: &'a mut dyn FnMut(Range<u64>, &mut Vec<[u8; ENTRY_BYTES]>) -> Result<(), String>,
+    pub entries: &'a mut ReadEntries<'a>,
     /// Further runs of entries: those between a policy and a purge that follows it show that no other policy came between.
     pub context: &'a [Range<u64>],
     /// Signs the manifest: the key of the log.
@@ -279,11 +282,7 @@ impl<W: Write> BundleWriter<W> {
         }
     }
 
-    fn write_entries(
-        &mut self,
-        runs: &[Range<u64>],
-        read: &mut dyn FnMut(Range<u64>, &mut Vec<[u8; ENTRY_BYTES]>) -> Result<(), String>,
-    ) -> Result<(), WriteError> {
+    fn write_entries(&mut self, runs: &[Range<u64>], read: &mut ReadEntries<'_>) -> Result<(), WriteError> {
         if runs.is_empty() {
             return Ok(());
         }
