@@ -98,7 +98,12 @@ impl From<ScrubReport> for VerificationBody {
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/verification", tag = "proofs",
     params(("tenant" = String, Path)),
-    responses((status = 200, body = VerificationBody)),
+    responses(
+        (status = 200, body = VerificationBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn get(
@@ -116,7 +121,12 @@ pub async fn get(
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/verification", tag = "proofs",
     params(("tenant" = String, Path)),
-    responses((status = 202, description = "it has its turn next; GET tells how far it is", body = VerificationBody)),
+    responses(
+        (status = 202, description = "it has its turn next; GET tells how far it is", body = VerificationBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn post(

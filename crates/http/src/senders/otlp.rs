@@ -98,6 +98,8 @@ impl Encoding {
             message: format!("{}: {}", problem.code, problem.detail),
         };
         let (mut parts, _) = problem.into_response().into_parts();
+        // Nobody is to write it once more as a problem document.
+        parts.extensions.remove::<Problem>();
         parts.headers.remove(header::CONTENT_LENGTH);
         let answer = self.answer(parts.status, &status);
         let (answer, body) = answer.into_parts();
