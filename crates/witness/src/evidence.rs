@@ -2,17 +2,9 @@
 //!
 //! # Format
 //! `misbehaviour/<hex SHA-256(origin)>.<reason>.<hex of the first 8 bytes of the SHA-256 of what follows>`:
-//! ```text
-//! attestore misbehaviour v1
-//! vkey <vkey of the log>
-//! reason same-size | not-consistent
-//!
-//! <the checkpoint that was cosigned, verbatim>
-//!
-//! <the checkpoint that was refused, verbatim>
-//! ```
-//! `same-size` is proof by itself: two roots of one size, both signed. `not-consistent` is a suspicion only: the proof that came along
-//! does not verify, which a wrong proof explains as well.
+//! the text of [`attestore_tlog::Misbehaviour`], with the checkpoint that was cosigned and the one that was refused. `same-size` and
+//! `not-a-prefix` are proof by themselves. `not-consistent` is a suspicion only: the proof that came along does not verify, which a
+//! wrong proof explains as well.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,6 +22,8 @@ use crate::store::origin_hash;
 pub enum Reason {
     /// Another root for the size that was cosigned.
     SameSize,
+    /// A smaller tree that the copy does not begin with.
+    NotAPrefix,
     /// No proof that it extends what was cosigned.
     NotConsistent,
 }
@@ -40,12 +34,13 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SameSize => "same-size",
+            Self::NotAPrefix => "not-a-prefix",
             Self::NotConsistent => "not-consistent",
         }
     }
 }
 
-/// Formats a file.
+/// Formats a file of two checkpoints and nothing else.
 #[must_use]
 pub fn misbehaviour(key: &VerifierKey, reason: Reason, cosigned: &str, refused: &str) -> String {
     format!(

@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use attestore_disk::{Clock, Disk};
 use attestore_tlog::{
-    Bundle, Checkpoint, CheckpointError, EMPTY_ROOT, Frontier, SignedNote, SubtreeReader, TILE_WIDTH,
-    VerifierKey, cosign, leaf_hash, open_checkpoint,
+    Bundle, Checkpoint, CheckpointError, EMPTY_ROOT, Frontier, Misbehaviour, SignedNote, SubtreeReader,
+    TILE_WIDTH, VerifierKey, cosign, leaf_hash, open_checkpoint, prefix_proof,
 };
 
 use self::rows::Rows;
@@ -191,7 +191,10 @@ impl Mirror {
         if let Some(head) = &self.head {
             let now = next.size();
             if now < size {
-                self.accuse(Reason::NotConsistent, &text);
+                match self.contradiction(&text, now) {
+                    Some(proof) => self.keep(Reason::NotAPrefix, &proof),
+                    None => self.accuse(Reason::NotConsistent, &text),
+                }
                 return Err(MirrorError::Rollback { before: size, now });
             }
             if now == size && next.root() != head.checkpoint.root() {
@@ -311,13 +314,27 @@ impl Mirror {
         })
     }
 
+    /// Proof that a smaller tree is not what the copy begins with; `None` if it is.
+    fn contradiction(&self, text: &str, size: u64) -> Option<String> {
+        let reader = SubtreeReader::new(self.tiles.at(self.size()));
+        let hashes = prefix_proof(&reader, size, self.size()).ok()?;
+        let proof = Misbehaviour::new(self.key.clone(), text, self.checkpoint()?, hashes).ok()?;
+        Some(proof.to_text())
+    }
+
     /// Keeps what the log signed, for whoever judges it.
     fn accuse(&self, reason: Reason, refused: &str) {
         if let Some(head) = &self.head {
-            let file = evidence::misbehaviour(&self.key, reason, &head.note, refused);
-            // Whether it can be kept or not, the step is not taken.
-            let _ = evidence::keep(self.tiles.disk(), self.key.name(), reason, &file);
+            self.keep(
+                reason,
+                &evidence::misbehaviour(&self.key, reason, &head.note, refused),
+            );
         }
+    }
+
+    fn keep(&self, reason: Reason, file: &str) {
+        // Whether it can be kept or not, the step is not taken.
+        let _ = evidence::keep(self.tiles.disk(), self.key.name(), reason, file);
     }
 }
 

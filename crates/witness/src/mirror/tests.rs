@@ -7,7 +7,8 @@ use std::sync::Arc;
 use attestore_disk::sim::{Fault, SimDisk};
 use attestore_disk::{Disk, ManualClock};
 use attestore_tlog::{
-    Bundle, CosignerKey, Hash, SignedNote, Tile, TilePath, entry_bundle, leaf_hash, resources,
+    Bundle, CosignerKey, Hash, Misbehaviour, MisbehaviourError, SignedNote, Tile, TilePath, entry_bundle,
+    leaf_hash, resources,
 };
 
 use super::{Mirror, MirrorError, MirrorSource, Step};
@@ -163,7 +164,7 @@ fn a_log_that_takes_back_or_shows_another_history_is_refused_and_what_it_signed_
     step(&mut mirror, &Shown::new(&log, 600)).unwrap();
     let before = mirror.checkpoint().unwrap().to_owned();
     let fork = TestLog::forked(700, 590, 1);
-    let old_fork = TestLog::forked(700, 10, 2);
+    let older_fork = TestLog::forked(700, 10, 2);
     let kept = || disk.list("misbehaviour".as_ref()).unwrap().len();
     let error = step(&mut mirror, &Shown::new(&log, 599)).unwrap_err();
     assert!(matches!(
@@ -174,9 +175,17 @@ fn a_log_that_takes_back_or_shows_another_history_is_refused_and_what_it_signed_
         }
     ));
     assert_eq!(kept(), 1);
+    // An old checkpoint of the same history proves nothing; one of another history, whatever its size, does.
+    assert_eq!(proofs(&disk), []);
+    for (nth, size) in (1..).zip([599, 512, 11]) {
+        let error = step(&mut mirror, &Shown::new(&older_fork, size)).unwrap_err();
+        assert!(matches!(error, MirrorError::Rollback { .. }));
+        assert_eq!(proofs(&disk).len(), nth, "{size}");
+    }
+    assert!(proofs(&disk).iter().all(|proof| proof.reason() == "not-a-prefix"));
     let error = step(&mut mirror, &Shown::new(&fork, 600)).unwrap_err();
     assert!(matches!(error, MirrorError::SplitView(600)));
-    assert_eq!(kept(), 2);
+    assert_eq!((kept(), proofs(&disk).len()), (5, 4));
     // Another entry within the bundle that is half there, and one far before, which only the root tells.
     let error = step(&mut mirror, &Shown::new(&fork, 700)).unwrap_err();
     assert!(matches!(error, MirrorError::Entries(2)), "{error}");
@@ -187,7 +196,6 @@ fn a_log_that_takes_back_or_shows_another_history_is_refused_and_what_it_signed_
     let error = step(&mut mirror, &Shown::new(&stranger, 700)).unwrap_err();
     assert!(matches!(error, MirrorError::Checkpoint(_)));
     assert!(error.is_evidence());
-    drop(old_fork);
     assert_eq!(mirror.checkpoint(), Some(before.as_str()));
     check_files(&disk, &log, 600);
     // What was left of the lies does not stop the truth.
@@ -196,6 +204,22 @@ fn a_log_that_takes_back_or_shows_another_history_is_refused_and_what_it_signed_
         Step { size: 700, new: 100 }
     );
     check_files(&disk, &log, 700);
+}
+
+/// The files of evidence that prove something to anybody.
+fn proofs(disk: &SimDisk) -> Vec<Misbehaviour> {
+    let files = disk.list("misbehaviour".as_ref()).unwrap().into_iter();
+    let texts = files.map(|file| {
+        let bytes = crate::files::read(disk, format!("misbehaviour/{}", file.name).as_ref(), 1 << 20);
+        String::from_utf8(bytes.unwrap().unwrap()).unwrap()
+    });
+    texts
+        .filter_map(|text| match Misbehaviour::parse(&text) {
+            Ok(proof) => Some(proof),
+            Err(MisbehaviourError::Suspicion) => None,
+            Err(error) => panic!("{error}: {text}"),
+        })
+        .collect()
 }
 
 #[test]

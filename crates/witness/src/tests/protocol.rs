@@ -1,5 +1,5 @@
 use attestore_disk::{Disk, ManualClock, sim::SimDisk};
-use attestore_tlog::{CosignerKey, Hash, NoteSignature, SignedNote, leaf_hash, sign_note};
+use attestore_tlog::{CosignerKey, Hash, Misbehaviour, NoteSignature, SignedNote, leaf_hash, sign_note};
 
 use super::log::{NAME, NOW_S, ORIGIN, TestLog, clock, identity, open};
 use crate::{Answer, FILES_MAX, Identity, IdentityError, Request, SIZE_TYPE, Witness, origin_hash};
@@ -128,6 +128,8 @@ fn a_second_history_is_refused_and_kept_as_evidence() {
     );
     let cosigned = world.witness.checkpoint(&origin_hash(ORIGIN)).unwrap();
     assert_eq!(notes, format!("{cosigned}\n{}", fork.checkpoint(64)));
+    let proof = Misbehaviour::parse(&file).unwrap();
+    assert_eq!((proof.reason(), proof.old().size()), ("same-size", 64));
     // And the honest one goes on.
     assert_eq!(world.ask(&world.log.request(64, 70)).status, 200);
 }
