@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{GroupOpening, OpenedRecord};
+use super::{GroupOpening, OpenedRecord, shorten::shorten};
 use crate::as_text;
 
 /// Tells what a verified opening holds.
@@ -136,6 +136,8 @@ struct PublicParts {
 }
 
 fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<PublicParts, String> {
+    let short = shorten(bytes);
+    let bytes = short.as_deref().unwrap_or(bytes);
     let public: Public<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     check_version(public.v)?;
     let id: RecordId = public.id.parse().map_err(|error| format!("{error}"))?;
