@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::parts;
 use crate::cli::ServeArgs;
 use crate::failure::Failure;
-use crate::serving::{certificates, limits, listen, process, tokens};
+use crate::serving::{certificates, limits, listen, process, tokens, witnesses};
 use crate::settings::{Log, Settings};
 use crate::{files, output};
 
@@ -31,6 +31,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let tls = certificates::load(&settings)?;
     let limits = limits::keeper(&settings)?;
     let tokens = tokens::tokens(&settings)?;
+    let cosigning = witnesses::configured(&settings)?;
     let allowed = settings.webhook.allowed()?;
     let timeout = Duration::from_millis(settings.webhook.timeout_ms);
     let webhooks = attestore_webhook::Client::new(allowed.clone(), timeout).map_err(Failure::failed)?;
@@ -38,6 +39,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let parts = parts(&settings.data, settings.head_register.as_deref(), true)?;
     let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
     report(&settings, &opened);
+    let panels = cosigning.map(|configured| configured.panels(&engine));
     // Without it nothing but what is public is answered, and `/readyz` has to say why.
     if let Err(error) = engine.record_start(env!("CARGO_PKG_VERSION"), &settings.flat()?, &opened) {
         tracing::error!(%error, "the start could not be recorded: what is not on record is not answered");
@@ -72,12 +74,16 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         // A missing notification socket is normal outside of systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let http = attestore_http::Settings {
+            witnesses: witnesses::for_routes(panels.as_ref()),
             limits: limits.clone(),
             tokens,
             audit_wait: Duration::from_millis(settings.audit.wait_ms),
             ..settings.http.settings(allowed, settings.proxy.clone())
         };
         tokio::spawn(limits.run(engine.clone()));
+        if let Some(panels) = panels {
+            tokio::spawn(witnesses::run(panels));
+        }
         tokio::spawn(attestore_webhook::run(
             engine.clone(),
             webhooks,

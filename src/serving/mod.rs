@@ -5,3 +5,4 @@ pub mod limits;
 pub mod listen;
 pub mod process;
 pub mod tokens;
+pub mod witnesses;

@@ -9,6 +9,7 @@ mod http;
 mod listen;
 mod source;
 mod webhook;
+mod witness;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub use self::http::Http;
 pub use self::listen::{Mtls, Tls, Unix};
 pub use self::source::Loaded;
 pub use self::webhook::Webhook;
+pub use self::witness::Witness;
 use crate::cli::Sources;
 use crate::failure::Failure;
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub audit: Audit,
     /// Webhooks of watches.
     pub webhook: Webhook,
+    /// Witnesses of this server's logs.
+    pub witness: Witness,
     /// The storage engine.
     pub engine: attestore_engine::Settings,
 }
@@ -108,6 +112,7 @@ impl Default for Settings {
             oidc: attestore_identity::Settings::default(),
             audit: Audit::default(),
             webhook: Webhook::default(),
+            witness: Witness::default(),
             engine: attestore_engine::Settings::default(),
         }
     }

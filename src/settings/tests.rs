@@ -147,6 +147,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     ("oidc.issuers.rules", "crates/identity/src/settings.rs", "Rule"),
     ("audit", "src/settings/audit.rs", "Audit"),
     ("webhook", "src/settings/webhook.rs", "Webhook"),
+    ("witness", "src/settings/witness.rs", "Witness"),
     ("engine", "crates/engine/src/settings.rs", "Settings"),
 ];
 const BEGIN: &str = "<!-- keys: made from the comments in the code by a test -->\n";

@@ -45,3 +45,4 @@ mod tls;
 mod trail;
 mod watch;
 mod witness;
+mod witnessed;

@@ -105,7 +105,7 @@ fn where_nothing_can_be_signed_the_answer_says_durable_and_why() {
     let answer = answer.json();
     assert_eq!(answer["durability"], "durable");
     assert!(
-        answer["checkpoint"].is_null() && answer["unsigned"].is_string(),
+        answer["checkpoint"].is_null() && answer["receipt_failure"].is_string(),
         "{answer}"
     );
     std::fs::remove_dir_all(register.path().join("heads.tmp")).unwrap();

@@ -19,15 +19,15 @@ use crate::tls::Authority;
 const LOG: &str = "/v1/tenants/default/log";
 
 /// A witness that runs.
-struct Witness {
+pub struct Witness {
     child: Child,
-    key: CosignerKey,
-    url: String,
+    pub key: CosignerKey,
+    pub url: String,
 }
 
 impl Witness {
     /// Starts `attestore witness serve`, and reads the line for others' policies.
-    fn start(data: &Path, name: &str, logs: &[&str]) -> Self {
+    pub fn start(data: &Path, name: &str, logs: &[&str]) -> Self {
         let mut command = binary();
         command.args([
             "witness",

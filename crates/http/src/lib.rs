@@ -30,6 +30,7 @@ mod sse;
 pub mod tls;
 mod wire;
 mod witness;
+mod witnesses;
 
 pub use body::Limits;
 pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tokens, Tongue};
@@ -37,7 +38,9 @@ pub use limits::Keeper;
 pub use problem::{FieldError, Problem};
 pub use serve::serve;
 pub use server::{App, Settings, nop_router, openapi_json, router, table};
+pub use wire::rfc3339_ms;
 pub use witness::witness_router;
+pub use witnesses::{Cosigner, Cosigning, WitnessBody, Witnesses};
 
 /// Installs the recorder behind `GET /metrics`; `None` when the process already has one.
 #[must_use]

@@ -30,6 +30,7 @@ use crate::routes::{
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
+use crate::witnesses::Witnesses;
 
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub struct Settings {
     pub tokens: Tokens,
     /// Rate limits. [`Keeper::run`] has to run for those that follow the load or are shared.
     pub limits: Keeper,
+    /// Who cosigns checkpoints.
+    pub witnesses: Witnesses,
     /// Lets everybody do everything, unrecorded and unlimited: to measure what the gate costs.
     #[cfg(feature = "bench-costs")]
     pub unguarded: bool,
@@ -84,6 +87,7 @@ impl Default for Settings {
             webhooks: attestore_webhook::Allowed::default(),
             tokens: Tokens::default(),
             limits: Keeper::default(),
+            witnesses: Witnesses::default(),
             #[cfg(feature = "bench-costs")]
             unguarded: false,
         }
@@ -210,6 +214,7 @@ fn routes() -> Routes {
         .route(EXPORT, routes!(exports::file))
         .route(LOG, routes!(log::checkpoint))
         .route(LOG, routes!(log::vkey))
+        .route(LOG, routes!(log::witnesses))
         .route(LOG, routes!(log::consistency))
         // A tile's path has slashes in it, which the description cannot say and the router does with a wildcard.
         .undescribed(

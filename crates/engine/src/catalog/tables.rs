@@ -27,6 +27,8 @@ pub(crate) const WAL: TableDefinition<u64, &[u8]> = TableDefinition::new("wal");
 pub(crate) const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");
 /// Tenant id to how far the scrub has come with it. JSON; owned by `scrub`, which gets along without the table.
 pub(crate) const SCRUBS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("scrubs");
+/// Tenant id to its newest witnessed checkpoint, a signed note; owned by `heads::witnessed`, which gets along without the table.
+pub(crate) const WITNESSED: TableDefinition<&[u8; 16], &str> = TableDefinition::new("witnessed");
 /// Tenant id to its quota. JSON; owned by `quotas`, which gets along without the table.
 pub(crate) const QUOTAS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("quotas");
 /// A key of two ids and a number.

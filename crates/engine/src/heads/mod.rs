@@ -23,8 +23,11 @@ use crate::{
 
 pub mod checkpoint;
 pub mod register;
+mod witnessed;
 
 pub use register::{Head, Heads as RegisteredHeads, Nonce, Register, RegisterAt, RegisterError};
+pub use witnessed::Witnessed;
+pub(crate) use witnessed::WitnessedHeads;
 
 /// The heads of a running instance.
 pub struct Heads {
@@ -32,16 +35,18 @@ pub struct Heads {
     /// Tenants that moved since their heads were registered.
     moved: Mutex<HashMap<attestore_record::TenantId, Arc<Tenant>>>,
     signed: checkpoint::Cache,
+    witnessed: WitnessedHeads,
     wake: Arc<Wake>,
 }
 
 impl Heads {
     /// Works on a register that this run has started.
-    pub fn new(register: Register) -> Self {
+    pub(crate) fn new(register: Register, witnessed: WitnessedHeads) -> Self {
         Self {
             register,
             moved: Mutex::default(),
             signed: checkpoint::Cache::new(),
+            witnessed,
             wake: Arc::default(),
         }
     }

@@ -82,7 +82,7 @@ impl Engine {
             ),
             credentials: Credentials::load(&catalog)?,
             counts: crate::audit::Counts::default(),
-            heads: Heads::new(register),
+            heads: Heads::new(register, heads::WitnessedHeads::load(&catalog)?),
             readers: Readers::new(settings.block_cache_bytes),
             search: Search::new(settings.index_cache_bytes, settings.indexing),
             filters: crate::idempotency::Filters::new(),

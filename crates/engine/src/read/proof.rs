@@ -24,11 +24,31 @@ impl Engine {
     /// # Errors
     /// As [`Engine::get`] and [`Engine::checkpoint`].
     pub fn proof(&self, tenant: &str, by: &Principal, which: Which) -> Result<String> {
+        self.proof_under(tenant, by, which, false)
+    }
+
+    /// As [`Engine::proof`], with the newest checkpoint that witnesses have cosigned.
+    ///
+    /// # Errors
+    /// As [`Engine::proof`]; [`Error::NotFound`] as long as none covers the record.
+    pub fn witnessed_proof(&self, tenant: &str, by: &Principal, which: Which) -> Result<String> {
+        self.proof_under(tenant, by, which, true)
+    }
+
+    fn proof_under(&self, tenant: &str, by: &Principal, which: Which, witnessed: bool) -> Result<String> {
         by.check(tenant, Permission::Prove)?;
+        let cosigned = match witnessed {
+            true => Some(self.witnessed(tenant)?.ok_or(NOT_WITNESSED)?),
+            false => None,
+        };
         let tenant = self.inner.tenant(tenant)?;
         snapshot(&tenant, |view| {
             let seq = find::seq(&self.inner, &tenant, view, which)?;
-            let signed = checkpoint::at_least(&self.inner, &tenant, seq + 1)?;
+            let signed = match &cosigned {
+                Some(cosigned) if cosigned.size > seq => cosigned.clone().into(),
+                Some(_) => return Err(NOT_WITNESSED),
+                None => checkpoint::at_least(&self.inner, &tenant, seq + 1)?,
+            };
             let opening = self.opening(&tenant, view, seq, by.may_see_personal())?;
             // The checkpoint may be of a later commit than the snapshot.
             let newer = tenant.view();
@@ -79,3 +99,6 @@ impl Engine {
         opened.to_bytes().map_err(|error| damaged(error.to_string()))
     }
 }
+
+/// No checkpoint that covers it was cosigned yet.
+const NOT_WITNESSED: Error = Error::NotFound("witnessed checkpoint");

@@ -9,6 +9,7 @@ use crate::{
     Appended, Engine,
     error::{Error, Result},
     heads::checkpoint,
+    tenant::Tenant,
 };
 
 /// Makes evidence of an append: anybody with the log's key can check that the records' entries are in the signed tree.
@@ -37,8 +38,32 @@ impl Engine {
             return Err(Error::UnknownTenant);
         }
         let signed = checkpoint::at_least(&self.inner, &tenant, appended.tree.size)?;
-        let proofs = super::snapshot(&tenant, |view| {
-            let reader = tree::reader(&self.inner, &tenant, view);
+        self.receipts_under(&tenant, appended, signed)
+    }
+
+    /// As [`Engine::sign_receipts`], with the newest witnessed checkpoint; `None` as long as that does not cover `appended`.
+    ///
+    /// # Errors
+    /// As reads.
+    pub fn witnessed_receipts(&self, tenant: &str, appended: &Appended) -> Result<Option<SignedReceipts>> {
+        let Some(witnessed) = self.witnessed(tenant)? else {
+            return Ok(None);
+        };
+        let tenant = self.inner.tenant(tenant)?;
+        if witnessed.size < appended.tree.size || tenant.origin != appended.tree.origin {
+            return Ok(None);
+        }
+        self.receipts_under(&tenant, appended, witnessed.into()).map(Some)
+    }
+
+    fn receipts_under(
+        &self,
+        tenant: &Tenant,
+        appended: &Appended,
+        signed: checkpoint::Signed,
+    ) -> Result<SignedReceipts> {
+        let proofs = super::snapshot(tenant, |view| {
+            let reader = tree::reader(&self.inner, tenant, view);
             let prove = |seq| {
                 inclusion_proof(&reader, seq, signed.size)
                     .map_err(|error| tree::build_error(error, view.size))

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use attestore_engine::read::SignedReceipts;
-use attestore_engine::{Appended, Error, ItemError, Mode, Receipt};
-use attestore_tlog::Hash;
+use attestore_engine::{Appended, ItemError, Mode, Receipt};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::guard::Caller;
 use crate::problem::{FieldError, Problem};
+use crate::routes::receipt::{self, Evidence, Wanted};
 use crate::senders::{self, Incoming};
 use crate::server::App;
 use crate::wire::{self, Short, Tree};
@@ -91,15 +90,16 @@ pub struct AppendBody {
     /// Tree head that covers every record of this answer; not yet signed.
     tree: Tree,
     /// How far this answer goes. `durable`: every accepted event had been synced to the medium before it was made; the tree
-    /// head is not evidence yet. `signed`: `checkpoint` and each item's `proof` are.
+    /// head is not evidence yet. `signed`: `checkpoint` and each item's `proof` are. `witnessed`: enough witnesses cosigned that
+    /// checkpoint.
     durability: &'static str,
     /// With a signed receipt: the signed tree head (C2SP tlog-checkpoint) that the proofs lead to. It may cover more than
     /// `tree`.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<String>,
-    /// Why there is no signed receipt though one was asked for; the events are durable all the same.
+    /// Why the receipt goes less far than was asked for; the events are durable all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    unsigned: Option<String>,
+    receipt_failure: Option<String>,
 }
 
 /// A receipt's members, or none of them.
@@ -118,7 +118,7 @@ fn receipt_or_nothing() -> Schema {
     post, path = "/v1/tenants/{tenant}/events", tag = "events",
     params(("tenant" = String, Path, description = "tenant name"), AppendQuery,
         ("Attestore-Batch" = Option<String>, Header, description = "`atomic`: all events or none"),
-        ("Prefer" = Option<String>, Header, description = "`receipt=signed` (RFC 7240): the answer carries a signed checkpoint and inclusion proofs"),
+        ("Prefer" = Option<String>, Header, description = "`receipt=signed` (RFC 7240): the answer carries a signed checkpoint and inclusion proofs; `receipt=witnessed, wait=10`: cosigned ones"),
         ("Idempotency-Key" = Option<String>, Header, description = "used for events that carry no idempotency_key of their own")),
     request_body(content((serde_json::Value = "application/json"), (serde_json::Value = "application/x-ndjson"))),
     responses(
@@ -148,7 +148,7 @@ pub async fn append(
 ) -> Result<Response, Problem> {
     let principal = Arc::clone(&caller.principal);
     let mode = mode(&headers)?;
-    let wants_signed = prefers(&headers, "receipt", "signed");
+    let wanted = Wanted::of(&headers);
     let mapping = items::mapping(query.mapping.as_deref())?;
     let request_key = items::idempotency_key(&headers)?;
     let limits = &app.settings().body;
@@ -174,30 +174,8 @@ pub async fn append(
         .collect();
     let protocol = query.mapping.as_deref().unwrap_or("native");
     let appended = senders::append(app.engine(), &tenant, &principal, protocol, records, mode).await?;
-    if !wants_signed {
-        return answer(appended, split.single, None);
-    }
-    let engine = app.engine().clone();
-    let (appended, signed) = tokio::task::spawn_blocking(move || {
-        let signed = engine.sign_receipts(&tenant, &appended);
-        (appended, signed)
-    })
-    .await
-    .map_err(wire::internal)?;
-    answer(appended, split.single, Some(signed))
-}
-
-/// Whether a `Prefer` header has this preference (RFC 7240 section 2). What is not known there is passed over.
-fn prefers(headers: &HeaderMap, name: &str, value: &str) -> bool {
-    let lines = headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|preference| {
-        let preference = preference.split(';').next().unwrap_or_default();
-        let (given, said) = preference.split_once('=').unwrap_or((preference, ""));
-        given.trim().eq_ignore_ascii_case(name) && said.trim().trim_matches('"') == value
-    })
+    let (appended, evidence) = receipt::evidence(&app, &tenant, appended, wanted).await?;
+    answer(appended, split.single, &evidence)
 }
 
 fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
@@ -212,13 +190,9 @@ fn mode(headers: &HeaderMap) -> Result<Mode, Problem> {
     }
 }
 
-/// The answer to an append: of a single event its receipt too, or why it was refused. With `signed`, a signed receipt was asked
-/// for, and this is what came of it.
-pub fn answer(
-    appended: Appended,
-    single: bool,
-    signed: Option<Result<SignedReceipts, Error>>,
-) -> Result<Response, Problem> {
+/// The answer to an append: of a single event its receipt too, or why it was refused. `evidence` is
+/// what a signed receipt has more.
+pub fn answer(appended: Appended, single: bool, evidence: &Evidence) -> Result<Response, Problem> {
     let results = appended.items;
     let failed = results.iter().any(Result::is_err);
     if failed && single {
@@ -231,23 +205,11 @@ pub fn answer(
     }
     let count = results.len();
     let mut times = Times::default();
-    let (checkpoint, proofs, unsigned) = match signed {
-        Some(Ok(signed)) => (Some(signed.checkpoint.to_string()), signed.proofs, None),
-        Some(Err(error)) => {
-            tracing::warn!(%error, "a receipt was not signed");
-            (None, Vec::new(), Some(wire::problem(error).code.to_owned()))
-        }
-        None => (None, Vec::new(), None),
-    };
-    let proof = |index: usize| -> Option<Vec<String>> {
-        let hashes = proofs.get(index)?.as_ref()?;
-        Some(hashes.iter().map(Hash::to_base64).collect())
-    };
     let fresh = results
         .iter()
         .any(|r| matches!(r, Ok(receipt) if !receipt.duplicate));
     let receipt = match results.first() {
-        Some(Ok(receipt)) if single => Some(receipt_body(receipt, &mut times, proof(0))),
+        Some(Ok(receipt)) if single => Some(receipt_body(receipt, &mut times, evidence.proof(0))),
         _ => None,
     };
     let items = results
@@ -257,7 +219,7 @@ pub fn answer(
             Ok(receipt) => ItemBody::Accepted {
                 index,
                 status: if receipt.duplicate { 200 } else { 201 },
-                receipt: receipt_body(&receipt, &mut times, proof(index)),
+                receipt: receipt_body(&receipt, &mut times, evidence.proof(index)),
             },
             Err(error) => ItemBody::Refused {
                 index,
@@ -271,9 +233,9 @@ pub fn answer(
         items,
         errors: failed,
         tree: Tree::from(&appended.tree),
-        durability: if checkpoint.is_some() { "signed" } else { "durable" },
-        checkpoint,
-        unsigned,
+        durability: evidence.durability(),
+        checkpoint: evidence.checkpoint.clone(),
+        receipt_failure: evidence.failure.clone(),
     };
     let status = if failed || !fresh {
         StatusCode::OK
@@ -287,8 +249,12 @@ pub fn answer(
         (header::CACHE_CONTROL, "no-store"),
     ];
     let mut response = (status, headers, json).into_response();
-    if body.checkpoint.is_some() {
-        let applied = HeaderValue::from_static("receipt=signed");
+    if evidence.checkpoint.is_some() {
+        let applied = match evidence.witnessed {
+            true => "receipt=witnessed",
+            false => "receipt=signed",
+        };
+        let applied = HeaderValue::from_static(applied);
         response.headers_mut().insert("preference-applied", applied);
     }
     Ok(response)

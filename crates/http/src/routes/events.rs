@@ -165,10 +165,20 @@ pub async fn get(
     Ok((NO_STORE, Json(wire::record(view)?)))
 }
 
+/// Query parameters of a proof.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ProofQuery {
+    /// Whether the checkpoint in it is the newest that witnesses have cosigned; 404 as long as none covers the record.
+    #[serde(default)]
+    witnessed: bool,
+}
+
 /// Get the proof of one record: a C2SP `.tlog-proof` whose `extra` opens the commitment.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/events/{record}/proof", tag = "proofs",
-    params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id")),
+    params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id"), ProofQuery),
     responses(
         (status = 200, description = "c2sp.org/tlog-proof@v1", body = String, content_type = "text/plain"),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -182,11 +192,16 @@ pub async fn proof(
     State(app): State<App>,
     caller: Caller,
     Path((tenant, record)): Path<(String, String)>,
+    Query(query): Query<ProofQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let principal = Arc::clone(&caller.principal);
     let which = which(&record)?;
     let engine = app.engine().clone();
-    let text = wire::blocking(move || engine.proof(&tenant, &principal, which)).await?;
+    let text = wire::blocking(move || match query.witnessed {
+        true => engine.witnessed_proof(&tenant, &principal, which),
+        false => engine.proof(&tenant, &principal, which),
+    })
+    .await?;
     Ok((
         NO_STORE,
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],

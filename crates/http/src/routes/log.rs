@@ -1,5 +1,6 @@
 //! `/v1/tenants/{t}/log/…`: the tenant's log as C2SP tlog-tiles, and consistency proofs.
 
+use attestore_engine::Error;
 use attestore_tlog::TilePath;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -11,14 +12,61 @@ use utoipa::{IntoParams, ToSchema};
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
+use crate::witnesses::WitnessBody;
 
 const TEXT: (header::HeaderName, &str) = (header::CONTENT_TYPE, "text/plain; charset=utf-8");
 const OCTETS: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/octet-stream");
 
+/// Query parameters of a checkpoint.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointQuery {
+    /// Whether to get the newest that witnesses have cosigned, which may be smaller; 404 as long as there is none.
+    #[serde(default)]
+    witnessed: bool,
+}
+
+/// What is signed of a note.
+fn body_of(note: &str) -> Option<&str> {
+    note.rsplit_once("\n\n").map(|(body, _)| body)
+}
+
+/// The witnesses of a log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WitnessesBody {
+    /// Size of the newest checkpoint that enough of them cosigned.
+    size: Option<u64>,
+    /// Those of the policy that are asked.
+    witnesses: Vec<WitnessBody>,
+}
+
+/// See which witnesses cosign a log, and how far they are.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/log/witnesses", tag = "proofs",
+    params(("tenant" = String, Path)),
+    responses((status = 200, body = WitnessesBody)),
+    security(("bearer" = []))
+)]
+pub async fn witnesses(
+    State(app): State<App>,
+    Path(tenant): Path<String>,
+) -> Result<Json<WitnessesBody>, Problem> {
+    let (engine, name) = (app.engine().clone(), tenant.clone());
+    let cosigned = wire::blocking(move || engine.witnessed(&name)).await?;
+    let cosigner = app.settings().witnesses.0.as_ref();
+    Ok(Json(WitnessesBody {
+        size: cosigned.map(|cosigned| cosigned.size),
+        witnesses: cosigner
+            .map(|cosigner| cosigner.states(&tenant))
+            .unwrap_or_default(),
+    }))
+}
+
 /// Get the newest signed tree head (C2SP tlog-checkpoint).
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/log/checkpoint", tag = "proofs",
-    params(("tenant" = String, Path)),
+    params(("tenant" = String, Path), CheckpointQuery),
     responses(
         (status = 200, description = "a signed note", body = String, content_type = "text/plain"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
@@ -31,9 +79,23 @@ const OCTETS: (header::HeaderName, &str) = (header::CONTENT_TYPE, "application/o
 pub async fn checkpoint(
     State(app): State<App>,
     Path(tenant): Path<String>,
+    Query(query): Query<CheckpointQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let engine = app.engine().clone();
-    let text = wire::blocking(move || engine.checkpoint(&tenant)).await?;
+    let text = wire::blocking(move || {
+        let cosigned = engine.witnessed(&tenant)?;
+        if query.witnessed {
+            let cosigned = cosigned.ok_or(Error::NotFound("witnessed checkpoint"))?;
+            return Ok(cosigned.note.to_string());
+        }
+        let newest = engine.checkpoint(&tenant)?;
+        // Of the same head there is nothing to choose.
+        Ok(match cosigned {
+            Some(cosigned) if body_of(&cosigned.note) == body_of(&newest) => cosigned.note.to_string(),
+            _ => newest,
+        })
+    })
+    .await?;
     Ok(([TEXT, (header::CACHE_CONTROL, "no-store")], text))
 }
 

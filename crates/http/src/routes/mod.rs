@@ -10,6 +10,7 @@ pub mod index;
 pub mod log;
 pub mod operations;
 pub mod quota;
+pub mod receipt;
 pub mod scrub;
 pub mod search;
 pub mod searches;

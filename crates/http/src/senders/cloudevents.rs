@@ -23,6 +23,7 @@ use crate::body;
 use crate::guard::Caller;
 use crate::problem::Problem;
 use crate::routes::append::{AppendBody, answer};
+use crate::routes::receipt::Evidence;
 use crate::server::App;
 use crate::wire;
 
@@ -90,7 +91,7 @@ pub async fn receive(
         Mode::Each,
     )
     .await?;
-    answer(appended, mode != ContentMode::Batch, None)
+    answer(appended, mode != ContentMode::Batch, &Evidence::default())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,233 @@
+//! Has this server's checkpoints cosigned: in rounds, and when a client waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestore_disk::SystemClock;
+use attestore_engine::Engine;
+use attestore_http::{Cosigner, Cosigning, WitnessBody, Witnesses};
+use attestore_tlog::{Policy, VerifierKey};
+use attestore_witness::client::{Consistency, Panel};
+use parking_lot::Mutex;
+
+use crate::failure::Failure;
+use crate::files;
+use crate::settings::{self, Settings};
+
+/// The witnesses of the policy, for each log that is asked for.
+pub struct Panels {
+    engine: Engine,
+    configured: Configured,
+    panels: Mutex<BTreeMap<String, Arc<Line>>>,
+}
+
+/// The witnesses of one log; one round at a time.
+struct Line {
+    panel: Panel,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What the settings say of witnesses.
+pub struct Configured {
+    policy: Policy,
+    http: attestore_outbound::Client,
+    settings: settings::Witness,
+}
+
+/// Reads the policy; asks nobody yet.
+///
+/// # Errors
+/// Usage, when the policy or the file of authorities makes no sense.
+pub fn configured(settings: &Settings) -> Result<Option<Configured>, Failure> {
+    let settings = settings.witness.clone();
+    let Some(path) = &settings.policy_file else {
+        return Ok(None);
+    };
+    let usage = |key: &str, error: &dyn std::fmt::Display| {
+        Failure::usage(format!("settings: witness.{key}: {error}"))
+    };
+    let text = files::read_text(path)?;
+    let policy = Policy::parse(text.as_bytes())
+        .map_err(|error| usage("policy_file", &format!("{}: {error}", path.display())))?;
+    if policy.quorum().is_none() || policy.witnesses().iter().all(|witness| witness.url().is_none()) {
+        let what = format!("{}: no quorum, or no witness with a URL", path.display());
+        return Err(usage("policy_file", &what));
+    }
+    let roots = match settings.ca_file.as_deref() {
+        Some(path) => attestore_outbound::roots_with(&files::read(path)?),
+        None => Ok(attestore_outbound::roots_of_the_web()),
+    };
+    let http = roots
+        .and_then(attestore_outbound::Client::new)
+        .map_err(|error| usage("ca_file", &error))?;
+    Ok(Some(Configured {
+        policy,
+        http,
+        settings,
+    }))
+}
+
+impl Configured {
+    /// For the logs of an engine.
+    pub fn panels(self, engine: &Engine) -> Arc<Panels> {
+        Arc::new(Panels {
+            engine: engine.clone(),
+            configured: self,
+            panels: Mutex::default(),
+        })
+    }
+}
+
+/// As routes want it.
+pub fn for_routes(panels: Option<&Arc<Panels>>) -> Witnesses {
+    Witnesses(panels.map(|panels| Arc::new(Handle(Arc::clone(panels))) as Arc<dyn Cosigner>))
+}
+
+/// Rounds without end.
+pub async fn run(panels: Arc<Panels>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(
+            panels.configured.settings.interval_ms.max(100),
+        ))
+        .await;
+        let names = {
+            let panels = Arc::clone(&panels);
+            tokio::task::spawn_blocking(move || panels.tenants()).await
+        };
+        match names {
+            Ok(Ok(names)) => {
+                for name in names {
+                    if let Err(reason) = panels.cosign(&name).await {
+                        tracing::warn!(tenant = %name, reason, "not witnessed");
+                    }
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the list of tenants cannot be read"),
+            Err(error) => tracing::error!(%error, "the round of witnesses broke down"),
+        }
+    }
+}
+
+impl Panels {
+    /// Tenants whose logs are witnessed and have something that is not.
+    fn tenants(&self) -> attestore_engine::Result<Vec<String>> {
+        let wanted = &self.configured.settings.tenants;
+        let all = wanted.iter().any(|name| name == "*");
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.engine.tenants(after.as_deref(), PAGE)?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.name.clone());
+            for tenant in page.into_iter().filter(|tenant| tenant.size > 0) {
+                if all || wanted.contains(&tenant.name) {
+                    let size = self.engine.witnessed(&tenant.name)?.map_or(0, |kept| kept.size);
+                    if size < tenant.size {
+                        found.push(tenant.name);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has the newest checkpoint of a log cosigned, if it is newer than the newest that is.
+    async fn cosign(&self, tenant: &str) -> Result<(), String> {
+        let line = self.line(tenant).await?;
+        // Who waits here finds its work done.
+        let _turn = line.turn.lock().await;
+        let (engine, name) = (self.engine.clone(), tenant.to_owned());
+        let newest = blocking(move || {
+            let kept = engine.witnessed(&name)?.map_or(0, |kept| kept.size);
+            match engine.tenant(&name)?.size {
+                size if size <= kept => Ok(None),
+                _ => engine.checkpoint(&name).map(Some),
+            }
+        });
+        let Some(note) = newest.await? else { return Ok(()) };
+        let (engine, name) = (self.engine.clone(), tenant.to_owned());
+        let consistency: Consistency = Arc::new(move |from, to| {
+            let proof = engine.consistency(&name, from, to);
+            proof.map(|proof| proof.hashes).map_err(|error| error.to_string())
+        });
+        let within = Duration::from_millis(self.configured.settings.timeout_ms);
+        let collected = line.panel.collect(&note, &consistency, within).await;
+        let collected = collected.map_err(|error| error.to_string())?;
+        for (witness, error) in &collected.failures {
+            metrics::counter!("attestore_witness_failures_total", "witness" => witness.clone()).increment(1);
+            tracing::warn!(witness, %error, "a witness did not cosign");
+        }
+        if !collected.verdict.quorum {
+            let said: Vec<String> = collected
+                .failures
+                .iter()
+                .map(|(witness, error)| format!("{witness}: {error}"))
+                .collect();
+            let count = collected.verdict.cosigned.len();
+            return Err(format!("{count} cosignatures are no quorum; {}", said.join("; ")));
+        }
+        metrics::counter!("attestore_witnessed_checkpoints_total").increment(1);
+        let (engine, name) = (self.engine.clone(), tenant.to_owned());
+        let note = collected.note.to_note();
+        blocking(move || engine.keep_witnessed(&name, &note)).await
+    }
+
+    async fn line(&self, tenant: &str) -> Result<Arc<Line>, String> {
+        if let Some(line) = self.panels.lock().get(tenant) {
+            return Ok(Arc::clone(line));
+        }
+        let (engine, name) = (self.engine.clone(), tenant.to_owned());
+        let vkey = blocking(move || engine.vkey(&name)).await?;
+        let key = VerifierKey::parse(&vkey).map_err(|error| error.to_string())?;
+        let clock: Arc<dyn attestore_disk::Clock> = Arc::new(SystemClock);
+        let Configured {
+            policy,
+            http,
+            settings,
+        } = &self.configured;
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let loopback = settings.allow_loopback_http;
+        let panel = Panel::new(policy.clone(), key, http, &clock, timeout, loopback)?;
+        let line = Arc::new(Line {
+            panel,
+            turn: tokio::sync::Mutex::new(()),
+        });
+        let mut panels = self.panels.lock();
+        Ok(Arc::clone(panels.entry(tenant.to_owned()).or_insert(line)))
+    }
+}
+
+struct Handle(Arc<Panels>);
+
+impl Cosigner for Handle {
+    fn cosign(&self, tenant: &str) -> Cosigning {
+        let (panels, tenant) = (Arc::clone(&self.0), tenant.to_owned());
+        Box::pin(async move { panels.cosign(&tenant).await })
+    }
+
+    fn states(&self, tenant: &str) -> Vec<WitnessBody> {
+        let line = self.0.panels.lock().get(tenant).cloned();
+        let Some(line) = line else { return Vec::new() };
+        line.panel
+            .states()
+            .map(|(name, state)| WitnessBody {
+                name: name.to_owned(),
+                size: state.size,
+                cosigned_at: state.cosigned_ms.map(attestore_http::rfc3339_ms),
+                failure: state.failure.map(|(_, error)| error.to_string()),
+                failures: state.failures,
+            })
+            .collect()
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> attestore_engine::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
+}
+
+/// Tenants that are looked at in one go.
+const PAGE: usize = 256;
