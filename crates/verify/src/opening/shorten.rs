@@ -11,10 +11,8 @@ pub(super) fn shorten(public: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let head = public.get(..HEAD_BYTES_MAX).unwrap_or(public);
-    let at = [&b",\"event\":{"[..], b",\"control\":{"]
-        .into_iter()
-        .filter_map(|start| Some(head.windows(start.len()).position(|bytes| bytes == start)? + start.len()))
-        .min()?;
+    let find = |start: &[u8]| Some(head.windows(start.len()).position(|bytes| bytes == start)? + start.len());
+    let at = find(b",\"event\":{").or_else(|| find(b",\"control\":{"))?;
     let (head, mut rest) = public.split_at_checked(at)?;
     let mut out = Vec::with_capacity(HEAD_BYTES_MAX);
     out.extend_from_slice(head);
@@ -70,7 +68,7 @@ fn is_plain(chunk: &[u8; RUN]) -> bool {
 /// Shorter texts are parsed as they are.
 const BYTES_MIN: usize = 2048;
 /// How far `event` or `control` may be from the start.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_BYTES_MAX: usize = 4 << 10;
 /// Bytes that are looked at together.
 const RUN: usize = 128;
 
