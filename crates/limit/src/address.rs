@@ -67,14 +67,18 @@ impl Trusted {
             let Ok(value) = std::str::from_utf8(value) else {
                 return client;
             };
-            for element in elements(value, self.header).rev() {
+            let named = match self.header {
+                Header::XForwardedFor => value.split(',').map(|element| node(element.trim())).collect(),
+                // A line that somebody cut or quoted so that it is none says nothing: not even what its end seems to say.
+                Header::Forwarded => match forwarded(value) {
+                    Some(named) => named,
+                    None => return client,
+                },
+            };
+            for address in named.into_iter().rev() {
                 hops += 1;
-                let named = match self.header {
-                    Header::XForwardedFor => node(element.trim()),
-                    Header::Forwarded => forwarded_for(element).and_then(node),
-                };
                 // A hop that hides its client stands for it.
-                let Some(address) = named else { return client };
+                let Some(address) = address else { return client };
                 client = address;
                 if !self.is_trusted(client) || hops >= HOPS_MAX {
                     return client;
@@ -162,43 +166,53 @@ pub fn shown(address: IpAddr) -> String {
     }
 }
 
-/// The elements of a list; quotes hide commas in `Forwarded`.
-fn elements(value: &str, header: Header) -> std::vec::IntoIter<&str> {
+/// What the elements of `Forwarded` (RFC 7239 section 4) say of whom a request is for, each once or it does not count; `None` if
+/// the line is not made as that says. Quotes count only around whole values: what a client wrote cannot swallow what the proxy
+/// wrote after it.
+fn forwarded(line: &str) -> Option<Vec<Option<IpAddr>>> {
     let mut elements = Vec::new();
-    let (mut from, mut quoted, mut escaped) = (0, false, false);
-    for (at, byte) in value.bytes().enumerate() {
+    let (mut named, mut names) = (None, 0);
+    let mut rest = line.trim_start();
+    loop {
+        if !rest.is_empty() && !rest.starts_with(',') {
+            let (name, after) = rest.split_once('=')?;
+            let (value, after) = match after.strip_prefix('"') {
+                Some(quoted) => quoted_string(quoted)?,
+                None => after.split_at(after.find([',', ';', ' ', '\t']).unwrap_or(after.len())),
+            };
+            if name.contains(NO_TOKEN) || value.contains('"') {
+                return None;
+            }
+            if name.eq_ignore_ascii_case("for") {
+                (named, names) = (node(value), names + 1);
+            }
+            rest = after.trim_start();
+            if let Some(further) = rest.strip_prefix(';') {
+                rest = further.trim_start();
+                continue;
+            }
+        }
+        elements.push(named.take().filter(|_| names == 1));
+        names = 0;
+        match rest.strip_prefix(',') {
+            Some(further) => rest = further.trim_start(),
+            None => return rest.is_empty().then_some(elements),
+        }
+    }
+}
+
+/// A quoted string after its first quote, and what follows it; `None` if it does not end. Escapes stay: no address has any.
+fn quoted_string(text: &str) -> Option<(&str, &str)> {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' if header == Header::Forwarded => quoted = !quoted,
-            b',' if !quoted => {
-                elements.push(value.get(from..at).unwrap_or_default());
-                from = at + 1;
-            }
+            b'\\' => escaped = true,
+            b'"' => return Some((text.get(..at)?, text.get(at + 1..)?)),
             _ => {}
         }
     }
-    elements.push(value.get(from..).unwrap_or_default());
-    elements.into_iter()
-}
-
-/// The `for` of an element of `Forwarded`; `None` if it is not there once.
-fn forwarded_for(element: &str) -> Option<&str> {
-    let mut found = element
-        .split(';')
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-    let (_, value) = found.next()?;
-    if found.next().is_some() {
-        return None;
-    }
-    let value = value.trim();
-    Some(
-        value
-            .strip_prefix('"')
-            .and_then(|v| v.strip_suffix('"'))
-            .unwrap_or(value),
-    )
+    None
 }
 
 /// An address with or without a port; IPv6 in brackets if there is one.
@@ -220,6 +234,8 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// What no name of a parameter has.
+const NO_TOKEN: [char; 6] = ['"', ',', ';', ' ', '\t', '\\'];
 /// Tells IPv4 addresses from the networks of IPv6, whose last 64 bits are zero.
 const V4_MARK: u128 = 1 << 63;
 /// Proxies behind each other, at most.
@@ -293,6 +309,18 @@ mod tests {
             ("for=1.1.1.1;for=2.2.2.2", "10.1.2.3"),
             ("203.0.113.9", "10.1.2.3"),
             ("for=\"", "10.1.2.3"),
+            // What the client wrote cannot swallow what the proxy added.
+            ("for=10.9.9.9;x=\", for=203.0.113.9", "10.1.2.3"),
+            ("for=10.9.9.9;x=\", for=\"[2001:db8::9]:80\"", "10.1.2.3"),
+            ("for=10.9.9.9;x\"=y, for=203.0.113.9", "10.1.2.3"),
+            ("for=10.9.9.9;x=a\"b, for=\"203.0.113.9\"", "10.1.2.3"),
+            ("for=10.9.9.9;x=\"\\\", for=203.0.113.9", "10.1.2.3"),
+            (
+                "for=1.1.1.1, for=203.0.113.9;host=\"x;for=2.2.2.2\"",
+                "203.0.113.9",
+            ),
+            ("for=1.1.1.1,", "10.1.2.3"),
+            ("", "10.1.2.3"),
             ("for=", "10.1.2.3"),
         ] {
             assert_eq!(client(&some, "10.1.2.3", &[value]), want, "{value}");
