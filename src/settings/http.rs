@@ -16,6 +16,8 @@ pub struct Http {
     pub decoded_bytes_max: usize,
     /// Events in one request.
     pub events_max: usize,
+    /// Bytes of memory for the bodies of all requests that are being received, beyond the first 64 KiB of each; further ones get 503.
+    pub bodies_bytes_max: usize,
     /// Connections served at once. When they run out, those that keep one without asking for anything make room.
     pub connections_max: usize,
     /// Connections of one address at once; of IPv6, of one /64. Proxies in `proxy.trusted` have no such limit.
@@ -44,6 +46,7 @@ impl Default for Http {
             body_bytes_max: http.body.wire_bytes_max,
             decoded_bytes_max: http.body.decoded_bytes_max,
             events_max: http.body.events_max,
+            bodies_bytes_max: 512 << 20,
             connections_max: http.connections_max,
             address_connections_max: http.address_connections_max,
             connection_requests_max: http.connection_requests_max,
@@ -66,6 +69,7 @@ impl Http {
                 decoded_bytes_max: self.decoded_bytes_max,
                 deadline: Duration::from_millis(self.body_timeout_ms),
                 events_max: self.events_max,
+                memory: attestore_http::Memory::new(self.bodies_bytes_max),
             },
             connections_max: self.connections_max.max(1),
             address_connections_max: self.address_connections_max.max(1),

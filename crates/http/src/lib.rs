@@ -32,7 +32,7 @@ mod wire;
 mod witness;
 mod witnesses;
 
-pub use body::Limits;
+pub use body::{Limits, Memory};
 pub use guard::{Entry, Need, Reach, Recorded, RouteClass, Row, Tokens, Tongue};
 pub use limits::Keeper;
 pub use problem::{FieldError, Problem};

@@ -3,6 +3,8 @@
 //! Both the bytes on the wire and the decoded bytes are capped while they stream, so a decompression bomb costs at
 //! most [`Limits::decoded_bytes_max`]. Stacked and unknown encodings are refused.
 
+mod memory;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
+pub use self::memory::Memory;
+use self::memory::Share;
 use crate::problem::Problem;
 
 /// Limits of one request body.
@@ -24,6 +28,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// Events in one request.
     pub events_max: usize,
+    /// What the bodies of all requests under way may take together.
+    pub memory: Memory,
 }
 
 impl Default for Limits {
@@ -33,6 +39,7 @@ impl Default for Limits {
             decoded_bytes_max: 64 << 20,
             deadline: Duration::from_secs(30),
             events_max: 10_000,
+            memory: Memory::new(512 << 20),
         }
     }
 }
@@ -76,7 +83,8 @@ impl Encoding {
 /// Reads and decodes a request body.
 ///
 /// # Errors
-/// 413 `body_too_large`, 408 `body_timeout`, 415 `unsupported_encoding`, 400 `invalid_encoding` or `body_incomplete`.
+/// 413 `body_too_large`, 408 `body_timeout`, 415 `unsupported_encoding`, 400 `invalid_encoding` or `body_incomplete`, 503
+/// `bodies_full`.
 pub async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
     let encoding = Encoding::of(headers)?;
     let declared = headers
@@ -85,7 +93,8 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<By
     if declared.is_some_and(|n| n > limits.wire_bytes_max as u64) {
         return Err(too_large("on the wire", limits.wire_bytes_max));
     }
-    let wire = tokio::time::timeout(limits.deadline, collect(body, limits.wire_bytes_max))
+    let mut share = limits.memory.share();
+    let wire = tokio::time::timeout(limits.deadline, collect(body, limits.wire_bytes_max, &mut share))
         .await
         .map_err(|_| {
             Problem::new(
@@ -97,18 +106,18 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<By
     let max = limits.decoded_bytes_max;
     match encoding {
         Encoding::Identity => Ok(wire),
-        Encoding::Gzip => decode(flate2::read::MultiGzDecoder::new(&wire[..]), max),
+        Encoding::Gzip => decode(flate2::read::MultiGzDecoder::new(&wire[..]), max, &mut share),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(&wire[..]).map_err(|_| invalid_encoding())?;
             decoder
                 .window_log_max(ZSTD_WINDOW_LOG_MAX)
                 .map_err(|_| invalid_encoding())?;
-            decode(decoder, max)
+            decode(decoder, max, &mut share)
         }
     }
 }
 
-async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
+async fn collect(mut body: Body, max: usize, share: &mut Share<'_>) -> Result<Bytes, Problem> {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -118,6 +127,9 @@ async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
         let so_far = first.as_ref().map_or(0, Bytes::len).max(rest.len());
         if so_far + data.len() > max {
             return Err(too_large("on the wire", max));
+        }
+        if !share.grow(data.len()) {
+            return Err(full());
         }
         match first.take() {
             None if rest.is_empty() => first = Some(data),
@@ -132,11 +144,14 @@ async fn collect(mut body: Body, max: usize) -> Result<Bytes, Problem> {
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
-fn decode(mut reader: impl Read, max: usize) -> Result<Bytes, Problem> {
+fn decode(mut reader: impl Read, max: usize, share: &mut Share<'_>) -> Result<Bytes, Problem> {
     let mut out = Vec::new();
     loop {
         // Doubled while it fills, but never beyond the limit: else a bomb would cost twice of what it may hold.
         let more = out.len().max(DECODE_BYTES_FIRST).min(max + 1 - out.len());
+        if !share.grow(more) {
+            return Err(full());
+        }
         out.reserve_exact(more);
         let read = (&mut reader)
             .take(more as u64)
@@ -153,6 +168,15 @@ fn decode(mut reader: impl Read, max: usize) -> Result<Bytes, Problem> {
 
 /// Room for the first decoded bytes.
 const DECODE_BYTES_FIRST: usize = 16 << 10;
+
+fn full() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "bodies_full",
+        "the bodies of other requests take all the memory that there is for them",
+    )
+    .retry_after_ms(1000)
+}
 
 fn invalid_encoding() -> Problem {
     Problem::bad_request(

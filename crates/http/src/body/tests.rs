@@ -105,3 +105,21 @@ async fn unknown_stacked_and_broken_encodings_are_told_apart() {
         assert_eq!(problem.code, code, "{name}");
     }
 }
+
+#[tokio::test]
+async fn bodies_of_all_requests_share_one_limit() {
+    let limits = Limits {
+        memory: Memory::new(300 << 10),
+        ..limits()
+    };
+    let wire = vec![b'x'; 400 << 10];
+    let problem = read(&HeaderMap::new(), Body::from(wire.clone()), &limits)
+        .await
+        .expect_err("more than there is");
+    assert_eq!((problem.status, problem.code), (503, "bodies_full"));
+    // What was refused has given back what it took, and so has what was read.
+    for _ in 0..3 {
+        let wire = wire[..350 << 10].to_vec();
+        read(&HeaderMap::new(), Body::from(wire), &limits).await.expect("it fits");
+    }
+}

@@ -217,7 +217,11 @@ fn verifier(
     let lists = lists.map_err(|e| Error::Pem("revocation list", e.to_string()))?;
     let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     if !lists.is_empty() {
-        verifier = verifier.with_crls(lists).only_check_end_entity_revocation();
+        // A list that is past its next update may lack the one that counts.
+        verifier = verifier
+            .with_crls(lists)
+            .only_check_end_entity_revocation()
+            .enforce_revocation_expiration();
     }
     if clients == ClientCertificates::Optional {
         verifier = verifier.allow_unauthenticated();
