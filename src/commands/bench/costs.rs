@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use crate::failure::Failure;
 
 /// How a load over HTTP reaches the engine.
+#[derive(Default)]
 pub struct Way {
     /// Of the server.
     pub settings: Settings,
@@ -17,16 +18,6 @@ pub struct Way {
     pub tls: Option<(Arc<Tls>, TlsConnector)>,
     /// Whether each request asks for a signed receipt.
     pub signed: bool,
-}
-
-impl Default for Way {
-    fn default() -> Self {
-        Self {
-            settings: Settings::default(),
-            tls: None,
-            signed: false,
-        }
-    }
 }
 
 /// Understands a mode of the bench.

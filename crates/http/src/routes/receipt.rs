@@ -119,7 +119,7 @@ pub async fn evidence(
                 .map(|receipts| Evidence::of(receipts, false)),
             Err(error) => Err(error),
         };
-        let mut evidence = evidence.unwrap_or_else(|error| lacking(error));
+        let mut evidence = evidence.unwrap_or_else(lacking);
         if matches!(wanted, Wanted::Witnessed(_)) && !evidence.witnessed && evidence.failure.is_none() {
             evidence.failure = Some(failure.unwrap_or_else(|| "not witnessed yet".to_owned()));
         }
