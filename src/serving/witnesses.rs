@@ -155,7 +155,12 @@ impl Panels {
         let collected = collected.map_err(|error| error.to_string())?;
         for (witness, error) in &collected.failures {
             metrics::counter!("attestore_witness_failures_total", "witness" => witness.clone()).increment(1);
-            tracing::warn!(witness, %error, "a witness did not cosign");
+            if error.is_evidence() {
+                metrics::counter!("attestore_witness_evidence_total", "witness" => witness.clone()).increment(1);
+                tracing::error!(tenant, witness, %error, "a witness contradicts this log");
+            } else {
+                tracing::warn!(witness, %error, "a witness did not cosign");
+            }
         }
         if !collected.verdict.quorum {
             let said: Vec<String> = collected
