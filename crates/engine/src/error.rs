@@ -57,6 +57,9 @@ pub enum Error {
     /// The caller's roles do not allow this.
     #[error("not allowed")]
     Forbidden,
+    /// Who asks was recognised, and does not work any more.
+    #[error("the credential is unknown, expired or revoked")]
+    Unauthenticated,
     /// A thing was changed since the caller looked at it.
     #[error("the {0} was changed meanwhile: look again")]
     Changed(&'static str),
@@ -131,6 +134,7 @@ impl Error {
             Self::InvalidCursor => "invalid_cursor",
             Self::BeyondTree { .. } => "beyond_tree",
             Self::Forbidden => "forbidden",
+            Self::Unauthenticated => "unauthenticated",
             Self::Changed(_) => "changed",
             Self::Exists(_) => "exists",
             Self::Erased(_) => "erased",
@@ -154,6 +158,7 @@ impl Error {
             | Self::Query { .. }
             | Self::InvalidCursor
             | Self::NotIndexed { .. } => 400,
+            Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::Exists(_) | Self::Conflict { .. } => 409,
             Self::TooMany { .. } => 429,

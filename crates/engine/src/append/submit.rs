@@ -76,8 +76,13 @@ fn settle(
 
 /// Appends one of the server's own events to `_system`.
 pub(crate) fn append_internal(inner: &Inner, event: &[u8]) -> Result<()> {
-    let item = Item {
-        bytes: Bytes::copy_from_slice(event),
+    append_internal_all(inner, &[event])
+}
+
+/// As [`append_internal`], several at once: all or none.
+pub(crate) fn append_internal_all<E: AsRef<[u8]>>(inner: &Inner, events: &[E]) -> Result<()> {
+    let item = |event: &E| Item {
+        bytes: Bytes::copy_from_slice(event.as_ref()),
         fallback_key: None,
     };
     let appended = block_on(run(
@@ -85,7 +90,7 @@ pub(crate) fn append_internal(inner: &Inner, event: &[u8]) -> Result<()> {
         SYSTEM_TENANT,
         INTERNAL,
         INTERNAL,
-        vec![item],
+        events.iter().map(item).collect(),
         Mode::Atomic,
         true,
     ))?;

@@ -7,7 +7,7 @@ use std::{
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Intent;
 use crate::{Engine, Item, instance::Inner};
@@ -52,20 +52,36 @@ struct Keys {
 impl Engine {
     /// Counts a request that a limit refused. The counts become records every few seconds.
     pub fn limited(&self, whom: Limited, class: &'static str) {
-        let counts = &self.inner.counts;
-        let mut limited = counts.limited.lock();
-        let key = (whom, class);
-        if let Some(count) = limited.get_mut(&key) {
-            *count += 1;
-        } else if limited.len() < LIMITED_MAX {
-            limited.insert(key, 1);
-        } else {
-            counts.others.fetch_add(1, Ordering::Relaxed);
-        }
+        self.inner.counts.add((whom, class), 1);
     }
 }
 
 impl Counts {
+    fn add(&self, key: (Limited, &'static str), count: u64) {
+        let mut limited = self.limited.lock();
+        if let Some(held) = limited.get_mut(&key) {
+            *held = held.saturating_add(count);
+        } else if limited.len() < LIMITED_MAX {
+            limited.insert(key, count);
+        } else {
+            self.others.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts once more what could not be recorded.
+    fn put_back(&self, due: &Due) {
+        match due {
+            Due::Limited(key, count) => self.add(key.clone(), *count),
+            Due::Others(count) => {
+                self.others.fetch_add(*count, Ordering::Relaxed);
+            }
+            Due::Keys { records, personal } => {
+                self.opened(*records, false);
+                self.opened(*personal, true);
+            }
+        }
+    }
+
     /// Counts records that were opened for somebody; with personal fields or not.
     pub(crate) fn opened(&self, records: u64, personal: bool) {
         let count = match personal {
@@ -76,54 +92,69 @@ impl Counts {
     }
 }
 
+/// A count that is to be recorded.
+enum Due {
+    Limited((Limited, &'static str), u64),
+    Others(u64),
+    Keys { records: u64, personal: u64 },
+}
+
+impl Due {
+    /// The event. Addresses are sealed, as those of acts are.
+    fn event(&self) -> Value {
+        match self {
+            Self::Limited((Limited::Principal(id), class), count) => json!({
+                "action": "access.limited", "operation": "other", "outcome": "denied",
+                "actor": { "type": "credential", "id": id },
+                "metadata": { "class": class, "count": count },
+            }),
+            Self::Limited((Limited::Network(network), class), count) => json!({
+                "action": "access.limited", "operation": "other", "outcome": "denied",
+                "actor": { "type": "network", "id": "unknown" },
+                "context": { "ip": network.to_string() },
+                "metadata": { "class": class, "count": count },
+                "data_subjects": [{ "type": "access", "id": "of unknown", "fields": ["/context/ip"] }],
+            }),
+            Self::Others(count) => json!({
+                "action": "access.limited", "operation": "other", "outcome": "denied",
+                "actor": { "type": "unknown", "id": "others" }, "metadata": { "count": count },
+            }),
+            Self::Keys { records, personal } => json!({
+                "action": "key.use", "operation": "other", "actor": { "type": "server", "id": "internal" },
+                "metadata": { "records_opened": records, "records_opened_with_personal_fields": personal },
+            }),
+        }
+    }
+}
+
 /// Records counts that are due: for the flusher, so nothing is waited for.
 pub(crate) fn tick(inner: &std::sync::Arc<Inner>) {
     let counts = &inner.counts;
     let boot_ms = inner.clock.boot_ms();
-    let mut events = Vec::new();
+    let mut due = Vec::new();
     if is_due(&counts.recorded_ms, boot_ms, LIMITED_EVERY_MS) {
         let limited = std::mem::take(&mut *counts.limited.lock());
-        events.extend(limited.into_iter().map(|((whom, class), count)| {
-            let actor = match &whom {
-                Limited::Principal(id) => json!({ "type": "credential", "id": id }),
-                Limited::Network(network) => json!({ "type": "network", "id": network.to_string() }),
-            };
-            json!({
-                "action": "access.limited", "operation": "other", "outcome": "denied", "actor": actor,
-                "metadata": { "class": class, "count": count },
-            })
-        }));
+        due.extend(limited.into_iter().map(|(key, count)| Due::Limited(key, count)));
         let others = counts.others.swap(0, Ordering::Relaxed);
-        if others > 0 {
-            events.push(json!({
-                "action": "access.limited", "operation": "other", "outcome": "denied",
-                "actor": { "type": "unknown", "id": "others" }, "metadata": { "count": others },
-            }));
-        }
+        due.extend((others > 0).then_some(Due::Others(others)));
     }
     if is_due(&counts.keys_recorded_ms, boot_ms, KEYS_EVERY_MS) {
         let records = counts.keys.records.swap(0, Ordering::Relaxed);
         let personal = counts.keys.personal.swap(0, Ordering::Relaxed);
-        if records + personal > 0 {
-            events.push(json!({
-                "action": "key.use", "operation": "other", "actor": { "type": "server", "id": "internal" },
-                "metadata": { "records_opened": records, "records_opened_with_personal_fields": personal },
-            }));
-        }
-    }
-    if events.is_empty() {
-        return;
+        due.extend((records > 0 || personal > 0).then_some(Due::Keys { records, personal }));
     }
     // One request holds so much and no more.
-    for some in events.chunks(RECORDS_AT_ONCE) {
+    for some in due.chunks(RECORDS_AT_ONCE) {
         let engine = Engine {
             inner: std::sync::Arc::clone(inner),
         };
-        let items = some.iter().map(|event| Item {
-            bytes: event.to_string().into(),
+        let items = some.iter().map(|due| Item {
+            bytes: due.event().to_string().into(),
             fallback_key: None,
         });
-        drop(Intent::new(engine, items.collect()));
+        if Intent::new(engine, items.collect()).is_refused() {
+            some.iter().for_each(|due| counts.put_back(due));
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Intent {
         }
     }
 
+    /// Whether it is known already that they will not be written.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self.0, State::Done(Err(_)))
+    }
+
     /// Waits until the records are durable. Whoever asks sets the bound.
     ///
     /// # Errors

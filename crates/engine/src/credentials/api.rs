@@ -7,12 +7,13 @@ use std::{
 };
 
 use super::{
-    CredentialId, CredentialInfo, CredentialSpec, Held, Permission, Principal, Role, Scope, Secret,
-    USES_STORED_EVERY_MS, Unrecognised, generate, generate_for,
+    CredentialId, CredentialInfo, CredentialSpec, Held, Kind, Network, Permission, Principal, Role, Scope,
+    Secret, USES_STORED_EVERY_MS, Unrecognised, generate, generate_for,
     row::{Previous, Row},
 };
 use crate::{
     Engine, SYSTEM_TENANT,
+    append::append_internal_all,
     catalog::{hex, storage, tables},
     error::{Error, Result},
     instance::Inner,
@@ -38,7 +39,16 @@ impl Engine {
     /// Says whether a principal still works: a credential that is neither revoked nor past its end, a foreign identity that
     /// has not ended. What the server does itself needs none.
     pub fn still_works(&self, by: &Principal) -> bool {
-        self.credential_works(&by.id, by.expires_at_ms)
+        by.kind == Kind::Internal || self.credential_works(&by.id, by.expires_at_ms)
+    }
+
+    /// Checks that who asks still works. To be called under the lock of changes: the body of a request may have taken its
+    /// time after its sender was recognised.
+    fn check_works(&self, by: &Principal) -> Result<()> {
+        match self.still_works(by) {
+            true => Ok(()),
+            false => Err(Error::Unauthenticated),
+        }
     }
 
     /// As [`Engine::still_works`], by what is stored of a principal.
@@ -58,10 +68,10 @@ impl Engine {
     /// Creates a credential. The secret is returned once and cannot be had again.
     ///
     /// Nobody hands out more than their own tenants, nor roles that are not theirs to hand out
-    /// ([`Role::is_handed_out_by`]).
+    /// ([`Role::is_handed_out_by`]), nor what a credential's own networks and end do not hold.
     ///
     /// # Errors
-    /// [`Error::Forbidden`], [`Error::UnknownTenant`], [`Error::Invalid`] for a specification that makes no sense, or
+    /// [`Error::Forbidden`], [`Error::Unauthenticated`] for who does not work any more, [`Error::UnknownTenant`], [`Error::Invalid`] for a specification that makes no sense, or
     /// why nothing could be written.
     pub fn create_credential(
         &self,
@@ -70,32 +80,41 @@ impl Engine {
     ) -> Result<(CredentialInfo, Secret)> {
         check_scope(by, &spec.tenants)?;
         check_spec(&spec, self.inner.clock.now_ms())?;
-        if !spec.roles.iter().all(|role| role.is_handed_out_by(&by.roles)) {
-            return Err(Error::Forbidden);
-        }
+        check_roles(&spec.roles, &spec.tenants, by)?;
         for tenant in spec.tenants.names().into_iter().flatten() {
             self.inner.tenant(tenant)?;
         }
         let _change = self.inner.credentials.change.lock();
-        self.insert(spec, "credential.create", by)
+        self.check_works(by)?;
+        self.check_bounds(&spec.networks, spec.expires_at_ms, by)?;
+        self.insert(spec, "credential.create", by, |_| Ok(()))
     }
 
-    /// Creates the first admin credential: `None` if somebody can already administrate.
+    /// Creates the first admin credential: `None` if there ever was one of any kind. Where none works any more,
+    /// [`Engine::bootstrap_credential`] makes another, for who asks for it.
     ///
     /// # Errors
     /// Why nothing could be written.
     pub fn first_credential(&self) -> Result<Option<(CredentialInfo, Secret)>> {
+        self.first_credential_kept(|_| Ok::<_, Error>(()))
+    }
+
+    /// As [`Engine::first_credential`]; what it is to work with, and the secret itself, is kept first: where that fails there
+    /// is no credential.
+    ///
+    /// # Errors
+    /// Those of `keep`, and as [`Engine::first_credential`].
+    pub fn first_credential_kept<E: From<Error>>(
+        &self,
+        keep: impl FnOnce(&Secret) -> Result<(), E>,
+    ) -> Result<Option<(CredentialInfo, Secret)>, E> {
         // Held from the look to the insertion: of two that call at once, one finds what the other made.
         let _change = self.inner.credentials.change.lock();
-        let now_ms = self.inner.clock.now_ms();
-        let administrated = |held: &Arc<Held>| {
-            let by = &held.principal;
-            held.is_live(now_ms).is_ok() && by.tenants == Scope::All && by.roles.contains(&Role::Admin)
-        };
-        if self.inner.credentials.by_id.read().values().any(administrated) {
+        // Revoked and expired ones stay as rows.
+        if !self.inner.credentials.by_id.read().is_empty() {
             return Ok(None);
         }
-        self.bootstrap().map(Some)
+        self.bootstrap(keep).map(Some)
     }
 
     /// Creates an admin credential on nobody's behalf, whoever else can administrate: for the first start, and to replace a
@@ -105,11 +124,25 @@ impl Engine {
     /// # Errors
     /// Why nothing could be written.
     pub fn bootstrap_credential(&self) -> Result<(CredentialInfo, Secret)> {
-        let _change = self.inner.credentials.change.lock();
-        self.bootstrap()
+        self.bootstrap_credential_kept(|_| Ok::<_, Error>(()))
     }
 
-    fn bootstrap(&self) -> Result<(CredentialInfo, Secret)> {
+    /// As [`Engine::bootstrap_credential`]; the secret is kept first: where that fails there is no credential.
+    ///
+    /// # Errors
+    /// Those of `keep`, and as [`Engine::bootstrap_credential`].
+    pub fn bootstrap_credential_kept<E: From<Error>>(
+        &self,
+        keep: impl FnOnce(&Secret) -> Result<(), E>,
+    ) -> Result<(CredentialInfo, Secret), E> {
+        let _change = self.inner.credentials.change.lock();
+        self.bootstrap(keep)
+    }
+
+    fn bootstrap<E: From<Error>>(
+        &self,
+        keep: impl FnOnce(&Secret) -> Result<(), E>,
+    ) -> Result<(CredentialInfo, Secret), E> {
         let spec = CredentialSpec {
             name: "bootstrap".to_owned(),
             roles: vec![Role::Admin, Role::Ingest, Role::Investigator, Role::Auditor],
@@ -117,7 +150,7 @@ impl Engine {
             networks: Vec::new(),
             expires_at_ms: None,
         };
-        self.insert(spec, "credential.bootstrap", &Principal::internal())
+        self.insert(spec, "credential.bootstrap", &Principal::internal(), keep)
     }
 
     /// Lists the credentials whose tenants are all of `by`'s, ascending by id, at most `limit` after `after`.
@@ -151,10 +184,10 @@ impl Engine {
     }
 
     /// Gives a credential a new secret, which is returned once. The one before works on for `overlap_ms`; the one before that
-    /// ends at once.
+    /// ends at once. Who is given the secret is who can use the credential from then on.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] also where `by` could not have made it, [`Error::NotFound`], [`Error::Invalid`] for an overlap
+    /// [`Error::Forbidden`] also where `by` could not have made it, as it is, [`Error::Unauthenticated`], [`Error::NotFound`], [`Error::Invalid`] for an overlap
     /// that is too long, [`Error::Conflict`] for a credential that does not work, or why nothing could be written.
     pub fn rotate_credential(
         &self,
@@ -167,7 +200,9 @@ impl Engine {
             return invalid("the overlap of a rotation is at most 30 days");
         }
         let _change = self.inner.credentials.change.lock();
+        self.check_works(by)?;
         let (key, held) = self.credential_to_change(id, by)?;
+        self.check_bounds(&held.row.networks, held.row.expires_at_ms, by)?;
         let now_ms = self.inner.clock.now_ms();
         if held.is_live(now_ms).is_err() {
             return Err(Error::Conflict {
@@ -191,10 +226,12 @@ impl Engine {
     /// Revokes a credential; from then on its token does not work. Revoking twice changes nothing.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] also where `by` could not have made it, [`Error::NotFound`], or why nothing could be written.
+    /// [`Error::Forbidden`] also where `by` could not have given it its roles, [`Error::Unauthenticated`], [`Error::NotFound`],
+    /// or why nothing could be written.
     pub fn revoke_credential(&self, id: &str, by: &Principal) -> Result<CredentialInfo> {
         check_manager(by)?;
         let _change = self.inner.credentials.change.lock();
+        self.check_works(by)?;
         let (key, held) = self.credential_to_change(id, by)?;
         if held.row.revoked_at_ms.is_some() {
             return Ok(held.info());
@@ -213,18 +250,44 @@ impl Engine {
         Ok((key, held))
     }
 
-    /// One that `by` could have made: else a rotation would hand out more than a creation does.
+    /// One whose roles and tenants `by` could have given it: else a rotation would hand out more than a creation does.
     fn credential_to_change(&self, id: &str, by: &Principal) -> Result<(CredentialId, Arc<Held>)> {
         let (key, held) = self.find_credential(id, by)?;
-        let roles = &held.row.roles;
-        match roles.iter().all(|role| role.is_handed_out_by(&by.roles)) {
-            true => Ok((key, held)),
+        check_roles(&held.row.roles, &held.principal.tenants, by)?;
+        Ok((key, held))
+    }
+
+    /// Checks that networks and an end lie within those of the credential that asks. The end of a foreign identity is that of a
+    /// session, and bounds nothing that it makes.
+    fn check_bounds(&self, networks: &[Network], expires_at_ms: Option<u64>, by: &Principal) -> Result<()> {
+        let key: Option<CredentialId> = by.id.as_bytes().try_into().ok();
+        let key = key.filter(|_| by.kind == Kind::Credential);
+        let Some(own) = key.and_then(|key| self.inner.credentials.by_id.read().get(&key).cloned()) else {
+            return Ok(());
+        };
+        let held = &own.row.networks;
+        let within = |network: &Network| held.iter().any(|held| held.covers(network));
+        let from_there = held.is_empty() || (!networks.is_empty() && networks.iter().all(within));
+        let until_then = match (own.row.expires_at_ms, expires_at_ms) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(end)) => end <= own,
+        };
+        match from_there && until_then {
+            true => Ok(()),
             false => Err(Error::Forbidden),
         }
     }
 
-    fn insert(&self, spec: CredentialSpec, action: &str, by: &Principal) -> Result<(CredentialInfo, Secret)> {
+    fn insert<E: From<Error>>(
+        &self,
+        spec: CredentialSpec,
+        action: &str,
+        by: &Principal,
+        keep: impl FnOnce(&Secret) -> Result<(), E>,
+    ) -> Result<(CredentialInfo, Secret), E> {
         let (id, secret, hash) = generate(&*self.inner.entropy);
+        keep(&secret)?;
         let row = Row::new(spec, hex(&hash.0), self.inner.clock.now_ms(), &by.id);
         self.log(action, "create", text(&id), &row, by)?;
         let held = Arc::new(Held::new(text(&id), row)?);
@@ -246,24 +309,43 @@ impl Engine {
         write(&self.inner, rows)
     }
 
-    /// Writes what is about to be done into `_system`.
+    /// Writes what is about to be done into `_system`: one record of all of it, and where it is about several tenants one more
+    /// for each of them, which names no other. All or none.
     fn log(&self, action: &str, operation: &str, id: &str, row: &Row, by: &Principal) -> Result<()> {
-        let event = serde_json::json!({
-            "action": action,
-            "operation": operation,
-            "outcome": "success",
-            "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
-            "targets": [{ "type": "credential", "id": id, "name": row.name }],
-            "metadata": {
-                "roles": row.roles,
-                "tenants": row.scope().names(),
-                "networks": row.networks,
-                "expires_at_ms": row.expires_at_ms,
-                "overlap_ends_ms": row.previous.as_ref().map(|previous| previous.until_ms),
-            },
-        });
-        self.inner.append_internal(event.to_string().as_bytes())
+        let scope = row.scope();
+        let several = scope.names().filter(|names| names.len() > 1);
+        let mut events = vec![event(action, operation, id, row, by, &scope)];
+        events.extend(several.into_iter().flatten().map(|tenant| {
+            let scope = Scope::one(tenant);
+            event(action, operation, id, row, by, &scope)
+        }));
+        append_internal_all(&self.inner, &events)
     }
+}
+
+/// A change of a credential as an event. It is about a tenant where that is the only one.
+fn event(action: &str, operation: &str, id: &str, row: &Row, by: &Principal, scope: &Scope) -> Vec<u8> {
+    let mut targets = vec![serde_json::json!({ "type": "credential", "id": id, "name": row.name })];
+    targets.extend(
+        scope
+            .only()
+            .map(|tenant| serde_json::json!({ "type": "tenant", "id": tenant })),
+    );
+    let event = serde_json::json!({
+        "action": action,
+        "operation": operation,
+        "outcome": "success",
+        "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
+        "targets": targets,
+        "metadata": {
+            "roles": row.roles,
+            "tenants": scope.names(),
+            "networks": row.networks,
+            "expires_at_ms": row.expires_at_ms,
+            "overlap_ends_ms": row.previous.as_ref().map(|previous| previous.until_ms),
+        },
+    });
+    event.to_string().into_bytes()
 }
 
 /// Writes when credentials were last used, if it is time: for the flusher. A crash loses some minutes of it.
@@ -330,6 +412,14 @@ fn check_scope(by: &Principal, tenants: &Scope) -> Result<()> {
         Scope::Of(names) => names
             .iter()
             .try_for_each(|tenant| by.check(tenant, Permission::ManageCredentials)),
+    }
+}
+
+/// Checks that `by` may give those roles for those tenants.
+fn check_roles(roles: &[Role], tenants: &Scope, by: &Principal) -> Result<()> {
+    match roles.iter().all(|role| role.is_handed_out_by(&by.roles, tenants)) {
+        true => Ok(()),
+        false => Err(Error::Forbidden),
     }
 }
 

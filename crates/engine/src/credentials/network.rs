@@ -22,6 +22,11 @@ impl Network {
     pub fn has(&self, address: IpAddr) -> bool {
         masked(mapped(address), self.bits) == self.address
     }
+
+    /// Says whether every address of another network is in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.bits <= other.bits && masked(other.address, self.bits) == self.address
+    }
 }
 
 impl FromStr for Network {
@@ -115,6 +120,21 @@ mod tests {
         }
         let everything: Network = "::/0".parse().unwrap();
         assert!(everything.has("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn networks_cover_what_is_within_them() {
+        for (outer, inner, covers) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.1.0.0/16", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "11.0.0.0/16", false),
+            ("10.0.0.0/8", "::/0", false),
+            ("::/0", "10.0.0.0/8", true),
+        ] {
+            let [outer, inner]: [Network; 2] = [outer.parse().unwrap(), inner.parse().unwrap()];
+            assert_eq!(outer.covers(&inner), covers, "{outer} {inner}");
+        }
     }
 
     #[test]

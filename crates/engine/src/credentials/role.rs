@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::permission::APART;
+use super::{Permission, Permissions, Scope, permission::APART};
 
 /// What somebody is to an instance or a tenant. What it allows says [`super::permission::TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,11 +66,13 @@ impl Role {
         }
     }
 
-    /// Whether who holds one of `roles` may give this one to others, and take it away.
+    /// Whether who holds one of `roles` may give this one, for those tenants, to others, and take it away.
     ///
-    /// Admins hand out every role, tenant admins all but those that would make others their equals or more.
-    pub fn is_handed_out_by(self, roles: &[Self]) -> bool {
-        let above = matches!(self, Self::Admin | Self::TenantAdmin | Self::Operator);
+    /// Admins hand out every role, tenant admins all but those that would make others their equals or more, or show the
+    /// records of `_system`, which who has all tenants and [`Permission::ReadSystem`] sees.
+    pub fn is_handed_out_by(self, roles: &[Self], tenants: &Scope) -> bool {
+        let system = *tenants == Scope::All && Permissions::of(&[self]).has(Permission::ReadSystem);
+        let above = system || matches!(self, Self::Admin | Self::TenantAdmin | Self::Operator);
         roles.contains(&Self::Admin) || (roles.contains(&Self::TenantAdmin) && !above)
     }
 

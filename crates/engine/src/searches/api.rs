@@ -128,7 +128,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::save_search`]; [`Error::NotFound`], [`Error::Changed`]; [`Error::Forbidden`] also for who may not see what
-    /// would be replaced; [`Error::TooMany`] also for a watch that is far behind.
+    /// would be replaced, and for another query of a watch from who does not search; [`Error::TooMany`] also for a watch that is far behind.
     pub fn replace_search(
         &self,
         tenant: &str,
@@ -142,6 +142,7 @@ impl Engine {
         let inner = &self.inner;
         inner.check_running()?;
         let admin = by.check(tenant, Permission::ManageSearches).is_ok();
+        let searcher = by.check(tenant, Permission::Search).is_ok();
         let tenant = inner.tenant(tenant)?;
         let key = parse_id(id)?;
         let now_ms = inner.clock.now_ms();
@@ -152,6 +153,10 @@ impl Engine {
         drop(txn);
         let mut row = found(&others, &key)?.clone();
         if row.personal && !by.may_see_personal() || watched.is_some() && !admin {
+            return Err(Error::Forbidden);
+        }
+        // What is asked of a watch's records is asked by who may ask it, as when it is set.
+        if watched.is_some() && !searcher && row.spec.query != spec.query {
             return Err(Error::Forbidden);
         }
         check_version(&row, replaces)?;

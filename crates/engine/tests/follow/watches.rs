@@ -404,3 +404,42 @@ fn names_of_aggregations_that_may_tell_of_people_are_not_run_for_who_may_not_see
         .unwrap();
     assert_eq!(engine.saved_spec(TENANT, &reader, &own).unwrap().aggs, spec.aggs);
 }
+
+#[test]
+fn who_does_not_search_sets_no_watch_and_gives_none_another_query() {
+    let world = World::new(31);
+    let engine = world.engine();
+    let manager = principal(&[Role::TenantAdmin]);
+    let both = principal(&[Role::TenantAdmin, Role::Reader]);
+    let id = engine
+        .save_search(TENANT, &both, named("failures", Q))
+        .unwrap()
+        .id;
+    let bare = || WatchSpec {
+        records: false,
+        ..spec(true)
+    };
+    let refused = engine.set_watch(TENANT, &manager, &id, bare());
+    assert!(matches!(refused.err(), Some(Error::Forbidden)));
+    engine.set_watch(TENANT, &both, &id, bare()).unwrap();
+    let other = engine.replace_search(TENANT, &manager, &id, named("s", "actor.id:u_1"), Saving::Any);
+    assert!(matches!(other.err(), Some(Error::Forbidden)));
+    let renamed = named(
+        "another name",
+        &engine.saved_search(TENANT, &both, &id).unwrap().spec.query,
+    );
+    assert!(
+        engine
+            .replace_search(TENANT, &manager, &id, renamed, Saving::Any)
+            .is_ok()
+    );
+    assert!(
+        engine
+            .replace_search(TENANT, &both, &id, named("s", "actor.id:u_1"), Saving::Any)
+            .is_ok()
+    );
+    assert!(
+        engine.remove_watch(TENANT, &manager, &id).is_ok(),
+        "it ends what is sent"
+    );
+}

@@ -127,6 +127,9 @@ fn refusals_by_limits_are_counted_first_and_recorded_then() {
     );
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["metadata"]["count"], 1000);
+    assert_eq!(records[0]["context"]["ip"], "2001:db8::");
+    let sealed = found(&engine, &principal(&[Role::Auditor]), "actor.type:network");
+    assert!(!sealed[0].to_string().contains("2001:db8"), "{}", sealed[0]);
     let others = found(
         &engine,
         &everything(),
@@ -140,6 +143,82 @@ fn refusals_by_limits_are_counted_first_and_recorded_then() {
         1,
         "nothing new, no record"
     );
+}
+
+#[test]
+fn counts_that_cannot_be_recorded_are_recorded_later() {
+    let world = World::new(36);
+    let engine = world.open();
+    for _ in 0..7 {
+        engine.limited(Limited::from_address("192.0.2.9".parse().unwrap()), "search");
+    }
+    for n in 0..1500u32 {
+        engine.limited(Limited::Principal(format!("p{n}")), "read");
+    }
+    world.disk.set_capacity(1);
+    world.clock.advance_ms(60_000);
+    engine.tick();
+    world.disk.set_capacity(u64::MAX);
+    let limited = |q: &str| {
+        let found = found(&engine, &everything(), &format!("action:access.limited AND {q}"));
+        found
+            .iter()
+            .map(|event| event["metadata"]["count"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    world.clock.advance_ms(1);
+    assert_eq!(limited("actor.type:network"), 0, "there was no room for it");
+    world.clock.advance_ms(60_000);
+    engine.tick();
+    assert_eq!(limited("actor.type:network"), 7);
+    assert_eq!(limited("actor.id:others"), 1501 - 1024);
+}
+
+#[test]
+fn a_tenant_named_like_an_id_sees_nothing_of_others() {
+    let world = World::new(37);
+    let engine = world.open();
+    for tenant in ["acme", "0"] {
+        engine.create_tenant(tenant, &everything()).unwrap();
+    }
+    let foreign = Act {
+        targets: vec![attestore_engine::audit::Target {
+            ty: "record",
+            id: "0".into(),
+        }],
+        ..act("x")
+    };
+    let own = Act {
+        tenant: Some("0".into()),
+        ..act("y")
+    };
+    // So many of others between its own that one search does not fill a page.
+    for _ in 0..4 {
+        record(&engine, &[own.clone(), foreign.clone(), foreign.clone()]);
+    }
+    let mut by = principal(&[Role::TenantAdmin]);
+    by.tenants = attestore_engine::Scope::one("0");
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let request = SearchRequest {
+            limit: 2,
+            cursor,
+            want_count: true,
+            ..Default::default()
+        };
+        let page = engine.access_log("0", &by, request).unwrap();
+        assert!(page.items.len() <= 2 && page.count.is_none());
+        seen.extend(page.items.into_iter().map(|item| (item.seq, item.event)));
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|(_, event)| !event.contains("acme")), "{seen:?}");
+    let acts = seen.iter().filter(|(_, event)| event.contains("access.search"));
+    assert_eq!(acts.count(), 4);
+    assert_eq!(seen.len(), 5, "with the record of its making: {seen:?}");
+    assert!(seen.is_sorted_by(|a, b| a.0 > b.0), "each once, newest first");
 }
 
 #[test]

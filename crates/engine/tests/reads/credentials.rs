@@ -83,10 +83,188 @@ fn first_credential_can_do_everything_and_is_made_once() {
     );
     engine.revoke_credential(&info.id, &by).unwrap();
     assert!(engine.authenticate(secret.expose()).is_none());
+    assert!(engine.first_credential().unwrap().is_none());
+    let by = engine.authenticate(replacement.expose()).unwrap();
+    engine.revoke_credential(&by.id, &by).unwrap();
     assert!(
         engine.first_credential().unwrap().is_none(),
-        "the replacement still administrates"
+        "where nobody administrates any more, another takes who asks for it"
     );
+    assert!(engine.bootstrap_credential().is_ok());
+}
+
+#[test]
+fn a_first_credential_whose_secret_cannot_be_kept_is_none() {
+    let world = World::new(22);
+    let engine = world.open();
+    let refuse =
+        |_: &attestore_engine::credentials::Secret| Err(Error::Io("the file is there already".into()));
+    assert!(engine.first_credential_kept(refuse).is_err());
+    assert!(
+        engine
+            .list_credentials(&everything(), None, 10)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(engine.first_credential().unwrap().is_some());
+}
+
+#[test]
+fn who_does_not_work_any_more_changes_no_credentials() {
+    let world = World::new(23);
+    let engine = world.open();
+    let (other, _) = engine
+        .create_credential(spec("other", &[Role::Reader], None), &everything())
+        .unwrap();
+    let until = crate::world::NOW_MS + 1000;
+    let mut foreign = principal(&[Role::Admin]);
+    foreign.id = "jwt:ann".into();
+    foreign.kind = attestore_engine::credentials::Kind::Jwt;
+    foreign.expires_at_ms = Some(until);
+    let make = |roles: &[Role], by: &attestore_engine::Principal| {
+        engine.create_credential(spec("x", roles, None), by)
+    };
+    let (revoked, secret) = make(&[Role::Admin], &foreign).unwrap();
+    let revoked_by = engine.authenticate(secret.expose()).unwrap();
+    engine.revoke_credential(&revoked.id, &everything()).unwrap();
+    let short = CredentialSpec {
+        expires_at_ms: Some(until),
+        ..spec("short", &[Role::Admin], None)
+    };
+    let (_, secret) = engine.create_credential(short, &everything()).unwrap();
+    let expired = engine.authenticate(secret.expose()).unwrap();
+    world.clock.advance_ms(1000);
+    let before = engine.list_credentials(&everything(), None, 100).unwrap();
+    for by in [&*revoked_by, &*expired, &foreign, &principal(&[Role::Admin])] {
+        assert!(matches!(make(&[Role::Admin], by), Err(Error::Unauthenticated)));
+        assert!(matches!(
+            engine.rotate_credential(&other.id, 0, by),
+            Err(Error::Unauthenticated)
+        ));
+        assert!(matches!(
+            engine.revoke_credential(&other.id, by),
+            Err(Error::Unauthenticated)
+        ));
+    }
+    assert_eq!(engine.list_credentials(&everything(), None, 100).unwrap(), before);
+    assert_eq!(Error::Unauthenticated.status(), 401);
+}
+
+#[test]
+fn nobody_sheds_their_own_bounds() {
+    let world = World::new(24);
+    let engine = world.open();
+    let until = crate::world::NOW_MS + 60_000;
+    let bound = |networks: &[&str], expires_at_ms, roles: &[Role]| CredentialSpec {
+        networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
+        expires_at_ms,
+        ..spec("bound", roles, None)
+    };
+    let admin = bound(&["10.0.0.0/8", "192.0.2.0/24"], Some(until), &[Role::Admin]);
+    let (_, secret) = engine.create_credential(admin, &everything()).unwrap();
+    let by = engine
+        .recognise(secret.expose(), Some("10.0.0.1".parse().unwrap()))
+        .unwrap();
+    let make = |networks: &[&str], end| {
+        let made = engine.create_credential(bound(networks, end, &[Role::Admin]), &by);
+        made.map(|(info, _)| info.id)
+    };
+    assert!(make(&["10.1.0.0/16", "192.0.2.0/24"], Some(until)).is_ok());
+    for (networks, end) in [
+        (&[][..], Some(until)),
+        (&["11.0.0.0/16"], Some(until)),
+        (&["10.1.0.0/16", "192.0.0.0/16"], Some(until)),
+        (&["::/0"], Some(until)),
+        (&["10.1.0.0/16"], None),
+        (&["10.1.0.0/16"], Some(until + 1)),
+    ] {
+        let made = make(networks, end);
+        assert!(matches!(made, Err(Error::Forbidden)), "{networks:?} {end:?}");
+    }
+    // Whoever rotates is given the secret: of what they could have made only.
+    let (free, _) = engine
+        .create_credential(spec("free", &[Role::Reader], None), &everything())
+        .unwrap();
+    assert!(matches!(
+        engine.rotate_credential(&free.id, 0, &by),
+        Err(Error::Forbidden)
+    ));
+    let own = make(&["10.1.0.0/16"], Some(until - 1)).unwrap();
+    assert!(engine.rotate_credential(&own, 0, &by).is_ok());
+    assert!(
+        engine.revoke_credential(&free.id, &by).is_ok(),
+        "taking away gives nobody anything"
+    );
+}
+
+#[test]
+fn the_records_of_the_system_are_for_admins_to_hand_out() {
+    let world = World::new(25);
+    let engine = world.open();
+    engine.create_tenant("acme", &everything()).unwrap();
+    let (_, secret) = engine
+        .create_credential(spec("ta", &[Role::TenantAdmin], None), &everything())
+        .unwrap();
+    let by = engine.authenticate(secret.expose()).unwrap();
+    let auditor = |tenant| engine.create_credential(spec("a", &[Role::Auditor], tenant), &by);
+    assert!(matches!(auditor(None), Err(Error::Forbidden)));
+    assert!(auditor(Some("acme")).is_ok());
+    let (wide, _) = engine
+        .create_credential(spec("wide", &[Role::Auditor], None), &everything())
+        .unwrap();
+    assert!(matches!(
+        engine.rotate_credential(&wide.id, 0, &by),
+        Err(Error::Forbidden)
+    ));
+}
+
+#[test]
+fn each_tenant_of_a_credential_has_its_changes_in_its_access_log() {
+    let world = World::new(26);
+    let engine = world.open();
+    for tenant in ["a", "b", "c"] {
+        engine.create_tenant(tenant, &everything()).unwrap();
+    }
+    let several = CredentialSpec {
+        tenants: of(&["a", "b"]),
+        ..spec("several", &[Role::Reader], None)
+    };
+    let (info, _) = engine.create_credential(several, &everything()).unwrap();
+    engine.rotate_credential(&info.id, 0, &everything()).unwrap();
+    engine.revoke_credential(&info.id, &everything()).unwrap();
+    let log = |tenant: &str| -> Vec<serde_json::Value> {
+        let request = SearchRequest {
+            limit: 100,
+            ..Default::default()
+        };
+        let page = engine.access_log(tenant, &everything(), request).unwrap();
+        let events = page
+            .items
+            .iter()
+            .map(|item| serde_json::from_str::<serde_json::Value>(&item.event).unwrap());
+        events
+            .filter(|event| event["action"].as_str().unwrap().starts_with("credential."))
+            .collect()
+    };
+    for tenant in ["a", "b"] {
+        let seen = log(tenant);
+        let actions: Vec<_> = seen.iter().map(|event| event["action"].clone()).collect();
+        assert_eq!(
+            actions,
+            ["credential.revoke", "credential.rotate", "credential.create"]
+        );
+        for event in seen {
+            assert_eq!(event["metadata"]["tenants"], serde_json::json!([tenant]));
+            assert_eq!(event["targets"].as_array().unwrap().len(), 2, "{event}");
+            assert_eq!(event["targets"][0]["id"], info.id.as_str());
+        }
+    }
+    assert!(log("c").is_empty());
+    let (one, _) = engine
+        .create_credential(spec("one", &[Role::Reader], Some("c")), &everything())
+        .unwrap();
+    let seen = log("c");
+    assert_eq!((seen.len(), &seen[0]["targets"][0]["id"]), (1, &one.id.into()));
 }
 
 #[test]

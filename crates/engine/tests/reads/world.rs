@@ -77,8 +77,11 @@ pub(crate) fn principal(roles: &[Role]) -> Principal {
     })
 }
 
+/// Who may do everything, and is no credential that could have been revoked.
 pub(crate) fn everything() -> Principal {
-    principal(&Role::ALL)
+    let mut by = principal(&Role::ALL);
+    by.kind = Kind::Internal;
+    by
 }
 
 pub(crate) fn reader() -> Principal {

@@ -111,8 +111,8 @@ impl Engine {
     /// made; it cannot be had again. Durable on return, and logged in `_system`.
     ///
     /// # Errors
-    /// [`Error::UnknownTenant`], [`Error::Forbidden`] for who does not manage the tenant, or who does not read its records and
-    /// wants them sent; [`Error::NotFound`]; [`Error::TooMany`]; or what the catalog says.
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`] for who does not manage the tenant or does not search its records, or who
+    /// does not read them and wants them sent; [`Error::NotFound`]; [`Error::TooMany`]; or what the catalog says.
     pub fn set_watch(
         &self,
         tenant: &str,
@@ -121,6 +121,8 @@ impl Engine {
         spec: WatchSpec,
     ) -> Result<(WatchInfo, Option<WatchSecret>)> {
         by.check(tenant, Permission::ManageSearches)?;
+        // What it tells is what a search would: that there is a match.
+        by.check(tenant, Permission::Search)?;
         if spec.records {
             by.check(tenant, Permission::Read)?;
         }
@@ -301,7 +303,7 @@ impl Engine {
             "action": action,
             "outcome": "success",
             "actor": { "type": by.kind.name(), "id": by.id, "name": by.name },
-            "targets": [{ "type": "watch", "id": search }],
+            "targets": [{ "type": "watch", "id": search }, { "type": "tenant", "id": tenant }],
             "metadata": { "tenant": tenant },
         });
         if let Some(spec) = spec {
