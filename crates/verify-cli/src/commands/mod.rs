@@ -13,7 +13,7 @@ use attestore_verify::Witnessed;
 /// Who witnessed, for people.
 fn witnessed(witnesses: &[Witnessed]) -> String {
     if witnesses.is_empty() {
-        return "nobody that the policy asks for".to_owned();
+        return "no witness".to_owned();
     }
     let names: Vec<_> = witnesses.iter().map(|witness| witness.witness.as_str()).collect();
     names.join(", ")
