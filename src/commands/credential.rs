@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use attestore_engine::Engine;
+use attestore_engine::{Engine, credentials::Secret};
 use serde_json::{Value, json};
 
 use super::parts;
@@ -81,12 +81,17 @@ pub fn run(args: &CredentialArgs) -> Result<(), Failure> {
 fn bootstrap(data: &Path, head_register: Option<&Path>, secret_file: Option<&Path>) -> Result<(), Failure> {
     let parts = parts(data, head_register, false)?;
     let (engine, _) = Engine::create_or_open(parts, attestore_engine::Settings::default())?;
-    let made = engine.bootstrap_credential().map(|(info, secret)| {
+    // The secret is kept before there is a credential: one that nobody can use is none to have.
+    let keep = |secret: &Secret| match secret_file {
+        Some(path) => files::write_secret(path, &format!("{}\n", secret.expose())),
+        None => Ok(()),
+    };
+    let made = engine.bootstrap_credential_kept(keep).map(|(info, secret)| {
         json!({"id": info.id, "name": info.name, "roles": info.roles.iter().map(|r| r.name()).collect::<Vec<_>>(),
             "tenants": info.tenants.names(), "secret": secret.expose()})
     });
     let closed = engine.close();
-    hand_out(made?, secret_file)?;
+    tell(made?, secret_file)?;
     Ok(closed?)
 }
 
@@ -96,9 +101,16 @@ fn post(client: &Client, path: &str, body: &Value) -> Result<Value, Failure> {
     Ok(serde_json::from_slice(&answer.success()?)?)
 }
 
-fn hand_out(mut made: Value, secret_file: Option<&Path>) -> Result<(), Failure> {
+fn hand_out(made: Value, secret_file: Option<&Path>) -> Result<(), Failure> {
     if let (Some(path), Some(secret)) = (secret_file, made["secret"].as_str()) {
         files::write_secret(path, &format!("{secret}\n"))?;
+    }
+    tell(made, secret_file)
+}
+
+/// Prints a new credential, without the secret if that is in a file.
+fn tell(mut made: Value, secret_file: Option<&Path>) -> Result<(), Failure> {
+    if let Some(path) = secret_file {
         if let Some(fields) = made.as_object_mut() {
             fields.remove("secret");
         }

@@ -44,7 +44,6 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     if let Err(error) = engine.record_start(env!("CARGO_PKG_VERSION"), &settings.flat()?, &opened) {
         tracing::error!(%error, "the start could not be recorded: what is not on record is not answered");
     }
-    let secret = first_credential(&engine, args.bootstrap_credential_file.as_deref())?;
 
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if settings.threads > 0 {
@@ -58,6 +57,9 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
         let tcp = listen::tcp(&settings, tls.is_some()).await?;
         let unix = listen::unix(&settings.unix)?;
         let address = tcp.as_ref().map(|(_, address)| address.to_string());
+        // After all that may keep the server from starting: the secret is shown once.
+        let file = args.bootstrap_credential_file.as_deref();
+        let secret = tokio::task::block_in_place(|| first_credential(&engine, file))?;
         welcome(&settings, address.as_deref(), secret)?;
         if let Some((_, facts)) = &tls {
             certificates::tell(facts, SystemClock.now_ms());
@@ -162,15 +164,21 @@ fn report(settings: &Settings, opened: &Opened) {
     }
 }
 
-/// Makes the first tenant and admin credential where there is no credential yet.
+/// Makes the first tenant and admin credential where there never was a credential. The tenant and the file are there first: where
+/// one of them cannot be made, there is no credential that nobody knows the secret of.
 fn first_credential(engine: &Engine, file: Option<&Path>) -> Result<Option<String>, Failure> {
-    let Some((_, secret)) = engine.first_credential()? else {
+    let made = engine.first_credential_kept(|secret| {
+        engine.create_tenant(FIRST_TENANT, &Principal::internal())?;
+        match file {
+            Some(path) => files::write_secret(path, &format!("{}\n", secret.expose())),
+            None => Ok(()),
+        }
+    })?;
+    let Some((_, secret)) = made else {
         return Ok(None);
     };
-    engine.create_tenant(FIRST_TENANT, &Principal::internal())?;
     match file {
         Some(path) => {
-            files::write_secret(path, &format!("{}\n", secret.expose()))?;
             tracing::info!(file = %path.display(), "wrote the first admin credential");
             Ok(None)
         }

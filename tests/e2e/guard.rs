@@ -185,6 +185,71 @@ fn credentials_live_through_the_command_line() {
 }
 
 #[test]
+fn who_is_revoked_while_their_request_comes_makes_no_credential() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let server = Server::start();
+    let wanted = json!({"name": "thief", "roles": ["admin"], "tenants": null});
+    let made = server.client().post_json("/v1/credentials", &wanted).json();
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let body = wanted.to_string();
+    let address = server.base().strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "POST /v1/credentials HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {secret}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = BufReader::new(stream.try_clone().unwrap());
+    let mut line = String::new();
+    answer.read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 100 "), "it was let in: {line}");
+    let path = format!("/v1/credentials/{id}");
+    assert_eq!(server.client().request("DELETE", &path, &[], b"").status, 204);
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("HTTP/1.1 401 ") && rest.contains("unauthenticated"),
+        "{rest}"
+    );
+    let all = server.client().get("/v1/credentials").json();
+    let items = all["items"].as_array().unwrap();
+    assert_eq!(
+        items.iter().filter(|one| one["name"] == "thief").count(),
+        1,
+        "{all}"
+    );
+}
+
+#[test]
+fn no_later_start_makes_a_credential_whatever_became_of_the_first() {
+    let mut server = Server::start();
+    let id = &server.secret()["atst_".len()..][..attestore_engine::credentials::ID_CHARS];
+    let path = format!("/v1/credentials/{id}");
+    assert_eq!(server.client().request("DELETE", &path, &[], b"").status, 204);
+    server.stop();
+    server.run();
+    server.stop();
+    let file = server.home().join("asked-for");
+    let mut bootstrap = crate::harness::binary();
+    bootstrap
+        .args(["credential", "bootstrap", "--data"])
+        .arg(server.data());
+    bootstrap.arg("--secret-file").arg(&file);
+    assert!(bootstrap.output().unwrap().status.success());
+    assert!(
+        !bootstrap.output().unwrap().status.success(),
+        "a file that is there is not written over, and no credential is made"
+    );
+    server.run();
+    let client = Client::new(server.base(), std::fs::read_to_string(&file).unwrap().trim());
+    let all = client.get("/v1/credentials").json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
+}
+
+#[test]
 fn docs_access_md_has_the_table_of_roles() {
     const BEGIN: &str = "<!-- roles: made by a test -->\n";
     const END: &str = "<!-- end -->";
