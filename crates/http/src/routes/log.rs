@@ -45,7 +45,12 @@ pub struct WitnessesBody {
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/log/witnesses", tag = "proofs",
     params(("tenant" = String, Path)),
-    responses((status = 200, body = WitnessesBody)),
+    responses(
+        (status = 200, body = WitnessesBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn witnesses(
