@@ -20,6 +20,8 @@ use hyper_util::service::TowerToHyperService;
 mod paths;
 #[path = "recorded/pressure.rs"]
 mod pressure;
+#[path = "recorded/tenants.rs"]
+mod tenants;
 
 /// Randomness that keeps the committer waiting while it is shut: every frame takes some.
 struct Tap {

@@ -1,26 +1,19 @@
 //! Indices: each is a tenant that the caller may read.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use attestore_engine::tenant::TenantInfo;
-use attestore_engine::{Permission, Principal};
 use axum::extract::{FromRequestParts, RawPathParams};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 
 use super::answer::Refusal;
 use super::glob::glob;
-use crate::guard::Caller;
+use crate::guard::{Caller, TENANTS_MAX};
 use crate::server::App;
 use crate::wire;
 
-/// Tenants that a list or pattern may stand for.
-const MATCHES_MAX: usize = 1000;
 /// Tenants that are looked at for a pattern.
 const LOOKED_AT_MAX: usize = 100_000;
-/// Names in one list.
-const NAMES_MAX: usize = 100;
 const PAGE: usize = 1000;
 
 /// The index names of a request as they were written: a list with patterns; `*` when there are none.
@@ -58,55 +51,59 @@ impl<T: Send + Sync> FromRequestParts<T> for Names {
     }
 }
 
-/// The tenants that names stand for and the caller may read, by name. Patterns leave out names that begin with `_` or `.`
-/// unless they do so too.
+/// The tenants that names stand for and the caller may read, by name: each is noted as read. Patterns leave out names that
+/// begin with `_` or `.` unless they do so too, and what the caller may not read.
 ///
 /// # Errors
 /// 404 for a name that is not there, or that the caller may not know of; with `lenient`, only if all are. 403 without the
-/// role.
+/// role. 400 for more than [`TENANTS_MAX`], before any is noted.
 pub async fn readable(
     app: &App,
     caller: &Caller,
     names: &Names,
     lenient: bool,
 ) -> Result<Vec<TenantInfo>, Refusal> {
-    let mut found: Vec<TenantInfo> = Vec::new();
-    let mut missing = None;
-    if names.each().count() > NAMES_MAX {
-        return Err(Refusal::argument(format!(
-            "at most {NAMES_MAX} indices can be named"
-        )));
-    }
+    let mut plain: Vec<&str> = Vec::new();
+    let mut matched: Vec<TenantInfo> = Vec::new();
     for name in names.each() {
-        let some = match name.contains('*') || name == "_all" {
-            true => matching(app, &caller.principal, if name == "_all" { "*" } else { name }).await?,
-            false => match named(app, caller, name).await {
-                Ok(info) => vec![info],
-                Err(refusal) if refusal.status() == 404 => {
-                    missing.get_or_insert(refusal);
-                    continue;
+        if name.contains('*') || name == "_all" {
+            let pattern = if name == "_all" { "*" } else { name };
+            for info in matching(app, caller, pattern).await? {
+                if matched.iter().all(|known| known.name != info.name) {
+                    matched.push(info);
                 }
-                Err(refusal) => return Err(refusal),
-            },
-        };
-        for info in some {
-            if found.iter().all(|known| known.name != info.name) {
-                found.push(info);
             }
+        } else if !plain.contains(&name) {
+            plain.push(name);
         }
-        if found.len() > MATCHES_MAX {
+        matched.retain(|info| !plain.contains(&info.name.as_str()));
+        if plain.len() + matched.len() > TENANTS_MAX {
             return Err(Refusal::argument(format!(
-                "the names stand for more than {MATCHES_MAX} indices"
+                "too_many_indices: the names stand for more than {TENANTS_MAX} indices"
             )));
         }
     }
-    match missing {
-        Some(refusal) if !lenient || found.is_empty() => Err(refusal),
-        _ => {
-            found.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok(found)
+    let mut found: Vec<TenantInfo> = Vec::new();
+    let mut missing = None;
+    for name in plain {
+        match named(app, caller, name).await {
+            Ok(info) => found.push(info),
+            Err(refusal) if refusal.status() == 404 => {
+                missing.get_or_insert(refusal);
+            }
+            Err(refusal) => return Err(refusal),
         }
     }
+    match missing {
+        Some(refusal) if !lenient || (found.is_empty() && matched.is_empty()) => return Err(refusal),
+        _ => {}
+    }
+    for info in matched {
+        caller.on(&info.name)?;
+        found.push(info);
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 /// The one tenant that names stand for.
@@ -135,25 +132,23 @@ async fn named(app: &App, caller: &Caller, name: &str) -> Result<TenantInfo, Ref
     info.map_err(|problem| Refusal::from(problem).of_index(name))
 }
 
-async fn matching(app: &App, principal: &Arc<Principal>, pattern: &str) -> Result<Vec<TenantInfo>, Refusal> {
+/// What a pattern stands for: nothing is noted of it yet.
+async fn matching(app: &App, caller: &Caller, pattern: &str) -> Result<Vec<TenantInfo>, Refusal> {
     let fits = |name: &str| {
         let hidden = name.starts_with(['_', '.']) && !pattern.starts_with(['_', '.']);
-        !hidden && glob(pattern, name)
+        !hidden && glob(pattern, name) && caller.sees(name)
     };
-    if !principal.may(Permission::Search) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "security_exception",
-            "this needs the role reader or investigator",
-        ));
-    }
     let engine = app.engine().clone();
-    if let Some(own) = principal.tenants.names() {
+    let mut found: Vec<TenantInfo> = Vec::new();
+    if let Some(own) = caller.principal.tenants.names() {
         let own: Vec<_> = own.iter().filter(|name| fits(name)).cloned().collect();
         let infos = move || own.iter().map(|name| engine.tenant(name)).collect();
-        return Ok(wire::blocking(infos).await?);
+        found = wire::blocking(infos).await?;
+        if found.is_empty() {
+            caller.somewhere()?;
+        }
+        return Ok(found);
     }
-    let mut found = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..LOOKED_AT_MAX / PAGE {
         let engine = engine.clone();
@@ -162,7 +157,10 @@ async fn matching(app: &App, principal: &Arc<Principal>, pattern: &str) -> Resul
         let last = page.len() < PAGE;
         after = page.last().map(|info| info.name.clone());
         found.extend(page.into_iter().filter(|info| fits(&info.name)));
-        if last || found.len() > MATCHES_MAX {
+        if last || found.len() > TENANTS_MAX {
+            if found.is_empty() {
+                caller.somewhere()?;
+            }
             return Ok(found);
         }
     }

@@ -157,6 +157,7 @@ pub async fn scroll(
         .and_then(Value::as_str)
         .or(params.get("scroll_id"));
     let mut scroll: Scroll = token::read(id.ok_or_else(|| Refusal::argument("scrollId is missing"))?)?;
+    caller.notes(&format!("{} {}", scroll.params, scroll.body));
     let names = Names::new(&scroll.index);
     scroll.index = index::one(&app, &caller, &names, false).await?.name;
     let spec = Spec::read(scroll.body.as_bytes(), &Params::read(&scroll.params))?;
@@ -282,15 +283,30 @@ pub async fn msearch(
     }
     let begin = Instant::now();
     let mut responses = Vec::new();
+    let (mut limited, mut others) = (None, false);
     let mut room = ANSWER_BYTES_MAX;
     for pair in searches {
         let answer = in_several(&app, &caller, &peer, &names, &params, pair, room).await;
         let response = match answer {
-            Ok(answer) => answer,
-            Err(refusal) => to_raw_value(&refusal.body()).map_err(wire::internal)?,
+            Ok(answer) => {
+                others = true;
+                answer
+            }
+            Err(refusal) => {
+                let body = to_raw_value(&refusal.body()).map_err(wire::internal)?;
+                match refusal.status() {
+                    429 => limited = Some(refusal),
+                    _ => others = true,
+                }
+                body
+            }
         };
         room = room.saturating_sub(response.get().len());
         responses.push(response);
+    }
+    // Who is told so of all searches is told when to come again.
+    if let (Some(refusal), false) = (limited, others) {
+        return Err(refusal);
     }
     Ok(Json(Answers {
         took: took(begin),

@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::ledger::Ledger;
+use super::limits::Meter;
 use crate::problem::Problem;
 use crate::server::App;
 use crate::wire;
@@ -18,6 +19,7 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     permission: Permission,
     ledger: Option<Arc<Ledger>>,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Caller {
@@ -25,30 +27,67 @@ impl Caller {
         principal: Arc<Principal>,
         permission: Permission,
         ledger: Option<Arc<Ledger>>,
+        meter: Option<Arc<Meter>>,
     ) -> Self {
         Self {
             principal,
             permission,
             ledger,
+            meter,
         }
     }
 
-    /// The caller, who may do to `tenant` what the route is for. Notes that the act is about it.
+    /// The caller, who may do to `tenant` what the route is for. Notes that the act is about it, and counts it in the
+    /// tenant's limits, once.
     ///
     /// # Errors
-    /// 404 `unknown_tenant` outside of the caller's scope, 403 `forbidden` without the permission there.
+    /// 404 `unknown_tenant` outside of the caller's scope, 403 `forbidden` without the permission there, 429 beyond a limit,
+    /// 400 `too_many_indices` beyond [`super::TENANTS_MAX`].
     pub fn on(&self, tenant: &str) -> Result<Arc<Principal>, Problem> {
-        let checked = self.principal.check(tenant, self.permission);
-        if let Some(ledger) = &self.ledger {
-            match &checked {
-                Ok(()) => ledger.about(tenant, false),
-                // It may be no tenant's name at all.
-                Err(Error::UnknownTenant) => ledger.denied(),
-                Err(_) => ledger.about(tenant, true),
+        if let Err(error) = self.principal.check(tenant, self.permission) {
+            if let Some(meter) = &self.meter {
+                meter.denied();
             }
+            let problem = refusal(&error, self.permission);
+            if let Some(ledger) = &self.ledger {
+                match error {
+                    // It may be no tenant's name at all.
+                    Error::UnknownTenant => ledger.denied(problem.code),
+                    _ => ledger.refused(tenant)?,
+                }
+            }
+            return Err(problem);
         }
-        checked.map_err(|error| refusal(&error, self.permission))?;
+        if let Some(meter) = &self.meter {
+            meter.count(tenant)?;
+        }
+        if let Some(ledger) = &self.ledger {
+            ledger.about(tenant)?;
+        }
         Ok(Arc::clone(&self.principal))
+    }
+
+    /// Whether [`Caller::on`] would let the caller touch `tenant`. Notes nothing: for what a pattern may stand for.
+    pub fn sees(&self, tenant: &str) -> bool {
+        self.principal.check(tenant, self.permission).is_ok()
+    }
+
+    /// Refuses who holds the permission for no tenant that a pattern could stand for.
+    ///
+    /// # Errors
+    /// 403 `forbidden`.
+    pub fn somewhere(&self) -> Result<(), Problem> {
+        if self.principal.may(self.permission) {
+            return Ok(());
+        }
+        if let Some(meter) = &self.meter {
+            meter.denied();
+        }
+        let problem = Problem::permission_denied(self.permission.name());
+        if let Some(ledger) = &self.ledger {
+            ledger.denied(problem.code);
+        }
+        Err(problem)
     }
 
     /// Notes what is looked for, in the caller's words, and lets the record of the act go: while it becomes durable the

@@ -44,7 +44,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
             std::sync::LazyLock::new(|| Arc::new(Principal::internal()));
         parts
             .extensions
-            .insert(Caller::new(Arc::clone(&NOBODY), permission, None));
+            .insert(Caller::new(Arc::clone(&NOBODY), permission, None, None));
         return next.run(Request::from_parts(parts, body)).await;
     }
     let about = About::of(&parts.extensions);
@@ -97,7 +97,9 @@ impl Visit<'_> {
             Err(stranger) => return Err(self.turn_away(parts, &params, stranger).await),
         };
         let tenant = params.tenant.as_deref();
-        let admitted = match limits::caller(self.app, &principal, tenant, self.entry.class) {
+        let counted = self.named(&params, &parts.headers, &principal);
+        let counted = counted.as_deref();
+        let admitted = match limits::caller(self.app, &principal, counted, self.entry.class) {
             Ok(admitted) => admitted,
             Err(problem) => {
                 let whom = Limited::Principal(principal.id.clone());
@@ -121,9 +123,28 @@ impl Visit<'_> {
                 Recorded::Told | Recorded::Not => {}
             }
         }
-        let caller = Caller::new(principal, self.permission, ledger.clone());
+        let meter = (self.entry.reach == Reach::Named).then(|| {
+            let by = Arc::clone(&principal);
+            Arc::new(limits::Meter::new(
+                self.app.clone(),
+                by,
+                self.entry.class,
+                counted,
+            ))
+        });
+        let caller = Caller::new(principal, self.permission, ledger.clone(), meter);
         parts.extensions.insert(caller);
         Ok((admitted, ledger))
+    }
+
+    /// The one tenant that a request is known to be about before its body is read, if that much is known.
+    fn named(&self, params: &Params, headers: &HeaderMap, by: &Principal) -> Option<String> {
+        match (&params.tenant, self.entry.reach, self.entry.tongue) {
+            (Some(tenant), ..) => Some(tenant.clone()),
+            (None, Reach::Named, Tongue::Otlp) => otlp::tenant_of(headers, by).ok(),
+            (None, Reach::Named, Tongue::Elastic) => params.index.clone(),
+            _ => None,
+        }
     }
 
     fn authorise(&self, principal: &Principal, tenant: Option<&str>) -> Result<(), Error> {
@@ -208,6 +229,8 @@ impl Visit<'_> {
 #[derive(Default)]
 struct Params {
     tenant: Option<String>,
+    /// One index, if it is one and no list or pattern.
+    index: Option<String>,
     targets: Vec<Target>,
 }
 
@@ -220,6 +243,9 @@ impl Params {
         for (name, value) in &raw {
             match name {
                 "tenant" => params.tenant = Some(value.to_owned()),
+                "index" => {
+                    params.index = Some(value.to_owned()).filter(|name| *name != "_all" && is_name(name))
+                }
                 _ => params.targets.extend(target(name, value)),
             }
         }
@@ -244,7 +270,7 @@ fn target(name: &str, value: &str) -> Option<Target> {
 }
 
 /// Whether it can be a tenant's name. What cannot be one is not repeated in public bytes.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     (1..=63).contains(&text.len()) && text.bytes().all(plain)
 }

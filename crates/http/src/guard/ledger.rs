@@ -7,6 +7,7 @@ use attestore_engine::audit::{Act, Intent, Outcome};
 use axum::http::StatusCode;
 use parking_lot::Mutex;
 
+use super::gate::is_name;
 use crate::problem::Problem;
 
 /// What is known of an act. Handlers add to it until it is handed over.
@@ -21,16 +22,19 @@ pub(super) struct Ledger {
 
 struct State {
     act: Act,
-    /// Tenants that the request names, where the path names none.
+    /// Tenants that the request is about, where the path names none, and those of them that are on record.
     named: Vec<String>,
-    /// One of them was refused.
-    denied: bool,
+    handed: usize,
+    /// Tenants that were refused.
+    refused: Vec<String>,
+    /// Why something was refused that is not said of a tenant: it may be no tenant's name at all.
+    elsewhere: Option<&'static str>,
     begun: Begun,
 }
 
 enum Begun {
     Not,
-    Waits(Intent),
+    Waits(Vec<Intent>),
     Durable,
 }
 
@@ -44,29 +48,51 @@ impl Ledger {
             state: Mutex::new(State {
                 act,
                 named: Vec::new(),
-                denied: false,
+                handed: 0,
+                refused: Vec::new(),
+                elsewhere: None,
                 begun: Begun::Not,
             }),
         }
     }
 
-    /// The act is about that tenant too, or was refused there.
-    pub(super) fn about(&self, tenant: &str, denied: bool) {
+    /// The act is about that tenant too.
+    ///
+    /// # Errors
+    /// 400 `too_many_indices`: it would have no record, and must not be touched.
+    pub(super) fn about(&self, tenant: &str) -> Result<(), Problem> {
+        if self.quiet || !is_name(tenant) {
+            return Ok(());
+        }
         let mut state = self.state.lock();
-        state.denied |= denied;
-        if self.quiet && !denied {
-            return;
+        if state.act.tenant.as_deref() == Some(tenant) || state.named.iter().any(|one| one == tenant) {
+            return Ok(());
         }
-        let known =
-            state.act.tenant.as_deref() == Some(tenant) || state.named.iter().any(|one| one == tenant);
-        if !known && state.named.len() < NAMED_MAX {
-            state.named.push(tenant.to_owned());
-        }
+        state.room()?;
+        state.named.push(tenant.to_owned());
+        Ok(())
     }
 
-    /// A part of the act was refused.
-    pub(super) fn denied(&self) {
-        self.state.lock().denied = true;
+    /// The act was refused for that tenant.
+    ///
+    /// # Errors
+    /// As [`Ledger::about`].
+    pub(super) fn refused(&self, tenant: &str) -> Result<(), Problem> {
+        if !is_name(tenant) {
+            self.denied("forbidden");
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        if state.refused.iter().all(|one| one != tenant) {
+            state.room()?;
+            state.refused.push(tenant.to_owned());
+        }
+        Ok(())
+    }
+
+    /// A part of the act was refused that is about no tenant that may be named.
+    pub(super) fn denied(&self, reason: &'static str) {
+        self.state.lock().elsewhere.get_or_insert(reason);
     }
 
     /// What is looked for.
@@ -80,7 +106,9 @@ impl Ledger {
     pub(super) fn begin(&self) {
         let mut state = self.state.lock();
         if matches!(state.begun, Begun::Not) {
-            state.begun = Begun::Waits(state.hand_over(&self.engine));
+            let acts = state.each(&state.named, state.act.outcome);
+            state.handed = state.named.len();
+            state.begun = Begun::Waits(hand_over(&self.engine, &acts));
         }
     }
 
@@ -92,7 +120,12 @@ impl Ledger {
         self.begin();
         let begun = std::mem::replace(&mut self.state.lock().begun, Begun::Durable);
         match begun {
-            Begun::Waits(intent) => durable(intent, self.bound).await,
+            Begun::Waits(intents) => {
+                for intent in intents {
+                    durable(intent, self.bound).await?;
+                }
+                Ok(())
+            }
             Begun::Not | Begun::Durable => Ok(()),
         }
     }
@@ -106,27 +139,12 @@ impl Ledger {
         let status = status.as_u16();
         let waits: Vec<Intent> = {
             let mut state = self.state.lock();
-            if self.quiet && !state.denied {
-                return Ok(());
-            }
             let begun = std::mem::replace(&mut state.begun, Begun::Durable);
-            let denied = state.denied;
-            let mut ended = |outcome| {
-                state.act.outcome = outcome;
-                state.act.terms = state.act.terms.take().filter(|_| matches!(begun, Begun::Not));
-                state.hand_over(&self.engine)
-            };
-            let reason = "forbidden";
-            let last = match (&begun, failed) {
-                (Begun::Not, _) if denied => Some(ended(Outcome::Denied { status, reason })),
-                (Begun::Not, true) => Some(ended(Outcome::Failed { status })),
-                (Begun::Not, false) => Some(ended(Outcome::Done { status })),
-                (_, true) => Some(ended(Outcome::Ended { status })),
-                (_, false) => None,
-            };
+            let acts = state.last(matches!(begun, Begun::Not), self.quiet, failed, status);
+            let last = hand_over(&self.engine, &acts);
             let first = match begun {
-                Begun::Waits(intent) => Some(intent),
-                Begun::Not | Begun::Durable => None,
+                Begun::Waits(intents) => intents,
+                Begun::Not | Begun::Durable => Vec::new(),
             };
             first.into_iter().chain(last).collect()
         };
@@ -138,21 +156,70 @@ impl Ledger {
 }
 
 impl State {
-    /// One record for each tenant: what concerns one is not shown to the people of another.
-    fn hand_over(&self, engine: &Engine) -> Intent {
-        if self.named.is_empty() {
-            return engine.begin_act(std::slice::from_ref(&self.act));
+    /// Whether one more tenant can get its record.
+    fn room(&self) -> Result<(), Problem> {
+        match self.named.len() + self.refused.len() < TENANTS_MAX {
+            true => Ok(()),
+            false => Err(too_many()),
         }
-        let acts: Vec<_> = self
-            .named
-            .iter()
-            .map(|tenant| Act {
-                tenant: Some(tenant.clone()),
-                ..self.act.clone()
-            })
-            .collect();
-        engine.begin_act(&acts)
     }
+
+    /// One record for each tenant: what concerns one is not shown to the people of another. Where there is none, one record.
+    fn each(&self, tenants: &[String], outcome: Outcome) -> Vec<Act> {
+        let act = Act {
+            outcome,
+            ..self.act.clone()
+        };
+        if tenants.is_empty() {
+            return vec![act];
+        }
+        let of = |tenant: &String| Act {
+            tenant: Some(tenant.clone()),
+            ..act.clone()
+        };
+        tenants.iter().map(of).collect()
+    }
+
+    /// What is still to be said when it is over: of each tenant how it went there. `all`: nothing was said yet.
+    fn last(&mut self, all: bool, quiet: bool, failed: bool, status: u16) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let denied = !self.refused.is_empty() || self.elsewhere.is_some();
+        let over = match failed {
+            true => Outcome::Failed { status },
+            false => Outcome::Done { status },
+        };
+        let late = &self.named[self.handed.min(self.named.len())..];
+        if !late.is_empty() || (all && !quiet && !denied) {
+            acts.extend(self.each(late, over));
+        }
+        if !self.refused.is_empty() {
+            let reason = "forbidden";
+            acts.extend(self.each(&self.refused, Outcome::Denied { status, reason }));
+        }
+        if let Some(reason) = self.elsewhere {
+            acts.extend(self.each(&[], Outcome::Denied { status, reason }));
+        }
+        if !all && failed {
+            // What was said first holds the terms.
+            let terms = self.act.terms.take();
+            acts.extend(self.each(&self.named[..self.handed], Outcome::Ended { status }));
+            self.act.terms = terms;
+        }
+        acts
+    }
+}
+
+/// The problem of a request about more tenants than can be recorded.
+fn too_many() -> Problem {
+    Problem::bad_request(
+        "too_many_indices",
+        format!("one request is about at most {TENANTS_MAX} tenants: name fewer, or a narrower pattern"),
+    )
+}
+
+/// Hands records over in parts: those of many tenants, each with the same terms, may be too large for one append.
+fn hand_over(engine: &Engine, acts: &[Act]) -> Vec<Intent> {
+    acts.chunks(PART).map(|part| engine.begin_act(part)).collect()
 }
 
 /// Records a refusal, and waits for it.
@@ -179,5 +246,7 @@ async fn durable(intent: Intent, bound: Duration) -> Result<(), Problem> {
     Err(refuse.retry_after_ms(1000))
 }
 
-/// Tenants of one request that get a record each.
-const NAMED_MAX: usize = 64;
+/// Tenants of one request: each gets a record.
+pub const TENANTS_MAX: usize = 100;
+/// Records that are handed over together.
+const PART: usize = 8;

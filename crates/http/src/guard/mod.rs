@@ -29,4 +29,5 @@ mod token;
 pub use caller::Caller;
 pub use entry::{Entry, Need, Reach, Recorded, RouteClass, Tongue};
 pub use jwt::Tokens;
+pub use ledger::TENANTS_MAX;
 pub use routes::{Routes, Row};

@@ -106,6 +106,17 @@ impl Keeper {
         Ok((standing, admission))
     }
 
+    /// The second place once more: a request that was let through is about this tenant too.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn tenant(&self, credential: &str, tenant: &str, class: Class) -> Result<(), Problem> {
+        self.limits
+            .caller(self.now(), credential, Some(tenant), class)
+            .map(drop)
+            .map_err(refusal::problem)
+    }
+
     /// A login from there failed.
     pub fn login_failed(&self, from: Option<IpAddr>) {
         if let Some(from) = from {

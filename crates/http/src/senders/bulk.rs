@@ -5,9 +5,10 @@
 //! in Elasticsearch. A document that is a native event is taken as one, any other is mapped as ECS.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use attestore_engine::{ItemError, Mode, Receipt};
+use attestore_engine::{ItemError, Mode, Principal, Receipt};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -155,11 +156,25 @@ async fn append(
             (Some(index), Some(_)) => batches.entry(index).or_default().push(at),
         }
     }
+    let (mut limited, mut others) = (None, false);
     for (tenant, places) in batches {
-        let done = batch(app, &caller, tenant, &actions, &places).await?;
+        let done = match caller.on(tenant) {
+            Err(problem) if problem.status == 429 => {
+                let done = Done::refused(429, BUSY, problem.detail.clone());
+                limited.get_or_insert(problem);
+                vec![done; places.len()]
+            }
+            checked => {
+                others = true;
+                batch(app, checked, tenant, &actions, &places).await?
+            }
+        };
         for (at, done) in places.into_iter().zip(done) {
             results[at] = Some(done);
         }
+    }
+    if let (Some(problem), false) = (limited, others) {
+        return Err(problem);
     }
     Ok(actions
         .into_iter()
@@ -171,13 +186,13 @@ async fn append(
 /// Appends the documents of one tenant.
 async fn batch(
     app: &App,
-    caller: &Caller,
+    checked: Result<Arc<Principal>, Problem>,
     tenant: &str,
     actions: &[Action],
     places: &[usize],
 ) -> Result<Vec<Done>, Problem> {
     let all = |done: Done| Ok(places.iter().map(|_| done.clone()).collect());
-    let principal = match caller.on(tenant) {
+    let principal = match checked {
         Ok(principal) => principal,
         Err(problem) => {
             let kind = if problem.status == 404 {
@@ -212,9 +227,9 @@ async fn batch(
             .collect()),
         Err(problem) if problem.status == 404 => all(Done::refused(404, NO_INDEX, problem.detail)),
         // Clients repeat items that were refused like this, and only those.
-        Err(problem) if matches!(problem.status, 429 | 503 | 507) && problem.code != "stopped" => all(
-            Done::refused(429, "es_rejected_execution_exception", problem.detail),
-        ),
+        Err(problem) if matches!(problem.status, 429 | 503 | 507) && problem.code != "stopped" => {
+            all(Done::refused(429, BUSY, problem.detail))
+        }
         Err(problem) => Err(problem),
     }
 }
@@ -428,6 +443,8 @@ impl Item {
 }
 
 const NAMES: [&str; 4] = ["index", "create", "update", "delete"];
+/// What clients repeat.
+const BUSY: &str = "es_rejected_execution_exception";
 const NO_CHANGES: &str = "a log takes no changes: send index or create";
 
 #[cfg(test)]

@@ -223,7 +223,11 @@ async fn append(
     })
 }
 
-fn tenant_of(headers: &HeaderMap, principal: &Principal) -> Result<String, Problem> {
+/// The tenant of a request whose path names none.
+///
+/// # Errors
+/// 404 for what cannot be a name.
+pub fn tenant_of(headers: &HeaderMap, principal: &Principal) -> Result<String, Problem> {
     match headers.get("attestore-tenant").map(HeaderValue::to_str) {
         Some(Ok(tenant)) => Ok(tenant.to_owned()),
         Some(Err(_)) => Err(Problem::tenant_not_found()),
