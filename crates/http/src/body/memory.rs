@@ -49,7 +49,8 @@ impl Share<'_> {
             .memory
             .used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                used.checked_add(more).filter(|used| *used <= self.memory.bytes_max)
+                used.checked_add(more)
+                    .filter(|used| *used <= self.memory.bytes_max)
             });
         if taken.is_ok() {
             self.taken += more;

@@ -120,6 +120,8 @@ async fn bodies_of_all_requests_share_one_limit() {
     // What was refused has given back what it took, and so has what was read.
     for _ in 0..3 {
         let wire = wire[..350 << 10].to_vec();
-        read(&HeaderMap::new(), Body::from(wire), &limits).await.expect("it fits");
+        read(&HeaderMap::new(), Body::from(wire), &limits)
+            .await
+            .expect("it fits");
     }
 }
