@@ -287,6 +287,14 @@ impl Limits {
         }
     }
 
+    /// The second place once more: may what was let through be about this tenant too? Costs its credential nothing more.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn tenant(&self, now: Ns, tenant: &str, class: Class) -> Result<Option<Standing>, Refusal> {
+        self.check(now, &[(Scope::Tenant, Id::Name(tenant))], class)
+    }
+
     /// The third place: may one more be under way?
     ///
     /// # Errors

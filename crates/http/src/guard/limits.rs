@@ -70,7 +70,7 @@ impl Meter {
             return Ok(());
         }
         let limits = &self.app.settings().limits;
-        if let Err(problem) = limits.tenant(&self.by.id, tenant, self.class) {
+        if let Err(problem) = limits.tenant(tenant, self.class) {
             let whom = Limited::Principal(self.by.id.clone());
             self.app.engine().limited(whom, self.class.name());
             return Err(problem);

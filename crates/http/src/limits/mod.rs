@@ -110,9 +110,9 @@ impl Keeper {
     ///
     /// # Errors
     /// 429.
-    pub fn tenant(&self, credential: &str, tenant: &str, class: Class) -> Result<(), Problem> {
+    pub fn tenant(&self, tenant: &str, class: Class) -> Result<(), Problem> {
         self.limits
-            .caller(self.now(), credential, Some(tenant), class)
+            .tenant(self.now(), tenant, class)
             .map(drop)
             .map_err(refusal::problem)
     }
