@@ -156,7 +156,8 @@ impl Panels {
         for (witness, error) in &collected.failures {
             metrics::counter!("attestore_witness_failures_total", "witness" => witness.clone()).increment(1);
             if error.is_evidence() {
-                metrics::counter!("attestore_witness_evidence_total", "witness" => witness.clone()).increment(1);
+                metrics::counter!("attestore_witness_evidence_total", "witness" => witness.clone())
+                    .increment(1);
                 tracing::error!(tenant, witness, %error, "a witness contradicts this log");
             } else {
                 tracing::warn!(witness, %error, "a witness did not cosign");
