@@ -12,6 +12,7 @@
 //! | cosignature, cosigner key | C2SP tlog-cosignature | [`SignedNote::cosigned_at`], [`CosignerKey`], [`cosign()`] |
 //! | trust policy | C2SP tlog-policy | [`Policy`] |
 //! | proof of misbehaviour | `docs/evidence.md` | [`Misbehaviour`] |
+//! | tree of tenants' heads, slot proof | `docs/evidence.md` | [`SlotTree`], [`SlotProof`] |
 //! | transparent log proof | C2SP tlog-proof | [`TlogProof`] |
 //!
 //! # Example
@@ -36,6 +37,7 @@ mod cosignature;
 mod encoding;
 mod frontier;
 mod hash;
+mod heads;
 mod misbehaviour;
 mod note;
 mod policy;
@@ -48,6 +50,10 @@ pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoi
 pub use cosignature::{COSIGNATURE_TIME_MAX, CosignatureError, CosignerKey, CosignerKind, cosign};
 pub use frontier::{Frontier, FrontierError};
 pub use hash::{EMPTY_ROOT, Hash, SIZE_MAX, leaf_hash, node_hash};
+pub use heads::{
+    EMPTY_SLOT, SLOT_BITS, SLOT_PROOF_BYTES_MAX, SameSlot, SlotProof, SlotProofError, SlotTree,
+    head_commitment, slot_of, slot_root,
+};
 pub use misbehaviour::{MISBEHAVIOUR_BYTES_MAX, Misbehaviour, MisbehaviourError, prefix_proof};
 pub use note::{
     NOTE_BYTES_MAX, NoteError, NoteSignature, NoteSigner, SIGNATURES_MAX, SignedNote, VerifierKey,
