@@ -13,6 +13,7 @@ mod hold;
 mod purge;
 mod ranges;
 mod retention;
+mod tenant_heads;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use hold::{Hold, HoldRelease};
 pub use purge::{Purge, PurgeReason};
 pub use ranges::{RANGES_MAX, Ranges, RangesError};
 pub use retention::{Erasable, RetentionMode, RetentionPolicy};
+pub use tenant_heads::{Import, TenantHeads};
 
 use crate::Kind;
 use crate::group::{Envelope, push_envelope};
@@ -55,13 +57,7 @@ impl Control {
     /// # Errors
     /// [`ControlError::Serialise`] unless it has the shape of its type, [`ControlError::Kind`].
     pub fn parse(kind: Kind, public: &[u8]) -> Result<Self, ControlError> {
-        #[derive(Deserialize)]
-        struct Public<'a> {
-            #[serde(borrow)]
-            control: &'a RawValue,
-        }
-        let public: Public<'_> = serde_json::from_slice(public)?;
-        let control: Self = serde_json::from_str(public.control.get())?;
+        let control: Self = serde_json::from_str(control_of(public)?.get())?;
         match control.kind() {
             Some(own) if own != kind => Err(ControlError::Kind),
             _ => Ok(control),
@@ -79,6 +75,17 @@ impl Control {
             Self::Other => None,
         }
     }
+}
+
+/// The control in a record's public bytes.
+fn control_of(public: &[u8]) -> Result<&RawValue, ControlError> {
+    #[derive(Deserialize)]
+    struct Public<'a> {
+        #[serde(borrow)]
+        control: &'a RawValue,
+    }
+    let public: Public<'_> = serde_json::from_slice(public)?;
+    Ok(public.control)
 }
 
 const DEPTH_MAX: usize = 32;

@@ -1,9 +1,9 @@
 //! Controls have one shape each, and belong to one kind.
 
-use super::{Control, ControlError, Purge, PurgeReason, Ranges, encode};
+use super::{Control, ControlError, Import, Purge, PurgeReason, Ranges, TenantHeads, encode};
 use crate::{Envelope, Kind, RecordId, TenantId};
 
-fn public(control: &Control) -> Vec<u8> {
+fn public(control: &impl serde::Serialize) -> Vec<u8> {
     let envelope = Envelope {
         id: RecordId::new(1, [2; 10]),
         tenant: TenantId::from_bytes([3; 16]),
@@ -48,6 +48,41 @@ fn other_types_mean_nothing_and_wrong_shapes_are_refused() {
         r#"{"type":"erasure","scope":"records","ranges":[[5,5]],"records":0,"basis":"","approved_by":[]}"#,
     ] {
         assert!(Control::parse(Kind::Purge, &text(wrong)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_round_of_heads_comes_back_and_judges_nothing() {
+    let round = Import::TenantHeads(TenantHeads {
+        round: 4,
+        root: "ab".repeat(32),
+        tenants: 3,
+    });
+    let bytes = public(&round);
+    let end = format!(
+        r#""control":{{"type":"tenant_heads","round":4,"root":"{}","tenants":3}}}}"#,
+        "ab".repeat(32)
+    );
+    assert!(String::from_utf8(bytes.clone()).unwrap().ends_with(&end));
+    assert_eq!(Import::parse(Kind::CheckpointImport, &bytes).unwrap(), round);
+    assert_eq!(
+        Control::parse(Kind::CheckpointImport, &bytes).unwrap(),
+        Control::Other
+    );
+    assert!(matches!(
+        Import::parse(Kind::Event, &bytes),
+        Err(ControlError::Kind)
+    ));
+    for wrong in [
+        r#"{"type":"other","round":4,"root":"","tenants":3}"#,
+        r#"{"type":"tenant_heads","round":-4,"root":"","tenants":3}"#,
+        r#"{"type":"tenant_heads","round":4,"root":"","tenants":3,"more":1}"#,
+        r#"{"type":"tenant_heads","round":4,"root":""}"#,
+    ] {
+        assert!(
+            Import::parse(Kind::CheckpointImport, &text(wrong)).is_err(),
+            "{wrong}"
+        );
     }
 }
 
