@@ -7,12 +7,14 @@
 //! - [`verify_opening`] recomputes the commitments of a record and compares them with its entry.
 //! - [`verify_tlog_proof`] does so for a `.tlog-proof`, and proves that a signed tree holds the entry.
 //! - [`verify_receipt`] checks the answer to an append that asked for a signed receipt, [`verify_export`] the files of an export.
+//! - [`verify_slot_proof`] checks that the log of heads holds the head of a tenant's log, [`verify_later`] two such proofs together.
 //! - [`bundle`] writes and checks evidence bundles: many records with one proof.
 //! - [`LogVerifier`] recomputes the root of a whole log from its entries, and holds tiles, checkpoint and an earlier
 //!   checkpoint against it.
 
 pub mod bundle;
 mod export;
+mod heads;
 mod log;
 mod opening;
 mod proof;
@@ -20,6 +22,7 @@ mod receipt;
 mod trust;
 
 pub use export::{ExportFiles, ExportReport, is_plain_name, verify_export};
+pub use heads::{LaterFailure, SlotFailure, VerifiedSlot, verify_later, verify_slot_proof};
 pub use log::{
     FINDINGS_MAX, Finding, Head, LogReport, LogSource, LogVerifier, Resource, SourceError, TimesReport,
 };
