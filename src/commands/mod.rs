@@ -25,7 +25,7 @@ use std::sync::Arc;
 use attestore_disk::{Disk, RealDisk, SystemClock};
 use attestore_engine::Parts;
 use attestore_engine::check::Problem;
-use attestore_engine::heads::RegisterAt;
+use attestore_engine::heads::{HeadStore, RegisterAt};
 use attestore_keys::{Entropy, FileRoot, SystemEntropy};
 
 use crate::failure::Failure;
@@ -66,7 +66,7 @@ pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<
     })
 }
 
-fn register_at(path: &Path) -> Result<RegisterAt, Failure> {
+fn register_at(path: &Path) -> Result<Arc<dyn HeadStore>, Failure> {
     let usage = || Failure::usage(format!("--head-register {}: not a file path", path.display()));
     let name = path.file_name().ok_or_else(usage)?;
     let folder = match path.parent() {
@@ -74,10 +74,10 @@ fn register_at(path: &Path) -> Result<RegisterAt, Failure> {
         _ => Path::new("."),
     };
     let disk = RealDisk::new(folder).map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
-    Ok(RegisterAt {
+    Ok(Arc::new(RegisterAt {
         disk: Arc::new(disk),
         path: name.into(),
-    })
+    }))
 }
 
 /// Prints what a check found, a line each: kind, file, offset, reason.

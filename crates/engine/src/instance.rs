@@ -14,7 +14,7 @@ use crate::append::{Committer, Queue};
 use crate::catalog::{Catalog, FileRow};
 use crate::credentials::Credentials;
 use crate::guard::Guard;
-use crate::heads::{Heads, RegisterAt};
+use crate::heads::{HeadStore, Heads, RegisterAt, register::DEFAULT_PATH};
 use crate::read::Readers;
 use crate::recovery::RecoveryReport;
 use crate::search::Search;
@@ -46,7 +46,19 @@ pub struct Parts {
     pub root: Arc<dyn RootProvider>,
     /// Where the head register is; outside of the data directory a restore of that does not touch it. `None` puts it inside,
     /// and then rollback cannot be detected.
-    pub register: Option<RegisterAt>,
+    pub register: Option<Arc<dyn HeadStore>>,
+}
+
+impl Parts {
+    /// The store of the head register.
+    pub(crate) fn head_store(&self) -> Arc<dyn HeadStore> {
+        self.register.clone().unwrap_or_else(|| {
+            Arc::new(RegisterAt {
+                disk: Arc::clone(&self.disk),
+                path: DEFAULT_PATH.into(),
+            })
+        })
+    }
 }
 
 /// What opening did.

@@ -27,7 +27,7 @@ use crate::{
         tables,
     },
     error::{Error, OpenError, Result},
-    heads::{self, Register, RegisterAt, register::DEFAULT_PATH},
+    heads::{self, HeadStore, register::Frozen},
     instance::{Inner, file_context},
     read::readers,
     tenant::Tenant,
@@ -332,10 +332,10 @@ impl Fsck<'_> {
 
     /// Starts the instance in memory and checks what it would serve: records, trees, heads.
     fn whole(&mut self, parts: &Parts) {
-        let register = parts.register.as_ref().map(|at| RegisterAt {
-            disk: Arc::new(Overlay::new(Arc::clone(&at.disk))),
-            path: at.path.clone(),
-        });
+        let register = parts
+            .register
+            .as_ref()
+            .map(|store| Arc::new(Frozen(Arc::clone(store))) as Arc<dyn HeadStore>);
         let disk: Arc<dyn Disk> = Arc::new(Overlay::new(Arc::clone(&parts.disk)));
         let copy = Parts {
             disk,
@@ -387,22 +387,19 @@ impl Fsck<'_> {
 
     /// Reports logs that the register knows and the data does not.
     fn lost_logs(&mut self, parts: &Parts, inner: &Inner, named: &[crate::tenant::TenantInfo]) {
-        let at = parts.register.clone().unwrap_or_else(|| RegisterAt {
-            disk: Arc::clone(&parts.disk),
-            path: PathBuf::from(DEFAULT_PATH),
-        });
+        let store = parts.head_store();
         let system = match inner.tenant(crate::SYSTEM_TENANT) {
             Ok(system) => system,
             Err(error) => return self.problem(Problem::of(&error, "catalog")),
         };
-        match Register::read(&at, &heads::register_key(&system.keys.directory)) {
-            Err(error) => self.problem(Problem::of(&error.into(), at.path)),
+        match store.read(&heads::register_key(&system.keys.directory)) {
+            Err(error) => self.problem(Problem::of(&error.into(), store.place())),
             Ok(None) => {}
             Ok(Some(heads)) => {
                 for (origin, head) in heads.rows {
                     if head.size > 0 && !named.iter().any(|info| info.origin == origin) {
                         let reason = format!("the log {origin} of {} entries is gone", head.size);
-                        let problem = Problem::damage(at.path.clone(), 0, reason);
+                        let problem = Problem::damage(store.place(), 0, reason);
                         self.report.problems.push(Problem {
                             kind: ProblemKind::Rollback,
                             ..problem

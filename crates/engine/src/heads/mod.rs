@@ -25,7 +25,9 @@ pub mod checkpoint;
 pub mod register;
 mod witnessed;
 
-pub use register::{Head, Heads as RegisteredHeads, Nonce, Register, RegisterAt, RegisterError};
+pub use register::{
+    Head, HeadStore, HeadWriter, Heads as RegisteredHeads, Nonce, Register, RegisterAt, RegisterError, Started,
+};
 pub use witnessed::Witnessed;
 pub(crate) use witnessed::WitnessedHeads;
 

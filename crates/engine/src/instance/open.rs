@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, InstanceRow, WalPosition, hex};
 use crate::credentials::Credentials;
 use crate::error::OpenError;
 use crate::guard::Guard;
-use crate::heads::{self, Heads, Register, RegisterAt};
+use crate::heads::{self, Heads, Register};
 use crate::read::Readers;
 use crate::recovery;
 use crate::search::{self, Search};
@@ -326,12 +326,8 @@ fn open_register(
     if !outside {
         warnings.push("the head register is inside the data directory: rollback cannot be detected".into());
     }
-    let at = parts.register.clone().unwrap_or_else(|| RegisterAt {
-        disk: Arc::clone(&parts.disk),
-        path: Path::new("heads").to_path_buf(),
-    });
     let key = heads::register_key(&system.keys.directory);
-    let (register, found) = Register::start(at, key, nonce).map_err(Error::from)?;
+    let (register, found) = Register::start(&*parts.head_store(), key, nonce).map_err(Error::from)?;
     match found {
         Some(found) if hex(&found.nonce) != row.start_nonce => {
             warnings.push(

@@ -49,10 +49,10 @@ impl World {
             clock,
             entropy,
             root: Arc::new(root),
-            register: Some(RegisterAt {
+            register: Some(Arc::new(RegisterAt {
                 disk: Arc::new(self.register.clone()),
                 path: PathBuf::from("heads"),
-            }),
+            })),
         };
         let settings = Settings {
             wal_file_bytes: 256 << 10,

@@ -42,10 +42,10 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             entropy,
             root: Arc::new(root),
-            register: Some(RegisterAt {
+            register: Some(Arc::new(RegisterAt {
                 disk: Arc::new(self.register.clone()),
                 path: PathBuf::from("heads"),
-            }),
+            })),
         })
     }
 
