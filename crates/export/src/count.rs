@@ -10,7 +10,7 @@ use crate::{Compression, Format};
 /// When the file cannot be read, or is not of its format.
 pub fn count_records(file: impl Read, format: Format, compression: Compression) -> io::Result<Option<u64>> {
     match (format, compression) {
-        (Format::Parquet, _) => Ok(None),
+        (Format::Parquet | Format::Evidence, _) => Ok(None),
         (_, Compression::None) => count(BufReader::with_capacity(BUFFER, file), format).map(Some),
         (_, Compression::Gzip) => {
             let opened = flate2::read::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file));

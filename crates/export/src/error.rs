@@ -21,6 +21,9 @@ pub enum Error {
     /// A compression that the format does not go with.
     #[error("{0} cannot be compressed with {1}")]
     NoCompression(&'static str, &'static str),
+    /// A format that is not written record by record.
+    #[error("{0} is not written record by record")]
+    NoEncoder(&'static str),
     /// A writer of a library failed, which it only does when memory runs out or it has a fault.
     #[error("{0}")]
     Writer(String),

@@ -22,6 +22,8 @@ pub enum Format {
     Ocsf,
     /// Apache Parquet.
     Parquet,
+    /// One bundle of records with their proof. No [`Encoder`] writes it: it is more than its records.
+    Evidence,
 }
 
 impl Format {
@@ -33,15 +35,22 @@ impl Format {
             Self::Csv => "csv",
             Self::Ocsf => "ocsf",
             Self::Parquet => "parquet",
+            Self::Evidence => "evidence",
         }
     }
 
     /// The format of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Ndjson, Self::Csv, Self::Ocsf, Self::Parquet]
-            .into_iter()
-            .find(|format| format.name() == name)
+        [
+            Self::Ndjson,
+            Self::Csv,
+            Self::Ocsf,
+            Self::Parquet,
+            Self::Evidence,
+        ]
+        .into_iter()
+        .find(|format| format.name() == name)
     }
 
     /// What a file's name ends with, without compression.
@@ -52,6 +61,7 @@ impl Format {
             Self::Csv => "csv",
             Self::Ocsf => "ocsf.ndjson",
             Self::Parquet => "parquet",
+            Self::Evidence => "evidence",
         }
     }
 
@@ -60,7 +70,7 @@ impl Format {
     pub const fn version(self) -> Option<&'static str> {
         match self {
             Self::Ocsf => Some(ocsf::VERSION),
-            Self::Ndjson | Self::Csv | Self::Parquet => None,
+            Self::Ndjson | Self::Csv | Self::Parquet | Self::Evidence => None,
         }
     }
 
@@ -95,7 +105,7 @@ impl Options {
     /// Checks that a file can be made so.
     ///
     /// # Errors
-    /// [`Error::NotBuilt`], [`Error::NoFields`], [`Error::NoCompression`].
+    /// [`Error::NotBuilt`], [`Error::NoFields`], [`Error::NoCompression`], [`Error::NoEncoder`].
     pub fn check(&self) -> Result<(), Error> {
         Encoder::new(self).map(drop)
     }
@@ -131,6 +141,7 @@ impl Encoder {
             )?)),
             #[cfg(not(feature = "parquet"))]
             Format::Parquet => return Err(Error::NotBuilt("parquet")),
+            Format::Evidence => return Err(Error::NoEncoder("evidence")),
         }))
     }
 

@@ -89,6 +89,8 @@ pub struct Finished<W> {
     pub bytes: u64,
     /// The manifest in it.
     pub manifest: Manifest,
+    /// The signed note over the manifest.
+    pub note: String,
 }
 
 /// Says why a bundle cannot be made.
@@ -255,7 +257,12 @@ impl<W: Write> BundleWriter<W> {
         self.zip.member(MANIFEST, &bytes)?;
         self.zip.member(NOTE, note.as_bytes())?;
         let (out, bytes) = self.zip.finish()?;
-        Ok(Finished { out, bytes, manifest })
+        Ok(Finished {
+            out,
+            bytes,
+            manifest,
+            note,
+        })
     }
 
     fn keep(&mut self, seq: u64, opening: Vec<u8>) {
