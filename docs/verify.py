@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Verifies what Attestore hands out: .tlog-proof files, signed receipts, evidence bundles. Shares no code with it.
+"""Verifies what Attestore hands out: .tlog-proof and .slot-proof files, signed receipts, evidence bundles. Shares no code with it.
 
     verify.py VKEY FILE...        exit code 3 if one does not hold. Needs `blake3` from PyPI, nothing else.
+    verify.py "VKEY VKEY" FILE... for slot proofs: the key of the tenant's log, then that of the log of heads.
 
 Follows docs/proofs.md and docs/evidence.md. Reads files whole; `attestore-verify` streams, knows witnesses, and says more."""
 import base64, hashlib, hmac, io, json, struct, sys, zipfile
@@ -176,6 +177,27 @@ def tlog_proof(text, vkey):
     return opening, index, f"record {index} of {origin} is in its signed tree of {size}: {told['id']}"
 
 
+def slot_proof(text, vkeys):
+    tenant, heads = vkeys.split(" ")
+    head, body, signatures, record = text.split("\n\n", 3)
+    lines = head.split("\n")
+    need(lines[0] == "attestore slot-proof v1" and lines[1][:5] == "salt " and all(line[:5] == "hash " for line in lines[2:]), "slot-proof")
+    salt, *siblings = [unbase64(line[5:]) for line in lines[1:]]
+    need(all(len(h) == 32 for h in (salt, *siblings)) and len(siblings) <= 256, "salt or hash")
+    origin, size, root = open_checkpoint(f"{body}\n\n{signatures}\n", tenant)
+    slot, said = sha256(origin.encode()), f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+    node = sha256(b"\0", slot, sha256(b"attestore 2026 tenant head v1\n", salt, said.encode()))
+    for depth, sibling in zip(reversed(range(len(siblings))), siblings):
+        node = sha256(b"\1", *((sibling, node) if slot[depth // 8] >> 7 - depth % 8 & 1 else (node, sibling)))
+    entry, told, _ = open_record(tlog_proof(record, heads)[0])
+    control = told.get("control", {})
+    need(heads.split("+")[0] != origin and KINDS[entry[1] - 1] == "checkpoint_import" and control.get("type") == "tenant_heads"
+         and set(control) == {"type", "round", "root", "tenants"}
+         and all(type(control[n]) is int and control[n] >= 0 for n in ("round", "tenants")), "no round of heads")
+    need(control["root"] == node.hex(), "the round holds another head for the log, or none")
+    return f"in round {control['round']} of {heads.split('+')[0]} the head of {origin} is the tree of {size}"
+
+
 def receipt(text, vkey):
     answer = load(text)
     origin, size, root = open_checkpoint(answer["checkpoint"], vkey)
@@ -298,6 +320,8 @@ def verify(data, vkey):
         if data.startswith(b"PK"):
             return bundle(data, vkey)
         text = data.decode()
+        if text.startswith("attestore slot-proof"):
+            return slot_proof(text, vkey)
         return receipt(text, vkey) if text.lstrip().startswith("{") else tlog_proof(text, vkey)[2]
     except Refused:
         raise

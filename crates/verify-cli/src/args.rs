@@ -104,8 +104,24 @@ pub enum Command {
         /// The hashes: base64, one a line, or JSON with an array of them.
         proof: PathBuf,
     },
+    /// A slot proof: that a witnessed round of the log of heads has the head of a tenant's log. Takes --vkey, the tenant's, and
+    /// --policy, which names the log of heads.
+    Heads(HeadsArgs),
     /// A proof that a log signed two checkpoints which contradict each other; with two checkpoints, makes it.
     Misbehaviour(MisbehaviourArgs),
+}
+
+/// Arguments of `heads`.
+#[derive(Debug, clap::Args)]
+pub struct HeadsArgs {
+    /// The slot proof.
+    pub file: PathBuf,
+    /// One of an earlier round of the same log, whose head this one must extend.
+    #[arg(long, value_name = "FILE")]
+    pub earlier: Option<PathBuf>,
+    /// The consistency proof between the two sizes: base64, one a line, or JSON. Not needed if the log did not grow.
+    #[arg(long, value_name = "FILE", requires = "earlier")]
+    pub proof: Option<PathBuf>,
 }
 
 /// Arguments of `misbehaviour`.
@@ -130,20 +146,44 @@ impl TrustArgs {
     /// # Errors
     /// Exit code 2 without key and policy, and for malformed ones.
     pub fn trust(&self) -> Result<Trust, Failure> {
-        let key = self.vkey.as_deref().map(|vkey| VerifierKey::parse(vkey.trim()));
-        let key = key
-            .transpose()
-            .map_err(|e| Failure::usage(format!("--vkey: {e}")))?;
-        let Some(path) = &self.policy else {
+        let key = self.key()?;
+        let Some(policy) = self.policy()? else {
             return key.map(Trust::Key).ok_or_else(|| {
                 Failure::usage("--vkey or --policy is needed: what the file itself names is not trusted")
             });
         };
-        let policy = Policy::parse(&files::read(path)?)
-            .map_err(|e| Failure::usage(format!("--policy {}: {e}", path.display())))?;
         if key.is_none() && policy.logs().is_empty() {
             return Err(Failure::usage("the policy names no log; give --vkey too"));
         }
         Ok(Trust::Policy { policy, key })
+    }
+
+    /// What the caller trusts for the log of a tenant, and for the log of heads.
+    ///
+    /// # Errors
+    /// Exit code 2 unless there are both.
+    pub fn tenant_and_heads(&self) -> Result<(Trust, Trust), Failure> {
+        match (self.key()?, self.policy()?) {
+            (Some(key), Some(policy)) if !policy.logs().is_empty() => {
+                Ok((Trust::Key(key), Trust::Policy { policy, key: None }))
+            }
+            _ => Err(Failure::usage(
+                "--vkey of the tenant's log and --policy with the log of heads are needed",
+            )),
+        }
+    }
+
+    fn key(&self) -> Result<Option<VerifierKey>, Failure> {
+        let key = self.vkey.as_deref().map(|vkey| VerifierKey::parse(vkey.trim()));
+        key.transpose()
+            .map_err(|e| Failure::usage(format!("--vkey: {e}")))
+    }
+
+    fn policy(&self) -> Result<Option<Policy>, Failure> {
+        let policy = self.policy.as_ref().map(|path| {
+            Policy::parse(&files::read(path)?)
+                .map_err(|e| Failure::usage(format!("--policy {}: {e}", path.display())))
+        });
+        policy.transpose()
     }
 }

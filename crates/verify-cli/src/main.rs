@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Consistency { old, new, proof } => {
             commands::consistency::run(old, new, proof, trust, output)
         }
+        Command::Heads(args) => commands::heads::run(args, trust, output),
         Command::Misbehaviour(args) => commands::misbehaviour::run(args, trust, output),
     };
     match result {

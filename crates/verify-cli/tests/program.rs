@@ -103,6 +103,37 @@ fn vectors_end_with_0_or_3_and_a_reason() {
     }
 }
 
+/// The first case is of round 2, the second of round 1.
+#[test]
+fn slot_proofs_take_the_key_of_the_tenant_and_a_policy_with_the_log_of_heads() {
+    let dir = tempfile::tempdir().unwrap();
+    let (vkeys, cases) = vectors("slot-proof");
+    let (tenant, heads) = vkeys.split_once(' ').unwrap();
+    let policy = file(
+        dir.path(),
+        "policy",
+        format!("log {heads}\nquorum none\n").as_bytes(),
+    );
+    let trust = ["--vkey", tenant, "--policy", &policy, "--output", "json"];
+    for case in &cases {
+        let path = file(dir.path(), "case", &case.bytes);
+        let output = run(&[&["heads", &path], &trust[..]].concat());
+        let code = if case.valid { 0 } else { 3 };
+        assert_eq!(output.status.code(), Some(code), "{}", case.name);
+        assert_eq!(output.stderr.is_empty(), case.valid);
+    }
+    let (late, early) = (
+        file(dir.path(), "late", &cases[0].bytes),
+        file(dir.path(), "early", &cases[1].bytes),
+    );
+    let code = |arguments: &[&str]| run(&[arguments, &trust[..]].concat()).status.code();
+    assert_eq!(code(&["heads", &late, "--earlier", &late]), Some(0));
+    assert_eq!(code(&["heads", &late, "--earlier", &early]), Some(3), "no proof");
+    assert_eq!(code(&["heads", &early, "--earlier", &late]), Some(3), "shrank");
+    assert_eq!(run(&["heads", &late, "--vkey", tenant]).status.code(), Some(2));
+    assert_eq!(run(&["heads", &late, "--policy", &policy]).status.code(), Some(2));
+}
+
 #[test]
 fn nothing_is_believed_without_a_key_and_absence_is_failure() {
     let dir = tempfile::tempdir().unwrap();

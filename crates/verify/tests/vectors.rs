@@ -7,6 +7,8 @@
     reason = "a test reads and writes its own vectors"
 )]
 
+#[path = "vectors/slots.rs"]
+mod slots;
 mod support;
 
 use attestore_record::control::{
@@ -651,32 +653,34 @@ fn vkey() -> String {
 }
 
 fn verdict(format: &str, bytes: &[u8], vkey: &str) -> Result<(), String> {
-    let trust = Trust::Key(VerifierKey::parse(vkey).unwrap());
+    let trust = || Trust::Key(VerifierKey::parse(vkey).unwrap());
     let text = || String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string());
     match format {
         "tlog-proof" => verify_tlog_proof(&text()?, vkey)
             .map(|_| ())
             .map_err(|error| error.to_string()),
-        "receipt" => verify_receipt(&text()?, &trust)
+        "receipt" => verify_receipt(&text()?, &trust())
             .map(|_| ())
             .map_err(|error| error.to_string()),
-        "bundle" => match verify_bundle(bytes, &trust, BundleOptions::default()) {
+        "bundle" => match verify_bundle(bytes, &trust(), BundleOptions::default()) {
             Ok(report) if report.is_sound() => Ok(()),
             Ok(report) => Err(format!("{:?}", report.range)),
             Err(error) => Err(error.to_string()),
         },
+        "slot-proof" => slots::verdict(&text()?, vkey).map_err(|error| error.to_string()),
         _ => unreachable!(),
     }
 }
 
 #[test]
 fn the_published_vectors_are_the_ones_made_here() {
-    for (format, cases) in [
-        ("tlog-proof", tlog_proofs()),
-        ("receipt", receipts()),
-        ("bundle", bundles()),
+    for (format, cases, vkey) in [
+        ("tlog-proof", tlog_proofs(), vkey()),
+        ("receipt", receipts(), vkey()),
+        ("bundle", bundles(), vkey()),
+        ("slot-proof", slots::cases(), slots::vkeys()),
     ] {
-        let json = cases.to_json(format, &vkey());
+        let json = cases.to_json(format, &vkey);
         if std::env::var_os("ATTESTORE_WRITE_VECTORS").is_some() {
             std::fs::write(path(format), &json).unwrap();
         }
@@ -690,7 +694,7 @@ fn the_published_vectors_are_the_ones_made_here() {
 #[test]
 fn every_published_vector_has_the_verdict_that_it_says() {
     let (mut valid, mut refused) = (0, 0);
-    for format in ["tlog-proof", "receipt", "bundle"] {
+    for format in ["tlog-proof", "receipt", "bundle", "slot-proof"] {
         let file: Value = serde_json::from_str(&std::fs::read_to_string(path(format)).unwrap()).unwrap();
         let mut base = Vec::new();
         for case in file["cases"].as_array().unwrap() {
