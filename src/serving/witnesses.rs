@@ -211,6 +211,10 @@ impl Cosigner for Handle {
         Box::pin(async move { panels.cosign(&tenant).await })
     }
 
+    fn policy(&self) -> Policy {
+        self.0.configured.policy.clone()
+    }
+
     fn states(&self, tenant: &str) -> Vec<WitnessBody> {
         let line = self.0.panels.lock().get(tenant).cloned();
         let Some(line) = line else { return Vec::new() };

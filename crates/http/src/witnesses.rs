@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use attestore_tlog::Policy;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,6 +17,8 @@ pub trait Cosigner: Send + Sync {
     fn cosign(&self, tenant: &str) -> Cosigning;
     /// What is known of the witnesses that are asked for a tenant's log. Empty before the first time.
     fn states(&self, tenant: &str) -> Vec<WitnessBody>;
+    /// What the operator demands of witnesses.
+    fn policy(&self) -> Policy;
 }
 
 /// A witness, as far as this server knows.

@@ -4,6 +4,7 @@ use attestore_export::{Compression, Fields, Format, Options};
 use attestore_keys::{Key, random_array};
 use serde::{Deserialize, Serialize};
 
+use super::evidence::{self, Evidence, EvidenceScope};
 use super::file::{ExportFile, FoundFile};
 use super::handoff::Thread;
 use super::row::{
@@ -14,7 +15,7 @@ use crate::catalog::{hex, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::instance::{Inner, file_context};
 use crate::tenant::Tenant;
-use crate::{Engine, Error, Result, heads};
+use crate::{Engine, Error, Result};
 
 /// What is to be exported, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct ExportSpec {
     pub fields: Option<Vec<String>>,
     /// Compression of the files.
     pub compression: Compression,
+    /// Of an evidence bundle, what it is about.
+    #[serde(default, skip_serializing_if = "Evidence::is_default")]
+    pub evidence: Evidence,
 }
 
 /// An export as it is shown.
@@ -122,7 +126,11 @@ impl ExportSpec {
     }
 
     fn check(&self, tenant: &Tenant, personal: bool) -> Result<()> {
-        source::filter(self, personal)?;
+        source::pick(self, personal)?;
+        evidence::check(self)?;
+        if self.format == Format::Evidence {
+            return Ok(());
+        }
         let options = self.options(&tenant.name, &tenant.origin)?;
         options.check().map_err(|error| Error::Invalid {
             code: match error {
@@ -139,6 +147,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::Query`], [`Error::Invalid`] for what cannot be exported so,
+    /// [`Error::BeyondTree`] and [`Error::Conflict`] for evidence about more than the signed, or the witnessed, tree has,
     /// [`Error::TooMany`] when the tenant or the instance has too many exports, or as checkpoints and appends.
     pub fn create_export(&self, tenant: &str, by: &Principal, spec: ExportSpec) -> Result<ExportInfo> {
         by.check(tenant, Permission::Export)?;
@@ -149,7 +158,7 @@ impl Engine {
         spec.check(&tenant, personal)?;
         let _one_at_a_time = inner.exports.changes.lock();
         check_limits(inner, &tenant)?;
-        let head = heads::checkpoint::newest(inner, &tenant)?;
+        let head = evidence::head(self, &tenant, &spec.evidence)?;
         let key: JobKey = (tenant.id, random_array(&*inner.entropy));
         let mut row = JobRow {
             tenant: tenant.name.clone(),
@@ -343,7 +352,7 @@ impl Engine {
             }
             NOTE => ExportFile::whole(name, row.note.clone().unwrap_or_default().into_bytes()),
             _ => {
-                let number = number(name).ok_or(Error::NotFound("file"))?;
+                let number = number(name, id).ok_or(Error::NotFound("file"))?;
                 let part = super::row::part(&inner.catalog, &key, number)?;
                 let part = part
                     .filter(|part| part.name == name)
@@ -412,6 +421,10 @@ fn info(inner: &Inner, key: &JobKey, row: &JobRow, by: &Principal, files: Vec<Ex
     if !open && !spec.query.is_empty() {
         "[personal]".clone_into(&mut spec.query);
     }
+    // Which records were chosen tells of them.
+    if !open && let EvidenceScope::Records(seqs) = &mut spec.evidence.scope {
+        seqs.clear();
+    }
     let mut state = row.state;
     let (mut read, mut records, mut bytes) = (row.next_seq, row.records, row.bytes);
     if state.is_active()
@@ -424,12 +437,16 @@ fn info(inner: &Inner, key: &JobKey, row: &JobRow, by: &Principal, files: Vec<Ex
     }
     let records_expected = match state {
         ExportState::Done => Some(records),
-        _ if source::is_everything(&row.spec) => Some(row.size),
-        _ if read > 0 => {
-            let expected = u128::from(records) * u128::from(row.size) / u128::from(read);
-            Some(u64::try_from(expected).unwrap_or(u64::MAX))
-        }
-        _ => None,
+        _ => match &row.spec.evidence.scope {
+            EvidenceScope::Records(seqs) => Some(seqs.len() as u64),
+            EvidenceScope::Range { first, end } => Some(end - first),
+            EvidenceScope::Query if source::is_everything(&row.spec) => Some(row.size),
+            EvidenceScope::Query if read > 0 => {
+                let expected = u128::from(records) * u128::from(row.size) / u128::from(read);
+                Some(u64::try_from(expected).unwrap_or(u64::MAX))
+            }
+            EvidenceScope::Query => None,
+        },
     };
     ExportInfo {
         id: hex(&key.1),
@@ -492,7 +509,10 @@ fn poisoned(inner: &Inner) {
 }
 
 /// Number of the part of that name.
-fn number(name: &str) -> Option<u32> {
+fn number(name: &str, export: &str) -> Option<u32> {
+    if name.strip_suffix(".evidence") == Some(export) {
+        return Some(0);
+    }
     let digits = name.strip_prefix("part-")?.split_once('.')?.0;
     digits.parse().ok()
 }
@@ -506,7 +526,7 @@ fn log(
     key: &JobKey,
     row: &JobRow,
 ) -> Result<()> {
-    let event = serde_json::json!({
+    let mut event = serde_json::json!({
         "action": action,
         "operation": operation,
         "outcome": "success",
@@ -519,6 +539,13 @@ fn log(
             "records": row.records,
         },
     });
+    if row.format() == Format::Evidence {
+        event["metadata"]["scope"] = row.spec.evidence.scope.name().into();
+        event["metadata"]["witnessed"] = row.spec.evidence.witnessed.into();
+    }
+    if let EvidenceScope::Range { first, end } = row.spec.evidence.scope {
+        event["metadata"]["range"] = serde_json::json!([first, end]);
+    }
     inner.append_internal(event.to_string().as_bytes())
 }
 

@@ -5,7 +5,7 @@ use attestore_tlog::{NoteSigner, sign_note};
 
 use super::expire;
 use super::handoff::{Thread, change};
-use super::row::{ExportState, JobKey, JobRow, job_in, parts, put_job, put_manifest};
+use super::row::{ExportState, JobKey, JobRow, PartRow, job_in, parts, put_job, put_manifest, put_part};
 use super::work::Failure;
 use crate::catalog::{hex, unhex};
 use crate::heads::checkpoint::Signer;
@@ -15,19 +15,33 @@ use crate::{Error, Result};
 
 /// Makes and signs the manifest, and commits it with the job's end.
 pub(super) fn finish(inner: &Inner, tenant: &Tenant, key: &JobKey, mut row: JobRow) -> Result<(), Failure> {
-    row.state = ExportState::Done;
-    row.fault = None;
     row.finished_ms = Some(inner.clock.now_ms());
-    row.expires_ms = expire::expires_ms(inner);
     let bytes = manifest(inner, key, &row)?.to_bytes();
     row.note = Some(sign(tenant, &row, &bytes)?);
+    commit(inner, key, row, bytes, None)
+}
+
+/// Commits the end of a job with its manifest, and its last part if that is not yet committed.
+pub(super) fn commit(
+    inner: &Inner,
+    key: &JobKey,
+    mut row: JobRow,
+    manifest: Vec<u8>,
+    part: Option<(u32, PartRow)>,
+) -> Result<(), Failure> {
+    row.state = ExportState::Done;
+    row.fault = None;
+    row.expires_ms = expire::expires_ms(inner);
     let (key, done) = (*key, row.clone());
     let committed = change(inner, Thread::Flusher, move |update| {
         let now = job_in(update, &key)?;
         if !now.is_some_and(|now| now.state.is_active() && !now.deleted) {
             return Err(Error::Cancelled);
         }
-        put_manifest(update, &key, &bytes)?;
+        if let Some((number, part)) = &part {
+            put_part(update, &key, *number, part)?;
+        }
+        put_manifest(update, &key, &manifest)?;
         put_job(update, &key, &done)
     });
     if let Err(error) = committed {
@@ -44,7 +58,7 @@ pub(super) fn finish(inner: &Inner, tenant: &Tenant, key: &JobKey, mut row: JobR
 
 fn manifest(inner: &Inner, key: &JobKey, row: &JobRow) -> Result<Manifest> {
     let parts = parts(&inner.catalog.read()?, key)?;
-    let held = |of: fn(&super::row::PartRow) -> u64| parts.iter().map(|(_, part)| of(part)).sum::<u64>();
+    let held = |of: fn(&PartRow) -> u64| parts.iter().map(|(_, part)| of(part)).sum::<u64>();
     if parts.len() != row.parts as usize || held(|part| part.records) != row.records {
         return Err(Error::damage(
             "catalog",

@@ -11,10 +11,13 @@
 //! named: so the parts hold each match once, in order. When all are there, a manifest is made, signed, and committed with the
 //! job's end.
 //!
+//! An evidence bundle is one part, made in one turn: see `evidence`.
+//!
 //! One thread of low priority works for all jobs, one part at a time, in turn: memory does not grow with the number of records
 //! or jobs. Files live for some hours; then, or when somebody cancels, their key is destroyed, and they are removed.
 
 mod api;
+mod evidence;
 mod expire;
 mod file;
 mod handoff;
@@ -30,6 +33,7 @@ use std::time::Duration;
 
 pub use api::{ExportInfo, ExportPart, ExportSpec, ExportWritten, MANIFEST, NOTE};
 pub use attestore_export::{Compression, Format};
+pub use evidence::{Evidence, EvidenceScope};
 pub(crate) use expire::{clean, scan};
 pub use file::{ExportFile, FoundFile};
 pub(crate) use handoff::commit_handed;

@@ -337,12 +337,15 @@ mod tests {
 
     /// As the first version wrote them.
     const JOB: &str = r#"{"tenant":"acme","spec":{"query":"a:b","from_ns":1,"to_ns":null,"format":"ndjson","fields":["actor.id"],"compression":"zstd"},"personal":true,"created_by":"c","created_ms":2,"origin":"o","size":3,"root":"00","checkpoint":"n","state":"running","fault":{"code":"io","message":"m"},"slot":4,"leftovers":0,"next_seq":5,"parts":6,"records":7,"erased":8,"bytes":9,"sealed_bytes":10,"finished_ms":null,"expires_ms":11,"note":null,"deleted":false}"#;
+    const EVIDENCE: &str = r#"{"query":"","from_ns":null,"to_ns":null,"format":"evidence","fields":null,"compression":"none","evidence":{"scope":{"range":{"first":3,"end":9}},"witnessed":true,"policy":"quorum none\n"}}"#;
     const PART: &str = r#"{"name":"part-00000.ndjson","id":"00","bytes":1,"sealed_bytes":2,"records":3,"erased":0,"first_seq":4,"last_seq":6,"sha256":"ff"}"#;
 
     #[test]
     fn rows_have_golden_bytes() {
         let job: JobRow = serde_json::from_str(JOB).unwrap();
         assert_eq!(serde_json::to_string(&job).unwrap(), JOB);
+        let spec: ExportSpec = serde_json::from_str(EVIDENCE).unwrap();
+        assert_eq!(serde_json::to_string(&spec).unwrap(), EVIDENCE);
         let part: PartRow = serde_json::from_str(PART).unwrap();
         assert_eq!(serde_json::to_string(&part).unwrap(), PART);
     }

@@ -1,8 +1,9 @@
-//! The records of an export, in order of seq: window by window through the index, or all there are without it.
+//! The records of an export, in order of seq: window by window through the index, or those of given seqs without it.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use attestore_record::Entry;
 use attestore_segment::Group;
 use hashbrown::HashMap;
 
@@ -10,7 +11,7 @@ use super::api::ExportSpec;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{self, Record, SetKeysOf};
-use crate::read::{RecordView, rebuilt, snapshot, tree};
+use crate::read::{snapshot, tree};
 use crate::search::{Filter, follow};
 use crate::tenant::{FileSet, Tenant, View};
 use crate::{Error, Result};
@@ -24,9 +25,18 @@ pub(super) enum Flow {
     Enough,
 }
 
-/// A record that matches.
-pub(super) struct Found {
-    pub(super) view: RecordView,
+/// Which records.
+pub(super) enum Pick {
+    /// Those of these seqs, which ascend.
+    Ranges(Vec<Range<u64>>),
+    /// Those that match.
+    Matching(Filter),
+}
+
+/// A record that was picked.
+pub(super) struct Found<'r> {
+    pub(super) record: &'r Record,
+    pub(super) entry: Entry,
     /// Whether personal fields of it were erased.
     pub(super) erased: bool,
 }
@@ -35,8 +45,7 @@ pub(super) struct Found {
 pub(super) struct Source<'a> {
     inner: &'a Inner,
     tenant: &'a Arc<Tenant>,
-    /// `None`: every record.
-    filter: Option<Filter>,
+    pick: Pick,
     personal: bool,
     /// Seqs that one search looks at.
     window: u64,
@@ -45,34 +54,31 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Makes one.
-    ///
-    /// # Errors
-    /// [`Error::Query`].
     pub(super) fn new(
         inner: &'a Inner,
         tenant: &'a Arc<Tenant>,
-        spec: &ExportSpec,
+        pick: Pick,
         personal: bool,
         stop: &'a (dyn Fn() -> bool + Sync),
-    ) -> Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             inner,
             tenant,
-            filter: filter(spec, personal)?,
+            pick,
             personal,
             window: WINDOW_RECORDS,
             stop,
-        })
+        }
     }
 
-    /// Looks at some of `seqs` from their start on and hands matches to `each`; returns the seq to go on from.
+    /// Looks at some of `seqs` from their start on and hands what is picked to `each`; returns the seq to go on from.
     ///
     /// # Errors
     /// As searches and reads; what `each` returns.
     pub(super) fn step(
         &mut self,
         seqs: &Range<u64>,
-        each: &mut dyn FnMut(&Found) -> Result<Flow>,
+        each: &mut dyn FnMut(&Found<'_>) -> Result<Flow>,
     ) -> Result<u64> {
         self.tenant.touch(self.inner.clock.boot_ms());
         let tenant = Arc::clone(self.tenant);
@@ -80,13 +86,9 @@ impl<'a> Source<'a> {
         let mut next = seqs.start;
         let taken = snapshot(&tenant, |view| {
             let end = seqs.end.min(view.size);
-            match self.filter.take() {
-                None => self.all(view, end, &mut next, each),
-                Some(filter) => {
-                    let taken = self.matching(&filter, view, end, &mut next, each);
-                    self.filter = Some(filter);
-                    taken
-                }
+            match &self.pick {
+                Pick::Ranges(ranges) => self.listed(ranges, view, end, &mut next, each),
+                Pick::Matching(filter) => self.matching(filter, view, end, &mut next, each),
             }
         });
         match taken {
@@ -111,7 +113,7 @@ impl<'a> Source<'a> {
         view: &View,
         end: u64,
         next: &mut u64,
-        each: &mut dyn FnMut(&Found) -> Result<Flow>,
+        each: &mut dyn FnMut(&Found<'_>) -> Result<Flow>,
     ) -> Result<()> {
         let window = *next..end.min(next.saturating_add(self.window));
         let found = follow(self.inner, self.tenant, view, filter, window, HITS_MAX, self.stop)?;
@@ -121,16 +123,22 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    fn all(
+    fn listed(
         &self,
+        ranges: &[Range<u64>],
         view: &View,
         end: u64,
         next: &mut u64,
-        each: &mut dyn FnMut(&Found) -> Result<Flow>,
+        each: &mut dyn FnMut(&Found<'_>) -> Result<Flow>,
     ) -> Result<()> {
-        let until = end.min(next.saturating_add(HITS_MAX as u64));
-        let seqs: Vec<u64> = (*next..until).collect();
-        self.open(view, &seqs, next, each).map(drop)
+        let behind = ranges.partition_point(|range| range.end <= *next);
+        let ahead = ranges.iter().skip(behind).take_while(|range| range.start < end);
+        let seqs = ahead.flat_map(|range| range.start.max(*next)..range.end.min(end));
+        let seqs: Vec<u64> = seqs.take(HITS_MAX).collect();
+        if self.open(view, &seqs, next, each)? == Flow::More && seqs.len() < HITS_MAX {
+            *next = end;
+        }
+        Ok(())
     }
 
     /// Opens records, which ascend, and hands them on.
@@ -139,7 +147,7 @@ impl<'a> Source<'a> {
         view: &View,
         seqs: &[u64],
         next: &mut u64,
-        each: &mut dyn FnMut(&Found) -> Result<Flow>,
+        each: &mut dyn FnMut(&Found<'_>) -> Result<Flow>,
     ) -> Result<Flow> {
         let in_tail = seqs.partition_point(|seq| *seq < view.flushed_count());
         let (sealed, tail) = seqs.split_at(in_tail);
@@ -223,7 +231,7 @@ impl<'a> Source<'a> {
         Ok(Flow::More)
     }
 
-    fn found(&self, tree: &tree::Reader<'_>, record: &Record) -> Result<Found> {
+    fn found<'r>(&self, tree: &tree::Reader<'_>, record: &'r Record) -> Result<Found<'r>> {
         let opened = record
             .personal
             .iter()
@@ -231,7 +239,8 @@ impl<'a> Source<'a> {
         Ok(Found {
             // A rewrite leaves nothing of an erased group but its commitment.
             erased: self.personal && opened.count() < record.commitments.len(),
-            view: rebuilt(self.tenant, &tree.source().entry(record.seq)?, record)?,
+            entry: tree.source().entry(record.seq)?,
+            record,
         })
     }
 
@@ -257,16 +266,17 @@ fn is_one_after_the_other(sets: &[&FileSet]) -> bool {
     pairs.all(|(one, next)| one.max_seq() < next.min_seq())
 }
 
-/// What is to be searched for; `None` for everything.
+/// What a query picks.
 ///
 /// # Errors
 /// [`Error::Query`].
-pub(super) fn filter(spec: &ExportSpec, personal: bool) -> Result<Option<Filter>> {
+pub(super) fn pick(spec: &ExportSpec, personal: bool) -> Result<Pick> {
     if is_everything(spec) {
-        return Ok(None);
+        let all = 0..u64::MAX;
+        return Ok(Pick::Ranges(vec![all]));
     }
     let filter = Filter::parse(&spec.query, personal)?;
-    Ok(Some(filter.between(spec.from_ns, spec.to_ns)))
+    Ok(Pick::Matching(filter.between(spec.from_ns, spec.to_ns)))
 }
 
 /// Whether every record is asked for.

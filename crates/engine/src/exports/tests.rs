@@ -1,5 +1,7 @@
 //! Jobs on the simulated disk.
 
+mod evidence;
+
 use attestore_disk::Disk;
 use attestore_disk::sim::{Fault, SimDisk};
 use attestore_export::{Manifest, parse_note_text, sha256_hex};
@@ -18,6 +20,7 @@ fn spec(query: &str, format: Format) -> ExportSpec {
         format,
         fields: None,
         compression: Compression::None,
+        evidence: Evidence::default(),
     }
 }
 

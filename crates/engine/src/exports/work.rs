@@ -1,10 +1,11 @@
 //! Works on one job until one part of it is full.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use attestore_export::{Compressor, Encoder, Options, Record};
+use attestore_export::{Compressor, Encoder, Format, Options, Record};
 use attestore_keys::{Key, Slot, random_array};
 use attestore_segment::WriteError;
 
@@ -14,9 +15,10 @@ use super::queue::Live;
 use super::row::{
     ExportFault, ExportState, JobKey, JobRow, PartRow, dir, job, job_in, part_path, put_job, put_part,
 };
-use super::source::{Flow, Found, Source};
-use super::{expire, manifest};
+use super::source::{Flow, Source};
+use super::{expire, manifest, source};
 use crate::instance::{Inner, file_context};
+use crate::read::{RecordView, rebuilt};
 use crate::tenant::Tenant;
 use crate::{AppendError, Error, Result};
 
@@ -128,7 +130,7 @@ fn turn(inner: &Inner, key: &JobKey, live: &Live) -> Result<bool, Failure> {
         .catalog
         .key(Slot(slot), &context, Some(&tenant.keys.tenant))
         .map_err(Error::from)?;
-    Turn {
+    let turn = Turn {
         inner,
         tenant: &tenant,
         key,
@@ -136,8 +138,11 @@ fn turn(inner: &Inner, key: &JobKey, live: &Live) -> Result<bool, Failure> {
         row: &row,
         slot,
         file_key: &file_key,
+    };
+    match row.format() {
+        Format::Evidence => turn.bundle().map(|()| false),
+        _ => turn.run(),
     }
-    .run()
 }
 
 /// Refuses to write where space is short.
@@ -147,12 +152,8 @@ fn room(inner: &Inner, tenant: &Tenant, row: &JobRow) -> Result<(), Failure> {
         return Err(no_space());
     }
     let used = expire::sealed_bytes(&inner.catalog, &tenant.id)?;
-    let bytes_max = inner.settings.export_bytes_max;
-    if used.saturating_add(inner.settings.export_part_bytes) > bytes_max {
-        return Err(Failure::Failed(Error::TooMany {
-            code: "export_bytes",
-            message: format!("the tenant's exports would take more than {bytes_max} bytes"),
-        }));
+    if used.saturating_add(inner.settings.export_part_bytes) > inner.settings.export_bytes_max {
+        return Err(too_many_bytes(inner));
     }
     if row.parts >= PARTS_MAX {
         return Err(Failure::Failed(Error::TooMany {
@@ -163,16 +164,25 @@ fn room(inner: &Inner, tenant: &Tenant, row: &JobRow) -> Result<(), Failure> {
     Ok(())
 }
 
-fn no_space() -> Failure {
+pub(super) fn no_space() -> Failure {
     Failure::Failed(AppendError::NoSpace.into())
 }
 
-struct Turn<'a> {
-    inner: &'a Inner,
-    tenant: &'a Arc<Tenant>,
-    key: &'a JobKey,
-    live: &'a Live,
-    row: &'a JobRow,
+pub(super) fn too_many_bytes(inner: &Inner) -> Failure {
+    let bytes_max = inner.settings.export_bytes_max;
+    Failure::Failed(Error::TooMany {
+        code: "export_bytes",
+        message: format!("the tenant's exports would take more than {bytes_max} bytes"),
+    })
+}
+
+/// A job in its turn.
+pub(super) struct Turn<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) tenant: &'a Arc<Tenant>,
+    pub(super) key: &'a JobKey,
+    pub(super) live: &'a Live,
+    pub(super) row: &'a JobRow,
     slot: u64,
     file_key: &'a Key,
 }
@@ -192,9 +202,9 @@ struct Open<'a> {
 impl Turn<'_> {
     fn run(&self) -> Result<bool, Failure> {
         let inner = self.inner;
-        let wake = inner.exports.wake();
-        let stop = || self.live.is_cancelled() || wake.is_stopped() || inner.stopped().is_some();
-        let mut source = Source::new(inner, self.tenant, &self.row.spec, self.row.personal, &stop)?;
+        let stop = || self.is_stopped();
+        let pick = source::pick(&self.row.spec, self.row.personal)?;
+        let mut source = Source::new(inner, self.tenant, pick, self.row.personal, &stop);
         let pace = |bytes| crate::compact::pace(inner, bytes);
         let begun_ms = inner.clock.boot_ms();
         let path = part_path(self.key, self.row.parts);
@@ -209,13 +219,14 @@ impl Turn<'_> {
             }
             // A failure of writing is kept apart from those of reading, which are tried again on a newer snapshot.
             let mut failed = None;
-            let step = source.step(&(next..self.row.size), &mut |found| match self
-                .take(&mut open, &path, &pace, found)
-            {
-                Ok(flow) => Ok(flow),
-                Err(failure) => {
-                    failed = Some(failure);
-                    Ok(Flow::Enough)
+            let step = source.step(&(next..self.row.size), &mut |found| {
+                let view = rebuilt(self.tenant, &found.entry, found.record)?;
+                match self.take(&mut open, &path, &pace, &view, found.erased) {
+                    Ok(flow) => Ok(flow),
+                    Err(failure) => {
+                        failed = Some(failure);
+                        Ok(Flow::Enough)
+                    }
                 }
             });
             if let Some(failure) = failed {
@@ -236,17 +247,28 @@ impl Turn<'_> {
                 break Ok(());
             }
         };
-        let finished = result.and_then(|()| self.finish(open, &path, &pace, next));
+        self.cleared(result.and_then(|()| self.finish(open, &path, &pace, next)), &path)
+    }
+
+    /// Removes what is there of a part that was not finished.
+    pub(super) fn cleared<T>(&self, finished: Result<T, Failure>, path: &Path) -> Result<T, Failure> {
         if let Err(failure) = &finished
             && !matches!(failure, Failure::Sync(_))
         {
             // Whatever of it is there is in nobody's way, and the next attempt begins anew.
-            let _ = inner.disk.remove(&attestore_segment::file::temporary_name(&path));
+            let temporary = attestore_segment::file::temporary_name(path);
+            let _ = self.inner.disk.remove(&temporary);
         }
         finished
     }
 
-    fn stopped(&self) -> Failure {
+    /// Whether the turn is to end at once.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.live.is_cancelled() || self.inner.exports.wake().is_stopped() || self.inner.stopped().is_some()
+    }
+
+    /// Why it is.
+    pub(super) fn stopped(&self) -> Failure {
         match self.live.is_cancelled() {
             true => Failure::Cancelled,
             false => Failure::Stopped,
@@ -265,9 +287,10 @@ impl Turn<'_> {
     fn take<'w>(
         &'w self,
         open: &mut Option<Open<'w>>,
-        path: &std::path::Path,
+        path: &Path,
         pace: attestore_segment::Pace<'w>,
-        found: &Found,
+        view: &RecordView,
+        erased: bool,
     ) -> Result<Flow, Failure> {
         if open.is_none() {
             *open = Some(self.begin(path, pace)?);
@@ -275,7 +298,6 @@ impl Turn<'_> {
         let Some(open) = open else {
             return Ok(Flow::Enough);
         };
-        let view = &found.view;
         let id = view.id.to_string();
         let record = Record {
             id: &id,
@@ -284,11 +306,11 @@ impl Turn<'_> {
             kind: view.kind,
             entry: &view.entry,
             event: &view.event,
-            erased: found.erased,
+            erased,
         };
         open.encoder.record(&record, &mut open.buffer)?;
         open.records += 1;
-        open.erased += u64::from(found.erased);
+        open.erased += u64::from(erased);
         open.first_seq.get_or_insert(view.seq);
         open.last_seq = Some(view.seq);
         let parts_bytes = self.inner.settings.export_part_bytes;
@@ -311,11 +333,28 @@ impl Turn<'_> {
         })
     }
 
-    fn begin<'w>(
+    fn begin<'w>(&'w self, path: &Path, pace: attestore_segment::Pace<'w>) -> Result<Open<'w>, Failure> {
+        let mut encoder = Encoder::new(&self.options()?)?;
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
+        encoder.begin(&mut buffer)?;
+        Ok(Open {
+            writer: self.create(path, pace)?,
+            encoder,
+            compressor: Compressor::new(self.row.spec.file_compression())?,
+            buffer,
+            records: 0,
+            erased: 0,
+            first_seq: None,
+            last_seq: None,
+        })
+    }
+
+    /// Begins the next part.
+    pub(super) fn create<'w>(
         &'w self,
-        path: &std::path::Path,
+        path: &Path,
         pace: attestore_segment::Pace<'w>,
-    ) -> Result<Open<'w>, Failure> {
+    ) -> Result<PartWriter<'w>, Failure> {
         let inner = self.inner;
         // Also when the folder is there: who made it may have been killed before its name was durable.
         let folder = dir(&self.tenant.id);
@@ -329,26 +368,14 @@ impl Turn<'_> {
             number: self.row.parts,
             id: random_array(&*inner.entropy),
         };
-        let mut encoder = Encoder::new(&self.options()?)?;
-        let mut buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
-        encoder.begin(&mut buffer)?;
-        Ok(Open {
-            writer: PartWriter::create(&*inner.disk, path, pace, part, self.file_key)?,
-            encoder,
-            compressor: Compressor::new(self.row.spec.file_compression())?,
-            buffer,
-            records: 0,
-            erased: 0,
-            first_seq: None,
-            last_seq: None,
-        })
+        Ok(PartWriter::create(&*inner.disk, path, pace, part, self.file_key)?)
     }
 
     /// Makes the part durable and notes how far the job is; says whether it has more to do.
     fn finish<'w>(
         &'w self,
         open: Option<Open<'w>>,
-        path: &std::path::Path,
+        path: &Path,
         pace: attestore_segment::Pace<'w>,
         next: u64,
     ) -> Result<bool, Failure> {
@@ -401,7 +428,7 @@ impl Turn<'_> {
                 error => error.into(),
             });
         }
-        count(inner, part.as_ref(), next - self.row.next_seq);
+        count(part.as_ref(), next - self.row.next_seq);
         Ok(true)
     }
 }
@@ -430,14 +457,14 @@ impl Open<'_> {
     }
 }
 
-fn sync_dir(inner: &Inner, dir: &std::path::Path) -> Result<(), Failure> {
+pub(super) fn sync_dir(inner: &Inner, dir: &Path) -> Result<(), Failure> {
     inner
         .disk
         .sync_dir(dir)
         .map_err(|error| Failure::Sync(error.to_string()))
 }
 
-fn count(_: &Inner, part: Option<&PartRow>, looked_at: u64) {
+pub(super) fn count(part: Option<&PartRow>, looked_at: u64) {
     metrics::counter!("attestore_export_records_read_total").increment(looked_at);
     if let Some(part) = part {
         metrics::counter!("attestore_export_records_written_total").increment(part.records);
@@ -478,7 +505,7 @@ fn fail(inner: &Inner, key: &JobKey, error: &Error) {
 }
 
 /// Bytes of records that are compressed and sealed at once.
-const BUFFER_BYTES: usize = 256 << 10;
+pub(super) const BUFFER_BYTES: usize = 256 << 10;
 /// Records of a part, at most.
 const PART_RECORDS_MAX: u64 = 1_000_000;
 /// Parts of an export, at most: the manifest names each.

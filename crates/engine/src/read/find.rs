@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::UnknownRecord`] if the snapshot does not have it; else as reads.
-pub(super) fn seq(inner: &Inner, tenant: &Tenant, view: &View, which: Which) -> Result<u64> {
+pub(crate) fn seq(inner: &Inner, tenant: &Tenant, view: &View, which: Which) -> Result<u64> {
     match which {
         Which::Seq(seq) if seq < view.size => Ok(seq),
         Which::Seq(_) => Err(Error::UnknownRecord),

@@ -14,8 +14,9 @@ use crate::{
     tenant::{Tenant, View},
 };
 
-mod find;
+pub(crate) mod find;
 mod log;
+pub(crate) mod opening;
 mod proof;
 pub(crate) mod readers;
 mod receipt;

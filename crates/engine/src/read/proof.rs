@@ -1,12 +1,11 @@
 //! Proofs of single records: inclusion in a signed tree, and the opening of the commitment.
 
-use attestore_record::commitment;
 use attestore_tlog::{TlogProof, inclusion_proof};
-use attestore_verify::{GroupOpening, OpenedRecord, verify_opening};
 
 use super::{
     Which, find,
-    records::{self, Personal},
+    opening::opened,
+    records::{self, SetSalts},
     snapshot, tree,
 };
 use crate::{
@@ -65,38 +64,13 @@ impl Engine {
         })
     }
 
-    /// Opens a record's commitment, and checks the opening before anybody else does.
     fn opening(&self, tenant: &Tenant, view: &View, seq: u64, personal: bool) -> Result<Vec<u8>> {
         let entry = tree::reader(&self.inner, tenant, view).source().entry(seq)?;
         let record = records::read(&self.inner, tenant, view, seq, personal)?;
-        let id = record.id()?;
-        let mut withheld = record.commitments.clone();
-        let mut groups = Vec::with_capacity(withheld.len());
-        for group in &record.personal {
-            let Personal::Opened { handles, bytes } = group else {
-                continue;
-            };
-            let Some(salt) = records::personal_salt(tenant, &id, handles)? else {
-                continue;
-            };
-            let commitment = commitment::group_commitment(entry.version, &salt, bytes);
-            withheld.retain(|other| *other != commitment);
-            groups.push(GroupOpening::Opened {
-                salt,
-                bytes: bytes.clone(),
-            });
-        }
-        groups.extend(
-            withheld
-                .into_iter()
-                .map(|commitment| GroupOpening::Withheld { commitment }),
-        );
-        let damaged = |reason: String| Error::damage("records", seq, format!("record {seq}: {reason}"));
-        let salt = record.public_salt(tenant, &id)?;
-        let opened = OpenedRecord::new(entry.to_bytes(), record.public.to_vec(), salt, groups)
-            .map_err(|error| damaged(error.to_string()))?;
-        verify_opening(&opened).map_err(|error| damaged(error.to_string()))?;
-        opened.to_bytes().map_err(|error| damaged(error.to_string()))
+        let opened = opened(tenant, &entry, &record, &mut SetSalts::default())?;
+        opened
+            .to_bytes()
+            .map_err(|error| Error::damage("records", seq, format!("record {seq}: {error}")))
     }
 }
 

@@ -91,21 +91,18 @@ impl SetKeys for SetKeysOf<'_> {
     }
 }
 
-/// Salt of a personal group: from the key of its set of subjects. `None` when that was destroyed.
-pub(crate) fn personal_salt(tenant: &Tenant, id: &RecordId, handles: &[Handle]) -> Result<Option<[u8; 32]>> {
-    let label = commitment::personal_label(handles);
-    Ok(tenant
-        .set_key(handles)?
-        .map(|key| commitment::salt(key.expose(), id, &label)))
-}
-
 /// Salt keys of sets of subjects, for going through many records: finding one can cost a look into the catalog.
 #[derive(Default)]
 pub(crate) struct SetSalts(HashMap<Vec<Handle>, Option<SaltKey>>);
 
 impl SetSalts {
-    /// As [`personal_salt`].
-    fn salt(&mut self, tenant: &Tenant, id: &RecordId, handles: &[Handle]) -> Result<Option<[u8; 32]>> {
+    /// Salt of a personal group: from the key of its set of subjects. `None` when that was destroyed.
+    pub(crate) fn salt(
+        &mut self,
+        tenant: &Tenant,
+        id: &RecordId,
+        handles: &[Handle],
+    ) -> Result<Option<[u8; 32]>> {
         if !self.0.contains_key(handles) {
             if self.0.len() >= SET_SALTS_MAX {
                 self.0.clear();

@@ -210,7 +210,8 @@ pub async fn proof(
 }
 
 /// A path segment of digits is a seq, everything else must be a record id.
-fn which(record: &str) -> Result<Which, Problem> {
+/// The record that somebody names by its seq or its id.
+pub(super) fn which(record: &str) -> Result<Which, Problem> {
     let bad = || Problem::bad_request("invalid_record", "name a record by its seq or its id");
     if record.bytes().all(|b| b.is_ascii_digit()) {
         return record.parse().map(Which::Seq).map_err(|_| bad());

@@ -1,11 +1,13 @@
 //! `/v1/tenants/{t}/exports`: jobs that write what matches a query into files, and the files.
 
+pub mod evidence;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use attestore_engine::exports::{
-    Compression, ExportFile, ExportInfo, ExportPart, ExportSpec, ExportState, Format, MANIFEST,
+    Compression, Evidence, ExportFile, ExportInfo, ExportPart, ExportSpec, ExportState, Format, MANIFEST,
 };
 use attestore_engine::{Engine, Error, Principal};
 use attestore_export::rfc3339_ns;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
+use self::evidence::{CheckpointBody, RangeBody, RecordName, Wish};
 use crate::body::{self, Limits};
 use crate::fields::Fields;
 use crate::guard::Caller;
@@ -50,6 +53,13 @@ pub struct ExportRequest {
     /// Compression of the files, default `none`; in `parquet`, of the pages inside.
     #[serde(default)]
     compression: CompressionBody,
+    /// For `evidence`, in place of a query: these records, by seq or id, 1,000 at most.
+    records: Option<Vec<RecordName>>,
+    /// For `evidence`, in place of a query: everything in a range of seqs, and what proves that this is all.
+    range: Option<RangeBody>,
+    /// For `evidence`: what it is proved against, default `signed`.
+    #[serde(default)]
+    checkpoint: CheckpointBody,
 }
 
 /// A format of files.
@@ -64,6 +74,8 @@ pub enum FormatBody {
     Ocsf,
     /// Apache Parquet; refused by servers that were built without it.
     Parquet,
+    /// One evidence bundle, which verifies offline.
+    Evidence,
 }
 
 /// How files are compressed.
@@ -117,6 +129,15 @@ pub struct ExportBody {
     fields: Option<Vec<String>>,
     /// Compression of the files.
     compression: CompressionBody,
+    /// Of an evidence bundle about named records: their seqs; none to who may not download it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<Vec<u64>>,
+    /// Of an evidence bundle about a range: its seqs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<RangeBody>,
+    /// Of an evidence bundle: what it is proved against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<CheckpointBody>,
     /// Whether personal fields are exported. Its files are then for those who may see them.
     personal: bool,
     /// Id of the credential that asked for it.
@@ -196,6 +217,7 @@ pub struct ExportsBody {
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`not_witnessed`: no witnessed checkpoint covers it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the server was built without the format", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "too many exports", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
@@ -217,10 +239,22 @@ pub async fn create(
     };
     let bytes = body::read(&headers, body, &limits).await?;
     let request: ExportRequest = wire::document(&bytes, "invalid_export")?;
-    let spec = spec(request)?;
-    caller.tells(spec.query.clone()).await?;
+    let wish = Wish::new(
+        request.records.as_deref(),
+        request.range,
+        request.checkpoint,
+        &app,
+    )?;
+    let mut spec = spec(request)?;
+    caller
+        .tells(wish.terms().unwrap_or_else(|| spec.query.clone()))
+        .await?;
     let (engine, name) = (app.engine().clone(), tenant.clone());
-    let info = blocking("export", move || engine.create_export(&name, &principal, spec)).await?;
+    let made = move || {
+        spec.evidence = wish.found(&engine, &name, &principal)?;
+        engine.create_export(&name, &principal, spec)
+    };
+    let info = blocking("export", made).await?;
     let place = format!(
         "/v1/tenants/{}/exports/{}",
         percent_encoding::utf8_percent_encode(&tenant, percent_encoding::NON_ALPHANUMERIC),
@@ -390,7 +424,7 @@ pub async fn manifest(
     .await
 }
 
-/// Download a file of an export that is done: a part, `manifest.json`, or `manifest.note`. One byte range can be asked for.
+/// Download a file of an export that is done: a part, the bundle, `manifest.json`, or `manifest.note`. One byte range can be asked for.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/exports/{export}/files/{name}", tag = "exports",
     params(
@@ -401,12 +435,12 @@ pub async fn manifest(
     responses(
         (status = 200, description = "the file; its ETag is its SHA-256", content(
             (String = "application/x-ndjson"), (String = "text/csv"), (String = "application/gzip"),
-            (String = "application/zstd"), (String = "application/octet-stream"),
+            (String = "application/zstd"), (String = "application/zip"), (String = "application/octet-stream"),
             (serde_json::Value = "application/json"), (String = "text/plain"),
         )),
         (status = 206, description = "the range", content(
             (String = "application/x-ndjson"), (String = "text/csv"), (String = "application/gzip"),
-            (String = "application/zstd"), (String = "application/octet-stream"),
+            (String = "application/zstd"), (String = "application/zip"), (String = "application/octet-stream"),
             (serde_json::Value = "application/json"), (String = "text/plain"),
         )),
         (status = 304, description = "If-None-Match names what the caller has"),
@@ -528,6 +562,7 @@ fn parse_range(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
 
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
+        Some("evidence") => "application/zip",
         Some("gz") => "application/gzip",
         Some("zst") => "application/zstd",
         Some("ndjson") => "application/x-ndjson",
@@ -638,11 +673,20 @@ fn spec(request: ExportRequest) -> Result<ExportSpec, Problem> {
         format: request.format.into(),
         fields: request.fields,
         compression: request.compression.into(),
+        evidence: Evidence::default(),
     })
 }
 
 fn shown(info: ExportInfo, files: bool) -> ExportBody {
+    let (records, range) = evidence::shown(&info.spec.evidence.scope);
+    let checkpoint = match info.spec.evidence.witnessed {
+        true => CheckpointBody::Witnessed,
+        false => CheckpointBody::Signed,
+    };
     ExportBody {
+        records,
+        range,
+        checkpoint: (info.spec.format == Format::Evidence).then_some(checkpoint),
         state: info.state.into(),
         query: info.spec.query,
         from: info.spec.from_ns.map(rfc3339_ns),
@@ -694,6 +738,7 @@ impl From<FormatBody> for Format {
             FormatBody::Csv => Self::Csv,
             FormatBody::Ocsf => Self::Ocsf,
             FormatBody::Parquet => Self::Parquet,
+            FormatBody::Evidence => Self::Evidence,
         }
     }
 }
@@ -705,6 +750,7 @@ impl From<Format> for FormatBody {
             Format::Csv => Self::Csv,
             Format::Ocsf => Self::Ocsf,
             Format::Parquet => Self::Parquet,
+            Format::Evidence => Self::Evidence,
         }
     }
 }
