@@ -327,7 +327,7 @@ pub struct ExportArgs {
     /// Query, e.g. `actor.id:u_42 AND outcome:denied`; nothing matches everything
     #[arg(default_value = "")]
     pub query: String,
-    /// ndjson, csv, ocsf or parquet
+    /// ndjson, csv, ocsf, parquet or evidence
     #[arg(long, default_value = "ndjson")]
     pub format: String,
     /// none, gzip or zstd
@@ -342,7 +342,16 @@ pub struct ExportArgs {
     /// Only these fields of the events, e.g. `actor.id,targets.id,metadata.ticket`; for csv, its columns
     #[arg(long, value_delimiter = ',')]
     pub fields: Vec<String>,
-    /// Folder for the files; made if it is not there [default: ./export-ID]
+    /// For evidence: all of these seqs (B not included), with what proves that they are all
+    #[arg(long, value_name = "A..B", conflicts_with = "query", value_parser = seqs)]
+    pub range: Option<(u64, u64)>,
+    /// For evidence: these records, by seq or id
+    #[arg(long = "record", value_name = "SEQ", num_args = 1.., conflicts_with_all = ["query", "range"])]
+    pub records: Vec<String>,
+    /// For evidence: signed, or witnessed for the newest checkpoint that witnesses have cosigned
+    #[arg(long, value_name = "KIND")]
+    pub checkpoint: Option<String>,
+    /// Folder for the files; made if it is not there [default: ./export-ID]. For evidence, the file [default: ./ID.evidence]
     #[arg(long, short = 'o')]
     pub out: Option<PathBuf>,
     /// Do not wait: print the export's id and stop
@@ -351,6 +360,13 @@ pub struct ExportArgs {
     /// Key that the manifest must be signed with; default: the one that the server tells
     #[arg(long)]
     pub vkey: Option<String>,
+}
+
+/// A range of seqs as it is typed.
+fn seqs(text: &str) -> Result<(u64, u64), String> {
+    let number = |text: &str| text.parse().map_err(|_| "expected A..B, two numbers".to_owned());
+    let (first, end) = text.split_once("..").ok_or("expected A..B, two numbers")?;
+    Ok((number(first)?, number(end)?))
 }
 
 #[derive(Debug, Subcommand)]
@@ -365,7 +381,7 @@ pub enum ExportAction {
     Download {
         /// Its id
         id: String,
-        /// Folder for the files; made if it is not there [default: ./export-ID]
+        /// Folder for the files; made if it is not there [default: ./export-ID]. For evidence, the file [default: ./ID.evidence]
         #[arg(long, short = 'o')]
         out: Option<PathBuf>,
         /// Key that the manifest must be signed with; default: the one that the server tells
@@ -415,6 +431,9 @@ pub struct GetArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub on: OnTenant,
+    /// Verify this evidence bundle, offline, instead of a running server
+    #[arg(requires = "vkey", conflicts_with_all = ["data", "proof"])]
+    pub bundle: Option<PathBuf>,
     /// Verify this data directory, which no server uses, instead of a running server
     #[arg(long)]
     pub data: Option<PathBuf>,

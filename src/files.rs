@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+use attestore_verify::bundle::ReadAt;
 
 use crate::failure::Failure;
 
@@ -54,6 +56,31 @@ pub fn create(path: &Path) -> Result<File, Failure> {
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File, Failure> {
     File::open(path).map_err(|e| named(path, &e))
+}
+
+/// A file that is read at positions.
+pub struct Positions {
+    file: File,
+    length: u64,
+}
+
+impl Positions {
+    /// Opens a file.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let file = open(path)?;
+        let length = file.metadata().map_err(|e| named(path, &e))?.len();
+        Ok(Self { file, length })
+    }
+}
+
+impl ReadAt for Positions {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset)
+    }
 }
 
 /// Opens a file for reading and for appending to what is in it; made if it is not there.

@@ -6,6 +6,7 @@ pub mod check_config;
 pub mod checkpoint;
 pub mod clock;
 pub mod credential;
+pub mod evidence;
 pub mod export;
 pub mod fsck;
 pub mod generate;

@@ -1,16 +1,16 @@
-//! `attestore verify`: a running server, a data directory, or one proof file.
+//! `attestore verify`: a running server, a data directory, an evidence bundle, or one proof file.
 
 use std::path::Path;
 use std::time::Instant;
 
 use attestore_engine::Engine;
-use attestore_tlog::{Bundle, Tile, open_checkpoint, parse_entry_bundle};
+use attestore_tlog::{Bundle, Tile, VerifierKey, open_checkpoint, parse_entry_bundle};
 use attestore_verify::{LogReport, LogSource, LogVerifier, SourceError, verify_tlog_proof};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::checkpoint::{key, prefix};
-use super::parts;
+use super::{evidence, parts};
 use crate::cli::{OnTenant, Output, VerifyArgs};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
@@ -18,16 +18,21 @@ use crate::{files, output};
 
 /// Verifies what the arguments name.
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
-    match (&args.proof, &args.data) {
-        (Some(path), _) => proof(path, args.vkey.as_deref().unwrap_or(""), args.output),
-        (None, Some(data)) => directory(data, args),
-        (None, None) => server(args),
+    let vkey = args.vkey.as_deref().unwrap_or("").trim();
+    match (&args.bundle, &args.proof, &args.data) {
+        (Some(path), ..) => {
+            let key = VerifierKey::parse(vkey).map_err(|e| Failure::usage(format!("--vkey: {e}")))?;
+            evidence::verify(path, &key, args.output)
+        }
+        (None, Some(path), _) => proof(path, vkey, args.output),
+        (None, None, Some(data)) => directory(data, args),
+        (None, None, None) => server(args),
     }
 }
 
 fn proof(path: &Path, vkey: &str, output: Output) -> Result<(), Failure> {
     let text = files::read_text(path)?;
-    let verified = verify_tlog_proof(&text, vkey.trim())
+    let verified = verify_tlog_proof(&text, vkey)
         .map_err(|e| Failure::damage(format!("{}: does not verify: {e}", path.display())))?;
     match output {
         Output::Table => output::line(format!(

@@ -1,7 +1,7 @@
 //! Downloads the files of an export; what is there already is not downloaded again.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use attestore_export::FileHash;
@@ -21,12 +21,28 @@ const SIGNED: [&str; 2] = ["manifest.json", "manifest.note"];
 
 /// Downloads an export that is done into a folder.
 pub(super) fn run(client: &Client, path: &str, export: &Value, folder: &Path) -> Result<(), Failure> {
+    let name = |name: &str| is_plain(name).then(|| folder.join(name));
     files::make_dir(folder)?;
     for name in SIGNED {
         let text = client.get(&format!("{path}/files/{name}"))?;
         let text = String::from_utf8(text).map_err(|_| Failure::failed(format!("{name} is not text")))?;
         files::write_text(&folder.join(name), &text)?;
     }
+    all(client, path, export, &name)
+}
+
+/// Downloads an evidence bundle that is done.
+pub(super) fn bundle(client: &Client, path: &str, export: &Value, file: &Path) -> Result<(), Failure> {
+    all(client, path, export, &|_| Some(file.to_owned()))
+}
+
+/// Downloads every file, to where `place` says; some names have no place.
+fn all(
+    client: &Client,
+    path: &str,
+    export: &Value,
+    place: &dyn Fn(&str) -> Option<PathBuf>,
+) -> Result<(), Failure> {
     let listed = export["files"].as_array().cloned().unwrap_or_default();
     let bar = ProgressBar::new(listed.iter().filter_map(|file| file["bytes"].as_u64()).sum());
     if let Ok(style) =
@@ -35,21 +51,15 @@ pub(super) fn run(client: &Client, path: &str, export: &Value, folder: &Path) ->
         bar.set_style(style);
     }
     for file in &listed {
-        let name = file["name"].as_str().filter(|name| is_plain(name));
-        let (Some(name), Some(bytes), Some(sha256)) = (name, file["bytes"].as_u64(), file["sha256"].as_str())
+        let name = file["name"].as_str().unwrap_or("");
+        let (Some(place), Some(bytes), Some(sha256)) =
+            (place(name), file["bytes"].as_u64(), file["sha256"].as_str())
         else {
             return Err(Failure::failed("the answer names a file that cannot be one"));
         };
-        bar.set_message(name.to_owned());
-        one(
-            client,
-            &format!("{path}/files/{}", escape(name)),
-            folder,
-            name,
-            bytes,
-            sha256,
-            &bar,
-        )?;
+        bar.set_message(output::visible(name));
+        let url = format!("{path}/files/{}", escape(name));
+        one(client, &url, &place, bytes, sha256, &bar)?;
     }
     bar.finish_and_clear();
     Ok(())
@@ -59,18 +69,19 @@ pub(super) fn run(client: &Client, path: &str, export: &Value, folder: &Path) ->
 fn one(
     client: &Client,
     url: &str,
-    folder: &Path,
-    name: &str,
+    whole: &Path,
     bytes: u64,
     sha256: &str,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
-    let whole = folder.join(name);
-    if whole.exists() && hash(&mut files::open(&whole)?)? == (bytes, sha256.to_owned()) {
+    if whole.exists() && hash(&mut files::open(whole)?)? == (bytes, sha256.to_owned()) {
         bar.inc(bytes);
         return Ok(());
     }
-    let partial = folder.join(format!("{name}.partial"));
+    let mut partial = whole.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let name = whole.display();
     let mut file = files::open_append(&partial)?;
     let (mut have, mut hash) = hash_of(&mut file)?;
     if have > bytes {
@@ -120,10 +131,10 @@ fn one(
         file.set_len(0)?;
         return Err(Failure::damage(format!(
             "{}: the file is not what the server says it is; it was dropped",
-            output::visible(name)
+            output::visible(&name.to_string())
         )));
     }
-    files::rename(&partial, &whole)
+    files::rename(&partial, whole)
 }
 
 /// Length and SHA-256 of what is left to read of a file.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::evidence;
 use crate::cli::{ExportAction, ExportArgs, OnTenant, Output};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
@@ -71,6 +72,15 @@ impl Exports<'_> {
         if !args.fields.is_empty() {
             request["fields"] = json!(args.fields);
         }
+        if let Some((first, end)) = args.range {
+            request["range"] = json!({"from": first, "to": end});
+        }
+        if !args.records.is_empty() {
+            request["records"] = json!(args.records);
+        }
+        if let Some(checkpoint) = &args.checkpoint {
+            request["checkpoint"] = json!(checkpoint);
+        }
         let path = format!("/v1/tenants/{}/exports", escape(&self.on.tenant));
         let headers = [("content-type", "application/json")];
         let answer = self
@@ -94,9 +104,19 @@ impl Exports<'_> {
     /// Waits for an export and downloads it.
     fn fetch(&self, id: &str, out: Option<&Path>, vkey: Option<&str>) -> Result<(), Failure> {
         let done = self.wait(id)?;
-        let default = || PathBuf::from(format!("export-{}", output::visible(id)));
-        let folder = out.map_or_else(default, Path::to_path_buf);
         let key = super::checkpoint::key(&self.client, self.on, vkey)?;
+        let bundle = done["format"] == "evidence";
+        let default = || match bundle {
+            true => PathBuf::from(format!("{}.evidence", escape(id))),
+            false => PathBuf::from(format!("export-{}", escape(id))),
+        };
+        let folder = out.map_or_else(default, Path::to_path_buf);
+        if bundle {
+            download::bundle(&self.client, &self.path(id), &done, &folder)?;
+            evidence::verify(&folder, &key, Output::Table)?;
+            output::note("anybody verifies it, offline, with a key that they got from you or others:");
+            return output::line(evidence::command(&folder, &key));
+        }
         download::run(&self.client, &self.path(id), &done, &folder)?;
         let report = verify::check(&folder, &key)?;
         verify::result(&report)?;

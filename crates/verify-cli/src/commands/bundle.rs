@@ -13,7 +13,7 @@ use crate::output;
 /// Checks a bundle.
 pub fn run(file: &Path, threads: Option<usize>, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
     let report = check(file, threads, None, trust)?;
-    let text = describe(&report);
+    let text = report.sentences().join("\n");
     if report.is_sound() {
         return output::holds(&text, &report, output);
     }
@@ -47,48 +47,6 @@ fn check(
     };
     verify_bundle(&Positions::open(file)?, &trust.trust()?, options)
         .map_err(|error| Failure::doubt(format!("{}: {error}", file.display())))
-}
-
-fn describe(report: &BundleReport) -> String {
-    let mut text = format!(
-        "{} records are in the signed tree of {} of {}, cosigned by {}, and their bytes open their commitments; {} personal groups \
-         are open, {} are not",
-        report.records,
-        report.size,
-        report.origin,
-        super::witnessed(&report.witnesses),
-        report.groups_opened,
-        report.groups_withheld
-    );
-    for unverified in &report.unverified {
-        text.push_str(&format!(
-            "\nthe cosignature of {unverified} is of a kind that this program cannot verify"
-        ));
-    }
-    if let Some(query) = &report.unproved_query {
-        text.push_str(&format!(
-            "\nthat they are the matches of this query, and all of them, is not proved: {query}"
-        ));
-    }
-    if let Some(range) = &report.range {
-        text.push_str(&format!(
-            "\nrange {} to {} (not included): {} records are here, {} were purged and {} erased with a reason on record",
-            range.first_seq, range.end_seq, range.opened, range.purged, range.erased
-        ));
-        if range.reasons_claimed_in_force > 0 {
-            text.push_str(&format!(
-                "\nof {} purges and erasures the bundle does not show that no other policy or hold came before them",
-                range.reasons_claimed_in_force
-            ));
-        }
-        for finding in &range.findings {
-            text.push_str(&format!("\nWRONG: {finding}"));
-        }
-        if range.findings_omitted > 0 {
-            text.push_str(&format!("\nWRONG: {} more", range.findings_omitted));
-        }
-    }
-    text
 }
 
 fn incomplete(file: &Path, report: &BundleReport) -> Failure {

@@ -21,6 +21,7 @@
 
 mod check;
 mod complete;
+mod describe;
 mod multiproof;
 mod records;
 mod runs;
