@@ -11,7 +11,7 @@ use attestore_keys::{Entropy, Key, RootProvider, Slot, SlotContext, SlotKind};
 use parking_lot::{Mutex, RwLock};
 
 use crate::append::{Committer, Queue};
-use crate::catalog::{Catalog, FileRow};
+use crate::catalog::{Catalog, FileRow, Update};
 use crate::credentials::Credentials;
 use crate::guard::Guard;
 use crate::heads::{HeadStore, Heads, RegisterAt, register::DEFAULT_PATH};
@@ -95,6 +95,7 @@ pub struct Inner {
     pub(crate) flusher: crate::search::wake::Wake,
     pub(crate) compactor: crate::compact::Compactor,
     pub(crate) exports: crate::exports::Exports,
+    pub(crate) retiring: crate::handover::Retiring,
     pub(crate) scrub: crate::scrub::Scrub,
     pub(crate) quotas: crate::quotas::Quotas,
     /// Held for a whole flush round, so that there is one at a time.
@@ -200,6 +201,18 @@ impl Inner {
             Some(reason) => Err(Error::Stopped(reason.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Changes the catalog. When that fails for good, nothing more is written.
+    ///
+    /// # Errors
+    /// What `change` returns, or as changes of the catalog.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
+        self.catalog.update(change).inspect_err(|_| {
+            if let Some(reason) = self.catalog.poisoned() {
+                self.fail_stop(reason);
+            }
+        })
     }
 
     /// Appends an event to `_system`, durable on return.

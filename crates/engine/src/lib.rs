@@ -34,6 +34,7 @@ pub mod exports;
 mod flush;
 pub mod follow;
 mod guard;
+pub mod handover;
 pub mod heads;
 mod idempotency;
 pub mod instance;

@@ -12,6 +12,7 @@
 //! | cosignature, cosigner key | C2SP tlog-cosignature | [`SignedNote::cosigned_at`], [`CosignerKey`], [`cosign()`] |
 //! | trust policy | C2SP tlog-policy | [`Policy`] |
 //! | proof of misbehaviour | `docs/evidence.md` | [`Misbehaviour`] |
+//! | handover to another key | `docs/proofs.md` | [`Handover`] |
 //! | tree of tenants' heads, slot proof | `docs/evidence.md` | [`SlotTree`], [`SlotProof`] |
 //! | transparent log proof | C2SP tlog-proof | [`TlogProof`] |
 //!
@@ -36,6 +37,7 @@ mod checkpoint;
 mod cosignature;
 mod encoding;
 mod frontier;
+mod handover;
 mod hash;
 mod heads;
 mod misbehaviour;
@@ -49,6 +51,7 @@ mod tlog_proof;
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
 pub use cosignature::{COSIGNATURE_TIME_MAX, CosignatureError, CosignerKey, CosignerKind, cosign};
 pub use frontier::{Frontier, FrontierError};
+pub use handover::{Handover, HandoverError, HandoverReason};
 pub use hash::{EMPTY_ROOT, Hash, SIZE_MAX, leaf_hash, node_hash};
 pub use heads::{
     EMPTY_SLOT, SLOT_BITS, SLOT_PROOF_BYTES_MAX, SameSlot, SlotProof, SlotProofError, SlotTree,

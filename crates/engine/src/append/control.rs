@@ -12,11 +12,26 @@ use tokio::sync::oneshot;
 
 use super::queue::{Draft, Reply, Request, Slot};
 use super::receipt::Receipt;
-use super::submit::block_on;
+use super::submit::{INTERNAL, block_on};
 use crate::error::AppendError;
 use crate::instance::{Inner, OpenMode};
 use crate::tenant::Tenant;
 use crate::{Error, Result};
+
+/// Appends a control record and commits it on this thread: for the start, when nobody else commits yet.
+///
+/// # Errors
+/// As [`append_control`].
+pub(crate) fn commit_control(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    kind: Kind,
+    control: &impl Serialize,
+) -> Result<Receipt> {
+    let answer = enqueue(inner, tenant, INTERNAL, kind, control)?;
+    inner.commit_all();
+    receipt(answer)
+}
 
 /// Appends a control record; durable on return. `control` serialises to an object with a string `type` and holds no
 /// identifiers of people.
@@ -30,6 +45,22 @@ pub(crate) fn append_control(
     kind: Kind,
     control: &impl Serialize,
 ) -> Result<Receipt> {
+    let answer = enqueue(inner, tenant, credential_id, kind, control)?;
+    if inner.mode == OpenMode::Inline {
+        inner.commit_all();
+    } else {
+        inner.queue.wake();
+    }
+    receipt(answer)
+}
+
+fn enqueue(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    credential_id: &str,
+    kind: Kind,
+    control: &impl Serialize,
+) -> Result<oneshot::Receiver<Reply>> {
     inner.guard.check(inner, tenant, &[], true)?;
     let draft = draft(inner, tenant, credential_id, kind, control)?;
     let (reply, answer) = oneshot::channel();
@@ -44,11 +75,10 @@ pub(crate) fn append_control(
         reply,
     };
     inner.queue.push(request).map_err(|_| AppendError::Closing)?;
-    if inner.mode == OpenMode::Inline {
-        inner.commit_all();
-    } else {
-        inner.queue.wake();
-    }
+    Ok(answer)
+}
+
+fn receipt(answer: oneshot::Receiver<Reply>) -> Result<Receipt> {
     let stopped = |reason: &str| Error::from(AppendError::Stopped(reason.to_owned()));
     match block_on(answer) {
         Ok(Reply::Done(appended)) => match appended.items.into_iter().next() {

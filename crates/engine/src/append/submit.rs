@@ -264,4 +264,4 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Credential and protocol of the server's own events.
-const INTERNAL: &str = "internal";
+pub(super) const INTERNAL: &str = "internal";

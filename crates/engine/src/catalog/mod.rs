@@ -4,6 +4,7 @@
 //! state. Once a commit failed nothing is known about the medium: the catalog is poisoned and refuses everything but
 //! reads until the instance is opened anew.
 
+pub(crate) mod by_tenant;
 pub(crate) mod directory;
 mod pages;
 mod rows;

@@ -2,6 +2,8 @@
 
 use redb::TableDefinition;
 
+use super::by_tenant::ByTenant;
+
 /// The instance row, under [`INSTANCE`]. JSON.
 pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Key of the instance row.
@@ -26,11 +28,13 @@ pub(crate) const WAL: TableDefinition<u64, &[u8]> = TableDefinition::new("wal");
 /// Credential id to its row. JSON; owned by `credentials`.
 pub(crate) const CREDENTIALS: TableDefinition<&str, &[u8]> = TableDefinition::new("credentials");
 /// Tenant id to how far the scrub has come with it. JSON; owned by `scrub`, which gets along without the table.
-pub(crate) const SCRUBS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("scrubs");
+pub(crate) const SCRUBS: ByTenant = TableDefinition::new("scrubs");
 /// Tenant id to its newest witnessed checkpoint, a signed note; owned by `heads::witnessed`, which gets along without the table.
 pub(crate) const WITNESSED: TableDefinition<&[u8; 16], &str> = TableDefinition::new("witnessed");
+/// Tenant id to the keys of its log beside the current one. JSON; owned by `handover`, which gets along without the table.
+pub(crate) const HANDOVERS: ByTenant = TableDefinition::new("handovers");
 /// Tenant id to its quota. JSON; owned by `quotas`, which gets along without the table.
-pub(crate) const QUOTAS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("quotas");
+pub(crate) const QUOTAS: ByTenant = TableDefinition::new("quotas");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

@@ -261,6 +261,6 @@ impl<'a> Update<'a> {
     }
 }
 
-fn encode(row: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(row).map_err(|error| Error::Io(format!("catalog row: {error}")))
 }

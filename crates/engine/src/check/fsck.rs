@@ -396,8 +396,15 @@ impl Fsck<'_> {
             Err(error) => self.problem(Problem::of(&error.into(), store.place())),
             Ok(None) => {}
             Ok(Some(heads)) => {
+                let former = match former_origins(inner, named) {
+                    Ok(former) => former,
+                    Err(error) => return self.problem(Problem::of(&error, "catalog")),
+                };
                 for (origin, head) in heads.rows {
-                    if head.size > 0 && !named.iter().any(|info| info.origin == origin) {
+                    if head.size > 0
+                        && !former.contains(&origin)
+                        && !named.iter().any(|info| info.origin == origin)
+                    {
                         let reason = format!("the log {origin} of {} entries is gone", head.size);
                         let problem = Problem::damage(store.place(), 0, reason);
                         self.report.problems.push(Problem {
@@ -409,6 +416,16 @@ impl Fsck<'_> {
             }
         }
     }
+}
+
+/// Origins that logs had before they forked: the register holds their heads for good.
+fn former_origins(inner: &Inner, named: &[crate::tenant::TenantInfo]) -> Result<BTreeSet<String>> {
+    let mut origins = BTreeSet::new();
+    for info in named.iter().filter(|info| info.epoch > 0) {
+        let tenant = inner.tenant(&info.name)?;
+        origins.extend(tenant.keys.signing.load().former_origins().map(str::to_owned));
+    }
+    Ok(origins)
 }
 
 fn scan_sealed(disk: &dyn Disk, catalog: &Catalog, tenant: &Tenant, row: &FileRow) -> Result<Vec<Damage>> {

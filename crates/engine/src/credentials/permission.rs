@@ -51,13 +51,15 @@ pub enum Permission {
     ManageQuotas,
     /// Having stored records hashed again, and seeing what that found.
     Verify,
+    /// Changing the key that signs a log's checkpoints.
+    ManageKeys,
     /// Saying that the server's clock, which stepped ahead, is right.
     ConfirmClock,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -79,6 +81,7 @@ impl Permission {
         Self::SeeQuotas,
         Self::ManageQuotas,
         Self::Verify,
+        Self::ManageKeys,
         Self::ConfirmClock,
     ];
 
@@ -106,6 +109,7 @@ impl Permission {
             Self::SeeQuotas => "see_quotas",
             Self::ManageQuotas => "manage_quotas",
             Self::Verify => "verify",
+            Self::ManageKeys => "manage_keys",
             Self::ConfirmClock => "confirm_clock",
         }
     }
@@ -198,7 +202,9 @@ pub const TABLE: [(Role, Permissions); 10] = {
     [
         (
             Role::Admin,
-            TENANT_ADMIN.and(OPERATOR).and(Permissions::new(&[P::ReadSystem])),
+            TENANT_ADMIN
+                .and(OPERATOR)
+                .and(Permissions::new(&[P::ReadSystem, P::ManageKeys])),
         ),
         (
             Role::Ingest,
@@ -221,7 +227,10 @@ pub const TABLE: [(Role, Permissions); 10] = {
             Role::RetentionManager,
             Permissions::new(&[P::SeeTenant, P::ReadLog]),
         ),
-        (Role::KeyAdmin, Permissions::new(&[P::SeeTenant, P::ReadLog])),
+        (
+            Role::KeyAdmin,
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::ManageKeys]),
+        ),
         (Role::TenantAdmin, TENANT_ADMIN),
         (Role::Operator, OPERATOR),
     ]

@@ -104,9 +104,10 @@ fn manifest(inner: &Inner, key: &JobKey, row: &JobRow) -> Result<Manifest> {
 fn sign(tenant: &Tenant, row: &JobRow, manifest: &[u8]) -> Result<String> {
     let root = unhex(&row.root).ok_or_else(|| Error::damage("catalog", 0, "root of an export"))?;
     let text = note_text(manifest, &row.origin, row.size, &root);
+    let signing = tenant.keys.signing.load();
     let signer = Signer {
         name: &tenant.origin,
-        key: &tenant.keys.signing,
+        key: &signing.current,
     };
     let signers: [&dyn NoteSigner; 1] = [&signer];
     sign_note(&text, &signers).map_err(|error| Error::Stopped(format!("manifest: {error}")))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attestore_keys::SigningKey;
 use attestore_record::TenantId;
-use attestore_tlog::{Checkpoint, Hash, NoteSigner, VerifierKey, sign_checkpoint};
+use attestore_tlog::{Checkpoint, Hash, NoteSigner, VerifierKey};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as QuickCache;
 
@@ -39,6 +39,10 @@ impl Cache {
             signed: QuickCache::new(SIGNED_MAX),
             batch: Mutex::new(()),
         }
+    }
+
+    pub(super) fn forget(&self, tenant: &TenantId) {
+        self.signed.remove(tenant);
     }
 }
 
@@ -109,8 +113,7 @@ pub(crate) fn latest_size(inner: &Inner, tenant: &Tenant) -> u64 {
 
 /// Returns the key that verifies the tenant's checkpoints.
 pub(crate) fn verifier(tenant: &Tenant) -> VerifierKey {
-    let signing = &tenant.keys.signing;
-    VerifierKey::new(&tenant.origin, signing.public()).expect("an origin is a key name")
+    tenant.keys.signing.load().verifier(&tenant.origin)
 }
 
 fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
@@ -126,11 +129,12 @@ fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
 fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
     let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
     let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
-    let signer = Signer {
-        name: &tenant.origin,
-        key: &tenant.keys.signing,
-    };
-    let note = sign_checkpoint(&checkpoint, &signer).map_err(invalid)?;
+    let note = tenant
+        .keys
+        .signing
+        .load()
+        .checkpoint(&checkpoint)
+        .map_err(invalid)?;
     let signed = Signed {
         size: head.size,
         root: head.root,

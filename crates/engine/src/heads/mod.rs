@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::{
     error::{Error, Result},
+    handover,
     instance::Inner,
     read,
     search::wake::Wake,
@@ -26,7 +27,8 @@ pub mod register;
 mod witnessed;
 
 pub use register::{
-    Head, HeadStore, HeadWriter, Heads as RegisteredHeads, Nonce, Register, RegisterAt, RegisterError, Started,
+    Head, HeadStore, HeadWriter, Heads as RegisteredHeads, Nonce, Register, RegisterAt, RegisterError,
+    Started,
 };
 pub use witnessed::Witnessed;
 pub(crate) use witnessed::WitnessedHeads;
@@ -64,6 +66,11 @@ impl Heads {
         if !moved.contains_key(&tenant.id) {
             moved.insert(tenant.id, Arc::clone(tenant));
         }
+    }
+
+    /// Has the next checkpoint of a log signed anew: its keys changed.
+    pub(crate) fn forget_signed(&self, tenant: &attestore_record::TenantId) {
+        self.signed.forget(tenant);
     }
 
     /// What the background thread waits on.
@@ -150,12 +157,20 @@ pub(crate) fn run(inner: Weak<Inner>, wake: Arc<Wake>) {
             return;
         }
         let Some(strong) = inner.upgrade() else { return };
+        tick(&strong);
         if strong.heads.waiting() == 0 {
             continue;
         }
         if let Err(error) = strong.heads.register_moved() {
             stop_on(&strong, &error);
         }
+    }
+}
+
+/// What is done once per interval beside registering.
+pub(crate) fn tick(inner: &Inner) {
+    if let Err(error) = handover::retire_due(inner) {
+        tracing::warn!(%error, "a former key of a log is not destroyed yet");
     }
 }
 

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use attestore_record::TenantId;
-use attestore_tlog::{Hash, open_checkpoint};
+use attestore_tlog::Hash;
 use parking_lot::RwLock;
 use redb::{ReadableTable, TableError};
 
-use super::checkpoint::{Signed, verifier};
+use super::checkpoint::Signed;
 use crate::{
     Engine,
     catalog::{Catalog, storage, tables},
@@ -63,7 +63,8 @@ impl Engine {
         let tenant = self.inner.tenant(tenant)?;
         let note = self.inner.heads.witnessed.0.read().get(&tenant.id).cloned();
         let Some(note) = note else { return Ok(None) };
-        let opened = open_checkpoint(&note, &verifier(&tenant))
+        let opened = (tenant.keys.signing.load())
+            .open(&tenant.origin, &note)
             .map_err(|error| Error::damage("catalog", 0, format!("witnessed checkpoint: {error}")))?;
         Ok(Some(Witnessed {
             size: opened.size(),
@@ -82,7 +83,10 @@ impl Engine {
             code: "invalid_checkpoint",
             message,
         };
-        let opened = open_checkpoint(note, &verifier(&tenant)).map_err(|error| invalid(error.to_string()))?;
+        let signing = tenant.keys.signing.load();
+        let opened = signing
+            .open(&tenant.origin, note)
+            .map_err(|error| invalid(error.to_string()))?;
         let view = tenant.view();
         if tree::root_at(&self.inner, &tenant, &view, opened.size())? != opened.root() {
             return Err(invalid("not a checkpoint of this log as it is".to_owned()));

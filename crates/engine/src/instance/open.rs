@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, InstanceRow, WalPosition, hex};
 use crate::credentials::Credentials;
 use crate::error::OpenError;
 use crate::guard::Guard;
+use crate::handover;
 use crate::heads::{self, Heads, Register};
 use crate::read::Readers;
 use crate::recovery;
@@ -93,6 +94,7 @@ impl Engine {
             flusher: search::wake::Wake::default(),
             compactor: crate::compact::Compactor::new(settings.background_bytes_per_s),
             exports: crate::exports::Exports::load(&catalog)?,
+            retiring: handover::Retiring::load(&catalog)?,
             scrub: crate::scrub::Scrub::load(&catalog, settings.scrub_bytes_per_s)?,
             quotas: crate::quotas::Quotas::load(&catalog)?,
             flushing: Mutex::new(()),
@@ -123,9 +125,11 @@ impl Engine {
             inner.search.published(&tenant);
             inner.heads.published(&tenant);
         }
+        let forked = handover::write_forks(&inner)?;
         if mode == OpenMode::Threads {
             start(&inner)?;
         }
+        warnings.extend(handover::finish_forks(&inner, forked)?);
         Ok((
             Self { inner },
             Opened {
@@ -214,6 +218,7 @@ impl Engine {
         search::advance(&self.inner, &|| false);
         crate::flush::tick(&self.inner);
         crate::audit::tick(&self.inner);
+        heads::tick(&self.inner);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use attestore_record::TenantId;
 
 use super::{Engine, Inner};
-use crate::catalog::{Catalog, json, storage, tables};
+use crate::catalog::{Catalog, TenantRow, json, storage, tables};
 use crate::credentials::{Permission, Principal};
 use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
@@ -99,6 +99,27 @@ impl Inner {
 }
 
 impl Inner {
+    /// The tenant of that id, loaded if need be.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], or what the catalog says.
+    pub(crate) fn tenant_of(&self, id: &TenantId) -> Result<Arc<Tenant>> {
+        if let Some(tenant) = self.tenants.get(id) {
+            return Ok(tenant);
+        }
+        let table = self
+            .catalog
+            .read()?
+            .open_table(tables::TENANTS)
+            .map_err(storage)?;
+        let row = table
+            .get(id.as_bytes())
+            .map_err(storage)?
+            .ok_or(Error::UnknownTenant)?;
+        let row: TenantRow = json(row.value())?;
+        self.tenant(&row.name)
+    }
+
     /// Names and ids of tenants by name, from the one after `after` on, loaded or not.
     ///
     /// # Errors

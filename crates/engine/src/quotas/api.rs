@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use super::charge::{State, storage_bytes};
-use super::row::{self, QuotaRow};
+use super::row::QuotaRow;
 use super::spec::Quota;
 use crate::Engine;
+use crate::catalog::{by_tenant, tables};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::instance::Inner;
@@ -83,8 +84,8 @@ impl Engine {
         };
         let empty = row.quota.is_empty();
         change(inner, |update| match empty {
-            true => row::remove(update, &tenant.id),
-            false => row::put(update, &tenant.id, &row),
+            true => by_tenant::remove(update, tables::QUOTAS, &tenant.id),
+            false => by_tenant::put(update, tables::QUOTAS, &tenant.id, &row),
         })?;
         if empty {
             inner.quotas.remove(&tenant.id);
@@ -120,7 +121,7 @@ pub(crate) fn store_used(inner: &Inner, now: bool) -> Result<()> {
         changed
             .iter()
             .filter(|(tenant, _)| still(tenant))
-            .try_for_each(|(tenant, row)| row::put(update, tenant, row))
+            .try_for_each(|(tenant, row)| by_tenant::put(update, tables::QUOTAS, tenant, row))
     })
 }
 

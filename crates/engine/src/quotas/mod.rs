@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use attestore_record::TenantId;
 use parking_lot::RwLock;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, by_tenant, tables};
 use crate::error::Result;
 
 pub use api::QuotaStatus;
@@ -47,7 +47,7 @@ pub(crate) struct Quotas {
 impl Quotas {
     /// Reads them from the catalog.
     pub(crate) fn load(catalog: &Catalog) -> Result<Self> {
-        let rows = row::all(&catalog.read()?)?;
+        let rows = by_tenant::all(&catalog.read()?, tables::QUOTAS)?;
         let quotas = Self::default();
         for (tenant, row) in rows {
             quotas.put(tenant, State::new(row)?);

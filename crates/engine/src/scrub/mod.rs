@@ -29,7 +29,7 @@ use attestore_record::TenantId;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, by_tenant, tables};
 use crate::compact::throttle::Throttle;
 use crate::error::Result;
 use crate::instance::{Inner, OpenMode};
@@ -73,7 +73,7 @@ impl Scrub {
             };
             (tenant, known)
         };
-        let rows = row::all(&catalog.read()?)?;
+        let rows = by_tenant::all(&catalog.read()?, tables::SCRUBS)?;
         let scrub = Self {
             wake: Arc::default(),
             throttle: Throttle::new(bytes_per_s),
@@ -233,7 +233,7 @@ pub(crate) fn store(inner: &Inner, closing: bool) -> Result<()> {
     inner.catalog.update(|update| {
         changed
             .iter()
-            .try_for_each(|(tenant, row)| row::put(update, tenant, row))
+            .try_for_each(|(tenant, row)| by_tenant::put(update, tables::SCRUBS, tenant, row))
     })?;
     scrub.stored(&changed);
     scrub.show();

@@ -1,15 +1,8 @@
-//! What the catalog keeps of the scrub. JSON, so that a later version can add fields. Catalogs from before it have no such
-//! table.
+//! What the catalog keeps of the scrub.
 
-use attestore_record::TenantId;
-use redb::{ReadTransaction, ReadableTable, TableError};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    catalog::{Update, json, storage, tables},
-    check::Problem,
-    error::{Error, Result},
-};
+use crate::check::Problem;
 
 /// How far the scrub has come with one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,26 +48,4 @@ pub(super) struct PassRow {
     /// Segments and generations that are done.
     pub(super) done: Vec<(u64, u32)>,
     pub(super) findings: Vec<Problem>,
-}
-
-pub(super) fn all(txn: &ReadTransaction) -> Result<Vec<(TenantId, ScrubRow)>> {
-    let table = match txn.open_table(tables::SCRUBS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-        table => table.map_err(storage)?,
-    };
-    let rows = table.iter().map_err(storage)?;
-    rows.map(|row| {
-        let (key, row) = row.map_err(storage)?;
-        Ok((TenantId::from_bytes(*key.value()), json(row.value())?))
-    })
-    .collect()
-}
-
-pub(super) fn put(update: &Update<'_>, tenant: &TenantId, row: &ScrubRow) -> Result<()> {
-    let bytes = serde_json::to_vec(row).map_err(|error| Error::Io(error.to_string()))?;
-    let mut table = update.txn().open_table(tables::SCRUBS).map_err(storage)?;
-    table
-        .insert(tenant.as_bytes(), bytes.as_slice())
-        .map_err(storage)?;
-    Ok(())
 }

@@ -82,6 +82,11 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     }
 }
 
+/// A name for a log that says nothing.
+pub(crate) fn fresh_origin(entropy: &dyn Entropy) -> String {
+    format!("attestore.log/{}", hex(&random_array::<16>(entropy)))
+}
+
 /// Makes a tenant within an update: id, origin, keys, rows.
 pub(crate) fn new_tenant(
     update: &mut Update<'_>,
@@ -90,7 +95,7 @@ pub(crate) fn new_tenant(
     now_ms: u64,
 ) -> Result<TenantId> {
     let id = TenantId::from_bytes(random_array(entropy));
-    let origin = format!("attestore.log/{}", hex(&random_array::<16>(entropy)));
+    let origin = fresh_origin(entropy);
     let context = |kind| SlotContext {
         kind,
         tenant: *id.as_bytes(),

@@ -1,14 +1,17 @@
 //! A tenant's keys, and what is derived from them.
 
-use attestore_keys::{Entropy, Key, SigningKey, aead, derive, random_array};
+use arc_swap::ArcSwap;
+use attestore_keys::{Entropy, Key, aead, derive, random_array};
 use attestore_record::{RecordId, SaltKey, TenantId};
+
+use crate::handover::Signing;
 
 /// The keys that a loaded tenant holds.
 pub struct TenantKeys {
     /// Wraps everything of the tenant; sections of the WAL are sealed under it.
     pub tenant: Key,
-    /// Signs its checkpoints.
-    pub signing: SigningKey,
+    /// Sign its checkpoints.
+    pub(crate) signing: ArcSwap<Signing>,
     /// Keys of the directory of subjects: blinds, idempotency hashes, cursors.
     pub directory: Key,
 }

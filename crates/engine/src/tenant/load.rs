@@ -7,13 +7,16 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use attestore_disk::{Disk, Mode};
-use attestore_keys::{Entropy, Key, SigningKey, Slot, SlotContext, SlotKind};
+use attestore_keys::{Entropy, Key, Slot, SlotContext, SlotKind};
 use attestore_record::{HashVersion, TenantId};
 use attestore_tlog::{Frontier, Hash};
 use parking_lot::{Mutex, RwLock};
 
 use super::{Core, Directory, FileSet, Generation, Tail, Tenant, TenantKeys, View};
-use crate::catalog::{Catalog, FileRow, FileType, TenantRow, json, storage, tables, unhex, unhex_vec};
+use crate::catalog::{
+    Catalog, FileRow, FileType, TenantRow, by_tenant, json, storage, tables, unhex, unhex_vec,
+};
+use crate::handover::{HandoverRow, Signing, signing_key};
 use crate::{Error, Result};
 
 impl Tenant {
@@ -54,7 +57,7 @@ impl Tenant {
         let generation = Arc::new(Generation::fresh(row.salt_generation, entropy));
         Ok(Self {
             id,
-            keys: keys(catalog, &id, &row)?,
+            keys: keys(catalog, &txn, &id, &row)?,
             name: row.name,
             origin: row.origin,
             epoch: row.epoch,
@@ -86,7 +89,12 @@ impl Tenant {
     }
 }
 
-fn keys(catalog: &Catalog, id: &TenantId, row: &TenantRow) -> Result<TenantKeys> {
+fn keys(
+    catalog: &Catalog,
+    txn: &redb::ReadTransaction,
+    id: &TenantId,
+    row: &TenantRow,
+) -> Result<TenantKeys> {
     let context = |kind| SlotContext {
         kind,
         tenant: *id.as_bytes(),
@@ -94,10 +102,13 @@ fn keys(catalog: &Catalog, id: &TenantId, row: &TenantRow) -> Result<TenantKeys>
     };
     let tenant = catalog.key(Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
     let under = |slot, kind| -> Result<Key> { Ok(catalog.key(Slot(slot), &context(kind), Some(&tenant))?) };
-    let signing = SigningKey::from_seed(&under(row.signing_slot, SlotKind::Signing)?);
+    let handed = by_tenant::get::<HandoverRow>(txn, tables::HANDOVERS, id)?.unwrap_or_default();
+    let signer = |slot| signing_key(catalog, id, &tenant, slot);
+    let retiring = handed.retiring.as_ref().map(|key| signer(key.slot)).transpose()?;
+    let signing = Signing::new(signer(row.signing_slot)?, retiring, &handed.former)?;
     let directory = under(row.directory_slot, SlotKind::Directory)?;
     Ok(TenantKeys {
-        signing,
+        signing: ArcSwap::from_pointee(signing),
         directory,
         tenant,
     })

@@ -4,6 +4,7 @@
 mod audit;
 mod check;
 mod credentials;
+mod handover;
 mod heads;
 mod read;
 mod search;

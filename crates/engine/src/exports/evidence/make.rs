@@ -81,6 +81,7 @@ impl Turn<'_> {
         let view = self.tenant.view();
         let nodes = tree::reader(inner, self.tenant, &view);
         let policy = row.spec.evidence.policy.clone();
+        let signing = self.tenant.keys.signing.load();
         let finished = writer.finish(BundleTree {
             checkpoint: &row.checkpoint,
             policy: policy.as_deref(),
@@ -93,7 +94,7 @@ impl Turn<'_> {
             context: &[],
             signer: &Signer {
                 name: &self.tenant.origin,
-                key: &self.tenant.keys.signing,
+                key: &signing.current,
             },
             records_erased: records.erased,
             finished_at: &rfc3339_ms(finished_ms),

@@ -1,0 +1,235 @@
+//! Forks: a log that lost entries goes on under another origin.
+
+use std::sync::Arc;
+
+use attestore_keys::{Key, SigningKey, Slot};
+use attestore_record::Kind;
+use attestore_tlog::{HandoverReason, Hash, VerifierKey};
+use serde::{Deserialize, Serialize};
+
+use super::rotate::stored;
+use super::row::{FormerRow, HandoverRow};
+use super::{Next, sign, signing_context};
+use crate::append::commit_control;
+use crate::catalog::{by_tenant, hex, tables};
+use crate::instance::Inner;
+use crate::read::tree;
+use crate::tenant::{Tenant, fresh_origin};
+use crate::{Engine, Error, Result};
+
+/// What a fork did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Forked {
+    /// Name of the tenant.
+    pub tenant: String,
+    /// Origin that the log had.
+    pub former: String,
+    /// vkey of the new epoch; its name is the new origin.
+    pub vkey: String,
+    /// Entries that survive.
+    pub survived: u64,
+    /// The last head that is known of the former origin, if it is known.
+    pub known: Option<LastKnown>,
+    /// The former key's word for the new one: a signed note.
+    pub handover: String,
+}
+
+/// The last head that is known of a log that lost entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastKnown {
+    /// Number of entries.
+    pub size: u64,
+    /// Root over them, hex.
+    pub root: String,
+}
+
+/// A fork whose record is not in the log yet: the record's content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PendingFork {
+    former: String,
+    survived: u64,
+    known: Option<LastKnown>,
+    reason: String,
+    handover: String,
+}
+
+/// The record of a fork.
+#[derive(Serialize)]
+struct ForkControl<'a> {
+    #[serde(rename = "type")]
+    ty: &'static str,
+    #[serde(flatten)]
+    fork: &'a PendingFork,
+}
+
+impl Engine {
+    /// Gives a log that lost entries a new epoch: a new origin with a new key, and the entries that survive. The old key is destroyed.
+    /// Takes effect with the next start, which also writes the record of it; until then this instance appends nothing to that log.
+    ///
+    /// What it lost against is the head register, or `checkpoint`, a signed one that somebody else kept. With neither there is nothing to
+    /// fork from, unless it is forced: a copy of an instance that is to go its own way.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`]; [`Error::Invalid`] with the code `invalid_checkpoint`, or `nothing_to_fork` if the log contradicts
+    /// nothing; or as changes of the catalog.
+    pub fn fork(&self, tenant: &str, reason: &str, checkpoint: Option<&str>, forced: bool) -> Result<Forked> {
+        let inner = &self.inner;
+        inner.check_running()?;
+        let tenant = inner.tenant(tenant)?;
+        let known = last_known(inner, &tenant, checkpoint)?;
+        if known.is_none() && !forced {
+            return Err(Error::Invalid {
+                code: "nothing_to_fork",
+                message: format!(
+                    "the log of {} extends every head that is known of it; give a checkpoint that it does not extend, or force the fork",
+                    tenant.name
+                ),
+            });
+        }
+        let view = tenant.view();
+        let signing = tenant.keys.signing.load_full();
+        let seed = Key::random(&*inner.entropy);
+        let key = SigningKey::from_seed(&seed);
+        let origin = fresh_origin(&*inner.entropy);
+        let next = Next {
+            reason: HandoverReason::Fork,
+            origin: &origin,
+            key: &key,
+            size: view.size,
+            root: view.root,
+        };
+        let handover = sign(&tenant, &signing, next)?;
+        let fork = PendingFork {
+            former: tenant.origin.clone(),
+            survived: view.size,
+            known: known.clone(),
+            reason: reason.to_owned(),
+            handover: handover.clone(),
+        };
+        inner.change(|update| {
+            let mut row = stored(update, &tenant)?;
+            if row.fork.is_some() {
+                return Err(Error::Stopped("forked already; start again".to_owned()));
+            }
+            let mut tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
+            let slot = update.put_key(signing_context(&tenant.id), Some(&tenant.keys.tenant), &seed)?;
+            let others = [
+                row.retiring.take().map(|key| key.slot),
+                row.next.take().map(|key| key.slot),
+            ];
+            let gone: Vec<Slot> = others
+                .into_iter()
+                .flatten()
+                .chain([tenant_row.signing_slot])
+                .map(Slot)
+                .collect();
+            update.destroy_keys(&gone)?;
+            row.former.push(FormerRow {
+                vkey: signing.verifier(&tenant.origin).to_string(),
+                until: known.as_ref().map_or(view.size, |known| known.size),
+                handover: handover.clone(),
+            });
+            row.fork = Some(fork);
+            tenant_row.signing_slot = slot.0;
+            tenant_row.origin.clone_from(&origin);
+            tenant_row.epoch = tenant_row.epoch.saturating_add(1);
+            update.put_tenant(&tenant.id, &tenant_row)?;
+            by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
+            let mut witnessed = update
+                .txn()
+                .open_table(tables::WITNESSED)
+                .map_err(crate::catalog::storage)?;
+            witnessed
+                .remove(tenant.id.as_bytes())
+                .map_err(crate::catalog::storage)?;
+            Ok(())
+        })?;
+        *tenant.rolled_back.write() = Some("the log was forked; start again".to_owned());
+        inner.heads.forget_signed(&tenant.id);
+        Ok(Forked {
+            tenant: tenant.name.clone(),
+            former: tenant.origin.clone(),
+            vkey: VerifierKey::new(&origin, key.public())
+                .expect("an origin is a key name")
+                .to_string(),
+            survived: view.size,
+            known,
+            handover,
+        })
+    }
+}
+
+/// The newest head that the log does not extend.
+fn last_known(inner: &Inner, tenant: &Tenant, checkpoint: Option<&str>) -> Result<Option<LastKnown>> {
+    let view = tenant.view();
+    let mut lost: Vec<(u64, Hash)> = Vec::new();
+    if tenant.rolled_back().is_some() {
+        let registered = inner.heads.register().head(&tenant.origin);
+        lost.extend(registered.map(|head| (head.size, head.root)));
+    }
+    if let Some(note) = checkpoint {
+        let invalid = |message: String| Error::Invalid {
+            code: "invalid_checkpoint",
+            message,
+        };
+        let signing = tenant.keys.signing.load();
+        let opened = signing
+            .open(&tenant.origin, note)
+            .map_err(|error| invalid(format!("not a checkpoint of this log: {error}")))?;
+        let extended = opened.size() <= view.size
+            && tree::root_at(inner, tenant, &view, opened.size())? == opened.root();
+        if extended {
+            return Err(invalid("the log extends this checkpoint".to_owned()));
+        }
+        lost.push((opened.size(), opened.root()));
+    }
+    let newest = lost.into_iter().max_by_key(|(size, _)| *size);
+    Ok(newest.map(|(size, root)| LastKnown {
+        size,
+        root: hex(root.as_bytes()),
+    }))
+}
+
+/// Writes the records of forks whose log does not have them yet. At start, before anything else is appended; [`finish`] comes next.
+pub(crate) fn write(inner: &Inner) -> Result<Vec<Pending>> {
+    let rows = by_tenant::all::<HandoverRow>(&inner.catalog.read()?, tables::HANDOVERS)?;
+    let pending = rows.into_iter().filter_map(|(id, row)| Some((id, row.fork?)));
+    let pending: Vec<Pending> = pending
+        .map(|(id, fork)| Ok((inner.tenant_of(&id)?, fork)))
+        .collect::<Result<_>>()?;
+    for (tenant, fork) in &pending {
+        // A crash may have come between the record and its end.
+        if tenant.view().size == fork.survived {
+            let ty = "fork";
+            commit_control(inner, tenant, Kind::Fork, &ForkControl { ty, fork })?;
+        }
+    }
+    Ok(pending)
+}
+
+/// Tells `_system` of forks, and says what they came to.
+pub(crate) fn finish(inner: &Inner, pending: Vec<Pending>) -> Result<Vec<String>> {
+    let told = pending.into_iter().map(|(tenant, fork)| {
+        let event = serde_json::json!({
+            "action": "log.fork",
+            "operation": "update",
+            "actor": { "type": "server", "id": "internal" },
+            "targets": [{ "type": "tenant", "id": tenant.name }],
+            "metadata": { "former": fork.former, "origin": tenant.origin, "survived": fork.survived, "known": fork.known },
+        });
+        inner.append_internal(event.to_string().as_bytes())?;
+        inner.change(|update| {
+            let mut row = stored(update, &tenant)?;
+            row.fork = None;
+            by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)
+        })?;
+        Ok(format!(
+            "the log of {} goes on as {} with {} entries: {}",
+            tenant.name, tenant.origin, fork.survived, fork.reason
+        ))
+    });
+    told.collect()
+}
+
+/// A fork to come to its end.
+pub(crate) type Pending = (Arc<Tenant>, PendingFork);

@@ -1,0 +1,44 @@
+//! What the catalog keeps of a log's keys beside the current one.
+
+use serde::{Deserialize, Serialize};
+
+use super::fork::PendingFork;
+
+/// Of one tenant; none where its log still has its first key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct HandoverRow {
+    /// Keys before the current one, the oldest first.
+    pub(crate) former: Vec<FormerRow>,
+    /// The key that a rotation under way will put in force.
+    pub(super) next: Option<NextRow>,
+    /// The last former key while it still signs.
+    pub(crate) retiring: Option<RetiringRow>,
+    /// The fork whose record is not in the log yet.
+    pub(super) fork: Option<PendingFork>,
+}
+
+/// A key before the current one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FormerRow {
+    pub(super) vkey: String,
+    /// Number of entries of the last tree that only it signed.
+    pub(super) until: u64,
+    /// What it signed to name the next: a note.
+    pub(super) handover: String,
+}
+
+/// The key that comes next.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct NextRow {
+    pub(super) slot: u64,
+    pub(super) handover: String,
+}
+
+/// A key that goes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RetiringRow {
+    pub(crate) slot: u64,
+    /// When it is destroyed, Unix milliseconds.
+    pub(super) at_ms: u64,
+}
