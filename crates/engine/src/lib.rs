@@ -56,6 +56,7 @@ pub use compact::{Compacted, CompactionStatus};
 pub use credentials::{Permission, Principal, Role, Scope};
 pub use error::{AppendError, Error, ItemError, OpenError, Result};
 pub use guard::Confirmed;
+pub use heads::HEADS_TENANT;
 pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
 pub use quotas::{Quota, QuotaStatus};
 pub use recovery::RecoveryReport;

@@ -14,6 +14,7 @@ use super::queue::{Reply, Request, Slot};
 use super::receipt::{Appended, Item, Mode, Receipt};
 use crate::credentials::{Permission, Principal};
 use crate::error::AppendError;
+use crate::heads::HEADS_TENANT;
 use crate::instance::{Engine, Inner, OpenMode, SYSTEM_TENANT};
 use crate::tenant::Tenant;
 use crate::{Error, Result, idempotency};
@@ -117,7 +118,7 @@ pub(crate) async fn append_own(inner: &Inner, items: Vec<Item>) -> Result<(), Ap
 
 fn check(tenant: &str, by: &Principal) -> Result<(), AppendError> {
     by.check(tenant, Permission::Append)?;
-    if tenant == SYSTEM_TENANT {
+    if [SYSTEM_TENANT, HEADS_TENANT].contains(&tenant) {
         return Err(Error::Forbidden.into());
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     SYSTEM_TENANT,
     error::{Error, Result},
+    heads::HEADS_TENANT,
 };
 
 /// How a principal was recognised.
@@ -190,7 +191,7 @@ impl Principal {
     /// # Errors
     /// [`Error::UnknownTenant`] outside of its scope, [`Error::Forbidden`] without the permission.
     pub fn check(&self, tenant: &str, permission: Permission) -> Result<()> {
-        if !self.may_touch(tenant) {
+        if !self.may_touch(tenant) && !is_open(tenant, permission) {
             return Err(Error::UnknownTenant);
         }
         let needed = match tenant == SYSTEM_TENANT && permission.shows_records() {
@@ -213,6 +214,12 @@ impl Principal {
             false => Err(Error::Forbidden),
         }
     }
+}
+
+/// Whether it is for everybody who may do so anywhere: the log of heads and its records hold nothing of any tenant, and are what
+/// everybody's slot proofs are checked against.
+fn is_open(tenant: &str, permission: Permission) -> bool {
+    tenant == HEADS_TENANT && matches!(permission, Permission::ReadLog | Permission::Prove)
 }
 
 #[cfg(test)]
@@ -249,6 +256,19 @@ mod tests {
             ));
         }
         assert!(matches!(by.check("a", Permission::Append), Err(Error::Forbidden)));
+    }
+
+    #[test]
+    fn the_log_of_heads_is_open_to_who_may_read_logs_and_for_nothing_else() {
+        for role in Role::ALL {
+            let by = principal(&[role], Scope::one("a"));
+            for permission in Permission::ALL {
+                let open = matches!(permission, Permission::ReadLog | Permission::Prove);
+                let expected = by.check("a", permission).is_ok() && open;
+                assert_eq!(by.check(HEADS_TENANT, permission).is_ok(), expected, "{role:?} {permission:?}");
+            }
+            assert!(!by.may_touch(HEADS_TENANT));
+        }
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
 }
 
 /// Signs a head that the register holds or has gone beyond on the same log.
-fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
+pub(super) fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
     let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
     let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
     let note = tenant

@@ -24,12 +24,14 @@ use crate::{
 
 pub mod checkpoint;
 pub mod register;
+mod rounds;
 mod witnessed;
 
 pub use register::{
     Head, HeadStore, HeadWriter, Heads as RegisteredHeads, Nonce, Register, RegisterAt, RegisterError,
     Started,
 };
+pub use rounds::{HEADS_TENANT, Slot};
 pub use witnessed::Witnessed;
 pub(crate) use witnessed::WitnessedHeads;
 
@@ -40,6 +42,7 @@ pub struct Heads {
     moved: Mutex<HashMap<attestore_record::TenantId, Arc<Tenant>>>,
     signed: checkpoint::Cache,
     witnessed: WitnessedHeads,
+    rounds: rounds::Rounds,
     wake: Arc<Wake>,
 }
 
@@ -51,6 +54,7 @@ impl Heads {
             moved: Mutex::default(),
             signed: checkpoint::Cache::new(),
             witnessed,
+            rounds: rounds::Rounds::default(),
             wake: Arc::default(),
         }
     }

@@ -8,6 +8,7 @@ use attestore_record::TenantId;
 use super::{Engine, Inner};
 use crate::catalog::{Catalog, TenantRow, json, storage, tables};
 use crate::credentials::{Permission, Principal};
+use crate::heads::HEADS_TENANT;
 use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
 
@@ -27,22 +28,7 @@ impl Engine {
             Err(Error::UnknownTenant) => {}
             Err(error) => return Err(error),
         }
-        // The log may tell of a tenant that a crash then prevented, never the other way round.
-        inner.append_internal(&event("tenant.create", name, by))?;
-        let loading = inner.tenants.loading.lock();
-        let now_ms = inner.clock.now_ms();
-        let created = inner
-            .catalog
-            .update::<_, Error>(|update| match update.tenant_named(name)? {
-                Some(_) => Ok(false),
-                None => new_tenant(update, &*inner.entropy, name, now_ms).map(|_| true),
-            });
-        let created = created.inspect_err(|_| {
-            if let Some(reason) = inner.catalog.poisoned() {
-                inner.fail_stop(reason);
-            }
-        })?;
-        drop(loading);
+        let created = inner.make_tenant(name, by)?;
         Ok((TenantInfo::of(&*inner.tenant(name)?), created))
     }
 
@@ -84,6 +70,39 @@ impl Engine {
 }
 
 impl Inner {
+    /// The tenant with the log of heads, made if need be.
+    ///
+    /// # Errors
+    /// As [`Engine::create_tenant`].
+    pub(crate) fn heads_log(&self) -> Result<Arc<Tenant>> {
+        match self.tenant(HEADS_TENANT) {
+            Err(Error::UnknownTenant) => {
+                self.make_tenant(HEADS_TENANT, &Principal::internal())?;
+                self.tenant(HEADS_TENANT)
+            }
+            found => found,
+        }
+    }
+
+    /// Makes a tenant unless there is one of that name, and says whether it did.
+    fn make_tenant(&self, name: &str, by: &Principal) -> Result<bool> {
+        // The log may tell of a tenant that a crash then prevented, never the other way round.
+        self.append_internal(&event("tenant.create", name, by))?;
+        let _loading = self.tenants.loading.lock();
+        let now_ms = self.clock.now_ms();
+        let created = self
+            .catalog
+            .update::<_, Error>(|update| match update.tenant_named(name)? {
+                Some(_) => Ok(false),
+                None => new_tenant(update, &*self.entropy, name, now_ms).map(|_| true),
+            });
+        created.inspect_err(|_| {
+            if let Some(reason) = self.catalog.poisoned() {
+                self.fail_stop(reason);
+            }
+        })
+    }
+
     /// Loads a tenant that is not in memory.
     pub(super) fn load_named(&self, name: &str) -> Result<Arc<Tenant>> {
         let _loading = self.tenants.loading.lock();
@@ -92,6 +111,10 @@ impl Inner {
         }
         let id = id_of(&self.catalog, name)?.ok_or(Error::UnknownTenant)?;
         let tenant = Arc::new(Tenant::load(&self.catalog, &*self.disk, &*self.entropy, id)?);
+        if tenant.name != name {
+            let reason = format!("the name {name} leads to the tenant {}", tenant.name);
+            return Err(Error::damage("catalog", 0, reason));
+        }
         self.compare_head(&tenant)?;
         self.tenants.insert(&tenant);
         Ok(tenant)

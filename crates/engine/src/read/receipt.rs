@@ -56,7 +56,7 @@ impl Engine {
         self.receipts_under(&tenant, appended, witnessed.into()).map(Some)
     }
 
-    fn receipts_under(
+    pub(crate) fn receipts_under(
         &self,
         tenant: &Tenant,
         appended: &Appended,

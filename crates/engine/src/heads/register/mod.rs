@@ -185,6 +185,11 @@ impl Register {
         self.state.lock().heads.rows.get(origin).copied()
     }
 
+    /// Returns the heads that the register holds, of every origin.
+    pub fn rows(&self) -> BTreeMap<String, Head> {
+        self.state.lock().heads.rows.clone()
+    }
+
     /// Returns the nonce of this run.
     pub fn nonce(&self) -> Nonce {
         self.state.lock().heads.nonce
