@@ -7,6 +7,7 @@ use attestore_verify::verify_tlog_proof;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::exports::attestore_verify;
 use crate::harness::{Answer, Server, event};
 use crate::witness::Witness;
 
@@ -163,4 +164,62 @@ fn a_policy_that_wants_nobody_is_refused_at_the_start() {
         assert_eq!(server.try_run().unwrap_err().code(), Some(2));
         assert!(server.log_text().contains(said), "{}", server.log_text());
     }
+}
+
+#[test]
+fn an_evidence_bundle_is_believed_by_the_policy_alone() {
+    let world = World::new();
+    assert_eq!(world.append(1, "receipt=witnessed, wait=20").status, 201);
+    let file = world.folder.path().join("b.evidence");
+    let file = file.to_str().unwrap();
+    let key = world.vkey.to_string();
+    let arguments = [
+        "export",
+        "--format",
+        "evidence",
+        "--checkpoint",
+        "witnessed",
+        "--record",
+        "0",
+    ];
+    world
+        .server
+        .cli_ok(&[&arguments[..], &["-o", file, "--vkey", &key]].concat());
+    let policy = world.folder.path().join("policy");
+    let checked = attestore_verify(&[
+        "bundle",
+        file,
+        "--vkey",
+        &key,
+        "--policy",
+        policy.to_str().unwrap(),
+    ]);
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(
+        checked.status.success() && text.contains("cosigned by w1, w2"),
+        "{checked:?}"
+    );
+    // The policy in it is what the operator demands, without where the witnesses are asked.
+    let bytes = std::fs::read(file).unwrap();
+    let holds = |text: &str| bytes.windows(text.len()).any(|some| some == text.as_bytes());
+    for witness in &world.witnesses {
+        assert!(holds(&witness.key.to_string()) && !holds(&witness.url));
+    }
+    assert!(holds("quorum both\n"));
+    // A signed bundle of the same tree is not enough for the policy.
+    let signed = world.folder.path().join("s.evidence");
+    let signed = signed.to_str().unwrap();
+    world.append(2, "");
+    world
+        .server
+        .cli_ok(&["export", "--format", "evidence", "--range", "0..2", "-o", signed]);
+    let checked = attestore_verify(&[
+        "bundle",
+        signed,
+        "--vkey",
+        &key,
+        "--policy",
+        policy.to_str().unwrap(),
+    ]);
+    assert_eq!(checked.status.code(), Some(3), "{checked:?}");
 }

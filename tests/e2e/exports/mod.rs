@@ -1,5 +1,6 @@
 //! Exports end to end: made, killed, resumed, downloaded, verified, and recounted by a program that is not ours.
 
+mod evidence;
 mod formats;
 mod kill;
 mod routes;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub(crate) use self::evidence::attestore_verify;
 use crate::harness::{Client, Server, event};
 
 pub(crate) const EXPORTS: &str = "/v1/tenants/default/exports";

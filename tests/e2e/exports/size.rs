@@ -1,11 +1,11 @@
 //! Many records: memory stays flat, and a recount agrees.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::{check_recount, download, fill_with, make, ndjson, show};
+use super::{attestore_verify, check_recount, download, fill_with, make, ndjson, show, vkey};
 use crate::harness::{Server, event, scale};
 
 /// Memory of the server in RAM, in KiB.
@@ -79,4 +79,35 @@ fn memory_is_flat_whatever_the_size() {
     );
     let all: Vec<u64> = (0..count).collect();
     check_recount(folder.path(), &all);
+}
+
+/// With a release build and 100,000 records, a measurement: `ATTESTORE_BINARY=target/release/attestore
+/// ATTESTORE_EVIDENCE_RECORDS=100000`, and `attestore-verify` beside that binary.
+#[test]
+fn a_bundle_of_trail_events_is_made_and_verified() {
+    let count = scale("ATTESTORE_EVIDENCE_RECORDS", 3000);
+    let server = Server::start();
+    let folder = tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (events, file) = (path("events.ndjson"), path("all.evidence"));
+    let number = count.to_string();
+    server.cli_ok(&["bench", "generate", "-n", &number, "-o", &events]);
+    server.cli_ok(&["append", "--mapping", "cloudtrail", &events]);
+    let begun = Instant::now();
+    let wanted = json!({"format": "evidence", "range": {"from": 0, "to": count}});
+    let (id, bytes, peak) = measured(&server, &wanted);
+    let made = begun.elapsed();
+    server.cli_ok(&["export", "download", &id, "--out", &file]);
+    let key = vkey(&server);
+    for threads in ["1", "2"] {
+        let begun = Instant::now();
+        let checked = attestore_verify(&["bundle", &file, "--vkey", &key, "--threads", threads]);
+        assert!(checked.status.success(), "{checked:?}");
+        println!("verified by {threads} threads in {:?}", begun.elapsed());
+    }
+    let input = std::fs::metadata(&events).unwrap().len();
+    println!(
+        "{count} records of {input} bytes: a bundle of {bytes} bytes in {made:?}, the server took {peak} KiB"
+    );
+    assert!(bytes < 3 * input, "{bytes} bytes of {input}");
 }
