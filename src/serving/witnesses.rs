@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestore_disk::SystemClock;
-use attestore_engine::Engine;
+use attestore_engine::{Engine, HEADS_TENANT};
 use attestore_http::{Cosigner, Cosigning, WitnessBody, Witnesses};
 use attestore_tlog::{Policy, VerifierKey};
 use attestore_witness::client::{Consistency, Panel};
@@ -20,6 +20,8 @@ pub struct Panels {
     engine: Engine,
     configured: Configured,
     panels: Mutex<BTreeMap<String, Arc<Line>>>,
+    /// Held while a round of heads is made and cosigned.
+    round: tokio::sync::Mutex<()>,
 }
 
 /// The witnesses of one log; one round at a time.
@@ -41,11 +43,17 @@ pub struct Configured {
 /// Usage, when the policy or the file of authorities makes no sense.
 pub fn configured(settings: &Settings) -> Result<Option<Configured>, Failure> {
     let settings = settings.witness.clone();
-    let Some(path) = &settings.policy_file else {
-        return Ok(None);
-    };
     let usage = |key: &str, error: &dyn std::fmt::Display| {
         Failure::usage(format!("settings: witness.{key}: {error}"))
+    };
+    let Some(path) = &settings.policy_file else {
+        return match settings.heads {
+            true => Err(usage(
+                "heads",
+                &"there is no policy_file with witnesses for the log of heads",
+            )),
+            false => Ok(None),
+        };
     };
     let text = files::read_text(path)?;
     let policy = Policy::parse(text.as_bytes())
@@ -75,6 +83,7 @@ impl Configured {
             engine: engine.clone(),
             configured: self,
             panels: Mutex::default(),
+            round: tokio::sync::Mutex::default(),
         })
     }
 }
@@ -84,15 +93,32 @@ pub fn for_routes(panels: Option<&Arc<Panels>>) -> Witnesses {
     Witnesses(panels.map(|panels| Arc::new(Handle(Arc::clone(panels))) as Arc<dyn Cosigner>))
 }
 
-/// Rounds without end.
+/// Rounds without end, of logs by themselves and of heads of all logs.
 pub async fn run(panels: Arc<Panels>) {
+    match panels.configured.settings.heads {
+        true => drop(tokio::join!(logs(&panels), heads(&panels))),
+        false => logs(&panels).await,
+    }
+}
+
+async fn heads(panels: &Panels) {
+    let interval = panels.configured.settings.heads_interval_ms.max(100);
+    loop {
+        if let Err(reason) = panels.round(None).await {
+            tracing::warn!(tenant = HEADS_TENANT, reason, "no witnessed round of heads");
+        }
+        tokio::time::sleep(Duration::from_millis(interval)).await;
+    }
+}
+
+async fn logs(panels: &Arc<Panels>) {
     loop {
         tokio::time::sleep(Duration::from_millis(
             panels.configured.settings.interval_ms.max(100),
         ))
         .await;
         let names = {
-            let panels = Arc::clone(&panels);
+            let panels = Arc::clone(panels);
             tokio::task::spawn_blocking(move || panels.tenants()).await
         };
         match names {
@@ -110,10 +136,44 @@ pub async fn run(panels: Arc<Panels>) {
 }
 
 impl Panels {
+    /// Has what is newest of a log witnessed: its own checkpoint, or a round of heads that has it.
+    async fn witness(&self, tenant: &str) -> Result<(), String> {
+        let settings = &self.configured.settings;
+        match settings.heads && tenant != HEADS_TENANT && !names(&settings.tenants, tenant) {
+            true => self.round(Some(tenant)).await,
+            false => self.cosign(tenant).await,
+        }
+    }
+
+    /// Makes a round of heads if one moved, and has the newest cosigned. With a tenant, only if none has its head yet.
+    async fn round(&self, tenant: Option<&str>) -> Result<(), String> {
+        let wanted = match tenant.map(str::to_owned) {
+            Some(name) => {
+                let (engine, of) = (self.engine.clone(), name.clone());
+                Some((blocking(move || engine.tenant(&of)).await?.size, name))
+            }
+            None => None,
+        };
+        // Who waits here for its head finds it in the round of whoever came before, or makes the one for all that wait.
+        let _turn = self.round.lock().await;
+        let engine = self.engine.clone();
+        let done = blocking(move || {
+            let covered = wanted
+                .is_some_and(|(size, name)| engine.slot(&name).is_ok_and(|slot| slot.head.size >= size));
+            match covered {
+                true => Ok(true),
+                false => engine.make_round().map(|_| false),
+            }
+        });
+        match done.await? {
+            true => Ok(()),
+            false => self.cosign(HEADS_TENANT).await,
+        }
+    }
+
     /// Tenants whose logs are witnessed and have something that is not.
     fn tenants(&self) -> attestore_engine::Result<Vec<String>> {
         let wanted = &self.configured.settings.tenants;
-        let all = wanted.iter().any(|name| name == "*");
         let mut found = Vec::new();
         let mut after: Option<String> = None;
         loop {
@@ -121,7 +181,7 @@ impl Panels {
             let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.name.clone());
             for tenant in page.into_iter().filter(|tenant| tenant.size > 0) {
-                if all || wanted.contains(&tenant.name) {
+                if names(wanted, &tenant.name) {
                     let size = self.engine.witnessed(&tenant.name)?.map_or(0, |kept| kept.size);
                     if size < tenant.size {
                         found.push(tenant.name);
@@ -208,7 +268,7 @@ struct Handle(Arc<Panels>);
 impl Cosigner for Handle {
     fn cosign(&self, tenant: &str) -> Cosigning {
         let (panels, tenant) = (Arc::clone(&self.0), tenant.to_owned());
-        Box::pin(async move { panels.cosign(&tenant).await })
+        Box::pin(async move { panels.witness(&tenant).await })
     }
 
     fn policy(&self) -> Policy {
@@ -229,6 +289,11 @@ impl Cosigner for Handle {
             })
             .collect()
     }
+}
+
+/// Whether the settings name a tenant, or all.
+fn names(wanted: &[String], tenant: &str) -> bool {
+    wanted.iter().any(|name| name == "*" || name == tenant)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -15,6 +15,10 @@ pub struct Witness {
     pub tenants: Vec<String>,
     /// Milliseconds between rounds in which checkpoints of logs that grew are cosigned.
     pub interval_ms: u64,
+    /// Whether rounds that commit to the heads of all logs are made in the log `_heads`, which is witnessed whatever `tenants` says.
+    pub heads: bool,
+    /// Milliseconds between such rounds, at least 100; none is made while no head moves.
+    pub heads_interval_ms: u64,
     /// Milliseconds that one witness has for an answer.
     pub timeout_ms: u64,
     /// Further authorities that certificates of witnesses may come from, PEM.
@@ -29,6 +33,8 @@ impl Default for Witness {
             policy_file: None,
             tenants: vec!["*".to_owned()],
             interval_ms: 10_000,
+            heads: false,
+            heads_interval_ms: 10_000,
             timeout_ms: 10_000,
             ca_file: None,
             allow_loopback_http: false,

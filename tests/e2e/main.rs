@@ -24,6 +24,7 @@ mod damage;
 mod elastic;
 mod exports;
 mod guard;
+mod heads;
 mod interop;
 mod kill;
 mod limits;

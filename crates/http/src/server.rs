@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, clock, credentials, events, exports, index, log, operations, quota, scrub, search,
-    searches, tail, tenants, watch,
+    access_log, append, clock, credentials, events, exports, heads, index, log, operations, quota, scrub,
+    search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -216,6 +216,7 @@ fn routes() -> Routes {
         .route(LOG, routes!(log::vkey))
         .route(LOG, routes!(log::witnesses))
         .route(LOG, routes!(log::consistency))
+        .route(LOG, routes!(heads::slot))
         // A tile's path has slashes in it, which the description cannot say and the router does with a wildcard.
         .undescribed(
             LOG,

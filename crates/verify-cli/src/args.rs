@@ -101,7 +101,7 @@ pub enum Command {
         old: PathBuf,
         /// The newer.
         new: PathBuf,
-        /// The hashes: base64, one a line, or JSON with an array of them.
+        /// The hashes: base64 or hexadecimal, one a line, or JSON with an array of them.
         proof: PathBuf,
     },
     /// A slot proof: that a witnessed round of the log of heads has the head of a tenant's log. Takes --vkey, the tenant's, and
@@ -119,7 +119,7 @@ pub struct HeadsArgs {
     /// One of an earlier round of the same log, whose head this one must extend.
     #[arg(long, value_name = "FILE")]
     pub earlier: Option<PathBuf>,
-    /// The consistency proof between the two sizes: base64, one a line, or JSON. Not needed if the log did not grow.
+    /// The consistency proof between the two sizes, as for `consistency`. Not needed if the log did not grow.
     #[arg(long, value_name = "FILE", requires = "earlier")]
     pub proof: Option<PathBuf>,
 }

@@ -91,12 +91,15 @@ pub struct AppendBody {
     tree: Tree,
     /// How far this answer goes. `durable`: every accepted event had been synced to the medium before it was made; the tree
     /// head is not evidence yet. `signed`: `checkpoint` and each item's `proof` are. `witnessed`: enough witnesses cosigned that
-    /// checkpoint.
+    /// checkpoint, or, with `slot`, a round of the log of heads that has it.
     durability: &'static str,
     /// With a signed receipt: the signed tree head (C2SP tlog-checkpoint) that the proofs lead to. It may cover more than
     /// `tree`.
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<String>,
+    /// Where `witnessed` holds by the log of heads: the slot proof of `checkpoint`, in which the cosignatures are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<String>,
     /// Why the receipt goes less far than was asked for; the events are durable all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt_failure: Option<String>,
@@ -235,6 +238,7 @@ pub fn answer(appended: Appended, single: bool, evidence: &Evidence) -> Result<R
         tree: Tree::from(&appended.tree),
         durability: evidence.durability(),
         checkpoint: evidence.checkpoint.clone(),
+        slot: evidence.slot.clone(),
         receipt_failure: evidence.failure.clone(),
     };
     let status = if failed || !fresh {

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod credentials;
 pub mod events;
 pub mod exports;
+pub mod heads;
 pub mod index;
 pub mod log;
 pub mod operations;

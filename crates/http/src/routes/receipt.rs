@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use attestore_engine::read::SignedReceipts;
-use attestore_engine::{Appended, Error};
+use attestore_engine::{Appended, Engine, Error};
 use attestore_tlog::Hash;
 use axum::http::HeaderMap;
 
@@ -60,6 +60,8 @@ pub struct Evidence {
     pub checkpoint: Option<String>,
     /// Whether enough witnesses cosigned it.
     pub witnessed: bool,
+    /// Where not the checkpoint itself but a round of heads is witnessed, the slot proof of it.
+    pub slot: Option<String>,
     /// Why it goes less far than was asked for.
     pub failure: Option<String>,
     proofs: Vec<Option<Vec<Hash>>>,
@@ -85,6 +87,7 @@ impl Evidence {
         Self {
             checkpoint: Some(receipts.checkpoint.to_string()),
             witnessed,
+            slot: None,
             failure: None,
             proofs: receipts.proofs,
         }
@@ -109,11 +112,11 @@ pub async fn evidence(
     let (engine, tenant) = (app.engine().clone(), tenant.to_owned());
     tokio::task::spawn_blocking(move || {
         let cosigned = match wanted {
-            Wanted::Witnessed(_) => engine.witnessed_receipts(&tenant, &appended),
+            Wanted::Witnessed(_) => cosigned(&engine, &tenant, &appended),
             _ => Ok(None),
         };
         let evidence = match cosigned {
-            Ok(Some(receipts)) => Ok(Evidence::of(receipts, true)),
+            Ok(Some(evidence)) => Ok(evidence),
             Ok(None) => engine
                 .sign_receipts(&tenant, &appended)
                 .map(|receipts| Evidence::of(receipts, false)),
@@ -127,6 +130,22 @@ pub async fn evidence(
     })
     .await
     .map_err(wire::internal)
+}
+
+/// Evidence under the newest checkpoint that is witnessed by itself, else under the head in the newest witnessed round.
+fn cosigned(
+    engine: &Engine,
+    tenant: &str,
+    appended: &Appended,
+) -> attestore_engine::Result<Option<Evidence>> {
+    if let Some(receipts) = engine.witnessed_receipts(tenant, appended)? {
+        return Ok(Some(Evidence::of(receipts, true)));
+    }
+    let slot = engine.slot_receipts(tenant, appended)?;
+    Ok(slot.map(|(receipts, proof)| Evidence {
+        slot: Some(proof),
+        ..Evidence::of(receipts, true)
+    }))
 }
 
 fn lacking(error: Error) -> Evidence {

@@ -38,16 +38,30 @@ pub fn run(old: &Path, new: &Path, proof: &Path, trust: &TrustArgs, output: Outp
     output::holds(&text, &report, output)
 }
 
-/// Hashes of a proof: base64, one a line, or the first array of JSON.
+/// Hashes of a proof: base64 or hexadecimal, one a line, or the first array of JSON.
 pub fn hashes(text: &str) -> Option<Vec<Hash>> {
     if !text.trim_start().starts_with(['{', '[']) {
-        return text.lines().map(Hash::from_base64).collect();
+        return text.lines().map(hash).collect();
     }
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
     let array = ["proof", "hashes"]
         .into_iter()
         .find_map(|name| json.get(name))
         .unwrap_or(&json);
-    let hash = |hash: &serde_json::Value| Hash::from_base64(hash.as_str()?);
-    array.as_array()?.iter().map(hash).collect()
+    array
+        .as_array()?
+        .iter()
+        .map(|text| hash(text.as_str()?))
+        .collect()
+}
+
+/// Servers hand out consistency proofs in hexadecimal, which is longer.
+fn hash(text: &str) -> Option<Hash> {
+    if text.len() != 2 * Hash::LEN || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Hash::from_base64(text);
+    }
+    let digits = text.as_bytes().chunks_exact(2);
+    let bytes = digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    let bytes: Vec<u8> = bytes.collect::<Option<_>>()?;
+    Some(Hash(bytes.try_into().ok()?))
 }
