@@ -5,9 +5,13 @@ use std::sync::Arc;
 use attestore_disk::sim::SimDisk;
 use attestore_disk::{Disk, ManualClock};
 use attestore_keys::{Entropy, FileRoot, SeededEntropy};
-use attestore_record::RecordId;
+use attestore_record::control::{Control, Erasure, ErasureScope, Ranges};
+use attestore_record::{Kind, RecordId};
+use redb::ReadableTable;
 
-use crate::append::{Appended, Item, Mode, append_class, queue_request};
+use crate::append::{Appended, Item, Mode, append_class, append_control, queue_request};
+use crate::catalog::directory::{HandleRow, HandleState};
+use crate::catalog::tables;
 use crate::tenant::Tenant;
 use crate::{AppendError, Engine, OpenMode, Opened, Parts, Principal, Settings};
 
@@ -98,6 +102,37 @@ pub(crate) fn append_as(
     events: &[String],
 ) -> Vec<RecordId> {
     append_class(&engine.inner, tenant, class, &items(events))
+}
+
+/// Destroys a subject's key as an erasure does: the key and, in the same transaction, the tombstone. Nothing is put on record.
+pub(crate) fn destroy(engine: &Engine, tenant: &Tenant, handle: &[u8; 16]) {
+    let key = (tenant.id.as_bytes(), handle);
+    let destroyed = engine.inner.catalog.update::<_, crate::Error>(|update| {
+        let mut table = update.txn().open_table(tables::HANDLES).unwrap();
+        let row = HandleRow::parse(table.get(key).unwrap().unwrap().value()).unwrap();
+        let gone = HandleRow {
+            state: HandleState::Destroyed,
+            ..row
+        };
+        table.insert(key, gone.to_bytes().as_slice()).unwrap();
+        drop(table);
+        update.destroy_keys(&[row.slot])?;
+        Ok(())
+    });
+    destroyed.unwrap();
+}
+
+/// Puts the erasure of a subject on record.
+pub(crate) fn record_erasure(engine: &Engine, tenant: &Arc<Tenant>, records: u64) {
+    let control = Control::Erasure(Erasure {
+        scope: ErasureScope::Subject,
+        policy: None,
+        ranges: Ranges::default(),
+        records,
+        basis: "Art. 17 GDPR".to_owned(),
+        approved_by: vec!["tester".to_owned()],
+    });
+    append_control(&engine.inner, tenant, "tester", Kind::Erasure, &control).unwrap();
 }
 
 /// Puts an append into the queue and leaves it there.

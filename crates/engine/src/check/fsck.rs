@@ -5,7 +5,7 @@
 //! directory, recovery included, happens in memory: not a byte is changed.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +15,7 @@ use attestore_disk::{Disk, Mode};
 use attestore_record::TenantId;
 use attestore_segment::{Container, Damage};
 use attestore_wal::{Position, Source};
-use redb::{ReadTransaction, ReadableTable};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::Serialize;
 
 use super::{Problem, ProblemKind, exit_code, overlay::Overlay, records::check_tenant};
@@ -252,19 +252,24 @@ impl Fsck<'_> {
             .map_err(storage)?
         {
             let (number, row) = row.map_err(storage)?;
-            let _: WalRow = json(row.value())?;
+            let row: WalRow = json(row.value())?;
             let path = attestore_wal::file_path(number.value());
+            self.longer(&*parts.disk, &path, row.size)?;
             // Made ready for the committer, or being made ready when the process ended; the next start removes it.
             named.insert(path.with_extension("new"));
             named.insert(path);
         }
         let tenants = tenants(&txn)?;
+        self.names(&txn, &tenants)?;
+        self.shared(&txn, &tenants)?;
         self.report.counts.tenants = tenants.len() as u64;
         for (at, (id, row)) in (0..).zip(&tenants) {
             let dir = Path::new("tenants").join(id.to_string());
             (self.progress)(&dir, at, tenants.len() as u64);
-            for (name, _) in crate::flush::tree_files(row.flushed) {
-                named.insert(dir.join(name));
+            for (name, bytes) in crate::flush::tree_files(row.flushed) {
+                let path = dir.join(name);
+                self.longer(&*parts.disk, &path, bytes)?;
+                named.insert(path);
             }
             let files = files(&txn, id)?;
             named.extend(files.iter().map(|row| row.path.clone()));
@@ -282,6 +287,62 @@ impl Fsck<'_> {
             }
         }
         Ok(named)
+    }
+
+    /// Reports what a file holds beyond what the catalog counts: a start cuts it off, or never reads it.
+    fn longer(&mut self, disk: &dyn Disk, path: &Path, bytes: u64) -> Result<()> {
+        if disk.exists(path)? && disk.len(path)? > bytes {
+            self.problem(Problem {
+                kind: ProblemKind::Stray,
+                ..Problem::damage(path, bytes, "nothing counts what follows")
+            });
+        }
+        Ok(())
+    }
+
+    /// Reports names that lead to a tenant of another name, and tenants that no name leads to.
+    fn names(&mut self, txn: &ReadTransaction, tenants: &[(TenantId, TenantRow)]) -> Result<()> {
+        let table = txn.open_table(tables::TENANT_NAMES).map_err(storage)?;
+        for (id, row) in tenants {
+            let found = table.get(row.name.as_str()).map_err(storage)?;
+            if found.is_none_or(|found| found.value() != id.as_bytes()) {
+                let reason = format!("the name {} does not lead to its tenant {id}", row.name);
+                self.problem(Problem::damage("catalog", 0, reason));
+            }
+        }
+        if table.len().map_err(storage)? != tenants.len() as u64 {
+            self.problem(Problem::damage(
+                "catalog",
+                0,
+                "there are more names than tenants, or fewer",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reports shared files whose count of parts is not that of the rows: at 0 the file would go.
+    fn shared(&mut self, txn: &ReadTransaction, tenants: &[(TenantId, TenantRow)]) -> Result<()> {
+        let mut parts: BTreeMap<u64, u64> = BTreeMap::new();
+        for (id, _) in tenants {
+            for row in files(txn, id)?.iter().filter(|row| row.is_part()) {
+                *parts.entry(crate::flush::l0_number(&row.path)?).or_default() += 1;
+            }
+        }
+        let table = txn.open_table(tables::L0).map_err(storage)?;
+        let mut counted = BTreeMap::new();
+        for row in table.iter().map_err(storage)? {
+            let (number, count) = row.map_err(storage)?;
+            counted.insert(number.value(), count.value());
+        }
+        for number in parts.keys().chain(counted.keys()) {
+            let (held, said) = (parts.get(number).unwrap_or(&0), counted.get(number).unwrap_or(&0));
+            if held != said {
+                let path = Path::new("l0").join(crate::flush::l0_name(*number));
+                let reason = format!("the catalog counts {said} parts in it and names {held}");
+                self.problem(Problem::damage(path, 0, reason));
+            }
+        }
+        Ok(())
     }
 
     /// Authenticates every chunk of a sealed file or part.

@@ -8,8 +8,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 mod fsck;
+mod held;
 mod overlay;
+mod reasons;
 mod records;
+mod seqs;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub(crate) use records::{PROGRESS_EVERY, Walk};

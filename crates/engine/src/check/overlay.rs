@@ -256,7 +256,7 @@ impl File for Handle {
             let (number, start) = split(at);
             let (part, left) = rest.split_at(rest.len().min(PAGE - start));
             let fresh = !content.pages.contains_key(&number) && number * PAGE as u64 >= content.base_length;
-            if !(fresh && part.iter().all(|byte| *byte == 0)) {
+            if !(fresh && *part == ZEROS[..part.len()]) {
                 let mut page = self.0.page(&content, number)?;
                 page[start..start + part.len()].copy_from_slice(part);
                 content.pages.insert(number, page);
@@ -319,6 +319,7 @@ fn name_of(path: &Path) -> String {
 }
 
 const PAGE: usize = 4096;
+static ZEROS: [u8; PAGE] = [0; PAGE];
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use attestore_record::{Entry, entry::ENTRY_BYTES};
 use attestore_tlog::{Frontier, Hash, TILE_HEIGHT, leaf_hash};
 
-use super::Problem;
+use super::{Problem, held::Held, reasons::Reasons, seqs::Seqs};
 use crate::{
     error::Result,
     instance::Inner,
@@ -35,7 +35,7 @@ pub(super) fn check_tenant(
     view: &View,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Checked {
-    let mut walk = Walk::new(inner, tenant, view, Some(Bitmap::new(view.size)));
+    let mut walk = Walk::new(inner, tenant, view, Some(Whole::new(view.size)));
     let mut broken = walk.tree(&mut |_| Ok(()));
     for set in view.flushed.iter() {
         let before = walk.checked.records;
@@ -54,18 +54,11 @@ pub(super) fn check_tenant(
     } = walk;
     for record in view.tail.iter(view.tail.range()) {
         match records::from_tail(tenant, record, true) {
-            Ok(opened) => check_record(tenant, &opened, &mut look, &mut checked),
+            Ok(opened) => drop(check_record(tenant, &opened, &mut look, &mut checked)),
             Err(error) => checked.problem(Problem::of(&error, "wal")),
         }
     }
-    let missing = look.seen.as_ref().map(Bitmap::missing).unwrap_or_default();
-    if let Some(first) = missing.first {
-        let reason = format!(
-            "{} records are in no segment, the first is {first}",
-            missing.count
-        );
-        checked.problem(Problem::damage(tenant.dir(), 0, reason));
-    }
+    look.finish(tenant, &mut checked);
     progress(checked.records, view.size);
     checked
 }
@@ -81,15 +74,15 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Begins. With `seen`, records that are stored twice in different segments are found too, for a bit a record.
-    pub(crate) fn new(inner: &'a Inner, tenant: &'a Tenant, view: &'a View, seen: Option<Bitmap>) -> Self {
+    /// Begins. With `whole`, what can be told only of all records together is found too, for two bits a record.
+    pub(crate) fn new(inner: &'a Inner, tenant: &'a Tenant, view: &'a View, whole: Option<Whole>) -> Self {
         let look = Look {
             reader: tree::reader(inner, tenant, view),
             entries: Vec::new(),
             first: 0,
             size: view.size,
             salts: records::SetSalts::default(),
-            seen,
+            whole,
             erasures: None,
         };
         Self {
@@ -117,8 +110,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn set(&mut self, set: &FileSet, progress: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
         let mut broken = Ok(());
         let mut records = 0;
+        let mut held = Held::default();
+        let before = self.checked.problems.len();
         let visited = records::scan_set(self.inner, self.tenant, set, |record| {
-            check_record(self.tenant, &record, &mut self.look, &mut self.checked);
+            if let Some(entry) = check_record(self.tenant, &record, &mut self.look, &mut self.checked) {
+                held.add(record.seq, entry.time_ms);
+            }
             records += 1;
             if records % PROGRESS_EVERY == 0 {
                 broken = progress(records);
@@ -129,6 +126,13 @@ impl<'a> Walk<'a> {
         broken?;
         if let Err(error) = visited {
             self.checked.problem(Problem::of(&error, &set.seg.path));
+        }
+        if self.checked.problems.len() == before {
+            let whole = self.look.whole.is_some();
+            let problems = held.problems(self.inner, self.tenant, set, whole);
+            problems
+                .into_iter()
+                .for_each(|problem| self.checked.problem(problem));
         }
         Ok(())
     }
@@ -237,8 +241,8 @@ struct Look<'a> {
     first: u64,
     size: u64,
     salts: records::SetSalts,
-    /// Which records were seen, where all of them are looked at in one go.
-    seen: Option<Bitmap>,
+    /// Where all records are looked at in one go.
+    whole: Option<Whole>,
     /// Whether a subject of the tenant was erased, once that was asked.
     erasures: Option<bool>,
 }
@@ -249,6 +253,28 @@ impl Look<'_> {
         match self.erasures {
             Some(known) => Ok(known),
             None => Ok(*self.erasures.insert(tenant.catalog.has_erasures(&tenant.id)?)),
+        }
+    }
+
+    /// Reports what all records together lack.
+    fn finish(&mut self, tenant: &Tenant, checked: &mut Checked) {
+        let erased = self.has_erasures(tenant);
+        let Some(whole) = &mut self.whole else { return };
+        if let Some(first) = whole.seen.first_missing() {
+            let count = whole.seen.size() - whole.seen.count(0..whole.seen.size());
+            let reason = format!("{count} records are in no segment, the first is {first}");
+            checked.problem(Problem::damage(tenant.dir(), 0, reason));
+        }
+        match erased {
+            Err(error) => checked.problem(Problem::of(&error, tenant.dir())),
+            Ok(erased) => {
+                if let Some((count, first)) = whole.reasons.unexplained(erased) {
+                    let reason = format!(
+                        "{count} records lack personal groups that no erasure on record accounts for, the first is {first}"
+                    );
+                    checked.problem(Problem::damage(tenant.dir(), first, reason));
+                }
+            }
         }
     }
 
@@ -269,104 +295,105 @@ impl Look<'_> {
     }
 }
 
-fn check_record(tenant: &Tenant, record: &Record, look: &mut Look<'_>, checked: &mut Checked) {
+/// Checks a record against its entry, which is returned if that could be read.
+fn check_record(
+    tenant: &Tenant,
+    record: &Record,
+    look: &mut Look<'_>,
+    checked: &mut Checked,
+) -> Option<Entry> {
     checked.records += 1;
     let place = tenant.dir();
-    let fresh = match &mut look.seen {
-        Some(seen) => seen.set(record.seq),
+    let fresh = match &mut look.whole {
+        Some(whole) => whole.seen.set(record.seq),
         None => record.seq < look.size,
     };
     if !fresh {
         let reason = format!("record {} is beyond the tree, or stored twice", record.seq);
-        return checked.problem(Problem::damage(place, 0, reason));
+        checked.problem(Problem::damage(place, 0, reason));
+        return None;
     }
     let entry = match look.entry(record.seq) {
         Ok(entry) => entry,
-        Err(error) => return checked.problem(Problem::of(&error, place)),
+        Err(error) => {
+            checked.problem(Problem::of(&error, place));
+            return None;
+        }
     };
-    let erased = record
-        .personal
-        .iter()
-        .filter(|group| matches!(group, records::Personal::Erased))
-        .count();
-    checked.groups_erased += erased as u64;
     let reason = match records::check(tenant, &mut look.salts, record, &entry) {
+        Ok(_) if record.class != entry.class => Some("it is stored with another class than its entry's"),
         Ok(opened) => {
             checked.groups_opened += opened;
-            let missing = record.commitments.len().saturating_sub(record.personal.len());
-            if missing == 0 && record.personal.len() == record.commitments.len() {
-                return;
-            }
-            match look.has_erasures(tenant) {
-                // A rewrite leaves behind what no key opens any more; what is authentic says no more about it.
-                Ok(true) if missing > 0 => {
-                    checked.groups_erased += missing as u64;
-                    return;
+            match groups(tenant, record, &entry, look, checked) {
+                Ok(reason) => reason,
+                Err(error) => {
+                    checked.problem(Problem::of(&error, place));
+                    return Some(entry);
                 }
-                Ok(_) => "its personal groups are not all there",
-                Err(error) => return checked.problem(Problem::of(&error, place)),
             }
         }
-        Err(Mismatch::Record) => "it is not what its entry commits to",
-        Err(Mismatch::Group) => "a personal group is not what the record commits to",
-        Err(Mismatch::Error(error)) => return checked.problem(Problem::of(&error, place)),
-    };
-    checked.problem(Problem::damage(
-        place,
-        record.seq,
-        format!("record {}: {reason}", record.seq),
-    ));
-}
-
-/// Which records were seen.
-pub(crate) struct Bitmap {
-    words: Vec<u64>,
-    size: u64,
-}
-
-#[derive(Default)]
-struct Missing {
-    count: u64,
-    first: Option<u64>,
-}
-
-impl Bitmap {
-    fn new(size: u64) -> Self {
-        let words = usize::try_from(size.div_ceil(64)).unwrap_or(0);
-        Self {
-            words: vec![0; words],
-            size,
+        Err(Mismatch::Record) => Some("it is not what its entry commits to"),
+        Err(Mismatch::Group) => Some("a personal group is not what the record commits to"),
+        Err(Mismatch::Error(error)) => {
+            checked.problem(Problem::of(&error, place));
+            return Some(entry);
         }
+    };
+    if let Some(reason) = reason {
+        let reason = format!("record {}: {reason}", record.seq);
+        checked.problem(Problem::damage(place, record.seq, reason));
     }
+    Some(entry)
+}
 
-    /// Notes a record; false if it is out of range or was seen before.
-    fn set(&mut self, seq: u64) -> bool {
-        let word = usize::try_from(seq / 64)
-            .ok()
-            .and_then(|at| self.words.get_mut(at));
-        let Some(word) = word.filter(|_| seq < self.size) else {
-            return false;
-        };
-        let bit = 1 << (seq % 64);
-        let fresh = *word & bit == 0;
-        *word |= bit;
-        fresh
+/// Counts personal groups that are not there; says what is wrong with those that are, or that none may be missing.
+fn groups(
+    tenant: &Tenant,
+    record: &Record,
+    entry: &Entry,
+    look: &mut Look<'_>,
+    checked: &mut Checked,
+) -> Result<Option<&'static str>> {
+    let opened = record.personal.iter().filter_map(|group| match group {
+        records::Personal::Opened { handles, .. } => Some(handles.as_slice()),
+        records::Personal::Erased => None,
+    });
+    let opened: Vec<_> = opened.collect();
+    // A record has one group for each set of subjects.
+    let twice = opened
+        .iter()
+        .enumerate()
+        .any(|(at, set)| opened[..at].contains(set));
+    let gone = record.commitments.len().checked_sub(opened.len());
+    let (Some(gone), false) = (gone, twice || record.personal.len() > record.commitments.len()) else {
+        return Ok(Some("it has personal groups that it does not commit to"));
+    };
+    checked.groups_erased += gone as u64;
+    let Some(whole) = &mut look.whole else {
+        let unexplained = gone > 0 && !look.has_erasures(tenant)?;
+        return Ok(unexplained.then_some("its personal groups are not all there"));
+    };
+    // Whether they may be is known once all erasures are.
+    if gone > 0 {
+        whole.reasons.gap(record.seq);
+    } else {
+        whole.reasons.take(record, entry)?;
     }
+    Ok(None)
+}
 
-    fn missing(&self) -> Missing {
-        let absent = |seq: &u64| {
-            let word = usize::try_from(seq / 64).ok().and_then(|at| self.words.get(at));
-            word.is_none_or(|word| word & 1 << (seq % 64) == 0)
-        };
-        let seen: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
-        let count = self.size.saturating_sub(seen);
-        Missing {
-            count,
-            first: if count == 0 {
-                None
-            } else {
-                (0..self.size).find(absent)
-            },
+/// What can be told only of all records together.
+pub(crate) struct Whole {
+    /// Which records were seen.
+    seen: Seqs,
+    reasons: Reasons,
+}
+
+impl Whole {
+    fn new(size: u64) -> Self {
+        Self {
+            seen: Seqs::new(size),
+            reasons: Reasons::new(size),
         }
     }
 }

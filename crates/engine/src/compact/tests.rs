@@ -7,16 +7,13 @@ use attestore_disk::Disk;
 use attestore_disk::sim::Fault;
 use attestore_keys::Slot;
 use proptest::prelude::*;
-use redb::ReadableTable;
 
 use super::WINDOW_MS;
-use crate::catalog::directory::{HandleRow, HandleState};
-use crate::catalog::tables;
 use crate::instance::file_context;
 use crate::read::Which;
 use crate::search::SearchRequest;
 use crate::tenant::FileSet;
-use crate::testing::{World, append_as, event, settings};
+use crate::testing::{World, append_as, destroy, event, record_erasure, settings};
 use crate::{Engine, Error, Settings};
 
 const DAY_MS: u64 = WINDOW_MS;
@@ -249,27 +246,8 @@ fn what_was_destroyed_does_not_come_back() {
         sub.handle_sets().flatten().copied().collect()
     };
     let gone = *handles.first().unwrap();
-    // As an erasure does: the key and, in the same transaction, the tombstone.
-    engine
-        .inner
-        .catalog
-        .update::<_, Error>(|update| {
-            let mut table = update.txn().open_table(tables::HANDLES).unwrap();
-            let row = table.get((acme.id.as_bytes(), &gone)).unwrap().unwrap();
-            let slot = HandleRow::parse(row.value()).unwrap().slot;
-            drop(row);
-            let row = HandleRow {
-                state: HandleState::Destroyed,
-                slot,
-            };
-            table
-                .insert((acme.id.as_bytes(), &gone), row.to_bytes().as_slice())
-                .unwrap();
-            drop(table);
-            update.destroy_keys(&[slot])?;
-            Ok(())
-        })
-        .unwrap();
+    destroy(&engine, &acme, &gone);
+    record_erasure(&engine, &acme, 60);
     drop((acme, engine));
     let engine = world.open(false);
     let acme = engine.inner.tenant("acme").unwrap();

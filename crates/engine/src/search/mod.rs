@@ -57,6 +57,7 @@ pub(crate) use follow::{Filter, follow};
 pub use policy::IndexStatus;
 pub(crate) use policy::split_row;
 pub use request::{Explain, Highlight, PAGE_MAX, Phases, SearchPage, SearchRequest, TreeSize};
+pub(crate) use sealed::contents as split_contents;
 pub(crate) use tail::split_for;
 
 use tail::TailIndex;

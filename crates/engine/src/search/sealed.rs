@@ -6,8 +6,9 @@ use attestore_index::{Source, Split};
 use attestore_record::TenantId;
 use attestore_segment::Container;
 
-use super::index_error;
+use super::{index_error, policy::split_row};
 use crate::{
+    catalog::SplitRow,
     error::{Error, Result},
     instance::Inner,
     read::readers,
@@ -45,6 +46,27 @@ pub(super) fn open(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Opti
         Err(error @ (Error::Key(_) | Error::Deadline)) => Err(error),
         // Whoever replaced it has a newer view to show.
         Err(error) if !inner.catalog.has_file(&tenant.id, row)? => Err(error),
+        Err(error) => {
+            damaged(inner, tenant, set, &error);
+            Ok(None)
+        }
+    }
+}
+
+/// What the split of a segment holds: seqs, and what its row should say of it; `None` as of [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn contents(
+    inner: &Inner,
+    tenant: &Tenant,
+    set: &FileSet,
+) -> Result<Option<(Vec<u64>, SplitRow)>> {
+    let Some(split) = open(inner, tenant, set)? else {
+        return Ok(None);
+    };
+    match split.seqs() {
+        Ok(seqs) => Ok(Some((seqs, split_row(&split)))),
         Err(error) => {
             damaged(inner, tenant, set, &error);
             Ok(None)

@@ -24,6 +24,7 @@ pub use merge::merge;
 use crate::Error;
 use crate::cache::{Cache, read_exact};
 use crate::policy::IndexPolicy;
+use crate::schema::SEQ;
 use bundle::Manifest;
 use directory::{BundleDirectory, Medium};
 
@@ -155,7 +156,7 @@ impl Split {
             return Err(Error::Malformed("a split has exactly one segment".to_owned()));
         };
         let reader = SegmentReader::open(&segment)?;
-        if u64::from(reader.max_doc()) != summary.docs || summary.docs == 0 {
+        if u64::from(reader.max_doc()) != summary.docs || summary.docs == 0 || reader.has_deletes() {
             return Err(Error::Malformed(
                 "number of records differs from the manifest".to_owned(),
             ));
@@ -196,6 +197,17 @@ impl Split {
     /// Returns what the split covers.
     pub fn summary(&self) -> Summary {
         self.inner.summary
+    }
+
+    /// Reads the seqs of its records, in its order: ascending.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a sealed split cannot be read.
+    pub fn seqs(&self) -> Result<Vec<u64>, Error> {
+        let column = self.inner.reader.fast_fields().u64(SEQ)?;
+        Ok((0..self.inner.reader.max_doc())
+            .filter_map(|doc| column.first(doc))
+            .collect())
     }
 
     /// Returns the policy under which the split was built.
