@@ -129,7 +129,7 @@ pub struct ExportBody {
     fields: Option<Vec<String>>,
     /// Compression of the files.
     compression: CompressionBody,
-    /// Of an evidence bundle about named records: their seqs; none to who may not download it.
+    /// Of an evidence bundle about named records: their seqs; not in lists, and none to who may not download it.
     #[serde(skip_serializing_if = "Option::is_none")]
     records: Option<Vec<u64>>,
     /// Of an evidence bundle about a range: its seqs.
@@ -684,7 +684,7 @@ fn shown(info: ExportInfo, files: bool) -> ExportBody {
         false => CheckpointBody::Signed,
     };
     ExportBody {
-        records,
+        records: records.filter(|_| files),
         range,
         checkpoint: (info.spec.format == Format::Evidence).then_some(checkpoint),
         state: info.state.into(),

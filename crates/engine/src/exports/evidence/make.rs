@@ -4,12 +4,13 @@
 //! crash leaves a file under a temporary name, which the next start removes, and the job begins anew. When the file is durable,
 //! one catalog commit names it and ends the job.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use attestore_export::{rfc3339_ms, rfc3339_ns};
-use attestore_tlog::Policy;
+use attestore_tlog::{Hash, NodeReader, Policy, SubtreeError};
 use attestore_verify::bundle::{BundleHead, BundleTree, BundleWriter, Scope, WriteError};
 
 use super::super::manifest;
@@ -71,7 +72,7 @@ impl Turn<'_> {
             may_grow: &may_grow,
             trouble: &trouble,
         };
-        let failed = |error: WriteError| trouble.take().unwrap_or_else(|| failure(error));
+        let failed = |error: WriteError| trouble.take().unwrap_or_else(|| self.failure(error));
         let out = BufWriter::with_capacity(BUFFER_BYTES, sink);
         let mut writer = BundleWriter::new(out, head(self)).map_err(failed)?;
         let records = self.push_all(&mut writer, &failed)?;
@@ -79,7 +80,12 @@ impl Turn<'_> {
         let mut row = row.clone();
         let finished_ms = inner.clock.now_ms();
         let view = self.tenant.view();
-        let nodes = tree::reader(inner, self.tenant, &view);
+        let reader = tree::reader(inner, self.tenant, &view);
+        let nodes = Nodes {
+            reader: &reader,
+            turn: self,
+            trouble: &trouble,
+        };
         let policy = row.spec.evidence.policy.clone();
         let signing = self.tenant.keys.signing.load();
         let finished = writer.finish(BundleTree {
@@ -88,7 +94,8 @@ impl Turn<'_> {
             vkeys: &vkeys(self, policy.as_deref()),
             nodes: &nodes,
             entries: &mut |seqs, out| {
-                out.extend(nodes.source().entries(seqs).map_err(|error| error.to_string())?);
+                let read = reader.source().entries(seqs);
+                out.extend(read.map_err(|error| trouble.keep(error.into()).to_string())?);
                 Ok(())
             },
             context: &[],
@@ -180,6 +187,24 @@ impl Turn<'_> {
         }
     }
 
+    fn failure(&self, error: WriteError) -> Failure {
+        Failure::Failed(match error {
+            WriteError::Empty => Error::Conflict {
+                code: "no_records",
+                message: "nothing matches, and a bundle without records proves nothing".into(),
+            },
+            WriteError::TooMany => Error::TooMany {
+                code: "export_records",
+                message: error.to_string(),
+            },
+            WriteError::Root => {
+                let folder = Path::new("tenants").join(self.tenant.id.to_string());
+                Error::damage(folder, 0, error.to_string())
+            }
+            error => Error::Io(error.to_string()),
+        })
+    }
+
     /// Whether the file may become so long, beside what other exports of the tenant take.
     fn may_grow(&self, used: u64, length: u64) -> Result<(), Failure> {
         if self.is_stopped() {
@@ -194,6 +219,37 @@ impl Turn<'_> {
             return Err(too_many_bytes(self.inner));
         }
         Ok(())
+    }
+}
+
+/// Nodes of the tree, as long as nobody stops the job.
+struct Nodes<'a> {
+    reader: &'a tree::Reader<'a>,
+    turn: &'a Turn<'a>,
+    trouble: &'a Trouble,
+}
+
+impl NodeReader for Nodes<'_> {
+    type Error = io::Error;
+
+    fn node(&self, level: u8, index: u64) -> io::Result<Hash> {
+        self.unless_stopped(|reader| reader.node(level, index))
+    }
+
+    fn nodes(&self, level: u8, range: Range<u64>, out: &mut Vec<Hash>) -> io::Result<()> {
+        self.unless_stopped(|reader| reader.nodes(level, range, out))
+    }
+}
+
+impl Nodes<'_> {
+    fn unless_stopped<T>(
+        &self,
+        read: impl FnOnce(&tree::Reader<'_>) -> Result<T, SubtreeError<Error>>,
+    ) -> io::Result<T> {
+        if self.turn.is_stopped() {
+            return Err(self.trouble.keep(self.turn.stopped()));
+        }
+        read(self.reader).map_err(|error| self.trouble.keep(tree::subtree_error(error).into()))
     }
 }
 
@@ -240,19 +296,4 @@ fn vkeys(turn: &Turn<'_>, policy: Option<&str>) -> Vec<String> {
     let mut keys = vec![verifier(turn.tenant).to_string()];
     keys.extend(witnesses.map(|witness| witness.key().to_string()));
     keys
-}
-
-fn failure(error: WriteError) -> Failure {
-    Failure::Failed(match error {
-        WriteError::Empty => Error::Conflict {
-            code: "no_records",
-            message: "nothing matches, and a bundle without records proves nothing".into(),
-        },
-        WriteError::TooMany => Error::TooMany {
-            code: "export_records",
-            message: error.to_string(),
-        },
-        WriteError::Root => Error::damage("tree", 0, error.to_string()),
-        error => Error::Io(error.to_string()),
-    })
 }

@@ -337,3 +337,32 @@ fn wishes_that_no_bundle_can_meet_are_refused() {
     let missing = engine.export_records("acme", &world.by, &[Which::Seq(400)]);
     assert!(matches!(missing, Err(Error::UnknownRecord)));
 }
+
+#[test]
+fn a_damaged_log_gives_no_bundle_and_says_where() {
+    let world = filled(27);
+    let path = |end: &str| {
+        let paths = world.disk.paths().into_iter();
+        paths
+            .filter(|path| path.to_string_lossy().ends_with(end))
+            .min()
+            .unwrap()
+    };
+    // The entry of a record beside those that are wanted: the proof would need its hash.
+    let entries = path("/entries");
+    world.disk.flip(&entries, 44 * 100 + 20, 1).unwrap();
+    let (engine, _) = world.start_with(small());
+    let wanted = || bundle(EvidenceScope::Records(vec![101, 102]));
+    let info = engine.create_export("acme", &world.by, wanted()).unwrap();
+    finish(&engine);
+    let fault = engine.export("acme", &world.by, &info.id).unwrap().fault.unwrap();
+    assert_eq!(fault.code, "damaged");
+    assert!(fault.message.contains("root"), "{}", fault.message);
+    world.disk.flip(&entries, 44 * 100 + 20, 1).unwrap();
+    // The file of entries cannot be read.
+    world.disk.read_error_at(&entries, 44 * 100..44 * 101).unwrap();
+    assert_ne!(failed(&engine, &world.by, wanted()), "damaged");
+    world.disk.clear_read_errors();
+    made(&engine, &world.by, wanted());
+    assert_eq!(exp_files(&world.disk).len(), 1);
+}
