@@ -9,7 +9,7 @@ use attestore_record::{Entry, Kind, entry::ENTRY_BYTES};
 use attestore_tlog::{Hash, leaf_hash};
 
 use super::{Archive, BundleError, Member, OPENING_BYTES_MAX, ReadAt};
-use crate::opening::{Opened, OpenedRecord, verify_opening};
+use crate::opening::{Opened, Parts};
 
 /// A record whose bytes open its entry.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Records<'a, R: ?Sized> {
     wanted: &'a Wanted,
     /// Batches that were read and not checked yet.
     read: Vec<Vec<u8>>,
+    /// Buffers of batches that were checked: memory that is fresh for each batch costs more than hashing it.
+    spare: Vec<Vec<u8>>,
     checked: VecDeque<Checked>,
     last: Option<u64>,
     pub(super) hash: FileHash,
@@ -59,6 +61,7 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
             threads: threads.clamp(1, THREADS_MAX),
             wanted,
             read: Vec::new(),
+            spare: Vec::new(),
             checked: VecDeque::new(),
             last: None,
             hash: FileHash::default(),
@@ -101,6 +104,7 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
             for batch in &batches {
                 self.checked.extend(check(batch, wanted)?);
             }
+            self.spare.extend(batches);
             return Ok(());
         }
         let (results, read) = thread::scope(|scope| {
@@ -116,6 +120,7 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
             let records = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             self.checked.extend(records?);
         }
+        self.spare.extend(batches);
         self.read = read?;
         Ok(())
     }
@@ -132,7 +137,8 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
     /// Reads whole records: as many as fit a batch, at least one.
     fn batch(&mut self) -> Result<Vec<u8>, BundleError> {
         let left = self.member.bytes - self.offset;
-        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_BYTES)];
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.resize(usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_BYTES), 0);
         self.archive.read_part(self.member, self.offset, &mut bytes)?;
         let mut whole = 0;
         while let Some(frame) = frame_bytes(&bytes[whole..])? {
@@ -142,8 +148,11 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
                     if u64::try_from(frame).map_or(true, |frame| frame > left) {
                         return Err(BundleError::Records);
                     }
-                    bytes = vec![0; frame];
-                    self.archive.read_part(self.member, self.offset, &mut bytes)?;
+                    let have = bytes.len();
+                    bytes.resize(frame, 0);
+                    let rest = u64::try_from(have).map_err(|_| BundleError::Records)?;
+                    self.archive
+                        .read_part(self.member, self.offset + rest, &mut bytes[have..])?;
                     whole = frame;
                 }
                 None => break,
@@ -186,14 +195,16 @@ fn check(batch: &[u8], wanted: &Wanted) -> Result<Vec<Checked>, BundleError> {
 }
 
 fn check_one(seq: u64, opening: &[u8], wanted: &Wanted) -> Result<Checked, BundleError> {
-    let record = OpenedRecord::from_bytes(opening).map_err(|error| BundleError::Record { seq, error })?;
-    let opened = verify_opening(&record).map_err(|error| BundleError::Opening { seq, error })?;
+    let record = Parts::from_bytes(opening).map_err(|error| BundleError::Record { seq, error })?;
+    let opened = record
+        .verify()
+        .map_err(|error| BundleError::Opening { seq, error })?;
     let kind = Entry::from_bytes(&record.entry)
         .map_err(|error| BundleError::Entry { seq, error })?
         .kind;
     let control = match kind {
         Kind::Purge | Kind::Erasure | Kind::Hold | Kind::Policy => {
-            let control = Control::parse(kind, &record.public);
+            let control = Control::parse(kind, record.public);
             Some(control.map_err(|error| BundleError::Control {
                 seq,
                 message: error.to_string(),

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{GroupOpening, OpenedRecord, shorten::shorten};
+use super::{OpenedRecord, Part, Parts, shorten::shorten};
 use crate::as_text;
 
 /// Tells what a verified opening holds.
@@ -77,54 +77,57 @@ pub enum OpeningError {
 /// # Errors
 /// [`OpeningError`] for the first rule it breaks; commitments are checked before any byte is interpreted.
 pub fn verify_opening(record: &OpenedRecord) -> Result<Opened, OpeningError> {
-    let entry = Entry::from_bytes(&record.entry).map_err(|error| OpeningError::Entry { error })?;
-    let mut commitments: Vec<_> = record
-        .groups
-        .iter()
-        .map(|group| group.commitment(&entry))
-        .collect();
-    if let Some(before) = commitments
-        .iter()
-        .zip(commitments.iter().skip(1))
-        .position(|(a, b)| a >= b)
-    {
-        return Err(OpeningError::GroupOrder { group: before + 1 });
-    }
-    let commitment = record_commitment(entry.version, &record.salt0, &record.public, &mut commitments);
-    if commitment != entry.commitment {
-        return Err(OpeningError::Commitment);
-    }
+    Parts::from(record).verify()
+}
 
-    let public = check_public(&record.public, entry.kind, record.groups.len())
-        .map_err(|message| OpeningError::Public { message })?;
-    let PublicParts {
-        id,
-        tenant,
-        mut withheld,
-    } = public;
-    let mut groups_opened = 0;
-    for (group, opening) in record.groups.iter().enumerate() {
-        if let GroupOpening::Opened { bytes, .. } = opening {
-            check_personal(bytes, &mut withheld)
-                .map_err(|message| OpeningError::Personal { group, message })?;
-            groups_opened += 1;
+impl Parts<'_> {
+    /// As [`verify_opening`].
+    pub(crate) fn verify(&self) -> Result<Opened, OpeningError> {
+        let entry = Entry::from_bytes(&self.entry).map_err(|error| OpeningError::Entry { error })?;
+        let mut commitments: Vec<_> = self.groups.iter().map(|group| group.commitment(&entry)).collect();
+        if let Some(before) = commitments
+            .iter()
+            .zip(commitments.iter().skip(1))
+            .position(|(a, b)| a >= b)
+        {
+            return Err(OpeningError::GroupOrder { group: before + 1 });
         }
+        let commitment = record_commitment(entry.version, &self.salt0, self.public, &mut commitments);
+        if commitment != entry.commitment {
+            return Err(OpeningError::Commitment);
+        }
+
+        let public = check_public(self.public, entry.kind, self.groups.len())
+            .map_err(|message| OpeningError::Public { message })?;
+        let PublicParts {
+            id,
+            tenant,
+            mut withheld,
+        } = public;
+        let mut groups_opened = 0;
+        for (group, opening) in self.groups.iter().enumerate() {
+            if let Part::Opened { bytes, .. } = opening {
+                check_personal(bytes, &mut withheld)
+                    .map_err(|message| OpeningError::Personal { group, message })?;
+                groups_opened += 1;
+            }
+        }
+        if groups_opened == self.groups.len()
+            && let Some(pointer) = withheld.first()
+        {
+            let message = format!("{pointer:?} is withheld, but no personal group has it");
+            return Err(OpeningError::Public { message });
+        }
+        Ok(Opened {
+            id,
+            tenant,
+            kind: entry.kind.name(),
+            class: entry.class,
+            time_ms: entry.time_ms,
+            groups_opened,
+            groups_withheld: self.groups.len() - groups_opened,
+        })
     }
-    if groups_opened == record.groups.len()
-        && let Some(pointer) = withheld.first()
-    {
-        let message = format!("{pointer:?} is withheld, but no personal group has it");
-        return Err(OpeningError::Public { message });
-    }
-    Ok(Opened {
-        id,
-        tenant,
-        kind: entry.kind.name(),
-        class: entry.class,
-        time_ms: entry.time_ms,
-        groups_opened,
-        groups_withheld: record.groups.len() - groups_opened,
-    })
 }
 
 /// What a public group tells about the record.

@@ -15,7 +15,7 @@
 use attestore_record::entry::ENTRY_BYTES;
 use serde::Serialize;
 
-use super::{GroupOpening, OpenedRecord};
+use super::{GroupOpening, OpenedRecord, Part, Parts};
 
 /// Version of the encoding.
 pub const OPENING_VERSION: u8 = 1;
@@ -99,6 +99,13 @@ impl OpenedRecord {
     /// # Errors
     /// [`CodecError`] for the first rule it breaks.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        Parts::from_bytes(bytes).map(Self::from)
+    }
+}
+
+impl<'a> Parts<'a> {
+    /// As [`OpenedRecord::from_bytes`], without copying.
+    pub(crate) fn from_bytes(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let mut rest = Reader(bytes);
         let [version] = rest.array("version")?;
         if version != OPENING_VERSION {
@@ -106,17 +113,17 @@ impl OpenedRecord {
         }
         let entry = rest.array::<ENTRY_BYTES>("entry")?;
         let salt0 = rest.array("salt")?;
-        let public = rest.bytes("public group")?.to_vec();
+        let public = rest.bytes("public group")?;
         let count = u32::from_be_bytes(rest.array("number of groups")?);
         let groups_max = usize::try_from(count).ok().filter(|count| *count <= GROUPS_MAX);
         let mut groups = Vec::new();
         for group in 0..groups_max.ok_or(CodecError::TooManyGroups { count })? {
             groups.push(match rest.array("tag of a group")? {
-                [OPENED] => GroupOpening::Opened {
+                [OPENED] => Part::Opened {
                     salt: rest.array("salt of a group")?,
-                    bytes: rest.bytes("group")?.to_vec(),
+                    bytes: rest.bytes("group")?,
                 },
-                [WITHHELD] => GroupOpening::Withheld {
+                [WITHHELD] => Part::Withheld {
                     commitment: rest.array("commitment of a group")?,
                 },
                 [tag] => return Err(CodecError::Tag { group, tag }),

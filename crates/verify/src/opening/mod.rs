@@ -57,7 +57,7 @@ impl OpenedRecord {
         mut groups: Vec<GroupOpening>,
     ) -> Result<Self, EntryError> {
         let parsed = Entry::from_bytes(&entry)?;
-        groups.sort_by_cached_key(|group| group.commitment(&parsed));
+        groups.sort_by_cached_key(|group| group.part().commitment(&parsed));
         Ok(Self {
             entry,
             public,
@@ -74,11 +74,65 @@ impl GroupOpening {
         matches!(self, Self::Opened { .. })
     }
 
+    fn part(&self) -> Part<'_> {
+        match self {
+            Self::Opened { salt, bytes } => Part::Opened { salt: *salt, bytes },
+            Self::Withheld { commitment } => Part::Withheld {
+                commitment: *commitment,
+            },
+        }
+    }
+}
+
+/// An [`OpenedRecord`] in bytes that somebody else holds.
+pub(crate) struct Parts<'a> {
+    pub(crate) entry: [u8; ENTRY_BYTES],
+    pub(crate) public: &'a [u8],
+    salt0: [u8; 32],
+    groups: Vec<Part<'a>>,
+}
+
+/// A [`GroupOpening`] in bytes that somebody else holds.
+enum Part<'a> {
+    Opened { salt: [u8; 32], bytes: &'a [u8] },
+    Withheld { commitment: [u8; 32] },
+}
+
+impl Part<'_> {
     /// Returns the commitment, recomputed if the group is open.
     fn commitment(&self, entry: &Entry) -> [u8; 32] {
         match self {
             Self::Opened { salt, bytes } => group_commitment(entry.version, salt, bytes),
             Self::Withheld { commitment } => *commitment,
+        }
+    }
+}
+
+impl<'a> From<&'a OpenedRecord> for Parts<'a> {
+    fn from(record: &'a OpenedRecord) -> Self {
+        Self {
+            entry: record.entry,
+            public: &record.public,
+            salt0: record.salt0,
+            groups: record.groups.iter().map(GroupOpening::part).collect(),
+        }
+    }
+}
+
+impl From<Parts<'_>> for OpenedRecord {
+    fn from(parts: Parts<'_>) -> Self {
+        let group = |part| match part {
+            Part::Opened { salt, bytes } => GroupOpening::Opened {
+                salt,
+                bytes: bytes.to_vec(),
+            },
+            Part::Withheld { commitment } => GroupOpening::Withheld { commitment },
+        };
+        Self {
+            entry: parts.entry,
+            public: parts.public.to_vec(),
+            salt0: parts.salt0,
+            groups: parts.groups.into_iter().map(group).collect(),
         }
     }
 }
