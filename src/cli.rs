@@ -48,6 +48,10 @@ pub enum Command {
     Tenant(TenantArgs),
     /// Make, list, rotate and revoke credentials
     Credential(CredentialArgs),
+    /// Show, rotate and retire the keys that sign a log's checkpoints
+    Key(KeyArgs),
+    /// Give logs that lost entries a new epoch, after a restore; the server must be stopped
+    Fork(ForkArgs),
     /// Confirm the server's clock after it stepped ahead
     Clock(ClockArgs),
     /// Show how the server is doing: tenants, heads, log, lag, disk
@@ -679,6 +683,60 @@ pub enum CredentialAction {
         #[arg(long)]
         secret_file: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Tenant
+    #[arg(long, env = "ATTESTORE_TENANT", default_value = "default", global = true)]
+    pub tenant: String,
+    #[command(subcommand)]
+    pub action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyAction {
+    /// List the keys of the log, with the notes by which each names the next
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Put a new key in force; for a while the former one signs too
+    Rotate {
+        /// For how many seconds the former key signs too; 0 if others may have it [default: 604800, 7 days]
+        #[arg(long, value_name = "SECONDS")]
+        overlap_s: Option<u64>,
+    },
+    /// Destroy the former key that still signs, before its time
+    Retire,
+}
+
+#[derive(Debug, Args)]
+pub struct ForkArgs {
+    /// Data directory
+    #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
+    pub data: PathBuf,
+    /// File of the head register, if the server uses one
+    #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
+    pub head_register: Option<PathBuf>,
+    /// Tenant whose log is forked [default: all that were rolled back, `_system` among them]
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Why; it stays in the log for good, so name nobody
+    #[arg(long)]
+    pub reason: String,
+    /// A signed checkpoint that somebody kept and the log does not extend, where no head register remembers one
+    #[arg(long, value_name = "FILE", requires = "tenant")]
+    pub checkpoint: Option<PathBuf>,
+    /// Fork a log that contradicts nothing: for a copy of an instance that is to go its own way
+    #[arg(long, requires = "tenant")]
+    pub force: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::harness::{Server, event};
+use serde_json::Value;
+
+use crate::harness::{Server, binary, event};
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
@@ -73,6 +75,102 @@ fn tenants_that_moved_on_refuse_appends_and_everything_else_works() {
         "{}",
         again.text()
     );
+}
+
+#[test]
+fn a_restored_directory_goes_on_after_a_fork_and_tells_of_it() {
+    let outside = tempfile::tempdir().unwrap();
+    let register = outside.path().join("heads").to_str().unwrap().to_owned();
+    let mut server = Server::start_with(&["--head-register", &register], &[]);
+    for n in 0..20 {
+        server.client().post_json("/v1/tenants/default/events", &event(n));
+    }
+    server.stop();
+    let old = server.home().join("old");
+    copy(&server.data(), &old);
+    let data = server.data().to_str().unwrap().to_owned();
+    let fork = [
+        "fork",
+        "--data",
+        &data,
+        "--head-register",
+        &register,
+        "--reason",
+        "restored",
+        "--output",
+        "json",
+    ];
+    let refused = binary().args(fork).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "there is nothing to fork from");
+
+    server.run();
+    for n in 20..30 {
+        server.client().post_json("/v1/tenants/default/events", &event(n));
+    }
+    let before = server.client().get("/v1/tenants/default/log/keys").json()["items"][0]["vkey"].clone();
+    let in_use = binary().args(fork).output().unwrap();
+    assert_eq!(in_use.status.code(), Some(5), "a server uses the directory");
+    server.stop();
+    std::fs::remove_dir_all(server.data()).unwrap();
+    copy(&old, &server.data());
+
+    let forked = binary().args(fork).output().unwrap();
+    assert_eq!(
+        forked.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&forked.stderr)
+    );
+    let forked: Value = serde_json::from_slice(&forked.stdout).unwrap();
+    let forked = forked.as_array().unwrap();
+    let names: Vec<_> = forked
+        .iter()
+        .map(|fork| fork["tenant"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["_system", "default"]);
+    assert_eq!(
+        (&forked[1]["survived"], &forked[1]["known"]["size"]),
+        (&20.into(), &30.into())
+    );
+
+    server.run();
+    let client = server.client();
+    let appended = client.post_json("/v1/tenants/default/events", &event(99));
+    assert_eq!(
+        (appended.status, &appended.json()["items"][0]["seq"]),
+        (201, &21.into())
+    );
+    let keys = client.get("/v1/tenants/default/log/keys").json()["items"].clone();
+    assert_eq!(
+        (&keys[0]["vkey"], &keys[0]["state"]),
+        (&before, &"retired".into())
+    );
+    assert_eq!(
+        (&keys[1]["vkey"], &keys[1]["state"]),
+        (&forked[1]["vkey"], &"current".into())
+    );
+    let told = client.all("_system", "action:log.fork");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(
+        client.get("/readyz").json()["warnings"].as_array().unwrap().len(),
+        0
+    );
+
+    let rotated: Value = serde_json::from_str(&server.cli_ok(&["key", "rotate"])).unwrap();
+    assert_eq!(rotated["former"], forked[1]["vkey"]);
+    let note = client.get("/v1/tenants/default/log/checkpoint").text();
+    let lines = note.lines().filter(|line| line.starts_with('\u{2014}')).count();
+    assert_eq!(lines, 2, "both keys sign for a while: {note}");
+    server.cli_ok(&["key", "retire"]);
+    let again = server.cli(&["key", "retire"]);
+    assert_eq!(again.status.code(), Some(1), "no former key signs any more");
+    let note = client.get("/v1/tenants/default/log/checkpoint").text();
+    assert_eq!(
+        note.lines().filter(|line| line.starts_with('\u{2014}')).count(),
+        1
+    );
+    assert!(server.cli_ok(&["key", "list"]).contains("retired"));
+    assert_eq!(server.cli(&["verify"]).status.code(), Some(0));
 }
 
 #[test]

@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, clock, credentials, events, exports, heads, index, log, operations, quota, scrub,
-    search, searches, tail, tenants, watch,
+    access_log, append, clock, credentials, events, exports, heads, index, log, log_keys, operations, quota,
+    scrub, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -169,6 +169,7 @@ fn routes() -> Routes {
     const SAVE: Entry = Entry::tenant(P::SaveSearches, C::Admin);
     const WATCH: Entry = Entry::tenant(P::ManageSearches, C::Admin);
     const LOG: Entry = Entry::tenant(P::ReadLog, C::Proof);
+    const KEYS: Entry = Entry::tenant(P::ManageKeys, C::Admin);
     const EXPORT: Entry = Entry::tenant(P::Export, C::Export);
     const EXPORTS: Entry = Entry::tenant(P::SeeExports, C::Export);
     const CREDENTIALS: Entry = Entry::tenant(P::ManageCredentials, C::Admin);
@@ -214,6 +215,9 @@ fn routes() -> Routes {
         .route(EXPORT, routes!(exports::file))
         .route(LOG, routes!(log::checkpoint))
         .route(LOG, routes!(log::vkey))
+        .route(LOG, routes!(log_keys::list))
+        .route(KEYS, routes!(log_keys::rotate))
+        .route(KEYS, routes!(log_keys::retire))
         .route(LOG, routes!(log::witnesses))
         .route(LOG, routes!(log::consistency))
         .route(LOG, routes!(heads::slot))

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use attestore_tlog::{Policy, VerifierKey};
-use attestore_verify::Trust;
+use attestore_tlog::{Handover, HandoverError, Policy, VerifierKey};
+use attestore_verify::{Believed, Trust, TrustError};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
@@ -32,6 +32,10 @@ pub struct TrustArgs {
     /// logs do not count.
     #[arg(long, global = true, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// A note by which a key that is trusted names the one after it (`GET …/log/keys`): that one is trusted then. Several in
+    /// their order; what is checked must be by the last, and by a former key only where an older checkpoint is asked for.
+    #[arg(long, global = true, value_name = "FILE")]
+    handover: Vec<PathBuf>,
 }
 
 /// How results are printed.
@@ -107,6 +111,8 @@ pub enum Command {
     /// A slot proof: that a witnessed round of the log of heads has the head of a tenant's log. Takes --vkey, the tenant's, and
     /// --policy, which names the log of heads.
     Heads(HeadsArgs),
+    /// Keys of a log: that each is named by the one before it, from --vkey on through every --handover. Prints the last.
+    Handover,
     /// A proof that a log signed two checkpoints which contradict each other; with two checkpoints, makes it.
     Misbehaviour(MisbehaviourArgs),
 }
@@ -140,12 +146,68 @@ pub struct MisbehaviourArgs {
     pub proof: Option<PathBuf>,
 }
 
-impl TrustArgs {
-    /// What the caller trusts.
+/// What is trusted of a log, key after key.
+pub struct Chain {
+    /// The key in force.
+    pub now: Trust,
+    /// What the handovers say, in their order.
+    pub handovers: Vec<Handover>,
+    /// The keys before, the oldest first.
+    former: Vec<Trust>,
+}
+
+impl Chain {
+    /// Opens a checkpoint that may be by a former key.
     ///
     /// # Errors
-    /// Exit code 2 without key and policy, and for malformed ones.
+    /// [`TrustError`] of the key in force if no key signed it.
+    pub fn open_older(&self, note: &str) -> Result<Believed, TrustError> {
+        let former = self.former.iter().find_map(|trust| trust.open(note).ok());
+        former.map_or_else(|| self.now.open(note), Ok)
+    }
+}
+
+impl TrustArgs {
+    /// What the caller trusts, after all handovers.
+    ///
+    /// # Errors
+    /// Exit code 2 without key and policy, and for malformed ones; 3 for a handover that no trusted key signed.
     pub fn trust(&self) -> Result<Trust, Failure> {
+        Ok(self.chain()?.now)
+    }
+
+    /// What the caller trusts, before and after each handover.
+    ///
+    /// # Errors
+    /// As [`TrustArgs::trust`].
+    pub fn chain(&self) -> Result<Chain, Failure> {
+        let mut chain = Chain {
+            now: self.first()?,
+            handovers: Vec::new(),
+            former: Vec::new(),
+        };
+        for path in &self.handover {
+            let note = files::read_text(path)?;
+            let mut opened = Err(HandoverError::OtherLog);
+            for key in chain.now.keys() {
+                opened = opened.or_else(|_| Handover::open(&note, key));
+            }
+            let handover = opened.map_err(|error| Failure::doubt(format!("{}: {error}", path.display())))?;
+            let key = handover.next.clone();
+            let next = match &chain.now {
+                Trust::Key(_) => Trust::Key(key),
+                Trust::Policy { policy, .. } => Trust::Policy {
+                    policy: policy.clone(),
+                    key: Some(key),
+                },
+            };
+            chain.former.push(std::mem::replace(&mut chain.now, next));
+            chain.handovers.push(handover);
+        }
+        Ok(chain)
+    }
+
+    fn first(&self) -> Result<Trust, Failure> {
         let key = self.key()?;
         let Some(policy) = self.policy()? else {
             return key.map(Trust::Key).ok_or_else(|| {

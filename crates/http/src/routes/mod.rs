@@ -9,6 +9,7 @@ pub mod exports;
 pub mod heads;
 pub mod index;
 pub mod log;
+pub mod log_keys;
 pub mod operations;
 pub mod quota;
 pub mod receipt;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use attestore_tlog::{Hash, verify_consistency};
+use attestore_tlog::{Checkpoint, Handover, HandoverReason, Hash, verify_consistency};
+use attestore_verify::TrustError;
 use serde_json::json;
 
 use crate::args::{Output, TrustArgs};
@@ -11,19 +12,13 @@ use crate::{files, output};
 
 /// Checks that one checkpoint extends another.
 pub fn run(old: &Path, new: &Path, proof: &Path, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
-    let trust = trust.trust()?;
-    let open = |path: &Path| {
-        trust
-            .open(&files::read_text(path)?)
-            .map_err(|error| Failure::doubt(format!("{}: {error}", path.display())))
-    };
-    let (before, after) = (open(old)?, open(new)?);
-    let (before, after) = (before.checkpoint, after.checkpoint);
-    if before.origin() != after.origin() {
-        return Err(Failure::doubt(
-            "the checkpoints are of different logs, so neither extends the other",
-        ));
-    }
+    let chain = trust.chain()?;
+    let doubt = |path: &Path, error: TrustError| Failure::doubt(format!("{}: {error}", path.display()));
+    let before = chain.open_older(&files::read_text(old)?);
+    let before = before.map_err(|error| doubt(old, error))?.checkpoint;
+    let after = chain.now.open(&files::read_text(new)?);
+    let after = after.map_err(|error| doubt(new, error))?.checkpoint;
+    forked(&chain.handovers, &before, &after)?;
     let hashes = hashes(&files::read_text(proof)?)
         .ok_or_else(|| Failure::doubt(format!("{}: not hashes in base64", proof.display())))?;
     verify_consistency(before.size(), after.size(), before.root(), after.root(), &hashes)
@@ -36,6 +31,33 @@ pub fn run(old: &Path, new: &Path, proof: &Path, trust: &TrustArgs, output: Outp
     );
     let report = json!({"origin": after.origin(), "old": before.size(), "new": after.size()});
     output::holds(&text, &report, output)
+}
+
+/// Checks that the handovers lead from the older checkpoint's origin to the newer one's, and that no fork left out what the older covers.
+fn forked(handovers: &[Handover], before: &Checkpoint, after: &Checkpoint) -> Result<(), Failure> {
+    let mut origin = before.origin();
+    let forks = handovers
+        .iter()
+        .filter(|handover| handover.reason == HandoverReason::Fork);
+    for fork in forks.skip_while(|fork| fork.origin != before.origin()) {
+        if before.size() > fork.size {
+            return Err(Failure::doubt(format!(
+                "{} went on as {} with its first {} entries: of the older checkpoint's {}, the others are gone",
+                fork.origin,
+                fork.next.name(),
+                fork.size,
+                before.size()
+            )));
+        }
+        origin = fork.next.name();
+    }
+    if origin == after.origin() {
+        Ok(())
+    } else {
+        Err(Failure::doubt(
+            "the checkpoints are of different logs, so neither extends the other",
+        ))
+    }
 }
 
 /// Hashes of a proof: base64 or hexadecimal, one a line, or the first array of JSON.

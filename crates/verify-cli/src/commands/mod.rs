@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod consistency;
 pub mod export;
+pub mod handover;
 pub mod heads;
 pub mod log;
 pub mod misbehaviour;
