@@ -1,7 +1,7 @@
-//! Notes, checkpoints, proofs, tile paths, bundles and openings.
+//! Notes, checkpoints, proofs, slot proofs, tile paths, bundles and openings.
 #![no_main]
 
-use attestore_tlog::{Checkpoint, TilePath, TlogProof, VerifierKey};
+use attestore_tlog::{Checkpoint, SlotProof, TilePath, TlogProof, VerifierKey};
 use attestore_verify::OpenedRecord;
 use libfuzzer_sys::fuzz_target;
 
@@ -14,6 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = VerifierKey::parse(text);
     let _ = Checkpoint::from_text(text);
     let _ = TlogProof::parse(text);
+    if let Ok(proof) = SlotProof::parse(text) {
+        assert_eq!(proof.to_text(), text);
+    }
     if let Ok(path) = text.parse::<TilePath>() {
         assert_eq!(path.to_string(), text);
     }

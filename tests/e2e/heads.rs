@@ -223,7 +223,7 @@ fn the_log_of_heads_is_open_to_readers_of_logs_and_shows_nobody() {
     }
     assert_eq!(reader.get("/v1/tenants/globex/log/heads").status, 404);
     assert_eq!(reader.get("/v1/tenants/_system/log/heads").status, 404);
-    let writer = made("writer", "acme");
+    let writer = made("ingest", "acme");
     assert_eq!(writer.get(&format!("{HEADS}/checkpoint")).status, 403);
     for client in [&writer, &world.server.client()] {
         let answer = client.post_json("/v1/tenants/_heads/events", &event(1));

@@ -108,7 +108,10 @@ pub fn cases() -> Cases {
     cases.refused("another salt", &*edited(&|p| p.salt[0] ^= 1));
     cases.refused("another hash", &*edited(&|p| p.siblings[1].0[9] ^= 1));
     cases.refused("two hashes swapped", &*edited(&|p| p.siblings.swap(0, 1)));
-    cases.refused("a hash too few", &*edited(&|p| p.siblings.truncate(p.siblings.len() - 1)));
+    cases.refused(
+        "a hash too few",
+        &*edited(&|p| p.siblings.truncate(p.siblings.len() - 1)),
+    );
     cases.refused(
         "a hash too many",
         &*edited(&|p| p.siblings.push(attestore_tlog::EMPTY_SLOT)),
@@ -351,4 +354,17 @@ fn a_later_head_has_to_extend_an_earlier_one() {
         fails(&slots[0], &other, &hashes),
         LaterFailure::OtherLog { .. }
     ));
+}
+
+#[test]
+fn every_flipped_byte_of_a_slot_proof_is_refused() {
+    let (vkeys, cases) = (vkeys(), cases());
+    let text = &cases.0[0].2;
+    for at in 0..text.len() {
+        let mut doctored = text.clone();
+        doctored[at] ^= 1 << (at % 7);
+        if let Ok(doctored) = String::from_utf8(doctored) {
+            assert!(verdict(&doctored, &vkeys).is_err(), "byte {at}");
+        }
+    }
 }
