@@ -18,6 +18,7 @@ mod table;
 #[expect(dead_code, reason = "other tests need more of it")]
 mod world;
 
+use attestore_tlog::{Misbehaviour, VerifierKey};
 use edits::{EDITS, Least};
 use judge::{By, Verdict};
 use store::{Age, Store};
@@ -86,4 +87,29 @@ fn untouched_stores_are_sound_for_everybody() {
         let verdict = judge::judge(&Store::new(age).case("untouched"));
         assert!(verdict.all().next().is_none(), "{}: {verdict:?}", age.name());
     }
+}
+
+/// The log that was rewritten and signed again has signed two trees: with a checkpoint that somebody saved, it convicts itself.
+#[test]
+fn a_log_that_was_rewritten_gives_the_proof_of_its_misbehaviour() {
+    let store = Store::new(Age::Flushed);
+    let saved = &store.outside.checkpoints["acme"];
+    let key: VerifierKey = store.outside.vkeys["acme"].parse().unwrap();
+    let forged = EDITS.iter().find(|edit| {
+        edit.name
+            .starts_with("a record changed, everything recomputed and")
+    });
+    let case = (forged.unwrap().apply)(&store).swap_remove(0);
+    let shown = store.world(&case.disk, None).open().checkpoint("acme").unwrap();
+    let proof = Misbehaviour::new(key.clone(), saved, &shown, Vec::new())
+        .unwrap()
+        .to_text();
+    // A third party, who knows nothing but the log's key, checks the file.
+    let checked = Misbehaviour::parse(&proof).unwrap();
+    assert_eq!(*checked.key(), key);
+    assert_eq!(checked.old().size(), checked.new_checkpoint().size());
+    assert!(
+        Misbehaviour::new(key, saved, saved, Vec::new()).is_err(),
+        "one tree is none"
+    );
 }
