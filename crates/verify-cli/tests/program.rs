@@ -238,6 +238,15 @@ fn a_log_that_signed_two_trees_is_convicted() {
     assert_eq!(code(&["misbehaviour", &proof, "--vkey", &vkey]), Some(0));
     let stranger = "attestore.example/7f3a+89f0438e+ARl/ayPhbIUyxqvIOPrNXqeJvgx2spIDNAOb+os9No1h";
     assert_eq!(code(&["misbehaviour", &proof, "--vkey", stranger]), Some(3));
+    // A third party accuses nobody by a file that was changed.
+    let sound = std::fs::read(&proof).unwrap();
+    for at in (0..sound.len()).step_by(sound.len() / 16) {
+        let mut doctored = sound.clone();
+        doctored[at] ^= 1;
+        let doctored = file(dir.path(), "doctored", &doctored);
+        let found = code(&["misbehaviour", &doctored, "--vkey", &vkey]);
+        assert_eq!(found, Some(3), "byte {at}");
+    }
     assert_eq!(
         code(&[
             "consistency",
