@@ -7,6 +7,7 @@
 //!
 //! Nobody may panic, and nobody may be given a record that was not appended: but for forgeries that are complete, every
 //! record that can be read is held against what was appended.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod edits;
 mod insider;
