@@ -265,7 +265,11 @@ mod tests {
             for permission in Permission::ALL {
                 let open = matches!(permission, Permission::ReadLog | Permission::Prove);
                 let expected = by.check("a", permission).is_ok() && open;
-                assert_eq!(by.check(HEADS_TENANT, permission).is_ok(), expected, "{role:?} {permission:?}");
+                assert_eq!(
+                    by.check(HEADS_TENANT, permission).is_ok(),
+                    expected,
+                    "{role:?} {permission:?}"
+                );
             }
             assert!(!by.may_touch(HEADS_TENANT));
         }
