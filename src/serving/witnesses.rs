@@ -26,6 +26,8 @@ pub struct Panels {
 
 /// The witnesses of one log; one round at a time.
 struct Line {
+    /// Key of the log that the panel goes by.
+    vkey: String,
     panel: Panel,
     turn: tokio::sync::Mutex<()>,
 }
@@ -112,6 +114,10 @@ async fn heads(panels: &Panels) {
 }
 
 async fn logs(panels: &Arc<Panels>) {
+    // What was rolled back shows before anything is added to it.
+    if let Err(reason) = panels.hold_all_against_kept().await {
+        tracing::warn!(reason, "logs are not held against what witnesses keep");
+    }
     loop {
         tokio::time::sleep(Duration::from_millis(
             panels.configured.settings.interval_ms.max(100),
@@ -119,7 +125,7 @@ async fn logs(panels: &Arc<Panels>) {
         .await;
         let names = {
             let panels = Arc::clone(panels);
-            tokio::task::spawn_blocking(move || panels.tenants()).await
+            tokio::task::spawn_blocking(move || panels.tenants(|witnessed, size| witnessed < size)).await
         };
         match names {
             Ok(Ok(names)) => {
@@ -171,8 +177,8 @@ impl Panels {
         }
     }
 
-    /// Tenants whose logs are witnessed and have something that is not.
-    fn tenants(&self) -> attestore_engine::Result<Vec<String>> {
+    /// Tenants whose logs are witnessed by themselves and have entries, if `due` says so of the sizes witnessed and now.
+    fn tenants(&self, due: impl Fn(u64, u64) -> bool) -> attestore_engine::Result<Vec<String>> {
         let wanted = &self.configured.settings.tenants;
         let mut found = Vec::new();
         let mut after: Option<String> = None;
@@ -183,7 +189,7 @@ impl Panels {
             for tenant in page.into_iter().filter(|tenant| tenant.size > 0) {
                 if names(wanted, &tenant.name) {
                     let size = self.engine.witnessed(&tenant.name)?.map_or(0, |kept| kept.size);
-                    if size < tenant.size {
+                    if due(size, tenant.size) {
                         found.push(tenant.name);
                     }
                 }
@@ -213,15 +219,20 @@ impl Panels {
         let within = Duration::from_millis(self.configured.settings.timeout_ms);
         let collected = line.panel.collect(&note, &consistency, within).await;
         let collected = collected.map_err(|error| error.to_string())?;
+        let mut contradicted = false;
         for (witness, error) in &collected.failures {
             metrics::counter!("attestore_witness_failures_total", "witness" => witness.clone()).increment(1);
             if error.is_evidence() {
                 metrics::counter!("attestore_witness_evidence_total", "witness" => witness.clone())
                     .increment(1);
                 tracing::error!(tenant, witness, %error, "a witness contradicts this log");
+                contradicted = true;
             } else {
                 tracing::warn!(witness, %error, "a witness did not cosign");
             }
+        }
+        if contradicted {
+            self.hold_against_kept(tenant, &line).await;
         }
         if !collected.verdict.quorum {
             let said: Vec<String> = collected
@@ -239,11 +250,13 @@ impl Panels {
     }
 
     async fn line(&self, tenant: &str) -> Result<Arc<Line>, String> {
-        if let Some(line) = self.panels.lock().get(tenant) {
-            return Ok(Arc::clone(line));
-        }
         let (engine, name) = (self.engine.clone(), tenant.to_owned());
         let vkey = blocking(move || engine.vkey(&name)).await?;
+        if let Some(line) = self.panels.lock().get(tenant)
+            && line.vkey == vkey
+        {
+            return Ok(Arc::clone(line));
+        }
         let key = VerifierKey::parse(&vkey).map_err(|error| error.to_string())?;
         let clock: Arc<dyn attestore_disk::Clock> = Arc::new(SystemClock);
         let Configured {
@@ -255,11 +268,42 @@ impl Panels {
         let loopback = settings.allow_loopback_http;
         let panel = Panel::new(policy.clone(), key, http, &clock, timeout, loopback)?;
         let line = Arc::new(Line {
+            vkey,
             panel,
             turn: tokio::sync::Mutex::new(()),
         });
-        let mut panels = self.panels.lock();
-        Ok(Arc::clone(panels.entry(tenant.to_owned()).or_insert(line)))
+        self.panels.lock().insert(tenant.to_owned(), Arc::clone(&line));
+        self.hold_against_kept(tenant, &line).await;
+        Ok(line)
+    }
+
+    /// Holds every log that is witnessed against what its witnesses keep of it.
+    async fn hold_all_against_kept(self: &Arc<Self>) -> Result<(), String> {
+        let panels = Arc::clone(self);
+        for name in blocking(move || panels.tenants(|_, _| true)).await? {
+            self.line(&name).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds a log against what its witnesses keep of it. One that does not extend what its own key once signed was rolled back.
+    async fn hold_against_kept(&self, tenant: &str, line: &Line) {
+        for (witness, kept) in line.panel.kept().await {
+            let note = match kept {
+                Ok(Some(note)) => note,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::debug!(witness, %error, "does not tell what it keeps");
+                    continue;
+                }
+            };
+            let (engine, name) = (self.engine.clone(), tenant.to_owned());
+            match blocking(move || engine.hold_against(&name, &note)).await {
+                Ok(None) => {}
+                Ok(Some(reason)) => tracing::error!(tenant, witness, reason, "rolled back: its appends are refused"),
+                Err(reason) => tracing::debug!(tenant, witness, reason, "what it keeps is not of this log"),
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attestore_keys::{Key, SigningKey, Slot};
 use attestore_record::Kind;
-use attestore_tlog::{HandoverReason, Hash, VerifierKey};
+use attestore_tlog::{HandoverReason, VerifierKey};
 use serde::{Deserialize, Serialize};
 
 use super::rotate::stored;
@@ -13,7 +13,7 @@ use super::{Next, sign, signing_context};
 use crate::append::commit_control;
 use crate::catalog::{by_tenant, hex, tables};
 use crate::instance::Inner;
-use crate::read::tree;
+use crate::heads::{Head, contradiction};
 use crate::tenant::{Tenant, fresh_origin};
 use crate::{Engine, Error, Result};
 
@@ -161,11 +161,11 @@ impl Engine {
 
 /// The newest head that the log does not extend.
 fn last_known(inner: &Inner, tenant: &Tenant, checkpoint: Option<&str>) -> Result<Option<LastKnown>> {
-    let view = tenant.view();
-    let mut lost: Vec<(u64, Hash)> = Vec::new();
-    if tenant.rolled_back().is_some() {
-        let registered = inner.heads.register().head(&tenant.origin);
-        lost.extend(registered.map(|head| (head.size, head.root)));
+    let mut lost: Vec<Head> = Vec::new();
+    if let Some(head) = inner.heads.register().head(&tenant.origin)
+        && contradiction(inner, tenant, head, "registered")?.is_some()
+    {
+        lost.push(head);
     }
     if let Some(note) = checkpoint {
         let invalid = |message: String| Error::Invalid {
@@ -176,17 +176,19 @@ fn last_known(inner: &Inner, tenant: &Tenant, checkpoint: Option<&str>) -> Resul
         let opened = signing
             .open(&tenant.origin, note)
             .map_err(|error| invalid(format!("not a checkpoint of this log: {error}")))?;
-        let extended = opened.size() <= view.size
-            && tree::root_at(inner, tenant, &view, opened.size())? == opened.root();
-        if extended {
+        let head = Head {
+            size: opened.size(),
+            root: opened.root(),
+        };
+        if contradiction(inner, tenant, head, "signed")?.is_none() {
             return Err(invalid("the log extends this checkpoint".to_owned()));
         }
-        lost.push((opened.size(), opened.root()));
+        lost.push(head);
     }
-    let newest = lost.into_iter().max_by_key(|(size, _)| *size);
-    Ok(newest.map(|(size, root)| LastKnown {
-        size,
-        root: hex(root.as_bytes()),
+    let newest = lost.into_iter().max_by_key(|head| head.size);
+    Ok(newest.map(|head| LastKnown {
+        size: head.size,
+        root: hex(head.root.as_bytes()),
     }))
 }
 

@@ -199,13 +199,21 @@ pub fn register_key(system_directory: &Key) -> Key {
 /// # Errors
 /// What reading the tree returns.
 pub(crate) fn compare(inner: &Inner, tenant: &Tenant) -> Result<Option<String>> {
-    let Some(head) = inner.heads.register.head(&tenant.origin) else {
-        return Ok(None);
-    };
+    match inner.heads.register.head(&tenant.origin) {
+        Some(head) => contradiction(inner, tenant, head, "registered"),
+        None => Ok(None),
+    }
+}
+
+/// Says how a log contradicts a head that was once published of it, as `known` tells; `None` if the log extends it.
+///
+/// # Errors
+/// What reading the tree returns.
+pub(crate) fn contradiction(inner: &Inner, tenant: &Tenant, head: Head, known: &str) -> Result<Option<String>> {
     let view = tenant.view();
     if view.size < head.size {
         return Ok(Some(format!(
-            "the log has {} entries, and a head of {} was registered",
+            "the log has {} entries, and a head of {} was {known}",
             view.size, head.size
         )));
     }
@@ -214,13 +222,12 @@ pub(crate) fn compare(inner: &Inner, tenant: &Tenant) -> Result<Option<String>> 
     } else {
         read::tree::root_at(inner, tenant, &view, head.size)?
     };
-    if root != head.root {
-        return Ok(Some(format!(
-            "the log has another root at size {} than the registered head",
+    Ok((root != head.root).then(|| {
+        format!(
+            "the log has another root at size {} than the head that was {known}",
             head.size
-        )));
-    }
-    Ok(None)
+        )
+    }))
 }
 
 impl From<RegisterError> for Error {

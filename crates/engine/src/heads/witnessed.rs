@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use redb::{ReadableTable, TableError};
 
 use super::checkpoint::Signed;
+use super::{Head, contradiction};
 use crate::{
     Engine,
     catalog::{Catalog, storage, tables},
@@ -73,16 +74,34 @@ impl Engine {
         }))
     }
 
+    /// Holds a log against a checkpoint that somebody else kept of it. If the log does not extend that, it was rolled back: its appends are
+    /// refused from now on, until the log is forked, and the reason is returned.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] unless a key of this log signed it; as reads.
+    pub fn hold_against(&self, tenant: &str, note: &str) -> Result<Option<String>> {
+        let tenant = self.inner.tenant(tenant)?;
+        let signing = tenant.keys.signing.load();
+        let opened = signing
+            .open(&tenant.origin, note)
+            .map_err(|error| invalid(error.to_string()))?;
+        let head = Head {
+            size: opened.size(),
+            root: opened.root(),
+        };
+        let reason = contradiction(&self.inner, &tenant, head, "signed")?;
+        if let Some(reason) = &reason {
+            tenant.rolled_back.write().get_or_insert_with(|| reason.clone());
+        }
+        Ok(reason)
+    }
+
     /// Keeps a checkpoint that witnesses have cosigned, unless a newer one is kept. Durable on return.
     ///
     /// # Errors
     /// [`Error::Invalid`] unless it is a checkpoint of this log as it is; as changes of the catalog.
     pub fn keep_witnessed(&self, tenant: &str, note: &str) -> Result<()> {
         let tenant = self.inner.tenant(tenant)?;
-        let invalid = |message: String| Error::Invalid {
-            code: "invalid_checkpoint",
-            message,
-        };
         let signing = tenant.keys.signing.load();
         let opened = signing
             .open(&tenant.origin, note)
@@ -104,6 +123,13 @@ impl Engine {
         let mut notes = self.inner.heads.witnessed.0.write();
         notes.insert(tenant.id, Arc::from(note));
         Ok(())
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::Invalid {
+        code: "invalid_checkpoint",
+        message,
     }
 }
 

@@ -71,6 +71,15 @@ impl Panel {
         states.map(|(name, submitter)| (name.as_str(), submitter.state()))
     }
 
+    /// What each witness says that it keeps of the log, by its name in the policy: a checkpoint, or that there is none.
+    pub async fn kept(&self) -> Vec<(&str, Result<Option<String>, SubmitError>)> {
+        let mut kept = Vec::new();
+        for (name, submitter) in &self.submitters {
+            kept.push((name.as_str(), submitter.kept().await));
+        }
+        kept
+    }
+
     /// Asks all witnesses at once and returns when the quorum holds, all have answered, or the time is over. Who is still being asked
     /// then is not disturbed: it ends by itself, and shows in [`Panel::states`].
     ///

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::answer::{Answer, read};
 use crate::request::Request;
+use crate::store::origin_hash;
 
 /// Submits the checkpoints of one log to one witness, one after the other, and remembers what the witness has.
 ///
@@ -21,6 +22,8 @@ use crate::request::Request;
 pub struct Submitter {
     http: outbound::Client,
     url: Url,
+    /// Where it shows what it keeps of the log; witnesses of other people's making may show it elsewhere or nowhere.
+    kept: Url,
     rule: Configured,
     key: CosignerKey,
     origin: String,
@@ -154,6 +157,7 @@ impl Submitter {
         }
         Ok(Self {
             http,
+            kept: url.below(&format!("{}/checkpoint", origin_hash(&settings.origin))),
             url: url.below("add-checkpoint"),
             rule,
             key: settings.key,
@@ -175,6 +179,25 @@ impl Submitter {
     #[must_use]
     pub fn state(&self) -> WitnessState {
         self.state.lock().clone()
+    }
+
+    /// The newest checkpoint of the log that the witness says it cosigned, as it keeps it; `None` if it has none, or does not tell. What
+    /// it says is worth what the log's own signature on it is.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when it cannot be asked.
+    pub async fn kept(&self) -> Result<Option<String>, SubmitError> {
+        let limits = Limits {
+            time: self.timeout,
+            body: Body::Whole(ANSWER_BYTES_MAX),
+        };
+        let get = outbound::Request::new(Bytes::new());
+        let response = self.http.send(&self.kept, &self.rule, get, limits).await?;
+        match response.status.as_u16() {
+            200 => Ok(String::from_utf8(response.body.into()).ok()),
+            404 => Ok(None),
+            _ => Err(SubmitError::Answer("neither a checkpoint nor that there is none")),
+        }
     }
 
     /// Submits a signed checkpoint and returns the verified cosignature.
