@@ -140,7 +140,7 @@ pub struct Sources {
     /// Unix socket to listen on
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
-    /// File that remembers signed tree heads, on another disk than the data directory, so that a rollback is noticed
+    /// What remembers signed tree heads so that a rollback is noticed: a file on another disk, or s3://bucket/key?endpoint=URL
     #[arg(long)]
     pub head_register: Option<PathBuf>,
 }
@@ -676,7 +676,7 @@ pub enum CredentialAction {
         /// Data directory
         #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
         data: PathBuf,
-        /// File of the head register, if the server uses one
+        /// The head register, if the server uses one outside of the data directory
         #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
         head_register: Option<PathBuf>,
         /// Write the secret to this new file (mode 0600) instead of the terminal
@@ -719,7 +719,7 @@ pub struct ForkArgs {
     /// Data directory
     #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
     pub data: PathBuf,
-    /// File of the head register, if the server uses one
+    /// The head register, if the server uses one outside of the data directory
     #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
     pub head_register: Option<PathBuf>,
     /// Tenant whose log is forked [default: all that were rolled back, `_system` among them]
@@ -744,7 +744,7 @@ pub struct FsckArgs {
     /// Data directory
     #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
     pub data: PathBuf,
-    /// File of the head register, if the server uses one
+    /// The head register, if the server uses one outside of the data directory
     #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
     pub head_register: Option<PathBuf>,
     /// How to print the result

@@ -2,6 +2,8 @@
 
 mod connect;
 
+pub use connect::tls;
+
 use std::time::Duration;
 
 use serde_json::Value;

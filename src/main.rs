@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod files;
 mod output;
+mod register;
 mod serving;
 mod settings;
 

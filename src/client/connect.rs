@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,13 @@ pub fn agent(remote: &Remote) -> Result<(Agent, String), Failure> {
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(5)))
         .timeout_global(Some(Duration::from_secs(120)))
-        .tls_config(tls(remote)?);
+        .tls_config(tls(
+            remote.ca_file.as_deref(),
+            remote
+                .client_certificate
+                .as_deref()
+                .zip(remote.client_key.as_deref()),
+        )?);
     let url = remote.url.trim_end_matches('/');
     if let Some(path) = url.strip_prefix("unix:") {
         let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
@@ -43,11 +49,15 @@ pub fn agent(remote: &Remote) -> Result<(Agent, String), Failure> {
     Ok((config.build().into(), url.to_owned()))
 }
 
-fn tls(remote: &Remote) -> Result<TlsConfig, Failure> {
+/// TLS with authorities of one's own, or those of the web, and with a certificate and its key to show.
+///
+/// # Errors
+/// Usage when files cannot be used.
+pub fn tls(ca_file: Option<&Path>, shown: Option<(&Path, &Path)>) -> Result<TlsConfig, Failure> {
     let mut tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()));
-    if let Some(path) = &remote.ca_file {
+    if let Some(path) = ca_file {
         let pem = files::read(path)?;
         let authorities: Vec<_> = certificates(&pem);
         if authorities.is_empty() {
@@ -58,7 +68,7 @@ fn tls(remote: &Remote) -> Result<TlsConfig, Failure> {
         }
         tls = tls.root_certs(RootCerts::new_with_certs(&authorities));
     }
-    if let (Some(certificate), Some(key)) = (&remote.client_certificate, &remote.client_key) {
+    if let Some((certificate, key)) = shown {
         let chain = certificates(&files::read(certificate)?);
         let key = PrivateKey::from_pem(&files::read(key)?)
             .map_err(|error| Failure::usage(format!("{}: {error}", key.display())))?;

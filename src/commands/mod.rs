@@ -28,11 +28,10 @@ use std::sync::Arc;
 use attestore_disk::{Disk, RealDisk, SystemClock};
 use attestore_engine::Parts;
 use attestore_engine::check::Problem;
-use attestore_engine::heads::{HeadStore, RegisterAt};
 use attestore_keys::{Entropy, FileRoot, SystemEntropy};
 
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, register};
 
 /// Assembles the real parts of an engine over a data directory. With `create`, a directory that does not exist yet is
 /// made, with a root key; without, both must be there.
@@ -59,7 +58,7 @@ pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<
         FileRoot::open(disk.clone(), Path::new("keys"), entropy.clone())
     }
     .map_err(|e| Failure::from(attestore_engine::OpenError::from(e)))?;
-    let register = head_register.map(register_at).transpose()?;
+    let register = head_register.map(register::open).transpose()?;
     Ok(Parts {
         disk,
         clock: Arc::new(SystemClock),
@@ -67,20 +66,6 @@ pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<
         root: Arc::new(root),
         register,
     })
-}
-
-fn register_at(path: &Path) -> Result<Arc<dyn HeadStore>, Failure> {
-    let usage = || Failure::usage(format!("--head-register {}: not a file path", path.display()));
-    let name = path.file_name().ok_or_else(usage)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let disk = RealDisk::new(folder).map_err(|e| Failure::failed(format!("{}: {e}", folder.display())))?;
-    Ok(Arc::new(RegisterAt {
-        disk: Arc::new(disk),
-        path: name.into(),
-    }))
 }
 
 /// Prints what a check found, a line each: kind, file, offset, reason.

@@ -300,7 +300,9 @@ impl Panels {
             let (engine, name) = (self.engine.clone(), tenant.to_owned());
             match blocking(move || engine.hold_against(&name, &note)).await {
                 Ok(None) => {}
-                Ok(Some(reason)) => tracing::error!(tenant, witness, reason, "rolled back: its appends are refused"),
+                Ok(Some(reason)) => {
+                    tracing::error!(tenant, witness, reason, "rolled back: its appends are refused")
+                }
                 Err(reason) => tracing::debug!(tenant, witness, reason, "what it keeps is not of this log"),
             }
         }

@@ -34,7 +34,8 @@ pub struct Settings {
     pub listen: String,
     /// Whether to listen beyond loopback without TLS. Said at every start.
     pub allow_plaintext: bool,
-    /// File that remembers signed tree heads outside of the data directory; nothing for none.
+    /// What remembers signed tree heads outside of the data directory: a file, or
+    /// `s3://bucket/key?endpoint=…&region=…&ca_file=…`; nothing for none.
     pub head_register: Option<PathBuf>,
     /// Threads that serve connections; 0 for one per core.
     pub threads: usize,

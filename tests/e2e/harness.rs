@@ -22,6 +22,12 @@ pub fn binary() -> Command {
     command
 }
 
+/// Copies a folder as it is.
+pub fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
 /// A number that the tier sets through the environment.
 pub fn scale(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| {
@@ -227,6 +233,12 @@ impl Server {
             "the server ended with {status}: {}",
             self.log_text()
         );
+    }
+
+    /// Key of the default tenant's log.
+    pub fn vkey(&self) -> String {
+        let vkey = self.client().get("/v1/tenants/default/log/vkey");
+        vkey.text().trim().to_owned()
     }
 
     /// A client with the first credential.

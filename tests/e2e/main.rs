@@ -29,6 +29,7 @@ mod interop;
 mod kill;
 mod limits;
 mod mirror;
+mod object_store;
 mod oidc;
 mod openapi;
 mod quickstart;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use attestore_tlog::{CosignerKey, SignedNote};
 
-use crate::harness::{Server, binary, event};
+use crate::harness::{Server, binary, copy, event};
 
 const LOG: &str = "/v1/tenants/default/log";
 
@@ -40,22 +40,12 @@ fn told(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
-}
-
 #[test]
 fn a_mirror_follows_cosigns_and_is_verified_by_go_from_a_static_file_server() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("mirror");
     let server = Server::start();
-    let vkey = server
-        .client()
-        .get(&format!("{LOG}/vkey"))
-        .text()
-        .trim()
-        .to_owned();
+    let vkey = server.vkey();
     append(&server, 0..300);
     let once = ["--cosign", "mirror.example/m1"];
     let (code, text) = told(&mirror(&server, &vkey, &data, &once).output().unwrap());
@@ -131,12 +121,7 @@ fn a_log_that_was_rolled_back_is_refused_with_exit_code_3_and_kept_as_evidence()
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("mirror");
     let mut server = Server::start();
-    let vkey = server
-        .client()
-        .get(&format!("{LOG}/vkey"))
-        .text()
-        .trim()
-        .to_owned();
+    let vkey = server.vkey();
     append(&server, 0..40);
     server.stop();
     let old = server.home().join("old");

@@ -1,15 +1,8 @@
 //! An old copy of the data directory put back, with the head register kept outside of it.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::harness::{Server, binary, event};
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
-}
+use crate::harness::{Server, binary, copy, event};
 
 #[test]
 fn tenants_that_moved_on_refuse_appends_and_everything_else_works() {

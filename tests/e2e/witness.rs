@@ -65,6 +65,14 @@ impl Witness {
         }
     }
 
+    /// The checkpoint that it keeps of a log.
+    pub fn kept(&self, origin: &str) -> String {
+        let name = attestore_witness::origin_hash(origin);
+        let kept = self.client().get(&format!("/{name}/checkpoint"));
+        assert_eq!(kept.status, 200, "{}", kept.text());
+        kept.text()
+    }
+
     fn client(&self) -> Client {
         Client::new(self.url.trim_end_matches('/'), "none")
     }

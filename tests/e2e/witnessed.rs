@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::exports::attestore_verify;
-use crate::harness::{Answer, Server, event};
+use crate::harness::{Answer, Server, binary, copy, event};
 use crate::witness::Witness;
 
 const EVENTS: &str = "/v1/tenants/default/events";
@@ -69,6 +69,19 @@ impl World {
         let note = SignedNote::parse(note).unwrap();
         let verdict = self.policy.check_with_key(&note, &self.vkey).unwrap();
         (verdict.quorum, verdict.checkpoint.size())
+    }
+
+    /// Waits until the server has compared its log with what the witnesses keep.
+    fn wait_for_refusal(&self) {
+        let begin = Instant::now();
+        while self.server.client().get("/v1/tenants/default").json()["refuses_appends"].is_null() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "{}",
+                self.server.log_text()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn wait_for(&self, what: &str, holds: &dyn Fn(&Value) -> bool) -> Value {
@@ -222,4 +235,63 @@ fn an_evidence_bundle_is_believed_by_the_policy_alone() {
         policy.to_str().unwrap(),
     ]);
     assert_eq!(checked.status.code(), Some(3), "{checked:?}");
+}
+
+#[test]
+fn a_directory_put_back_is_found_out_by_what_the_witnesses_keep() {
+    let mut world = World::new();
+    world.append(1, "receipt=witnessed, wait=20");
+    world.server.stop();
+    let (data, old) = (world.server.data(), world.folder.path().join("old"));
+    copy(&data, &old);
+    world.server.run();
+    assert_eq!(
+        world.append(2, "receipt=witnessed, wait=20").json()["durability"],
+        "witnessed"
+    );
+    world.server.stop();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&old, &data);
+
+    // The head register was inside, so it went back too.
+    world.server.run();
+    world.wait_for_refusal();
+    let problem = world.append(3, "return=minimal").problem(409, "rolled_back");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("a head of 2 was signed"),
+        "{problem}"
+    );
+    assert_eq!(
+        world.server.client().count("default", ""),
+        1,
+        "what is there is read"
+    );
+    world.server.stop();
+
+    // The witness's copy is the ground for a fork.
+    let kept = world.witnesses[0].kept(world.vkey.name());
+    let path = world.folder.path().join("kept");
+    std::fs::write(&path, &kept).unwrap();
+    let data = data.to_str().unwrap();
+    let fork = [
+        "fork",
+        "--data",
+        data,
+        "--tenant",
+        "default",
+        "--reason",
+        "restored",
+        "--checkpoint",
+    ];
+    let forked = binary().args(fork).arg(&path).output().unwrap();
+    assert!(
+        forked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&forked.stderr)
+    );
+    world.server.run();
+    assert_eq!(world.append(4, "return=minimal").status, 201);
 }

@@ -12,8 +12,8 @@ use super::row::{FormerRow, HandoverRow};
 use super::{Next, sign, signing_context};
 use crate::append::commit_control;
 use crate::catalog::{by_tenant, hex, tables};
-use crate::instance::Inner;
 use crate::heads::{Head, contradiction};
+use crate::instance::Inner;
 use crate::tenant::{Tenant, fresh_origin};
 use crate::{Engine, Error, Result};
 

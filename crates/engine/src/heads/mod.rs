@@ -209,7 +209,12 @@ pub(crate) fn compare(inner: &Inner, tenant: &Tenant) -> Result<Option<String>> 
 ///
 /// # Errors
 /// What reading the tree returns.
-pub(crate) fn contradiction(inner: &Inner, tenant: &Tenant, head: Head, known: &str) -> Result<Option<String>> {
+pub(crate) fn contradiction(
+    inner: &Inner,
+    tenant: &Tenant,
+    head: Head,
+    known: &str,
+) -> Result<Option<String>> {
     let view = tenant.view();
     if view.size < head.size {
         return Ok(Some(format!(
