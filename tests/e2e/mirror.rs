@@ -8,8 +8,6 @@ use attestore_tlog::{CosignerKey, SignedNote};
 
 use crate::harness::{Server, binary, copy, event};
 
-const LOG: &str = "/v1/tenants/default/log";
-
 fn append(server: &Server, range: std::ops::Range<u64>) {
     let lines: String = range.map(|n| format!("{}\n", event(n))).collect();
     let answer = server.client().post_ndjson("/v1/tenants/default/events", &lines);
