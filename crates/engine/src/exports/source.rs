@@ -30,7 +30,7 @@ pub(super) enum Pick {
     /// Those of these seqs, which ascend.
     Ranges(Vec<Range<u64>>),
     /// Those that match.
-    Matching(Filter),
+    Matching(Box<Filter>),
 }
 
 /// A record that was picked.
@@ -276,7 +276,7 @@ pub(super) fn pick(spec: &ExportSpec, personal: bool) -> Result<Pick> {
         return Ok(Pick::Ranges(vec![all]));
     }
     let filter = Filter::parse(&spec.query, personal)?;
-    Ok(Pick::Matching(filter.between(spec.from_ns, spec.to_ns)))
+    Ok(Pick::Matching(Box::new(filter.between(spec.from_ns, spec.to_ns))))
 }
 
 /// Whether every record is asked for.
