@@ -42,15 +42,9 @@ impl Format {
     /// The format of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [
-            Self::Ndjson,
-            Self::Csv,
-            Self::Ocsf,
-            Self::Parquet,
-            Self::Evidence,
-        ]
-        .into_iter()
-        .find(|format| format.name() == name)
+        [Self::Ndjson, Self::Csv, Self::Ocsf, Self::Parquet, Self::Evidence]
+            .into_iter()
+            .find(|format| format.name() == name)
     }
 
     /// What a file's name ends with, without compression.
