@@ -109,6 +109,16 @@ fn tlog_proofs() -> Cases {
     let mut single = Log::new(HashVersion::Blake3);
     single.event(1, START_MS, None, "null");
     cases.valid("a tree of one leaf", &*single.proof(0).to_text());
+    let mut escapes = Log::new(HashVersion::Blake3);
+    let (a, b, pad) = ("a".repeat(126), "b".repeat(200), "c".repeat(2048));
+    for escape in ["\\u0001", "\\ud83d\\ude00"] {
+        let payload = format!(r#"{{"text":"\n{a}{escape}{b}","pad":"{pad}"}}"#);
+        let seq = escapes.event(1, START_MS, None, &payload);
+        cases.valid(
+            &format!("{escape} between long texts"),
+            &*escapes.proof(seq).to_text(),
+        );
+    }
     let stranger = Key::new("w.example", 8);
     let cosigned = TlogProof {
         checkpoint: witnessed(&log.checkpoint(), 1_795_312_900, &stranger),

@@ -42,6 +42,11 @@ fn copy_string<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         // What stopped the run stands in the next few bytes, or the text ends.
         for _ in 0..RUN {
             match rest {
+                // Its digits are no text of their own, so no run may take them.
+                [b'\\', b'u', a, b, c, d, after @ ..] => {
+                    out.extend_from_slice(&[b'\\', b'u', *a, *b, *c, *d]);
+                    rest = after;
+                }
                 [b'\\', escaped, after @ ..] => {
                     out.extend_from_slice(&[b'\\', *escaped]);
                     rest = after;
@@ -84,7 +89,9 @@ mod tests {
         let text = prop_oneof![
             "[ -~]{0,700}",
             "[a-z\\\\\"\u{e9}\u{1f600}\n]{0,500}",
-            "[a-z]{300,900}"
+            "[a-z]{300,900}",
+            // `Q` and `Z` become escapes below.
+            "[QZ\n\u{1}\u{1f}\"]{0,3}([a-z]{120,135}[QZ\n\u{1}\u{7f}]{1,3}){1,4}[a-z]{0,300}",
         ];
         let value = prop_oneof![
             text.prop_map(Value::from),
@@ -95,6 +102,7 @@ mod tests {
         (event, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(event, at, byte)| {
             let pad = "x".repeat(BYTES_MIN);
             let event = serde_json::to_string(&event).expect("a map of texts");
+            let event = event.replace('Q', "\\u00e9").replace('Z', "\\ud83d\\ude00");
             let text = format!(r#"{{"v":1,"id":"{pad}","event":{{"a":{event},"b":"{pad}"}}}}"#).into_bytes();
             let at = at.index(text.len());
             (text, at, byte)
@@ -125,6 +133,18 @@ mod tests {
                 if let (Ok(short), Ok(long)) = (short, long) {
                     prop_assert_eq!(short.len(), long.len());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn digits_of_an_escape_are_kept() {
+        for escape in ["\\u0001", "\\ud83d\\ude00"] {
+            for plain in 100..140 {
+                let (a, b, pad) = ("a".repeat(plain), "b".repeat(200), "y".repeat(BYTES_MIN));
+                let text = format!(r#"{{"v":1,"event":{{"a":"\n{a}{escape}{b}","pad":"{pad}"}}}}"#);
+                let short = shorten(text.as_bytes()).unwrap();
+                assert!(shape(&short).is_ok(), "{escape} behind {plain}");
             }
         }
     }
