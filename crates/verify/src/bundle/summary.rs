@@ -142,7 +142,7 @@ fn escape(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             c if c.is_control()
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}') =>
+                || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}') =>
             {
                 out.push('\u{fffd}');
             }
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn what_records_say_stays_text() {
         assert_eq!(
-            escape("<script>alert('a\u{202e}\n\")&</script>"),
-            "&lt;script&gt;alert(&#39;a\u{fffd}\u{fffd}&quot;)&amp;&lt;/script&gt;"
+            escape("<script>alert('a\u{202e}\u{61c}\n\")&</script>"),
+            "&lt;script&gt;alert(&#39;a\u{fffd}\u{fffd}\u{fffd}&quot;)&amp;&lt;/script&gt;"
         );
         assert!(escape(&"x".repeat(10_000)).len() < 1000);
     }
