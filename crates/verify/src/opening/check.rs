@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{OpenedRecord, Part, Parts, shorten::shorten};
+use super::{OpenedRecord, Part, Parts, names::check_names, shorten::shorten};
 use crate::as_text;
 
 /// Tells what a verified opening holds.
@@ -143,6 +143,7 @@ fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<PublicParts, 
     let bytes = short.as_deref().unwrap_or(bytes);
     let public: Public<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     check_version(public.v)?;
+    check_names(bytes)?;
     let id: RecordId = public.id.parse().map_err(|error| format!("{error}"))?;
     let [_, _, _, _, _, _, version, _, variant, ..] = id.as_bytes();
     if version >> 4 != UUID_VERSION || variant >> 6 != UUID_VARIANT {
@@ -177,6 +178,7 @@ fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<PublicParts, 
 fn check_personal(bytes: &[u8], withheld: &mut BTreeSet<String>) -> Result<(), String> {
     let personal: Personal<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     check_version(personal.v)?;
+    check_names(bytes)?;
     let handles = personal.subjects.iter().map(|handle| handle.parse::<Handle>());
     let handles: Vec<Handle> = handles
         .collect::<Result<_, _>>()
@@ -231,9 +233,9 @@ struct Public<'a> {
     /// JSON pointers of the fields that stand in personal groups.
     #[serde(borrow, default, deserialize_with = "some")]
     withheld: Option<Vec<Cow<'a, str>>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "some")]
     event: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "some")]
     control: Option<&'a RawValue>,
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod codec;
+mod names;
 mod shorten;
 #[cfg(test)]
 pub(crate) mod tests;
