@@ -5,7 +5,7 @@
     verify.py "VKEY VKEY" FILE... for slot proofs: the key of the tenant's log, then that of the log of heads.
 
 Follows docs/proofs.md and docs/evidence.md. Reads files whole; `attestore-verify` streams, knows witnesses, and says more."""
-import base64, hashlib, hmac, io, json, struct, sys, zipfile
+import base64, hashlib, hmac, io, json, re, struct, sys, zipfile
 from blake3 import blake3
 
 KINDS = "event erasure purge hold policy key checkpoint_import fork restriction incident".split()
@@ -37,8 +37,22 @@ def unbase64(text):
 def load(data):
     def unique(pairs):
         need(len(dict(pairs)) == len(pairs), "a name stands twice")
+        need(all(is_text(name) for name, _ in pairs), "a name is no Unicode")
         return dict(pairs)
-    return json.loads(data, object_pairs_hook=unique)
+    text = data.decode() if isinstance(data, bytes) else data
+    return json.loads(text, object_pairs_hook=unique, parse_constant=lambda name: need(False, "no number of JSON"))
+
+
+def is_text(value):
+    return type(value) is str and not re.search("[\ud800-\udfff]", value)
+
+
+def is_number(value, bits):
+    return type(value) is int and 0 <= value < 1 << bits
+
+
+def is_list(value, most, of):
+    return type(value) is list and len(value) <= most and all(map(of, value))
 
 
 # Ed25519, RFC 8032 section 5.1, in affine coordinates: slow and short.
@@ -155,10 +169,20 @@ def open_record(opening):
     need(commit(RECORD, message + b"".join(commitments)) == entry[12:], "record is not what its entry commits to")
     told = load(public)
     known = {"v", "id", "tenant", "protocol", "credential", "privacy", "event", "control"} | ({"withheld"} if commitments else set())
-    need(set(told) <= known and told["v"] == 1 and ("withheld" in told) == bool(commitments), "public group")
-    need(("event" in told, "control" in told) == (entry[1] == 1, entry[1] != 1), "kind of the record")
-    fields = [name for group in groups for name in load(group)["fields"]]
-    withheld = told.get("withheld", [])
+    need(set(told) == known - {"control" if entry[1] == 1 else "event"} and type(told["v"]) is int and told["v"] == 1, "public group")
+    need(re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", told["id"]), "id")
+    need(re.fullmatch("[0-9a-f]{32}", told["tenant"]) and is_text(told["protocol"]) and is_text(told["credential"]), "public group")
+    need(is_number(told["privacy"], 32) and type(told["event" if entry[1] == 1 else "control"]) is dict, "public group")
+    need(entry[1] == 1 or not commitments, "a control record has no personal groups")
+    withheld, fields = told.get("withheld", []), []
+    need(is_list(withheld, len(opening), is_text) and len(set(withheld)) == len(withheld), "withheld")
+    need(bool(withheld) == bool(commitments), "a record with personal groups names their fields")
+    for group in map(load, groups):
+        need(set(group) == {"v", "subjects", "fields"} and type(group["v"]) is int and group["v"] == 1, "personal group")
+        subjects = group["subjects"]
+        need(subjects and is_list(subjects, len(opening), lambda s: is_text(s) and re.fullmatch("[0-9a-f]{32}", s)), "subjects")
+        need(subjects == sorted(set(subjects)) and type(group["fields"]) is dict and group["fields"], "personal group")
+        fields += group["fields"]
     need(len(set(fields)) == len(fields) and set(fields) <= set(withheld), "fields of personal groups")
     need(len(groups) < len(commitments) or len(fields) == len(withheld), "a field is withheld that no group has")
     return entry, told, len(groups)
@@ -242,7 +266,10 @@ def bundle(data, vkey):
     claim, files = manifest["claim"], {file["name"]: file for file in manifest["files"]}
     need((manifest["version"], manifest["format"], manifest["origin"], manifest["tree_size"], manifest["root"], manifest["checkpoint"])
          == ("attestore export v1", "evidence", origin, size, root.hex(), note), "manifest differs from the checkpoint")
-    need(claim["complete"] == (claim["kind"] == "range") == ("first_seq" in claim) == ("end_seq" in claim), "claim")
+    is_range = claim["kind"] == "range"
+    need(claim["complete"] is is_range is ("first_seq" in claim) is ("end_seq" in claim), "claim")
+    need(is_range or claim["kind"] in ("set", "query"), "claim")
+    need(is_range or "entries.bin" not in files, "only ranges have entries")
     proofs = [name for name in member if name.startswith("proofs/")]
     order = [n for n in ("entries.bin", "proof.bin", "checkpoint", "policy", "vkeys", "summary.html") if n in files]
     need([*member] == ["records.bin", *order, *proofs, "manifest.json", "manifest.note"] and [*files] == order, "members")
@@ -280,38 +307,83 @@ def bundle(data, vkey):
     for name in proofs:
         opening, index, _ = tlog_proof(text := member[name].decode(), vkey)
         need(name == f"proofs/{index}.tlog-proof" and openings.get(index) == opening and text.endswith("\n\n" + note), name)
-    if claim["kind"] == "range":
+    controls = read_controls(records)
+    if is_range:
         first, end = claim["first_seq"], claim["end_seq"]
         need(first < end and any(run[0] <= first and end <= run[1] for run in runs), "entries of the range are missing")
-        complete({seq: entries[seq] for seq in range(first, end) if seq not in records}, records)
-    return f"{len(records)} records are in the signed tree of {size} of {origin}" + (", and the range is complete" if runs else "")
+        complete({seq: entries[seq] for seq in range(first, end) if seq not in records}, controls)
+    return f"{len(records)} records are in the signed tree of {size} of {origin}" + (", and the range is complete" if is_range else "")
 
 
-def complete(gone, records):
-    """Everything that is gone was purged or erased later, as the class's policy allowed, under no hold."""
-    controls = [(seq, big(entry[4:12]), told["control"]) for seq, (entry, told, _) in records.items() if "control" in told]
+def is_ranges(value):
+    pair = lambda p: is_list(p, 2, lambda n: is_number(n, 64)) and len(p) == 2 and p[0] < p[1]
+    return is_list(value, 100_000, pair) and all(a[1] < b[0] for a, b in zip(value, value[1:]))
+
+
+CLASS, MILLIS = (lambda v: is_number(v, 16)), (lambda v: is_number(v, 64))
+PEOPLE, CLASSES = (lambda v: is_list(v, 1024, is_text)), (lambda v: is_list(v, 1024, CLASS))
+one_of, maybe = (lambda *names: lambda v: type(v) is str and v in names), (lambda test: lambda v: v is None or test(v))
+CONTROLS = {  # type: kind, fields, fields that may be absent
+    "retention_policy": ("policy", {"class": CLASS, "name": is_text, "keep_min_ms": MILLIS, "basis": is_text,
+                                    "mode": one_of("none", "governance", "compliance"), "erasable": one_of("yes", "personal_only", "no")},
+                         {"keep_max_ms": maybe(MILLIS)}),
+    "purge": ("purge", {"class": CLASS, "policy": MILLIS, "reason": one_of("expired", "ordered", "override"), "ranges": is_ranges,
+                        "records": MILLIS}, {"approved_by": PEOPLE}),
+    "erasure": ("erasure", {"scope": one_of("subject", "records"), "records": MILLIS, "basis": is_text, "approved_by": PEOPLE},
+                {"policy": maybe(MILLIS), "ranges": is_ranges}),
+    "hold": ("hold", {"hold": is_text, "reason": is_text}, {"ranges": is_ranges, "classes": CLASSES}),
+    "hold_release": ("hold", {"hold": is_text, "reason": is_text, "approved_by": PEOPLE}, {}),
+}
+
+
+def read_controls(records):
+    """Seq, time and control of the records that decide about what may go."""
+    found = []
+    for seq, (entry, told, _) in records.items():
+        kind, control = KINDS[entry[1] - 1], told.get("control")
+        if kind in ("policy", "purge", "erasure", "hold"):
+            need(is_text(control.get("type")), f"control record {seq}")
+            if shape := CONTROLS.get(control["type"]):
+                own, fields, optional = shape
+                fields = {**fields, **{name: test for name, test in optional.items() if name in control}}
+                need(kind == own and set(control) == {"type", *fields}, f"control record {seq} has other fields or is of another kind")
+                need(all(test(control[name]) for name, test in fields.items()), f"control record {seq} is malformed")
+                found.append((seq, big(entry[4:12]), control))
+    return found
+
+
+def complete(gone, controls):
+    """Everything that is gone was purged or erased later, as the class's policy allowed, under no hold that the bundle shows."""
     inside = lambda seq, ranges: any(a <= seq < b for a, b in ranges)
+    reach = lambda seq, removal: min(removal[0], max(b for a, b in removal[2]["ranges"] if a <= seq < b))
     for seq, entry in gone.items():
-        kind, cls, time = entry[1], big(entry[2:4]), big(entry[4:12])
+        kind, cls = entry[1], big(entry[2:4])
         need(kind == 1, f"control record {seq} is gone")
         removals = [(at, when, c) for at, when, c in controls if at > seq and inside(seq, c.get("ranges", [])) and (
             c["type"] == "purge" and c["class"] == cls or c["type"] == "erasure" and c["scope"] == "records")]
         need(removals, f"record {seq} is gone without a reason")
-        at, when, by = max(removals, key=lambda r: min(r[0], max(b for a, b in r[2]["ranges"] if a <= seq < b)))
-        policies = [(p, c) for p, _, c in controls if c["type"] == "retention_policy" and c["class"] == cls and p < at]
-        need(policies and policies[-1][0] == by.get("policy"), f"record {seq} went by a policy that was not in force")
-        policy, people = policies[-1][1], len(set(by.get("approved_by", [])))
-        old, expired = time + policy["keep_min_ms"] <= when, time + policy.get("keep_max_ms", 1 << 64) <= when
-        if by["type"] == "erasure":
-            allowed = policy["erasable"] == "yes" and people > 0 and (old or policy["mode"] != "compliance")
-        else:
-            override = old or policy["mode"] != "compliance" and people > 1
-            allowed = {"expired": expired and old, "ordered": old, "override": override}[by["reason"]]
-        need(allowed, f"the policy did not allow that record {seq} went")
-        for placed, _, hold in controls:
-            if hold["type"] == "hold" and placed < at and (cls in hold.get("classes", []) or inside(seq, hold.get("ranges", []))):
-                need(any(c["type"] == "hold_release" and c["hold"] == hold["hold"] and placed <= r < at for r, _, c in controls),
-                     f"record {seq} was held")
+        furthest = max(reach(seq, removal) for removal in removals)
+        for removal in removals:
+            if reach(seq, removal) == furthest:
+                permitted(seq, cls, big(entry[4:12]), removal, controls)
+
+
+def permitted(seq, cls, time, removal, controls):
+    (at, when, by), inside = removal, lambda ranges: any(a <= seq < b for a, b in ranges)
+    policies = [(p, c) for p, _, c in controls if c["type"] == "retention_policy" and c["class"] == cls and p < at]
+    need(policies and policies[-1][0] == by.get("policy"), f"record {seq} went by a policy that was not in force")
+    policy, people = policies[-1][1], len(set(by.get("approved_by", [])))
+    old, expired = time + policy["keep_min_ms"] <= when, policy.get("keep_max_ms") is not None and time + policy["keep_max_ms"] <= when
+    if by["type"] == "erasure":
+        allowed = policy["erasable"] == "yes" and people > 0 and (old or policy["mode"] != "compliance")
+    else:
+        override = old or policy["mode"] != "compliance" and people > 1
+        allowed = {"expired": expired and old, "ordered": old, "override": override}[by["reason"]]
+    need(allowed, f"the policy did not allow that record {seq} went")
+    for placed, _, hold in controls:
+        if hold["type"] == "hold" and placed < at and (cls in hold.get("classes", []) or inside(hold.get("ranges", []))):
+            need(any(c["type"] == "hold_release" and c["hold"] == hold["hold"] and placed <= r < at for r, _, c in controls),
+                 f"record {seq} was held")
 
 
 def verify(data, vkey):

@@ -396,6 +396,44 @@ fn entries_between_policy_and_purge_show_that_nothing_came_between() {
 }
 
 #[test]
+fn a_hold_may_be_older_than_the_policy() {
+    let hold = Control::Hold(Hold {
+        hold: "h1".into(),
+        ranges: Ranges::default(),
+        classes: vec![3],
+        reason: "case 7".into(),
+    });
+    let mut log = Log::new(HashVersion::Blake3);
+    log.control(START_MS, &hold);
+    log.control(
+        START_MS,
+        &policy(3, 0, Some(1), RetentionMode::None, Erasable::No),
+    );
+    for _ in 0..4 {
+        log.event(3, START_MS, None, "{}");
+    }
+    let by = log.control(
+        START_MS + 2 * DAY_MS,
+        &purge(3, 1, PurgeReason::Expired, &[3..5], &[]),
+    );
+    let checked = |first: u64, seqs: &[u64]| {
+        let made = log
+            .bundle(Scope::Range(first..by + 1), seqs.iter().copied())
+            .unwrap();
+        check(&made.out, &log).unwrap().range.unwrap()
+    };
+    // Nothing is shown of what came before the policy.
+    let range = checked(1, &[1, 2, 5, by]);
+    assert_eq!(range.findings, []);
+    assert_eq!(
+        (range.reasons_shown_in_force, range.reasons_claimed_in_force),
+        (0, 1)
+    );
+    let range = checked(0, &[0, 1, 2, 5, by]);
+    assert!(matches!(range.findings[..], [RangeFinding::Held { hold: 0, .. }]));
+}
+
+#[test]
 fn purges_that_were_not_allowed_are_findings() {
     use PurgeReason::{Expired, Ordered, Override};
     use RetentionMode::{Compliance, Governance, None as Free};

@@ -247,6 +247,76 @@ fn tlog_proofs() -> Cases {
         &*wrong(Kind::Event, r#""withheld":["/actor/id"],"#, ""),
     );
 
+    cases.refused(
+        "no names in `withheld`, though there is a group",
+        &*wrong(Kind::Event, r#"["/actor/id"]"#, "[]"),
+    );
+    cases.refused(
+        "a field withheld twice",
+        &*wrong(Kind::Event, r#"["/actor/id"]"#, r#"["/actor/id","/actor/id"]"#),
+    );
+    cases.refused(
+        "a control that is null beside an event",
+        &*wrong(Kind::Event, r#""event":"#, r#""control":null,"event":"#),
+    );
+    cases.refused(
+        "no credential in the public group",
+        &*wrong(Kind::Event, r#""credential":"cred_1","#, ""),
+    );
+    let wrong_group = |from: &str, to: &str| {
+        let mut log = self::log(HashVersion::Blake3);
+        let mut record = log.record(3).clone();
+        let GroupOpening::Opened { bytes, .. } = &mut record.groups[0] else {
+            unreachable!()
+        };
+        let group = String::from_utf8(bytes.clone()).unwrap();
+        assert!(group.contains(from), "{from}");
+        *bytes = group.replace(from, to).into_bytes();
+        let seq = log.append(Kind::Event, 3, START_MS + 9, record.public, record.groups);
+        log.proof(seq).to_text()
+    };
+    let handle = r#""0123456789abcdef0123456789abcdef""#;
+    for (name, from, to) in [
+        ("an unknown version of a personal group", r#""v":1"#, r#""v":2"#),
+        ("an unknown field of a personal group", r#""v":1"#, r#""v":1,"w":1"#),
+        ("a personal group about nobody", handle, ""),
+        ("a subject that is no handle", handle, r#""u_42""#),
+        (
+            "a subject twice",
+            handle,
+            r#""0123456789abcdef0123456789abcdef","0123456789abcdef0123456789abcdef""#,
+        ),
+        (
+            "a name twice in a value of a personal group",
+            r#""u_42""#,
+            r#"{"a":1,"a":2}"#,
+        ),
+    ] {
+        cases.refused(name, &*wrong_group(from, to));
+    }
+    for (name, payload) in [
+        ("a name twice in an object of the event", r#"[{"a":{"b":1,"c":[],"b":2}}]"#),
+        ("a name twice, once as an escape", r#"{"b":1,"\u0062":1}"#),
+        ("half of a surrogate pair in a name", r#"{"\ud83d":1}"#),
+        ("a number that JSON has not", "NaN"),
+    ] {
+        let mut log = Log::new(HashVersion::Blake3);
+        let seq = log.event(1, START_MS, None, payload);
+        cases.refused(name, &*log.proof(seq).to_text());
+    }
+    for (is_valid, last) in [(true, 'b'), (false, 'a')] {
+        let (a, pad) = ("a".repeat(255), "c".repeat(2048));
+        let mut log = Log::new(HashVersion::Blake3);
+        let payload = format!(r#"{{"{a}a":1,"{a}{last}":1,"pad":"{pad}"}}"#);
+        let seq = log.event(1, START_MS, None, &payload);
+        let text = log.proof(seq).to_text();
+        if is_valid {
+            cases.valid("two long names that differ", &*text);
+        } else {
+            cases.refused("two long names that do not differ", &*text);
+        }
+    }
+
     // Index, path, checkpoint.
     cases.refused("another index", &*TlogProof { index: 2, ..proof(3) }.to_text());
     cases.refused(
@@ -514,6 +584,25 @@ fn bundles() -> Cases {
             }
         }),
     );
+    for name in ["records.bin", "proof.bin", "summary.html"] {
+        let archive = Archive::open(&set).unwrap();
+        let crc = archive.find(name).unwrap().crc.to_le_bytes();
+        let (mut bytes, mut flipped) = (set.clone(), 0);
+        for at in 0..bytes.len() - 3 {
+            if bytes[at..at + 4] == crc {
+                bytes[at] ^= 1;
+                flipped += 1;
+            }
+        }
+        assert_eq!(flipped, 2);
+        cases.refused(&format!("another CRC of {name}, in both places"), bytes);
+    }
+    cases.refused(
+        "entries in a bundle without a range",
+        log.bundle_with(Scope::Set, [1, 4], &log.checkpoint(), None, &[0..2])
+            .unwrap()
+            .out,
+    );
     cases.refused("a byte before the archive", [b"P", &*set].concat());
     cases.refused("a byte behind the archive", [&*set, b"\0"].concat());
     cases.refused("cut off", &set[..set.len() - 1]);
@@ -599,7 +688,104 @@ fn bundles() -> Cases {
             log.control(START_MS, &policy(60));
         }),
     );
+    removals(&mut cases);
     cases
+}
+
+/// A policy at 0, events on the days given, then what each case adds; all but `gone` is there.
+fn range_without(days: &[u64], gone: &[u64], after: impl FnOnce(&mut Log)) -> Vec<u8> {
+    let mut log = Log::new(HashVersion::Blake3);
+    log.control(START_MS, &policy(30));
+    for day in days {
+        log.event(3, START_MS + day * DAY_MS, None, "{}");
+    }
+    after(&mut log);
+    let size = log.size();
+    let seqs = (0..size).filter(|seq| !gone.contains(seq));
+    log.bundle(Scope::Range(0..size), seqs).unwrap().out
+}
+
+fn expired(ranges: &[std::ops::Range<u64>], policy: u64) -> Control {
+    let ranges = Ranges::new(ranges.iter().cloned()).unwrap();
+    Control::Purge(Purge {
+        class: 3,
+        policy,
+        reason: PurgeReason::Expired,
+        records: ranges.count(),
+        ranges,
+        approved_by: vec![],
+    })
+}
+
+/// Which removal is judged, by which times, and what counts as one.
+fn removals(cases: &mut Cases) {
+    let at = |day: u64| START_MS + day * DAY_MS;
+    let neighbours = |second: u64| {
+        range_without(&[1, 2, 3], &[1, 2], |log| {
+            log.control(at(31), &expired(&[1..2], 0));
+            log.control(at(second), &expired(&[2..3], 0));
+        })
+    };
+    cases.valid("neighbours that were purged one day after the other", neighbours(32));
+    cases.refused("neighbours of which the second was purged too early", neighbours(31));
+    let twice = |policies: bool| {
+        range_without(&[0, 0, 0], &[1, 2], |log| {
+            log.control(at(31), &expired(&[1..3], 0));
+            if policies {
+                log.control(at(32), &policy(60));
+            }
+            log.control(at(33), &expired(&[1..3], 0));
+        })
+    };
+    cases.valid("purged twice, both times allowed", twice(false));
+    cases.refused("purged twice, the second time not allowed", twice(true));
+    cases.refused(
+        "purged twice, the first time not allowed",
+        range_without(&[0, 0, 0], &[1, 2], |log| {
+            log.control(at(29), &expired(&[1..3], 0));
+            log.control(at(33), &expired(&[1..3], 0));
+        }),
+    );
+    cases.valid(
+        "a removal that reaches further is judged from where it starts",
+        range_without(&[0, 3, 3, 0], &[1, 2, 3], |log| {
+            log.control(at(31), &expired(&[1..3], 0));
+            log.control(at(33), &expired(&[2..4], 0));
+        }),
+    );
+
+    // What is no control of its kind.
+    let encoded = {
+        let mut log = Log::new(HashVersion::Blake3);
+        log.control(START_MS, &expired(&[1..3], 0));
+        String::from_utf8(log.record(0).public.clone()).unwrap()
+    };
+    let recorded = |kind: Kind, public: String| {
+        range_without(&[0, 0, 0], &[1, 2], |log| {
+            log.append(kind, 0, at(31), public.into_bytes(), vec![]);
+        })
+    };
+    cases.valid("a purge as it is written", recorded(Kind::Purge, encoded.clone()));
+    for kind in [Kind::Key, Kind::Incident, Kind::Erasure] {
+        let name = kind.name();
+        cases.refused(
+            &format!("a purge in a record of kind {name}"),
+            recorded(kind, encoded.clone()),
+        );
+    }
+    let many = format!(r#""approved_by":[{}"a"],"records""#, r#""a","#.repeat(1024));
+    for (name, from, to) in [
+        ("an unknown field of a purge", r#""records""#, r#""more":1,"records""#),
+        ("a purge without its policy", r#""policy":0,"#, ""),
+        ("a purge whose class is a text", r#""class":3"#, r#""class":"3""#),
+        ("a purge with an unknown reason", r#""expired""#, r#""wanted""#),
+        ("a purge with ranges that touch", "[[1,3]]", "[[1,2],[2,3]]"),
+        ("a purge with an empty range", "[[1,3]]", "[[1,3],[5,5]]"),
+        ("a purge with more approvals than there may be", r#""records""#, &*many),
+    ] {
+        assert!(encoded.contains(from), "{from} in {encoded}");
+        cases.refused(name, recorded(Kind::Purge, encoded.replacen(from, to, 1)));
+    }
 }
 
 /// The archive with other members.

@@ -214,19 +214,28 @@ where
         _ => return Err(no_manifest("its claim contradicts itself")),
     };
     let (files, proofs) = members(&archive, &manifest)?;
+    if range.is_none() && files.iter().any(|(member, _)| member.name == ENTRIES) {
+        return Err(BundleError::Members(format!("{ENTRIES} is only in bundles of ranges")));
+    }
     hashes(&archive, &files)?;
 
     let mut wanted = Wanted(proofs.iter().map(|(seq, _)| *seq).collect());
     wanted.0.extend(options.extract);
     let mut leaves = Leaves {
-        records: Records::new(&archive, archive.find(RECORDS)?, options.threads, &wanted),
+        records: Records::new(
+            &archive,
+            archive.find(RECORDS)?,
+            options.threads,
+            &wanted,
+            manifest.records,
+        ),
         runs: Runs::new(
             &archive,
             archive.members().iter().find(|member| member.name == ENTRIES),
         ),
         record: None,
         entry: None,
-        ledger: Ledger::new(range.clone().unwrap_or(0..0)),
+        ledger: range.clone().map(Ledger::new),
         openings: BTreeMap::new(),
         kept: 0,
         tally: Tally::default(),
@@ -250,6 +259,7 @@ where
         tally,
         ..
     } = leaves;
+    records.check_crc()?;
     if records.hash.finish() != claim.records_sha256 || records.count != manifest.records {
         return Err(BundleError::OtherRecords);
     }
@@ -285,7 +295,7 @@ where
         groups_opened: tally.groups_opened,
         groups_withheld: tally.groups_withheld,
         proofs: u64::try_from(proofs.len()).unwrap_or(u64::MAX),
-        range: range.map(|_| ledger.judge(&runs.runs)),
+        range: ledger.map(|ledger| ledger.judge(&runs.runs)).transpose()?,
         extracted: extracted.transpose()?,
     })
 }
@@ -381,20 +391,24 @@ fn members<'a, R: ReadAt + ?Sized>(
     Ok((files, proofs))
 }
 
-/// Holds the listed members against their hashes.
+/// Holds the listed members against their hashes and CRCs.
 fn hashes<R: ReadAt + ?Sized>(archive: &Archive<'_, R>, files: &Files<'_>) -> Result<(), BundleError> {
     let mut buffer = vec![0; PIECE];
     for (member, file) in files {
-        let (mut hash, mut at) = (FileHash::default(), 0);
+        let (mut hash, mut crc, mut at) = (FileHash::default(), crc32fast::Hasher::new(), 0);
         while at < member.bytes {
             let piece = usize::try_from(member.bytes - at).unwrap_or(PIECE).min(PIECE);
             let piece = buffer.get_mut(..piece).unwrap_or_default();
             archive.read_part(member, at, piece)?;
             hash.update(piece);
+            crc.update(piece);
             at += u64::try_from(piece.len()).unwrap_or(u64::MAX);
         }
         if hash.finish() != file.sha256 || member.bytes != file.bytes {
             return Err(BundleError::Hash(member.name.clone()));
+        }
+        if crc.finalize() != member.crc {
+            return Err(ZipError::Crc(member.name.clone()).into());
         }
     }
     Ok(())
@@ -497,7 +511,8 @@ struct Leaves<'a, R: ?Sized> {
     runs: Runs<'a, R>,
     record: Option<Checked>,
     entry: Option<(u64, [u8; ENTRY_BYTES])>,
-    ledger: Ledger,
+    /// Of a range.
+    ledger: Option<Ledger>,
     openings: BTreeMap<u64, Vec<u8>>,
     /// Bytes of them.
     kept: usize,
@@ -538,7 +553,9 @@ impl<R: ReadAt + ?Sized> Leaves<'_, R> {
         self.tally.controls += u64::from(record.kind != attestore_record::Kind::Event);
         self.tally.groups_opened += count(record.opened.groups_opened);
         self.tally.groups_withheld += count(record.opened.groups_withheld);
-        self.ledger.opened(seq, record.opened.time_ms, record.control)?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.opened(seq, record.opened.time_ms, record.control)?;
+        }
         if let Some(opening) = record.opening {
             self.kept += opening.len();
             if self.kept > PROOFS_BYTES_MAX + OPENING_BYTES_MAX {
@@ -554,7 +571,9 @@ impl<R: ReadAt + ?Sized> Leaves<'_, R> {
             return Ok(None);
         };
         let entry = Entry::from_bytes(&bytes).map_err(|error| BundleError::Entry { seq, error })?;
-        self.ledger.closed(seq, &entry)?;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.closed(seq, &entry)?;
+        }
         Ok(Some((seq, leaf_hash(&bytes))))
     }
 }

@@ -4,7 +4,7 @@
 //! retention policy it went by, or an erasure of whole records. The policy must have allowed it at the control's time, and no
 //! hold that the bundle shows may have covered it. Control records never go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use attestore_record::control::{
@@ -32,10 +32,11 @@ pub struct RangeReport {
     pub purged: u64,
     /// Records that were erased whole, each allowed.
     pub erased: u64,
-    /// Purges and erasures that count, of which the bundle shows that no later policy and no hold came between the policy they
-    /// cite and them.
+    /// Purges and erasures that count, of which the bundle shows that no later policy came between the one they cite and them, and
+    /// that no hold covered what they removed: it has all entries from the log's first to them.
     pub reasons_shown_in_force: u64,
-    /// The others: that the policy they cite was still the one in force is the log's word, which the whole log can prove or refute.
+    /// The others: that the policy they cite was still the one in force, and that no hold covered what they removed, is the log's
+    /// word, which the whole log can prove or refute.
     pub reasons_claimed_in_force: u64,
     /// What is wrong, at most [`RANGE_FINDINGS_MAX`].
     pub findings: Vec<RangeFinding>,
@@ -120,7 +121,18 @@ pub enum RangeFinding {
 struct Gone {
     seqs: Range<u64>,
     class: u16,
-    newest_ms: u64,
+    /// Times of the entries: from which seq on which, in order.
+    times: Vec<(u64, u64)>,
+}
+
+impl Gone {
+    /// The newest time in a part of it.
+    fn newest_ms(&self, seqs: &Range<u64>) -> u64 {
+        let first = self.times.partition_point(|(from, _)| *from <= seqs.start).saturating_sub(1);
+        let times = self.times.iter().skip(first);
+        let within = times.take_while(|(from, _)| *from < seqs.end);
+        within.map(|(_, time_ms)| *time_ms).max().unwrap_or(u64::MAX)
+    }
 }
 
 /// What purged or erased records.
@@ -143,9 +155,15 @@ pub(super) struct Ledger {
     range: Range<u64>,
     opened: u64,
     gone: Vec<Gone>,
+    /// Steps in the times of what is gone.
+    times: usize,
     controls: Vec<(u64, u64, Control)>,
-    /// Policies and holds that are not opened.
-    unopened: BTreeSet<u64>,
+    /// Items of their lists.
+    items: usize,
+    /// Policies that are not opened.
+    policies_closed: BTreeSet<u64>,
+    /// The first hold or release that is not opened.
+    hold_closed: Option<u64>,
     findings: Vec<RangeFinding>,
     omitted: u64,
 }
@@ -156,8 +174,11 @@ impl Ledger {
             range,
             opened: 0,
             gone: Vec::new(),
+            times: 0,
             controls: Vec::new(),
-            unopened: BTreeSet::new(),
+            items: 0,
+            policies_closed: BTreeSet::new(),
+            hold_closed: None,
             findings: Vec::new(),
             omitted: 0,
         }
@@ -172,7 +193,8 @@ impl Ledger {
     ) -> Result<(), BundleError> {
         self.opened += u64::from(self.range.contains(&seq));
         if let Some(control) = control.filter(|control| *control != Control::Other) {
-            if self.controls.len() == CONTROLS_MAX {
+            self.items += items(&control);
+            if self.controls.len() == CONTROLS_MAX || self.items > ITEMS_MAX {
                 return Err(BundleError::Bound("control records"));
             }
             self.controls.push((seq, time_ms, control));
@@ -182,11 +204,15 @@ impl Ledger {
 
     /// Takes up an entry whose record is not in the bundle.
     pub(super) fn closed(&mut self, seq: u64, entry: &Entry) -> Result<(), BundleError> {
-        if matches!(entry.kind, Kind::Policy | Kind::Hold) {
-            if self.unopened.len() == CONTROLS_MAX {
-                return Err(BundleError::Bound("policies and holds that are not opened"));
+        match entry.kind {
+            Kind::Policy if self.policies_closed.len() == CONTROLS_MAX => {
+                return Err(BundleError::Bound("policies that are not opened"));
             }
-            self.unopened.insert(seq);
+            Kind::Policy => {
+                self.policies_closed.insert(seq);
+            }
+            Kind::Hold => self.hold_closed = self.hold_closed.or(Some(seq)),
+            _ => {}
         }
         if !self.range.contains(&seq) {
             return Ok(());
@@ -199,20 +225,29 @@ impl Ledger {
         match self.gone.last_mut() {
             Some(gone) if gone.seqs.end == seq && gone.class == entry.class => {
                 gone.seqs.end = seq + 1;
-                gone.newest_ms = gone.newest_ms.max(entry.time_ms);
+                if gone.times.last().is_none_or(|(_, time_ms)| *time_ms != entry.time_ms) {
+                    self.times += 1;
+                    if self.times > TIMES_MAX {
+                        return Err(BundleError::Bound("times of what is gone"));
+                    }
+                    gone.times.push((seq, entry.time_ms));
+                }
             }
             _ if full => return Err(BundleError::Bound("gaps")),
             _ => self.gone.push(Gone {
                 seqs: seq..seq + 1,
                 class: entry.class,
-                newest_ms: entry.time_ms,
+                times: vec![(seq, entry.time_ms)],
             }),
         }
         Ok(())
     }
 
     /// Judges what is gone, once everything was taken up; `runs` are the entries that the bundle has.
-    pub(super) fn judge(mut self, runs: &[Range<u64>]) -> RangeReport {
+    ///
+    /// # Errors
+    /// [`BundleError::Bound`] if that takes more steps than any honest log makes necessary.
+    pub(super) fn judge(mut self, runs: &[Range<u64>]) -> Result<RangeReport, BundleError> {
         let controls = std::mem::take(&mut self.controls);
         let removals: Vec<_> = controls.iter().filter_map(removal).collect();
         let mut report = RangeReport {
@@ -221,41 +256,50 @@ impl Ledger {
             opened: self.opened,
             ..RangeReport::default()
         };
-        let mut used = BTreeSet::new();
+        let (mut used, mut steps) = (BTreeSet::new(), 0_usize);
         for gone in std::mem::take(&mut self.gone) {
             let mut at = gone.seqs.start;
             while at < gone.seqs.end {
-                // The removal that reaches furthest; what it does not reach is for the next.
-                let reach = |removal: &&Removal<'_>| removal.reach(at, gone.class);
-                let by = removals
-                    .iter()
-                    .filter(|removal| reach(removal).is_some())
-                    .max_by_key(reach);
-                let Some((by, end)) = by.and_then(|by| Some((by, by.reach(at, gone.class)?))) else {
-                    let next = removals.iter().filter_map(|removal| removal.next(at, &gone));
-                    let end = next.min().unwrap_or(gone.seqs.end);
-                    let (seq, class) = (at, gone.class);
+                steps = steps.saturating_add(removals.len());
+                if steps > STEPS_MAX {
+                    return Err(BundleError::Bound("removals of one range"));
+                }
+                // Further on, other removals may reach further.
+                let starts = removals.iter().filter_map(|removal| removal.start_behind(at, &gone));
+                let next = starts.min().unwrap_or(gone.seqs.end);
+                let reach = |removal: &Removal<'_>| removal.reach(at, gone.class);
+                let Some(furthest) = removals.iter().filter_map(reach).max() else {
+                    let (seq, end, class) = (at, next, gone.class);
                     self.add(RangeFinding::Unexplained { seq, end, class });
-                    at = end;
+                    at = next;
                     continue;
                 };
-                let end = end.min(gone.seqs.end);
-                match allowed(by, at..end, &gone, &controls) {
-                    Err(finding) => self.add(finding),
-                    Ok(()) => {
-                        used.insert((by.seq, by.policy.unwrap_or(by.seq)));
-                        match by.how {
-                            How::Purge(_) => report.purged += end - at,
-                            How::Erasure(_) => report.erased += end - at,
+                let seqs = at..furthest.min(next);
+                // Of several that reach equally far nobody can tell which it was, so each must have been allowed.
+                let mut last = None;
+                for by in removals.iter().filter(|by| reach(by) == Some(furthest)) {
+                    steps = steps.saturating_add(controls.len());
+                    match allowed(by, &seqs, &gone, &controls) {
+                        Ok(()) => last = Some(by),
+                        Err(finding) => {
+                            self.add(finding);
+                            last = None;
+                            break;
                         }
                     }
                 }
-                at = end;
+                if let Some(by) = last {
+                    used.insert((by.seq, by.policy.unwrap_or(by.seq)));
+                    match by.how {
+                        How::Purge(_) => report.purged += seqs.end - seqs.start,
+                        How::Erasure(_) => report.erased += seqs.end - seqs.start,
+                    }
+                }
+                at = seqs.end;
             }
         }
         for (by, policy) in used {
-            let known = runs.iter().any(|run| run.start <= policy && by <= run.end);
-            if known && self.unopened.range(policy..by).next().is_none() {
+            if self.is_shown(runs, policy, by) {
                 report.reasons_shown_in_force += 1;
             } else {
                 report.reasons_claimed_in_force += 1;
@@ -263,7 +307,15 @@ impl Ledger {
         }
         report.findings = self.findings;
         report.findings_omitted = self.omitted;
-        report
+        Ok(report)
+    }
+
+    /// Whether the bundle has every policy between the one that was cited and the removal, and every hold before the removal: a hold
+    /// may be as old as the log.
+    fn is_shown(&self, runs: &[Range<u64>], policy: u64, by: u64) -> bool {
+        runs.iter().any(|run| run.start == 0 && by <= run.end)
+            && self.hold_closed.is_none_or(|hold| by < hold)
+            && self.policies_closed.range(policy..by).next().is_none()
     }
 
     fn add(&mut self, finding: RangeFinding) {
@@ -283,9 +335,15 @@ impl Removal<'_> {
         Some(end.min(self.seq))
     }
 
-    /// The first record behind `at` among those gone that it names.
-    fn next(&self, at: u64, gone: &Gone) -> Option<u64> {
-        let start = self.ranges.overlap(&(at + 1..gone.seqs.end))?.start.max(at + 1);
+    /// Where its first range behind `at` starts, if among those gone.
+    fn start_behind(&self, at: u64, gone: &Gone) -> Option<u64> {
+        let end = gone.seqs.end;
+        let first = self.ranges.overlap(&(at + 1..end))?;
+        let start = if first.start > at {
+            first.start
+        } else {
+            self.ranges.overlap(&(first.end..end))?.start
+        };
         self.reach(start, gone.class).map(|_| start)
     }
 }
@@ -316,7 +374,7 @@ fn removal((seq, time_ms, control): &(u64, u64, Control)) -> Option<Removal<'_>>
 /// Whether the removal of some of what is gone was allowed, as far as the controls tell.
 fn allowed(
     by: &Removal<'_>,
-    seqs: Range<u64>,
+    seqs: &Range<u64>,
     gone: &Gone,
     controls: &[(u64, u64, Control)],
 ) -> Result<(), RangeFinding> {
@@ -342,13 +400,13 @@ fn allowed(
             newer,
         });
     }
-    permits(policy, by, gone.newest_ms).map_err(|message| RangeFinding::NotAllowed {
+    permits(policy, by, gone.newest_ms(seqs)).map_err(|message| RangeFinding::NotAllowed {
         seq,
         by: by.seq,
         policy: policy_seq,
         message: message.to_owned(),
     })?;
-    match held(&seqs, class, by.seq, controls) {
+    match held(seqs, class, by.seq, controls) {
         Some(hold) => Err(RangeFinding::Held {
             seq,
             by: by.seq,
@@ -391,16 +449,32 @@ fn permits(policy: &RetentionPolicy, by: &Removal<'_>, newest_ms: u64) -> Result
 /// The record that placed a hold over some of the records, which was not released when they were removed.
 fn held(seqs: &Range<u64>, class: u16, by: u64, controls: &[(u64, u64, Control)]) -> Option<u64> {
     let covers = |hold: &Hold| hold.classes.contains(&class) || hold.ranges.overlap(seqs).is_some();
-    controls.iter().find_map(|(placed, _, control)| match control {
-        Control::Hold(hold) if *placed < by && covers(hold) => {
-            let released = controls.iter().any(|(at, _, control)| {
-                matches!(control, Control::HoldRelease(release) if release.hold == hold.hold)
-                    && (*placed..by).contains(at)
-            });
-            (!released).then_some(*placed)
+    // The last release of each hold before the removal.
+    let before = controls.iter().filter(|(at, ..)| *at < by);
+    let released: BTreeMap<&str, u64> = before
+        .clone()
+        .filter_map(|(at, _, control)| match control {
+            Control::HoldRelease(release) => Some((release.hold.as_str(), *at)),
+            _ => None,
+        })
+        .collect();
+    before.clone().find_map(|(placed, _, control)| match control {
+        Control::Hold(hold) if covers(hold) => {
+            let is_released = released.get(hold.hold.as_str()).is_some_and(|at| placed < at);
+            (!is_released).then_some(*placed)
         }
         _ => None,
     })
+}
+
+fn items(control: &Control) -> usize {
+    match control {
+        Control::Purge(purge) => purge.ranges.iter().count() + purge.approved_by.len(),
+        Control::Erasure(erasure) => erasure.ranges.iter().count() + erasure.approved_by.len(),
+        Control::Hold(hold) => hold.ranges.iter().count() + hold.classes.len(),
+        Control::HoldRelease(release) => release.approved_by.len(),
+        Control::RetentionPolicy(_) | Control::Other => 0,
+    }
 }
 
 fn distinct(approvals: &[String]) -> usize {
@@ -411,3 +485,9 @@ fn distinct(approvals: &[String]) -> usize {
 const CONTROLS_MAX: usize = 65_536;
 /// Most gaps in a range, of one class each.
 const GONE_MAX: usize = 1_000_000;
+/// Most times in them, neighbours of one time counted once.
+const TIMES_MAX: usize = 10_000_000;
+/// Most ranges, classes and approvals of all controls together.
+const ITEMS_MAX: usize = 4_000_000;
+/// Most looks at a removal or a control.
+const STEPS_MAX: usize = 1_000_000_000;

@@ -34,7 +34,7 @@ impl BundleReport {
         ));
         if range.reasons_claimed_in_force > 0 {
             text.push(format!(
-                "of {} purges and erasures the bundle does not show that no other policy or hold came before them",
+                "of {} purges and erasures the bundle does not show that no other policy was in force and no hold covered what they removed",
                 range.reasons_claimed_in_force
             ));
         }

@@ -8,7 +8,7 @@ use attestore_record::control::Control;
 use attestore_record::{Entry, Kind, entry::ENTRY_BYTES};
 use attestore_tlog::{Hash, leaf_hash};
 
-use super::{Archive, BundleError, Member, OPENING_BYTES_MAX, ReadAt};
+use super::{Archive, BundleError, Member, OPENING_BYTES_MAX, ReadAt, ZipError};
 use crate::opening::{Opened, Parts};
 
 /// A record whose bytes open its entry.
@@ -45,6 +45,10 @@ pub(super) struct Records<'a, R: ?Sized> {
     last: Option<u64>,
     pub(super) hash: FileHash,
     pub(super) count: u64,
+    /// Records that there may be.
+    most: u64,
+    /// Of the bytes so far.
+    crc: crc32fast::Hasher,
 }
 
 impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
@@ -53,6 +57,7 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
         member: &'a Member,
         threads: usize,
         wanted: &'a Wanted,
+        most: u64,
     ) -> Self {
         Self {
             archive,
@@ -66,6 +71,8 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
             last: None,
             hash: FileHash::default(),
             count: 0,
+            most,
+            crc: crc32fast::Hasher::new(),
         }
     }
 
@@ -89,11 +96,26 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
         if self.last.is_some_and(|last| record.seq <= last) {
             return Err(BundleError::Order { seq: record.seq });
         }
+        if self.count == self.most {
+            return Err(BundleError::OtherRecords);
+        }
         self.last = Some(record.seq);
         self.count += 1;
         self.hash.update(&record.seq.to_be_bytes());
         self.hash.update(&record.entry);
         Ok(Some(record))
+    }
+
+    /// Checks the CRC of the member, once all records were taken.
+    ///
+    /// # Errors
+    /// [`ZipError::Crc`].
+    pub(super) fn check_crc(&self) -> Result<(), ZipError> {
+        if self.offset == self.member.bytes && self.crc.clone().finalize() == self.member.crc {
+            Ok(())
+        } else {
+            Err(ZipError::Crc(self.member.name.clone()))
+        }
     }
 
     /// Checks what was read, and reads on meanwhile.
@@ -162,6 +184,7 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
             return Err(BundleError::Records);
         }
         bytes.truncate(whole);
+        self.crc.update(&bytes);
         self.offset += u64::try_from(whole).map_err(|_| BundleError::Records)?;
         Ok(bytes)
     }
@@ -204,11 +227,9 @@ fn check_one(seq: u64, opening: &[u8], wanted: &Wanted) -> Result<Checked, Bundl
         .kind;
     let control = match kind {
         Kind::Purge | Kind::Erasure | Kind::Hold | Kind::Policy => {
-            let control = Control::parse(kind, record.public);
-            Some(control.map_err(|error| BundleError::Control {
-                seq,
-                message: error.to_string(),
-            })?)
+            let control = Control::parse(kind, record.public).map_err(|error| error.to_string());
+            let control = control.and_then(|control| bounded(&control).map(|()| control));
+            Some(control.map_err(|message| BundleError::Control { seq, message })?)
         }
         _ => None,
     };
@@ -223,6 +244,28 @@ fn check_one(seq: u64, opening: &[u8], wanted: &Wanted) -> Result<Checked, Bundl
     })
 }
 
+/// Holds the lists of a control against their bounds; that of ranges is checked where they are read.
+fn bounded(control: &Control) -> Result<(), String> {
+    let (approvals, classes) = match control {
+        Control::Purge(purge) => (purge.approved_by.len(), 0),
+        Control::Erasure(erasure) => (erasure.approved_by.len(), 0),
+        Control::HoldRelease(release) => (release.approved_by.len(), 0),
+        Control::Hold(hold) => (0, hold.classes.len()),
+        Control::RetentionPolicy(_) | Control::Other => (0, 0),
+    };
+    if approvals > APPROVALS_MAX {
+        return Err(format!("it has more than {APPROVALS_MAX} approvals"));
+    }
+    if classes > CLASSES_MAX {
+        return Err(format!("it has more than {CLASSES_MAX} classes"));
+    }
+    Ok(())
+}
+
+/// Most credentials that approve a purge, an erasure or the release of a hold.
+const APPROVALS_MAX: usize = 1024;
+/// Most classes that a hold names.
+const CLASSES_MAX: usize = 1024;
 /// About so many bytes are checked by a thread at once.
 const BATCH_BYTES: usize = 1 << 20;
 const THREADS_MAX: usize = 256;

@@ -1,5 +1,7 @@
 //! Reads the runs of entries of a bundle.
 
+use std::io;
+
 use attestore_record::entry::ENTRY_BYTES;
 
 use super::{Archive, BundleError, Member, ReadAt};
@@ -58,7 +60,7 @@ impl<'a, R: ReadAt + ?Sized> Runs<'a, R> {
         let mut head = [0; 16];
         self.archive
             .read_part(member, self.offset, &mut head)
-            .map_err(|_| BundleError::Entries)?;
+            .map_err(cut_off)?;
         let (first, count) = head.split_at(8);
         let number = |bytes: &[u8]| {
             bytes
@@ -82,12 +84,20 @@ impl<'a, R: ReadAt + ?Sized> Runs<'a, R> {
         let mut bytes = vec![0; count * ENTRY_BYTES];
         self.archive
             .read_part(member, self.offset, &mut bytes)
-            .map_err(|_| BundleError::Entries)?;
+            .map_err(cut_off)?;
         let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
         self.buffer.extend(entries.iter().rev());
         self.offset += u64::try_from(bytes.len()).map_err(|_| BundleError::Entries)?;
         self.left -= self.left.min(AT_ONCE);
         Ok(())
+    }
+}
+
+/// A member that ends within a run is malformed; that a file cannot be read says nothing about it.
+fn cut_off(error: io::Error) -> BundleError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => BundleError::Entries,
+        _ => error.into(),
     }
 }
 
