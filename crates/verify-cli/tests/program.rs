@@ -191,6 +191,48 @@ fn a_record_comes_out_of_a_bundle_and_fits_a_receipt() {
 }
 
 #[test]
+fn nothing_comes_out_of_a_bundle_that_lacks_what_it_claims() {
+    let dir = tempfile::tempdir().unwrap();
+    let (vkey, cases) = vectors("bundle");
+    let case = cases
+        .iter()
+        .find(|case| case.name == "a range that lacks a record")
+        .unwrap();
+    let bundle = file(dir.path(), "b.evidence", &case.bytes);
+    let out = dir.path().join("3.tlog-proof");
+    let output = run(&[
+        "extract",
+        &bundle,
+        "--seq",
+        "3",
+        "--out",
+        out.to_str().unwrap(),
+        "--vkey",
+        &vkey,
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(!out.exists() && !output.stderr.is_empty());
+}
+
+#[test]
+fn a_bundle_that_cannot_be_read_is_no_doubtful_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (vkey, _) = vectors("bundle");
+    // A folder opens, and fails when it is read.
+    let folder = dir.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    for n in 0..200 {
+        file(&folder, &format!("{n:0>60}"), b"");
+    }
+    assert!(std::fs::metadata(&folder).unwrap().len() > 98);
+    let code = |arguments: &[&str]| run(arguments).status.code();
+    let folder = folder.to_str().unwrap();
+    assert_eq!(code(&["bundle", folder, "--vkey", &vkey]), Some(1));
+    let short = file(dir.path(), "short", &[0; 200]);
+    assert_eq!(code(&["bundle", &short, "--vkey", &vkey]), Some(3));
+}
+
+#[test]
 fn a_log_that_signed_two_trees_is_convicted() {
     let dir = tempfile::tempdir().unwrap();
     let (vkey, cases) = vectors("tlog-proof");

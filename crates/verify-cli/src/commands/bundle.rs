@@ -1,9 +1,10 @@
 //! `attestore-verify bundle` and `extract`.
 
+use std::io;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use attestore_verify::bundle::{BundleOptions, BundleReport, verify_bundle};
+use attestore_verify::bundle::{BundleError, BundleOptions, BundleReport, ZipError, verify_bundle};
 
 use crate::args::{Output, TrustArgs};
 use crate::failure::Failure;
@@ -21,9 +22,13 @@ pub fn run(file: &Path, threads: Option<usize>, trust: &TrustArgs, output: Outpu
     Err(incomplete(file, &report))
 }
 
-/// Takes a record out of a bundle.
+/// Takes a record out of a bundle, if everything in that holds.
 pub fn extract(file: &Path, seq: u64, out: &Path, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
     let report = check(file, None, Some(seq), trust)?;
+    if !report.is_sound() {
+        output::found(&report.sentences().join("\n"), &report, output)?;
+        return Err(incomplete(file, &report));
+    }
     let proof = report.extracted.as_ref();
     let proof = proof.ok_or_else(|| Failure::doubt(format!("{}: no record {seq}", file.display())))?;
     files::write_new(out, &proof.to_text())?;
@@ -45,8 +50,19 @@ fn check(
         threads: threads.unwrap_or_else(cores),
         extract,
     };
-    verify_bundle(&Positions::open(file)?, &trust.trust()?, options)
-        .map_err(|error| Failure::doubt(format!("{}: {error}", file.display())))
+    verify_bundle(&Positions::open(file)?, &trust.trust()?, options).map_err(|error| failure(file, &error))
+}
+
+/// A file that cannot be read says nothing about what is in it; one that ends too early does.
+fn failure(file: &Path, error: &BundleError) -> Failure {
+    match error {
+        BundleError::Read(cause) | BundleError::Archive(ZipError::Read(cause))
+            if cause.kind() != io::ErrorKind::UnexpectedEof =>
+        {
+            Failure::io(file, cause)
+        }
+        _ => Failure::doubt(format!("{}: {error}", file.display())),
+    }
 }
 
 fn incomplete(file: &Path, report: &BundleReport) -> Failure {
