@@ -278,7 +278,11 @@ fn tlog_proofs() -> Cases {
     let handle = r#""0123456789abcdef0123456789abcdef""#;
     for (name, from, to) in [
         ("an unknown version of a personal group", r#""v":1"#, r#""v":2"#),
-        ("an unknown field of a personal group", r#""v":1"#, r#""v":1,"w":1"#),
+        (
+            "an unknown field of a personal group",
+            r#""v":1"#,
+            r#""v":1,"w":1"#,
+        ),
         ("a personal group about nobody", handle, ""),
         ("a subject that is no handle", handle, r#""u_42""#),
         (
@@ -295,7 +299,10 @@ fn tlog_proofs() -> Cases {
         cases.refused(name, &*wrong_group(from, to));
     }
     for (name, payload) in [
-        ("a name twice in an object of the event", r#"[{"a":{"b":1,"c":[],"b":2}}]"#),
+        (
+            "a name twice in an object of the event",
+            r#"[{"a":{"b":1,"c":[],"b":2}}]"#,
+        ),
         ("a name twice, once as an escape", r#"{"b":1,"\u0062":1}"#),
         ("half of a surrogate pair in a name", r#"{"\ud83d":1}"#),
         ("a number that JSON has not", "NaN"),
@@ -726,8 +733,14 @@ fn removals(cases: &mut Cases) {
             log.control(at(second), &expired(&[2..3], 0));
         })
     };
-    cases.valid("neighbours that were purged one day after the other", neighbours(32));
-    cases.refused("neighbours of which the second was purged too early", neighbours(31));
+    cases.valid(
+        "neighbours that were purged one day after the other",
+        neighbours(32),
+    );
+    cases.refused(
+        "neighbours of which the second was purged too early",
+        neighbours(31),
+    );
     let twice = |policies: bool| {
         range_without(&[0, 0, 0], &[1, 2], |log| {
             log.control(at(31), &expired(&[1..3], 0));
@@ -775,13 +788,21 @@ fn removals(cases: &mut Cases) {
     }
     let many = format!(r#""approved_by":[{}"a"],"records""#, r#""a","#.repeat(1024));
     for (name, from, to) in [
-        ("an unknown field of a purge", r#""records""#, r#""more":1,"records""#),
+        (
+            "an unknown field of a purge",
+            r#""records""#,
+            r#""more":1,"records""#,
+        ),
         ("a purge without its policy", r#""policy":0,"#, ""),
         ("a purge whose class is a text", r#""class":3"#, r#""class":"3""#),
         ("a purge with an unknown reason", r#""expired""#, r#""wanted""#),
         ("a purge with ranges that touch", "[[1,3]]", "[[1,2],[2,3]]"),
         ("a purge with an empty range", "[[1,3]]", "[[1,3],[5,5]]"),
-        ("a purge with more approvals than there may be", r#""records""#, &*many),
+        (
+            "a purge with more approvals than there may be",
+            r#""records""#,
+            &*many,
+        ),
     ] {
         assert!(encoded.contains(from), "{from} in {encoded}");
         cases.refused(name, recorded(Kind::Purge, encoded.replacen(from, to, 1)));

@@ -215,7 +215,9 @@ where
     };
     let (files, proofs) = members(&archive, &manifest)?;
     if range.is_none() && files.iter().any(|(member, _)| member.name == ENTRIES) {
-        return Err(BundleError::Members(format!("{ENTRIES} is only in bundles of ranges")));
+        return Err(BundleError::Members(format!(
+            "{ENTRIES} is only in bundles of ranges"
+        )));
     }
     hashes(&archive, &files)?;
 

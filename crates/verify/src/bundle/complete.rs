@@ -128,7 +128,10 @@ struct Gone {
 impl Gone {
     /// The newest time in a part of it.
     fn newest_ms(&self, seqs: &Range<u64>) -> u64 {
-        let first = self.times.partition_point(|(from, _)| *from <= seqs.start).saturating_sub(1);
+        let first = self
+            .times
+            .partition_point(|(from, _)| *from <= seqs.start)
+            .saturating_sub(1);
         let times = self.times.iter().skip(first);
         let within = times.take_while(|(from, _)| *from < seqs.end);
         within.map(|(_, time_ms)| *time_ms).max().unwrap_or(u64::MAX)
@@ -225,7 +228,11 @@ impl Ledger {
         match self.gone.last_mut() {
             Some(gone) if gone.seqs.end == seq && gone.class == entry.class => {
                 gone.seqs.end = seq + 1;
-                if gone.times.last().is_none_or(|(_, time_ms)| *time_ms != entry.time_ms) {
+                if gone
+                    .times
+                    .last()
+                    .is_none_or(|(_, time_ms)| *time_ms != entry.time_ms)
+                {
                     self.times += 1;
                     if self.times > TIMES_MAX {
                         return Err(BundleError::Bound("times of what is gone"));
@@ -265,7 +272,9 @@ impl Ledger {
                     return Err(BundleError::Bound("removals of one range"));
                 }
                 // Further on, other removals may reach further.
-                let starts = removals.iter().filter_map(|removal| removal.start_behind(at, &gone));
+                let starts = removals
+                    .iter()
+                    .filter_map(|removal| removal.start_behind(at, &gone));
                 let next = starts.min().unwrap_or(gone.seqs.end);
                 let reach = |removal: &Removal<'_>| removal.reach(at, gone.class);
                 let Some(furthest) = removals.iter().filter_map(reach).max() else {

@@ -27,7 +27,11 @@ pub(super) fn check_names(json: &[u8]) -> Result<(), String> {
                 let start = starts.pop().unwrap_or_default();
                 let own = names.get_mut(start..).unwrap_or_default();
                 own.sort_unstable();
-                if let Some(name) = own.iter().zip(own.iter().skip(1)).find_map(|(a, b)| (a == b).then_some(a)) {
+                if let Some(name) = own
+                    .iter()
+                    .zip(own.iter().skip(1))
+                    .find_map(|(a, b)| (a == b).then_some(a))
+                {
                     return Err(format!("{name:?} stands twice in one object"));
                 }
                 names.truncate(start);
@@ -43,7 +47,12 @@ fn string(text: &str) -> (&str, &str) {
     let (bytes, mut at) = (text.as_bytes(), 0);
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'"' => return (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),
+            b'"' => {
+                return (
+                    text.get(..at).unwrap_or_default(),
+                    text.get(at + 1..).unwrap_or_default(),
+                );
+            }
             b'\\' => at += 2,
             _ => at += 1,
         }
