@@ -72,6 +72,10 @@ impl Object {
             ),
         };
         let endpoint = Url::parse(&endpoint).map_err(|error| usage(&format!("endpoint: {error}")))?;
+        let loopback = matches!(endpoint.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+        if endpoint.scheme() != "https" && !loopback {
+            return Err(usage("endpoint: only https, but on this machine"));
+        }
         let bucket = Bucket::new(endpoint, style, bucket.to_owned(), region)
             .map_err(|error| usage(&error.to_string()))?;
         let credentials = Credentials::from_env()
@@ -196,8 +200,15 @@ impl HeadWriter for Writer {
             Some(tag) => tag,
             None => self.look(heads)?,
         };
-        let written = self.object.put(&codec::encode(heads, &self.key), Some(&tag))?;
-        self.tag = Some(written.ok_or(RegisterError::Cloned)?);
+        match self.object.put(&codec::encode(heads, &self.key), Some(&tag))? {
+            Some(tag) => self.tag = Some(tag),
+            // A write of this run that was given up on may have come through only now: the next one goes on from it.
+            None => {
+                self.look(heads)?;
+                let late = io::Error::other("an earlier write to the object store came through late");
+                return Err(RegisterError::Unwritten(late));
+            }
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use attestore_disk::SystemClock;
@@ -30,6 +31,10 @@ struct Line {
     vkey: String,
     panel: Panel,
     turn: tokio::sync::Mutex<()>,
+    /// Whether the log was held against what every witness keeps of it, or tells that it does not.
+    held: AtomicBool,
+    /// When the last contradiction of a witness came that was looked into, milliseconds since 1970.
+    looked_ms: AtomicU64,
 }
 
 /// What the settings say of witnesses.
@@ -114,7 +119,7 @@ async fn heads(panels: &Panels) {
 }
 
 async fn logs(panels: &Arc<Panels>) {
-    // What was rolled back shows before anything is added to it.
+    // What was rolled back shows soon, and not only when something is added to it.
     if let Err(reason) = panels.hold_all_against_kept().await {
         tracing::warn!(reason, "logs are not held against what witnesses keep");
     }
@@ -163,6 +168,13 @@ impl Panels {
         // Who waits here for its head finds it in the round of whoever came before, or makes the one for all that wait.
         let _turn = self.round.lock().await;
         let engine = self.engine.clone();
+        // A log of heads that was rolled back takes no rounds.
+        if blocking(move || engine.tenant(HEADS_TENANT)).await.is_ok() {
+            let line = self.line(HEADS_TENANT).await?;
+            let _turn = line.turn.lock().await;
+            self.hold_against_kept(HEADS_TENANT, &line).await;
+        }
+        let engine = self.engine.clone();
         let done = blocking(move || {
             let covered = wanted
                 .is_some_and(|(size, name)| engine.slot(&name).is_ok_and(|slot| slot.head.size >= size));
@@ -202,6 +214,7 @@ impl Panels {
         let line = self.line(tenant).await?;
         // Who waits here finds its work done.
         let _turn = line.turn.lock().await;
+        self.hold_against_kept(tenant, &line).await;
         let (engine, name) = (self.engine.clone(), tenant.to_owned());
         let newest = blocking(move || {
             let kept = engine.witnessed(&name)?.map_or(0, |kept| kept.size);
@@ -219,21 +232,17 @@ impl Panels {
         let within = Duration::from_millis(self.configured.settings.timeout_ms);
         let collected = line.panel.collect(&note, &consistency, within).await;
         let collected = collected.map_err(|error| error.to_string())?;
-        let mut contradicted = false;
         for (witness, error) in &collected.failures {
             metrics::counter!("attestore_witness_failures_total", "witness" => witness.clone()).increment(1);
             if error.is_evidence() {
                 metrics::counter!("attestore_witness_evidence_total", "witness" => witness.clone())
                     .increment(1);
                 tracing::error!(tenant, witness, %error, "a witness contradicts this log");
-                contradicted = true;
             } else {
                 tracing::warn!(witness, %error, "a witness did not cosign");
             }
         }
-        if contradicted {
-            self.hold_against_kept(tenant, &line).await;
-        }
+        self.hold_against_kept(tenant, &line).await;
         if !collected.verdict.quorum {
             let said: Vec<String> = collected
                 .failures
@@ -271,29 +280,39 @@ impl Panels {
             vkey,
             panel,
             turn: tokio::sync::Mutex::new(()),
+            held: AtomicBool::new(false),
+            looked_ms: AtomicU64::new(0),
         });
         self.panels.lock().insert(tenant.to_owned(), Arc::clone(&line));
-        self.hold_against_kept(tenant, &line).await;
         Ok(line)
     }
 
-    /// Holds every log that is witnessed against what its witnesses keep of it.
+    /// Holds every log that is witnessed by itself against what its witnesses keep of it.
     async fn hold_all_against_kept(self: &Arc<Self>) -> Result<(), String> {
         let panels = Arc::clone(self);
         for name in blocking(move || panels.tenants(|_, _| true)).await? {
-            self.line(&name).await?;
+            let line = self.line(&name).await?;
+            let _turn = line.turn.lock().await;
+            self.hold_against_kept(&name, &line).await;
         }
         Ok(())
     }
 
-    /// Holds a log against what its witnesses keep of it. One that does not extend what its own key once signed was rolled back.
+    /// Holds a log against what its witnesses keep of it, unless that is done. One that does not extend what its own key once signed
+    /// was rolled back. Witnesses that cannot be asked are asked again the next time.
     async fn hold_against_kept(&self, tenant: &str, line: &Line) {
+        let contradicted_ms = contradicted_ms(&line.panel);
+        if line.held.load(Relaxed) && contradicted_ms <= line.looked_ms.load(Relaxed) {
+            return;
+        }
+        let mut all = true;
         for (witness, kept) in line.panel.kept().await {
             let note = match kept {
                 Ok(Some(note)) => note,
                 Ok(None) => continue,
                 Err(error) => {
-                    tracing::debug!(witness, %error, "does not tell what it keeps");
+                    tracing::warn!(tenant, witness, %error, "does not tell what it keeps");
+                    all = false;
                     continue;
                 }
             };
@@ -303,10 +322,25 @@ impl Panels {
                 Ok(Some(reason)) => {
                     tracing::error!(tenant, witness, reason, "rolled back: its appends are refused")
                 }
-                Err(reason) => tracing::debug!(tenant, witness, reason, "what it keeps is not of this log"),
+                // By a key that this directory does not know: of another log, or the directory is older than the key.
+                Err(reason) => tracing::error!(
+                    tenant,
+                    witness,
+                    reason,
+                    "a witness keeps a checkpoint that this log cannot have signed"
+                ),
             }
         }
+        line.held.store(all, Relaxed);
+        line.looked_ms.store(contradicted_ms, Relaxed);
     }
+}
+
+/// When a witness last contradicted, milliseconds since 1970; also one whose answer came after the quorum held.
+fn contradicted_ms(panel: &Panel) -> u64 {
+    let failures = panel.states().filter_map(|(_, state)| state.failure);
+    let evidence = failures.filter(|(_, error)| error.is_evidence());
+    evidence.map(|(at_ms, _)| at_ms).max().unwrap_or(0)
 }
 
 struct Handle(Arc<Panels>);

@@ -114,7 +114,7 @@ impl Guard {
         // nothing of it is signed until there is a fork, which takes these records along.
         let own = internal && tenant.name == crate::SYSTEM_TENANT;
         if let Some(reason) = &*tenant.rolled_back.read()
-            && !own
+            && (!own || tenant.is_forked())
         {
             return Err(AppendError::Rollback {
                 reason: reason.clone(),

@@ -157,6 +157,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// What was trusted at any time, the oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Trust> {
+        self.former.iter().chain([&self.now])
+    }
+
     /// Opens a checkpoint that may be by a former key.
     ///
     /// # Errors
@@ -181,8 +186,12 @@ impl TrustArgs {
     /// # Errors
     /// As [`TrustArgs::trust`].
     pub fn chain(&self) -> Result<Chain, Failure> {
+        self.chain_from(self.first()?)
+    }
+
+    fn chain_from(&self, first: Trust) -> Result<Chain, Failure> {
         let mut chain = Chain {
-            now: self.first()?,
+            now: first,
             handovers: Vec::new(),
             former: Vec::new(),
         };
@@ -227,7 +236,8 @@ impl TrustArgs {
     pub fn tenant_and_heads(&self) -> Result<(Trust, Trust), Failure> {
         match (self.key()?, self.policy()?) {
             (Some(key), Some(policy)) if !policy.logs().is_empty() => {
-                Ok((Trust::Key(key), Trust::Policy { policy, key: None }))
+                let tenant = self.chain_from(Trust::Key(key))?.now;
+                Ok((tenant, Trust::Policy { policy, key: None }))
             }
             _ => Err(Failure::usage(
                 "--vkey of the tenant's log and --policy with the log of heads are needed",

@@ -336,6 +336,10 @@ impl Engine {
             return Err(Error::Forbidden);
         }
         match row.state {
+            // Its key may be there for a while yet: whoever destroys it may be busy.
+            ExportState::Done if row.expires_ms <= inner.clock.now_ms() => {
+                return Err(Error::Erased("export"));
+            }
             ExportState::Done => {}
             ExportState::Expired | ExportState::Cancelled => return Err(Error::Erased("export")),
             _ => {
@@ -543,8 +547,12 @@ fn log(
         event["metadata"]["scope"] = row.spec.evidence.scope.name().into();
         event["metadata"]["witnessed"] = row.spec.evidence.witnessed.into();
     }
-    if let EvidenceScope::Range { first, end } = row.spec.evidence.scope {
-        event["metadata"]["range"] = serde_json::json!([first, end]);
+    match &row.spec.evidence.scope {
+        EvidenceScope::Query => {}
+        EvidenceScope::Records(seqs) => event["metadata"]["seqs"] = serde_json::json!(seqs),
+        EvidenceScope::Range { first, end } => {
+            event["metadata"]["range"] = serde_json::json!([first, end]);
+        }
     }
     inner.append_internal(event.to_string().as_bytes())
 }

@@ -1,14 +1,12 @@
 //! Ends a job: the manifest, and the note that is signed over it.
 
 use attestore_export::{FileEntry, Manifest, note_text, rfc3339_ms, rfc3339_ns};
-use attestore_tlog::{NoteSigner, sign_note};
 
 use super::expire;
 use super::handoff::{Thread, change};
 use super::row::{ExportState, JobKey, JobRow, PartRow, job_in, parts, put_job, put_manifest, put_part};
 use super::work::Failure;
 use crate::catalog::{hex, unhex};
-use crate::heads::checkpoint::Signer;
 use crate::instance::Inner;
 use crate::tenant::Tenant;
 use crate::{Error, Result};
@@ -16,6 +14,7 @@ use crate::{Error, Result};
 /// Makes and signs the manifest, and commits it with the job's end.
 pub(super) fn finish(inner: &Inner, tenant: &Tenant, key: &JobKey, mut row: JobRow) -> Result<(), Failure> {
     row.finished_ms = Some(inner.clock.now_ms());
+    row.checkpoint = checkpoint_again(tenant, &row)?;
     let bytes = manifest(inner, key, &row)?.to_bytes();
     row.note = Some(sign(tenant, &row, &bytes)?);
     commit(inner, key, row, bytes, None)
@@ -101,14 +100,19 @@ fn manifest(inner: &Inner, key: &JobKey, row: &JobRow) -> Result<Manifest> {
     })
 }
 
+/// The checkpoint of an export, signed by the keys of now too: they may have changed since the job was made.
+pub(super) fn checkpoint_again(tenant: &Tenant, row: &JobRow) -> Result<String> {
+    let signed = tenant
+        .keys
+        .signing
+        .load()
+        .checkpoint_again(&row.origin, &row.checkpoint);
+    signed.map_err(|error| Error::damage("catalog", 0, format!("checkpoint of an export: {error}")))
+}
+
 fn sign(tenant: &Tenant, row: &JobRow, manifest: &[u8]) -> Result<String> {
     let root = unhex(&row.root).ok_or_else(|| Error::damage("catalog", 0, "root of an export"))?;
     let text = note_text(manifest, &row.origin, row.size, &root);
-    let signing = tenant.keys.signing.load();
-    let signer = Signer {
-        name: &tenant.origin,
-        key: &signing.current,
-    };
-    let signers: [&dyn NoteSigner; 1] = [&signer];
-    sign_note(&text, &signers).map_err(|error| Error::Stopped(format!("manifest: {error}")))
+    let signed = tenant.keys.signing.load().note(&tenant.origin, &text);
+    signed.map_err(|error| Error::Stopped(format!("manifest: {error}")))
 }

@@ -333,6 +333,7 @@ pub(crate) fn tick(inner: &Inner) {
         let used = tenant.used_ms.load(std::sync::atomic::Ordering::Relaxed);
         tenant.name != crate::instance::SYSTEM_TENANT
             && tenant.view.load().tail.is_empty()
+            && tenant.rolled_back().is_none()
             && now_ms.saturating_sub(used) > IDLE_MS
     };
     for id in inner.tenants.unload(idle) {

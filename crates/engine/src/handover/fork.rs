@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use attestore_keys::{Key, SigningKey, Slot};
 use attestore_record::Kind;
-use attestore_tlog::{HandoverReason, VerifierKey};
+use attestore_tlog::{HandoverReason, Hash, VerifierKey};
 use serde::{Deserialize, Serialize};
 
 use super::rotate::stored;
 use super::row::{FormerRow, HandoverRow};
 use super::{Next, sign, signing_context};
 use crate::append::commit_control;
-use crate::catalog::{by_tenant, hex, tables};
+use crate::catalog::{by_tenant, hex, tables, unhex};
 use crate::heads::{Head, contradiction};
 use crate::instance::Inner;
+use crate::read::tree;
 use crate::tenant::{Tenant, fresh_origin};
 use crate::{Engine, Error, Result};
 
@@ -48,6 +49,8 @@ pub struct LastKnown {
 pub(crate) struct PendingFork {
     former: String,
     survived: u64,
+    /// Entries of the log when it was forked: those that it took on after it lost others too.
+    entries: u64,
     known: Option<LastKnown>,
     reason: String,
     handover: String,
@@ -86,7 +89,23 @@ impl Engine {
                 ),
             });
         }
+        let mut due = inner.retiring.lock();
+        let _changing = tenant.keys.changing.write();
+        // Nothing is appended any more: the record of the fork comes next.
+        tenant.forked.store(true, std::sync::atomic::Ordering::Release);
+        tenant
+            .rolled_back
+            .write()
+            .get_or_insert_with(|| "the log is being forked".to_owned());
+        inner.commit_all();
         let view = tenant.view();
+        let survived = match survived(inner, &tenant)? {
+            Some(head) => head,
+            None => Head {
+                size: view.size,
+                root: view.root,
+            },
+        };
         let signing = tenant.keys.signing.load_full();
         let seed = Key::random(&*inner.entropy);
         let key = SigningKey::from_seed(&seed);
@@ -95,13 +114,14 @@ impl Engine {
             reason: HandoverReason::Fork,
             origin: &origin,
             key: &key,
-            size: view.size,
-            root: view.root,
+            size: survived.size,
+            root: survived.root,
         };
         let handover = sign(&tenant, &signing, next)?;
         let fork = PendingFork {
             former: tenant.origin.clone(),
-            survived: view.size,
+            survived: survived.size,
+            entries: view.size,
             known: known.clone(),
             reason: reason.to_owned(),
             handover: handover.clone(),
@@ -126,10 +146,13 @@ impl Engine {
             update.destroy_keys(&gone)?;
             row.former.push(FormerRow {
                 vkey: signing.verifier(&tenant.origin).to_string(),
-                until: known.as_ref().map_or(view.size, |known| known.size),
+                until: known
+                    .as_ref()
+                    .map_or(view.size, |known| known.size.max(view.size)),
                 handover: handover.clone(),
             });
             row.fork = Some(fork);
+            row.lost = None;
             tenant_row.signing_slot = slot.0;
             tenant_row.origin.clone_from(&origin);
             tenant_row.epoch = tenant_row.epoch.saturating_add(1);
@@ -145,6 +168,7 @@ impl Engine {
             Ok(())
         })?;
         *tenant.rolled_back.write() = Some("the log was forked; start again".to_owned());
+        due.remove(&tenant.id);
         inner.heads.forget_signed(&tenant.id);
         Ok(Forked {
             tenant: tenant.name.clone(),
@@ -152,11 +176,51 @@ impl Engine {
             vkey: VerifierKey::new(&origin, key.public())
                 .expect("an origin is a key name")
                 .to_string(),
-            survived: view.size,
+            survived: survived.size,
             known,
             handover,
         })
     }
+}
+
+/// What the log had when it was first found to be rolled back, if it was.
+fn survived(inner: &Inner, tenant: &Tenant) -> Result<Option<Head>> {
+    let row = by_tenant::get::<HandoverRow>(&inner.catalog.read()?, tables::HANDOVERS, &tenant.id)?;
+    let lost = row.and_then(|row| row.lost);
+    lost.map(|lost| {
+        let root = unhex(&lost.root)
+            .ok_or_else(|| Error::damage("catalog", 0, "root of a log that lost entries"))?;
+        Ok(Head {
+            size: lost.size,
+            root: Hash(root),
+        })
+    })
+    .transpose()
+}
+
+/// Refuses further appends to a log that was found to be rolled back, and keeps what it had when that was found first: what the last
+/// start found, for it may have taken on more since.
+pub(crate) fn refuse(inner: &Inner, tenant: &Tenant, reason: &str) -> Result<()> {
+    tenant
+        .rolled_back
+        .write()
+        .get_or_insert_with(|| reason.to_owned());
+    let view = tenant.view();
+    let size = view
+        .size
+        .min(tenant.recovered.load(std::sync::atomic::Ordering::Acquire));
+    let root = tree::root_at(inner, tenant, &view, size)?;
+    inner.change(|update| {
+        let mut row = stored(update, tenant)?;
+        if row.lost.is_some() || row.fork.is_some() {
+            return Ok(());
+        }
+        row.lost = Some(LastKnown {
+            size,
+            root: hex(root.as_bytes()),
+        });
+        by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)
+    })
 }
 
 /// The newest head that the log does not extend.
@@ -200,8 +264,8 @@ pub(crate) fn write(inner: &Inner) -> Result<Vec<Pending>> {
         .map(|(id, fork)| Ok((inner.tenant_of(&id)?, fork)))
         .collect::<Result<_>>()?;
     for (tenant, fork) in &pending {
-        // A crash may have come between the record and its end.
-        if tenant.view().size == fork.survived {
+        // A crash may have come between the record and its end; nothing else can have been appended.
+        if tenant.view().size == fork.entries {
             let ty = "fork";
             commit_control(inner, tenant, Kind::Fork, &ForkControl { ty, fork })?;
         }

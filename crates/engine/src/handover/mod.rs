@@ -14,7 +14,7 @@ mod row;
 mod signing;
 
 pub use fork::{Forked, LastKnown};
-pub(crate) use fork::{finish as finish_forks, write as write_forks};
+pub(crate) use fork::{finish as finish_forks, refuse, write as write_forks};
 pub use rotate::Rotated;
 pub(crate) use rotate::{Retiring, retire_due};
 pub(crate) use row::HandoverRow;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use attestore_keys::{Key, SigningKey, Slot};
 use attestore_record::{Kind, TenantId};
 use attestore_tlog::HandoverReason;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::row::{FormerRow, HandoverRow, NextRow, RetiringRow};
@@ -40,6 +40,11 @@ pub struct Rotated {
 pub(crate) struct Retiring(Mutex<BTreeMap<TenantId, u64>>);
 
 impl Retiring {
+    /// Keeps everybody else from changing the keys of logs.
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, u64>> {
+        self.0.lock()
+    }
+
     /// Takes up what the catalog has.
     pub(crate) fn load(catalog: &Catalog) -> Result<Self> {
         let rows = by_tenant::all::<HandoverRow>(&catalog.read()?, tables::HANDOVERS)?;
@@ -77,8 +82,10 @@ impl Engine {
                 handover: &next.handover,
             },
         )?;
-        // The last word of the old key alone covers the record.
-        let signed = checkpoint::newest(inner, &tenant)?;
+        // The last word of the old key alone covers the record, and it says none after that.
+        let _changing = tenant.keys.changing.write();
+        let head = checkpoint::registered(inner, &tenant, &tenant.view())?;
+        let signed = checkpoint::sign_changing(inner, &tenant, head)?;
         let former = tenant.keys.signing.load().verifier(&tenant.origin).to_string();
         let retires_ms = (overlap_ms > 0).then(|| inner.clock.now_ms().saturating_add(overlap_ms));
         let row = inner.change(|update| {
@@ -145,7 +152,7 @@ impl Engine {
 }
 
 /// Destroys former keys whose time is over.
-pub(crate) fn retire_due(inner: &Inner) -> Result<()> {
+pub(crate) fn retire_due(inner: &Inner) {
     let mut due = inner.retiring.0.lock();
     let now_ms = inner.clock.now_ms();
     let over: Vec<TenantId> = due
@@ -154,11 +161,14 @@ pub(crate) fn retire_due(inner: &Inner) -> Result<()> {
         .map(|(id, _)| *id)
         .collect();
     for id in over {
-        let tenant = inner.tenant_of(&id)?;
-        retire(inner, &tenant, "internal")?;
-        due.remove(&id);
+        let retired = inner
+            .tenant_of(&id)
+            .and_then(|tenant| retire(inner, &tenant, "internal"));
+        match retired {
+            Ok(()) => drop(due.remove(&id)),
+            Err(error) => tracing::warn!(tenant = %id, %error, "a former key of a log is not destroyed yet"),
+        }
     }
-    Ok(())
 }
 
 fn retire(inner: &Inner, tenant: &Arc<Tenant>, by: &str) -> Result<()> {
@@ -176,6 +186,7 @@ fn retire(inner: &Inner, tenant: &Arc<Tenant>, by: &str) -> Result<()> {
             vkey: vkey.as_deref().unwrap_or_default(),
         },
     )?;
+    let _changing = tenant.keys.changing.write();
     let (slot, row) = inner.change(|update| {
         let mut row = stored(update, tenant)?;
         let gone: Vec<Slot> = row

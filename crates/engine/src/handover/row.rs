@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fork::PendingFork;
+use super::fork::{LastKnown, PendingFork};
 
 /// Of one tenant; none where its log still has its first key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub(crate) struct HandoverRow {
     pub(super) next: Option<NextRow>,
     /// The last former key while it still signs.
     pub(crate) retiring: Option<RetiringRow>,
+    /// What the log had when it was first found to be rolled back.
+    pub(super) lost: Option<LastKnown>,
     /// The fork whose record is not in the log yet.
     pub(super) fork: Option<PendingFork>,
 }

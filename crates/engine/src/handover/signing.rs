@@ -1,7 +1,9 @@
 //! The keys of a log in memory.
 
 use attestore_keys::SigningKey;
-use attestore_tlog::{Checkpoint, CheckpointError, NoteSigner, VerifierKey, open_checkpoint, sign_note};
+use attestore_tlog::{
+    Checkpoint, CheckpointError, NoteError, NoteSigner, SignedNote, VerifierKey, open_checkpoint, sign_note,
+};
 
 use super::row::FormerRow;
 use crate::heads::checkpoint::Signer;
@@ -49,25 +51,44 @@ impl Signing {
         self.former.iter().map(|former| former.key.name())
     }
 
-    /// Signs a checkpoint with every key that signs; the first signature is the current key's.
-    pub(crate) fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
-        let name = checkpoint.origin();
-        let signers: Vec<_> = [Some(&self.current), self.retiring.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|key| Signer { name, key })
-            .collect();
-        let signers: Vec<&dyn NoteSigner> = signers.iter().map(|signer| signer as &dyn NoteSigner).collect();
-        Ok(sign_note(&checkpoint.to_text(), &signers)?)
+    /// Hands over every key that signs, as signers of notes of `origin`; the first is the current key.
+    pub(crate) fn with_signers<T>(&self, origin: &str, sign: impl FnOnce(&[&dyn NoteSigner]) -> T) -> T {
+        let signer = |key| Signer { name: origin, key };
+        let current = signer(&self.current);
+        match &self.retiring {
+            Some(retiring) => sign(&[&current, &signer(retiring)]),
+            None => sign(&[&current]),
+        }
     }
 
-    /// Opens a checkpoint of this log by any key that it has or had.
+    /// Signs a note.
+    pub(crate) fn note(&self, origin: &str, text: &str) -> Result<String, NoteError> {
+        self.with_signers(origin, |signers| sign_note(text, signers))
+    }
+
+    /// Signs a checkpoint that a key of this log signed before, maybe a former one; it keeps the signatures that it has.
+    pub(crate) fn checkpoint_again(&self, origin: &str, note: &str) -> Result<String, CheckpointError> {
+        self.open(origin, note)?;
+        let mut signed = SignedNote::parse(note)?;
+        let again = SignedNote::parse(&self.note(origin, signed.text())?)?;
+        signed.add(again.signatures())?;
+        Ok(signed.to_note())
+    }
+
+    /// Opens a checkpoint of this log by any key that it has or had; by one that it had, of no larger tree than that key may have signed:
+    /// whoever has it now can sign what he likes.
     pub(crate) fn open(&self, origin: &str, note: &str) -> Result<Checkpoint, CheckpointError> {
-        let former = self.former.iter().map(|former| &former.key);
-        let former = former.filter(|key| key.name() == origin);
         let opened = open_checkpoint(note, &self.verifier(origin));
+        let retiring = self.retiring.as_ref().map(SigningKey::public);
+        let former = self.former.iter().filter(|former| former.key.name() == origin);
         former
-            .map(|key| open_checkpoint(note, key))
+            .map(|former| {
+                let checkpoint = open_checkpoint(note, &former.key)?;
+                match checkpoint.size() <= former.until || retiring == Some(former.key.public()) {
+                    true => Ok(checkpoint),
+                    false => Err(CheckpointError::Note(NoteError::UnknownKey)),
+                }
+            })
             .fold(opened, |opened, other| opened.or(other))
     }
 }

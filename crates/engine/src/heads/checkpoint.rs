@@ -73,6 +73,15 @@ pub(crate) fn newest(inner: &Inner, tenant: &Arc<Tenant>) -> Result<Signed> {
     if let Some(signed) = cached(inner, tenant, &view) {
         return Ok(signed);
     }
+    let head = registered(inner, tenant, &view)?;
+    sign(inner, tenant, head)
+}
+
+/// Has the register hold the head that a reader sees, for it to be signed.
+///
+/// # Errors
+/// [`Error::Stopped`] if it cannot be registered, or the log was rolled back.
+pub(crate) fn registered(inner: &Inner, tenant: &Arc<Tenant>, view: &View) -> Result<Head> {
     if let Some(reason) = tenant.rolled_back() {
         return Err(Error::Stopped(format!("no checkpoint is signed: {reason}")));
     }
@@ -83,23 +92,19 @@ pub(crate) fn newest(inner: &Inner, tenant: &Arc<Tenant>) -> Result<Signed> {
             .head(&tenant.origin)
             .is_some_and(|head| head.size >= view.size)
     };
-    if !registered(&view) {
+    if !registered(view) {
         heads.published(tenant);
         let _batch = heads.signed.batch.lock();
-        if !registered(&view) {
+        if !registered(view) {
             heads
                 .register_moved()
                 .inspect_err(|error| stop_on(inner, error))?;
         }
     }
-    sign(
-        inner,
-        tenant,
-        Head {
-            size: view.size,
-            root: view.root,
-        },
-    )
+    Ok(Head {
+        size: view.size,
+        root: view.root,
+    })
 }
 
 /// Returns the newest checkpoint that was signed, if there is one; registers and signs nothing.
@@ -127,14 +132,17 @@ fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
 
 /// Signs a head that the register holds or has gone beyond on the same log.
 pub(super) fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
+    let _unchanged = tenant.keys.changing.read();
+    sign_changing(inner, tenant, head)
+}
+
+/// As [`sign`], for who changes the log's keys and holds the lock.
+pub(crate) fn sign_changing(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
     let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
     let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
-    let note = tenant
-        .keys
-        .signing
-        .load()
-        .checkpoint(&checkpoint)
-        .map_err(invalid)?;
+    let note = (tenant.keys.signing.load())
+        .note(&tenant.origin, &checkpoint.to_text())
+        .map_err(|error| invalid(error.into()))?;
     let signed = Signed {
         size: head.size,
         root: head.root,

@@ -173,9 +173,7 @@ pub(crate) fn run(inner: Weak<Inner>, wake: Arc<Wake>) {
 
 /// What is done once per interval beside registering.
 pub(crate) fn tick(inner: &Inner) {
-    if let Err(error) = handover::retire_due(inner) {
-        tracing::warn!(%error, "a former key of a log is not destroyed yet");
-    }
+    handover::retire_due(inner);
 }
 
 /// Ends the process's writing when the register says that it must.

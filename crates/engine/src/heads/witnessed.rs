@@ -17,6 +17,7 @@ use crate::{
     Engine,
     catalog::{Catalog, storage, tables},
     error::{Error, Result},
+    handover,
     read::tree,
 };
 
@@ -91,7 +92,7 @@ impl Engine {
         };
         let reason = contradiction(&self.inner, &tenant, head, "signed")?;
         if let Some(reason) = &reason {
-            tenant.rolled_back.write().get_or_insert_with(|| reason.clone());
+            handover::refuse(&self.inner, &tenant, reason)?;
         }
         Ok(reason)
     }

@@ -232,7 +232,7 @@ impl Inner {
     pub(crate) fn compare_head(&self, tenant: &Tenant) -> Result<()> {
         if let Some(reason) = heads::compare(self, tenant)? {
             tracing::error!(tenant = %tenant.id, reason, "rolled back");
-            *tenant.rolled_back.write() = Some(reason);
+            handover::refuse(self, tenant, &reason)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use arc_swap::ArcSwap;
 use attestore_keys::{Entropy, Key, aead, derive, random_array};
 use attestore_record::{RecordId, SaltKey, TenantId};
+use parking_lot::RwLock;
 
 use crate::handover::Signing;
 
@@ -12,6 +13,8 @@ pub struct TenantKeys {
     pub tenant: Key,
     /// Sign its checkpoints.
     pub(crate) signing: ArcSwap<Signing>,
+    /// Read while a checkpoint is signed, written while the keys change: nobody signs by keys that are not in force any more.
+    pub(crate) changing: RwLock<()>,
     /// Keys of the directory of subjects: blinds, idempotency hashes, cursors.
     pub directory: Key,
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use attestore_disk::{Disk, Mode};
@@ -81,6 +81,7 @@ impl Tenant {
             }),
             view: ArcSwap::from_pointee(view),
             rolled_back: RwLock::new(None),
+            forked: AtomicBool::new(false),
             used_ms: AtomicU64::new(0),
             recovered: AtomicU64::new(row.flushed),
             indexed: AtomicU64::new(0),
@@ -109,6 +110,7 @@ fn keys(
     let directory = under(row.directory_slot, SlotKind::Directory)?;
     Ok(TenantKeys {
         signing: ArcSwap::from_pointee(signing),
+        changing: RwLock::new(()),
         directory,
         tenant,
     })

@@ -13,7 +13,7 @@ mod view;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use attestore_index::IndexPolicy;
@@ -64,6 +64,8 @@ pub struct Tenant {
     pub(crate) core: Mutex<Core>,
     pub(crate) view: ArcSwap<View>,
     pub(crate) rolled_back: RwLock<Option<String>>,
+    /// Whether its log was forked: only a start goes on with it.
+    pub(crate) forked: AtomicBool,
     /// When it was last used, boot clock; decides what is unloaded.
     pub(crate) used_ms: AtomicU64,
     /// Who follows its log.
@@ -105,6 +107,11 @@ impl Tenant {
     /// Why appends are refused since the data is older than what was once signed; `None` normally.
     pub fn rolled_back(&self) -> Option<String> {
         self.rolled_back.read().clone()
+    }
+
+    /// Whether its log was forked since the start.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.forked.load(Ordering::Acquire)
     }
 
     /// The salt key of a generation and class, for records in the tail.

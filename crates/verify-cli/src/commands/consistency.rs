@@ -49,6 +49,20 @@ fn forked(handovers: &[Handover], before: &Checkpoint, after: &Checkpoint) -> Re
                 before.size()
             )));
         }
+        if after.origin() == fork.next.name() && after.size() <= fork.size {
+            return Err(Failure::doubt(format!(
+                "{} has more than the {} entries that it began with, and the newer checkpoint does not",
+                fork.next.name(),
+                fork.size
+            )));
+        }
+        if before.size() == fork.size && before.root() != fork.root {
+            return Err(Failure::doubt(format!(
+                "{} went on from another tree of {} entries than the older checkpoint's",
+                fork.next.name(),
+                fork.size
+            )));
+        }
         origin = fork.next.name();
     }
     if origin == after.origin() {

@@ -18,19 +18,21 @@ pub fn run(
     trust: &TrustArgs,
     output: Output,
 ) -> Result<(), Failure> {
-    let trust = trust.trust()?;
+    let chain = trust.chain()?;
+    let trust = &chain.now;
     let source = LogFolder(folder);
     let doubt = |what: &str| Failure::doubt(format!("{}: {what}", folder.display()));
     let note = source
         .checkpoint()
         .map_err(|error| doubt(&format!("checkpoint: {error}")))?;
     let believed = trust.open(&note).map_err(|error| doubt(&error.to_string()))?;
-    let key = key(&trust, &note).ok_or_else(|| doubt("signed by no key that is trusted"))?;
+    let key = key(trust, &note).ok_or_else(|| doubt("signed by no key that is trusted"))?;
     let mut verifier = LogVerifier::new(key.clone());
     if let Some(path) = saved {
-        let saved = open_checkpoint(&files::read_text(path)?, key)
+        let saved = chain
+            .open_older(&files::read_text(path)?)
             .map_err(|error| Failure::doubt(format!("{}: {error}", path.display())))?;
-        verifier = verifier.saved(saved);
+        verifier = verifier.saved(saved.checkpoint);
     }
     if no_tiles {
         verifier = verifier.without_tiles();

@@ -1,6 +1,7 @@
 //! `attestore-verify misbehaviour`.
 
 use attestore_tlog::{Checkpoint, Hash, Misbehaviour, SignedNote, SubtreeReader, prefix_proof};
+use attestore_verify::Trust;
 use serde_json::json;
 
 use super::consistency;
@@ -11,12 +12,14 @@ use crate::output;
 
 /// Checks a proof of misbehaviour, or makes one of two checkpoints.
 pub fn run(args: &MisbehaviourArgs, trust: &TrustArgs, output: Output) -> Result<(), Failure> {
-    let trust = trust.trust()?;
+    let chain = trust.chain()?;
     let doubt = |error: String| Failure::doubt(format!("{}: {error}", args.file.display()));
     let proof = match args.from.as_slice() {
         [one, other] => {
             let (one, other) = (files::read_text(one)?, files::read_text(other)?);
-            let key = super::log::key(&trust, &one)
+            let key = chain
+                .all()
+                .find_map(|trust| super::log::key(trust, &one))
                 .ok_or_else(|| doubt("not signed by a key that is trusted".into()))?;
             let proof = Misbehaviour::new(key.clone(), &one, &other, hashes(args, &one, &other)?)
                 .map_err(|error| Failure::doubt(error.to_string()))?;
@@ -25,7 +28,7 @@ pub fn run(args: &MisbehaviourArgs, trust: &TrustArgs, output: Output) -> Result
         }
         _ => Misbehaviour::parse(&files::read_text(&args.file)?).map_err(|error| doubt(error.to_string()))?,
     };
-    if !trust.keys().any(|key| key == proof.key()) {
+    if !chain.all().flat_map(Trust::keys).any(|key| key == proof.key()) {
         return Err(doubt(format!(
             "accuses {}, which is not the log that you named",
             proof.key()

@@ -72,8 +72,8 @@ pub struct BundleTree<'a, R: ?Sized> {
     pub entries: &'a mut ReadEntries<'a>,
     /// Further runs of entries: those between a policy and a purge that follows it show that no other policy came between.
     pub context: &'a [Range<u64>],
-    /// Signs the manifest: the key of the log.
-    pub signer: &'a dyn NoteSigner,
+    /// Sign the manifest: the keys of the log, one or two.
+    pub signers: &'a [&'a dyn NoteSigner],
     /// Records in which personal fields were erased; 0 unless personal.
     pub records_erased: u64,
     /// When the bundle is finished, RFC 3339.
@@ -227,7 +227,11 @@ impl<W: Write> BundleWriter<W> {
     {
         let checkpoint = SignedNote::parse(tree.checkpoint).map_err(CheckpointError::from)?;
         let checkpoint = Checkpoint::from_text(checkpoint.text())?;
-        if checkpoint.origin() != self.head.origin || tree.signer.name() != self.head.origin {
+        let others = tree
+            .signers
+            .iter()
+            .any(|signer| signer.name() != self.head.origin);
+        if checkpoint.origin() != self.head.origin || others {
             return Err(CheckpointError::OtherLog.into());
         }
         let size = checkpoint.size();
@@ -253,7 +257,7 @@ impl<W: Write> BundleWriter<W> {
         self.write_single_proofs(size, tree.checkpoint, &tree.nodes)?;
         let bytes = manifest.to_bytes();
         let text = note_text(&bytes, checkpoint.origin(), size, checkpoint.root().as_bytes());
-        let note = sign_note(&text, &[tree.signer]).map_err(CheckpointError::from)?;
+        let note = sign_note(&text, tree.signers).map_err(CheckpointError::from)?;
         self.zip.member(MANIFEST, &bytes)?;
         self.zip.member(NOTE, note.as_bytes())?;
         let (out, bytes) = self.zip.finish()?;

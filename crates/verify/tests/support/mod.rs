@@ -223,7 +223,7 @@ impl Log {
                 Ok(())
             },
             context,
-            signer: &self.key,
+            signers: &[&self.key],
             records_erased: 0,
             finished_at: "2026-11-22T00:00:01Z",
         })

@@ -71,11 +71,22 @@ impl Panel {
         states.map(|(name, submitter)| (name.as_str(), submitter.state()))
     }
 
-    /// What each witness says that it keeps of the log, by its name in the policy: a checkpoint, or that there is none.
+    /// What each witness says that it keeps of the log, by its name in the policy: a checkpoint, or that there is none. All are asked at
+    /// once. Needs a tokio runtime.
     pub async fn kept(&self) -> Vec<(&str, Result<Option<String>, SubmitError>)> {
+        let asked: Vec<_> = (self.submitters.iter())
+            .map(|(name, submitter)| {
+                let submitter = Arc::clone(submitter);
+                (name.as_str(), tokio::spawn(async move { submitter.kept().await }))
+            })
+            .collect();
         let mut kept = Vec::new();
-        for (name, submitter) in &self.submitters {
-            kept.push((name.as_str(), submitter.kept().await));
+        for (name, answer) in asked {
+            let answer = answer.await;
+            kept.push((
+                name,
+                answer.unwrap_or(Err(SubmitError::Answer("the question broke down"))),
+            ));
         }
         kept
     }

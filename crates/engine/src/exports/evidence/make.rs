@@ -22,7 +22,7 @@ use super::control;
 use super::sink::{Sink, Trouble};
 use crate::catalog::hex;
 use crate::exports::expire;
-use crate::heads::checkpoint::{Signer, verifier};
+use crate::heads::checkpoint::verifier;
 use crate::read::opening::opened;
 use crate::read::records::SetSalts;
 use crate::read::tree;
@@ -87,24 +87,25 @@ impl Turn<'_> {
             trouble: &trouble,
         };
         let policy = row.spec.evidence.policy.clone();
-        let signing = self.tenant.keys.signing.load();
-        let finished = writer.finish(BundleTree {
-            checkpoint: &row.checkpoint,
-            policy: policy.as_deref(),
-            vkeys: &vkeys(self, policy.as_deref()),
-            nodes: &nodes,
-            entries: &mut |seqs, out| {
-                let read = reader.source().entries(seqs);
-                out.extend(read.map_err(|error| trouble.keep(error.into()).to_string())?);
-                Ok(())
-            },
-            context: &[],
-            signer: &Signer {
-                name: &self.tenant.origin,
-                key: &signing.current,
-            },
-            records_erased: records.erased,
-            finished_at: &rfc3339_ms(finished_ms),
+        let vkeys = vkeys(self, policy.as_deref());
+        let (signing, origin) = (self.tenant.keys.signing.load(), &self.tenant.origin);
+        let checkpoint = manifest::checkpoint_again(self.tenant, &row)?;
+        let finished = signing.with_signers(origin, |signers| {
+            writer.finish(BundleTree {
+                checkpoint: &checkpoint,
+                policy: policy.as_deref(),
+                vkeys: &vkeys,
+                nodes: &nodes,
+                entries: &mut |seqs, out| {
+                    let read = reader.source().entries(seqs);
+                    out.extend(read.map_err(|error| trouble.keep(error.into()).to_string())?);
+                    Ok(())
+                },
+                context: &[],
+                signers,
+                records_erased: records.erased,
+                finished_at: &rfc3339_ms(finished_ms),
+            })
         });
         let finished = finished.map_err(failed)?;
         let sink = finished.out.into_inner();

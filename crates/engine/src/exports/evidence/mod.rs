@@ -119,6 +119,9 @@ pub(super) fn check(spec: &ExportSpec) -> Result<()> {
             invalid("records are not in order, or one is named twice")
         }
         EvidenceScope::Range { first, end } if first >= end => invalid("the range is empty"),
+        EvidenceScope::Range { first, end } if end - first > RANGE_MAX => {
+            invalid("a bundle has at most 10 million records")
+        }
         EvidenceScope::Records(_) | EvidenceScope::Range { .. } => Ok(()),
     }
 }
@@ -178,3 +181,4 @@ impl Engine {
 
 /// Records that can be named, at most: as many as get a proof of their own.
 const RECORDS_MAX: usize = attestore_verify::bundle::PROOFS_MAX;
+const RANGE_MAX: u64 = attestore_verify::bundle::RECORDS_MAX;

@@ -50,7 +50,7 @@ pub enum DecodeError {
     },
 }
 
-/// Authenticates a snapshot, and binds changes to it.
+/// Authenticates a snapshot or a change; that of the snapshot binds changes to it.
 pub type Tag = [u8; TAG_BYTES];
 
 /// What [`decode`] found.
@@ -95,7 +95,7 @@ pub fn encode_change(version: u64, moved: &[(&str, Head)], snapshot: &Tag, key: 
     bytes
 }
 
-/// The tag that an encoded snapshot ends in.
+/// The tag that an encoded snapshot or change ends in.
 pub fn tag_of(encoded: &[u8]) -> Tag {
     encoded.last_chunk().copied().unwrap_or_default()
 }
@@ -293,7 +293,8 @@ const VERSION: u16 = 2;
 pub const HEADER_BYTES: usize = 56;
 const CHANGE_BYTES: usize = 24;
 const ROWS_HEADER_BYTES: usize = 12;
-const TAG_BYTES: usize = 32;
+/// Bytes at the end of a snapshot or change that authenticate it.
+pub const TAG_BYTES: usize = 32;
 /// A longer change is written as a snapshot instead.
 pub const CHANGE_BYTES_MAX: usize = 1 << 20;
 const _: () = assert!(HEADER_BYTES == 8 + 2 + 2 + 8 + 16 + 8 + ROWS_HEADER_BYTES);

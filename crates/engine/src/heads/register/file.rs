@@ -98,6 +98,8 @@ struct Journal {
     length: u64,
     /// The snapshot's.
     tag: Tag,
+    /// That of the last change, or of the snapshot.
+    last: Tag,
 }
 
 impl HeadWriter for Writer {
@@ -128,14 +130,20 @@ impl HeadWriter for Writer {
 impl Writer {
     /// Whether the file at the path is the one that this run wrote last.
     fn is_ours(&self, nonce: &Nonce) -> Result<bool, RegisterError> {
-        let mut start = [0; codec::HEADER_BYTES];
-        let read = self
-            .at
-            .disk
-            .open(&self.at.path, Mode::Read)
-            .and_then(|file| file.read_exact_at(&mut start, 0));
+        let (mut start, mut last) = ([0; codec::HEADER_BYTES], Tag::default());
+        let read = self.at.disk.open(&self.at.path, Mode::Read).and_then(|file| {
+            file.read_exact_at(&mut start, 0)?;
+            match &self.journal {
+                Some(journal) => {
+                    file.read_exact_at(&mut last, journal.end.saturating_sub(codec::TAG_BYTES as u64))
+                }
+                None => Ok(()),
+            }
+        });
         match read {
-            Ok(()) => Ok(codec::is_snapshot_of(&start, nonce, self.snapshot)),
+            // An older copy of the same file ends in another change.
+            Ok(()) => Ok(codec::is_snapshot_of(&start, nonce, self.snapshot)
+                && self.journal.as_ref().is_none_or(|journal| journal.last == last)),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -159,6 +167,7 @@ impl Journal {
         self.file.write_all_at(change, self.end)?;
         self.file.sync_data()?;
         self.end = end;
+        self.last = codec::tag_of(change);
         Ok(true)
     }
 }
@@ -179,6 +188,7 @@ impl RegisterAt {
             end: end as u64,
             length: bytes.len() as u64,
             tag,
+            last: tag,
         })
     }
 

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 
 use attestore_keys::Key;
 use attestore_tlog::Hash;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 pub mod codec;
 mod file;
@@ -152,7 +152,11 @@ pub trait HeadWriter: Send {
 
 /// The register of a running process.
 pub struct Register {
+    /// Held while heads are written, which may take as long as the store likes.
     state: Mutex<State>,
+    /// What the store holds; never locked for longer than a look.
+    held: RwLock<BTreeMap<String, Head>>,
+    nonce: Nonce,
 }
 
 struct State {
@@ -172,27 +176,31 @@ impl Register {
         nonce: Nonce,
     ) -> Result<(Self, Option<Heads>), RegisterError> {
         let Started { writer, heads, found } = store.start(key, nonce)?;
-        let state = Mutex::new(State {
-            writer,
-            heads,
-            poisoned: false,
-        });
-        Ok((Self { state }, found))
+        let register = Self {
+            held: RwLock::new(heads.rows.clone()),
+            nonce: heads.nonce,
+            state: Mutex::new(State {
+                writer,
+                heads,
+                poisoned: false,
+            }),
+        };
+        Ok((register, found))
     }
 
     /// Returns the head that the register holds of `origin`.
     pub fn head(&self, origin: &str) -> Option<Head> {
-        self.state.lock().heads.rows.get(origin).copied()
+        self.held.read().get(origin).copied()
     }
 
     /// Returns the heads that the register holds, of every origin.
     pub fn rows(&self) -> BTreeMap<String, Head> {
-        self.state.lock().heads.rows.clone()
+        self.held.read().clone()
     }
 
     /// Returns the nonce of this run.
     pub fn nonce(&self) -> Nonce {
-        self.state.lock().heads.nonce
+        self.nonce
     }
 
     /// Moves the heads of `moves` on, all in one durable write; heads that the register already holds cost nothing.
@@ -236,6 +244,9 @@ impl Register {
                     None => heads.rows.remove(origin),
                 };
             }
+        } else {
+            let moved = moved.into_iter().map(|(origin, head)| (origin.to_owned(), head));
+            self.held.write().extend(moved);
         }
         written
     }

@@ -248,3 +248,17 @@ fn any_write_that_fails_loses_no_head_that_was_acknowledged() {
         );
     }
 }
+
+#[test]
+fn an_older_copy_of_the_same_file_put_back_makes_the_process_stop() {
+    let disk = SimDisk::new(6);
+    let (register, _) = Register::start(&at(&disk), key(1), [7; 16]).unwrap();
+    register.advance(&[("a", head(1))]).unwrap();
+    let older = disk.snapshot();
+    register.advance(&[("a", head(2))]).unwrap();
+    disk.restore(&older);
+    assert!(matches!(
+        register.advance(&[("a", head(3))]),
+        Err(RegisterError::Cloned)
+    ));
+}
