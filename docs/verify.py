@@ -40,7 +40,17 @@ def load(data):
         need(all(is_text(name) for name, _ in pairs), "a name is no Unicode")
         return dict(pairs)
     text = data.decode() if isinstance(data, bytes) else data
-    return json.loads(text, object_pairs_hook=unique, parse_constant=lambda name: need(False, "no number of JSON"))
+    integer = lambda digits: float(digits) if digits == "-0" or len(digits) > 99 else int(digits)
+    return json.loads(text, object_pairs_hook=unique, parse_int=integer, parse_constant=lambda name: need(False, "no number of JSON"))
+
+
+def load_group(data):
+    """An object that is nested at most 256 deep."""
+    level = [told := load(data)]
+    for _ in range(256):
+        level = [v for outer in level if type(outer) in (dict, list) for v in (outer.values() if type(outer) is dict else outer)]
+    need(type(told) is dict and not any(type(v) in (dict, list) for v in level), "no object, or nested too deep")
+    return told
 
 
 def is_text(value):
@@ -167,7 +177,7 @@ def open_record(opening):
     need(not data.read(1) and commitments == sorted(set(commitments)), "groups are in order, and nothing follows")
     message = salt + len(public).to_bytes(8, "big") + public + len(commitments).to_bytes(4, "big")
     need(commit(RECORD, message + b"".join(commitments)) == entry[12:], "record is not what its entry commits to")
-    told = load(public)
+    told = load_group(public)
     known = {"v", "id", "tenant", "protocol", "credential", "privacy", "event", "control"} | ({"withheld"} if commitments else set())
     need(set(told) == known - {"control" if entry[1] == 1 else "event"} and type(told["v"]) is int and told["v"] == 1, "public group")
     need(re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", told["id"]), "id")
@@ -177,7 +187,7 @@ def open_record(opening):
     withheld, fields = told.get("withheld", []), []
     need(is_list(withheld, len(opening), is_text) and len(set(withheld)) == len(withheld), "withheld")
     need(bool(withheld) == bool(commitments), "a record with personal groups names their fields")
-    for group in map(load, groups):
+    for group in map(load_group, groups):
         need(set(group) == {"v", "subjects", "fields"} and type(group["v"]) is int and group["v"] == 1, "personal group")
         subjects = group["subjects"]
         need(subjects and is_list(subjects, len(opening), lambda s: is_text(s) and re.fullmatch("[0-9a-f]{32}", s)), "subjects")

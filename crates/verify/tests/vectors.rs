@@ -311,6 +311,18 @@ fn tlog_proofs() -> Cases {
         let seq = log.event(1, START_MS, None, payload);
         cases.refused(name, &*log.proof(seq).to_text());
     }
+    // The group, its event and the payload.
+    for (is_valid, depth) in [(true, 254), (false, 255)] {
+        let mut log = Log::new(HashVersion::Blake3);
+        let payload = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let seq = log.event(1, START_MS, None, &payload);
+        let text = log.proof(seq).to_text();
+        if is_valid {
+            cases.valid("an event as deep as it may be", &*text);
+        } else {
+            cases.refused("an event that is too deep", &*text);
+        }
+    }
     for (is_valid, last) in [(true, 'b'), (false, 'a')] {
         let (a, pad) = ("a".repeat(255), "c".repeat(2048));
         let mut log = Log::new(HashVersion::Blake3);
@@ -796,6 +808,16 @@ fn removals(cases: &mut Cases) {
         ("a purge without its policy", r#""policy":0,"#, ""),
         ("a purge whose class is a text", r#""class":3"#, r#""class":"3""#),
         ("a purge with an unknown reason", r#""expired""#, r#""wanted""#),
+        (
+            "a purge whose reason is an object",
+            r#""expired""#,
+            r#"{"expired":null}"#,
+        ),
+        (
+            "a purge whose policy is minus zero",
+            r#""policy":0"#,
+            r#""policy":-0"#,
+        ),
         ("a purge with ranges that touch", "[[1,3]]", "[[1,2],[2,3]]"),
         ("a purge with an empty range", "[[1,3]]", "[[1,3],[5,5]]"),
         (

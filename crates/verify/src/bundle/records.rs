@@ -1,12 +1,15 @@
 //! Reads the records of a bundle in batches, and checks each record's opening, on as many threads as wanted.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::thread;
 
 use attestore_export::FileHash;
 use attestore_record::control::Control;
 use attestore_record::{Entry, Kind, entry::ENTRY_BYTES};
 use attestore_tlog::{Hash, leaf_hash};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Archive, BundleError, Member, OPENING_BYTES_MAX, ReadAt, ZipError};
 use crate::opening::{Opened, Parts};
@@ -228,7 +231,11 @@ fn check_one(seq: u64, opening: &[u8], wanted: &Wanted) -> Result<Checked, Bundl
     let control = match kind {
         Kind::Purge | Kind::Erasure | Kind::Hold | Kind::Policy => {
             let control = Control::parse(kind, record.public).map_err(|error| error.to_string());
-            let control = control.and_then(|control| bounded(&control).map(|()| control));
+            let control = control.and_then(|control| {
+                bounded(&control)?;
+                spelled(&control, record.public)?;
+                Ok(control)
+            });
             Some(control.map_err(|message| BundleError::Control { seq, message })?)
         }
         _ => None,
@@ -258,6 +265,29 @@ fn bounded(control: &Control) -> Result<(), String> {
     }
     if classes > CLASSES_MAX {
         return Err(format!("it has more than {CLASSES_MAX} classes"));
+    }
+    Ok(())
+}
+
+/// A choice of a control is a text; serde takes it as an object too.
+fn spelled(control: &Control, public: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Public<'a> {
+        #[serde(borrow)]
+        control: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    }
+    let choices: &[&str] = match control {
+        Control::RetentionPolicy(_) => &["mode", "erasable"],
+        Control::Purge(_) => &["reason"],
+        Control::Erasure(_) => &["scope"],
+        Control::Hold(_) | Control::HoldRelease(_) | Control::Other => return Ok(()),
+    };
+    let public: Public<'_> = serde_json::from_slice(public).map_err(|error| error.to_string())?;
+    for name in choices {
+        let value = public.control.get(*name);
+        if value.is_none_or(|value| !value.get().starts_with('"')) {
+            return Err(format!("its {name} is no text"));
+        }
     }
     Ok(())
 }

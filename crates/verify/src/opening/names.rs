@@ -1,8 +1,8 @@
-//! Names in JSON: no object of a record has one twice, so that two readers cannot see two events.
+//! Names in JSON: no object of a record has one twice, so that two readers cannot see two events. Nor is any nested too deep for one.
 
 use std::borrow::Cow;
 
-/// Checks that no object of a JSON text has a name twice, at any depth, compared as it is spelled without escapes.
+/// Checks that no object of a JSON text has a name twice, at any depth, compared as it is spelled without escapes, and how deep it is.
 ///
 /// The text is known to be JSON.
 pub(super) fn check_names(json: &[u8]) -> Result<(), String> {
@@ -18,6 +18,9 @@ pub(super) fn check_names(json: &[u8]) -> Result<(), String> {
                     names.push(decoded(name)?);
                 }
                 behind
+            }
+            Some(b'{' | b'[') if starts.len() == DEPTH_MAX => {
+                return Err(format!("it is nested more than {DEPTH_MAX} deep"));
             }
             Some(b'{' | b'[') => {
                 starts.push(names.len());
@@ -67,6 +70,9 @@ fn decoded(name: &str) -> Result<Cow<'_, str>, String> {
     let decoded: String = serde_json::from_str(&format!("\"{name}\"")).map_err(|error| error.to_string())?;
     Ok(Cow::Owned(decoded))
 }
+
+/// Deepest nesting of objects and lists, far beyond what is ever recorded: other readers recurse.
+const DEPTH_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
