@@ -133,13 +133,15 @@ fn a_copy_that_takes_the_register_over_stops_the_first() {
     first.client().post_json(EVENTS, &event(0));
     first.stop();
     let home = tempfile::tempdir().unwrap();
-    let copied = home.path().join("data");
-    copy(&first.data(), &copied);
+    copy(&first.data(), &home.path().join("data"));
+    copy(&first.home().join("credential"), &home.path().join("credential"));
     first.run();
-    let register = store.register();
-    let mut environment = CREDENTIALS.to_vec();
-    environment.push(("ATTESTORE_HEAD_REGISTER", &register));
-    let second = Server::start_in(&copied, &environment);
+    let mut second = Server::prepare(home);
+    for (name, value) in CREDENTIALS {
+        second.set_env(name, value);
+    }
+    second.set_env("ATTESTORE_HEAD_REGISTER", &store.register());
+    second.run();
     assert!(second.log_text().contains("clone"), "{}", second.log_text());
     let refused = first.client();
     let begin = Instant::now();

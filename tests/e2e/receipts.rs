@@ -96,8 +96,9 @@ fn where_nothing_can_be_signed_the_answer_says_durable_and_why() {
     let register = tempfile::tempdir().unwrap();
     let path = register.path().join("heads");
     let server = Server::start_with(&["--head-register", path.to_str().unwrap()], &[]);
-    // What the register writes first cannot be written.
-    std::fs::create_dir_all(register.path().join("heads.tmp/full")).unwrap();
+    // Somebody else holds the register's lock.
+    let lock = std::fs::File::open(register.path().join("heads.lock")).unwrap();
+    lock.lock().unwrap();
     let body = serde_json::to_vec(&event(1)).unwrap();
     let answer = server.client().request("POST", EVENTS, &SIGNED, &body);
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -108,7 +109,7 @@ fn where_nothing_can_be_signed_the_answer_says_durable_and_why() {
         answer["checkpoint"].is_null() && answer["receipt_failure"].is_string(),
         "{answer}"
     );
-    std::fs::remove_dir_all(register.path().join("heads.tmp")).unwrap();
+    lock.unlock().unwrap();
     let answer = server.client().request("POST", EVENTS, &SIGNED, &body).json();
     assert_eq!(answer["durability"], "signed", "{answer}");
 }

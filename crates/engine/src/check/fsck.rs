@@ -27,7 +27,7 @@ use crate::{
         tables,
     },
     error::{Error, OpenError, Result},
-    heads::{self, HeadStore, register::Frozen},
+    heads::{self, HeadStore, RegisterError, register::Frozen},
     instance::{Inner, file_context},
     read::readers,
     tenant::Tenant,
@@ -453,7 +453,13 @@ impl Fsck<'_> {
             Ok(system) => system,
             Err(error) => return self.problem(Problem::of(&error, "catalog")),
         };
-        match store.read(&heads::register_key(&system.keys.directory)) {
+        let key = heads::register_key(&system.keys.directory);
+        if let Err(error @ RegisterError::Damage { .. }) = store.check(&key)
+            && store.read(&key).is_ok()
+        {
+            self.problem(Problem::of(&error.into(), store.place()));
+        }
+        match store.read(&key) {
             Err(error) => self.problem(Problem::of(&error.into(), store.place())),
             Ok(None) => {}
             Ok(Some(heads)) => {

@@ -1,6 +1,6 @@
 //! The keys of a log, one after the other: rotation with its announcement, forks of logs that lost entries.
 
-use attestore_disk::sim::{Fault, SimDisk};
+use attestore_disk::sim::{Fault, SimDisk, Snapshot};
 use attestore_engine::check::fsck;
 use attestore_engine::handover::{LogKey, LogKeyState};
 use attestore_engine::{AppendError, Engine, Error, Item, Mode, Role, read::Which};
@@ -29,8 +29,8 @@ fn kind(entry: &[u8; 44]) -> Kind {
     Entry::from_bytes(entry).unwrap().kind
 }
 
-/// An instance whose log of `acme` lost 10 of 30 entries, and the last checkpoint before that.
-fn rolled_back(world: &World) -> (Engine, String) {
+/// A copy of an instance whose log of `acme` has 20 entries, and its last checkpoint when it had 30.
+fn backed_up(world: &World) -> (Snapshot, String) {
     let engine = world.open();
     engine.create_tenant("acme", &everything()).unwrap();
     append_range(&engine, "acme", 0..20);
@@ -41,7 +41,12 @@ fn rolled_back(world: &World) -> (Engine, String) {
     append_range(&engine, "acme", 20..30);
     let last = engine.checkpoint("acme").unwrap();
     engine.close().unwrap();
-    drop(engine);
+    (backup, last)
+}
+
+/// An instance whose log of `acme` lost 10 of 30 entries, and the last checkpoint before that.
+fn rolled_back(world: &World) -> (Engine, String) {
+    let (backup, last) = backed_up(world);
     world.disk.restore(&backup);
     (world.open(), last)
 }
@@ -341,4 +346,32 @@ fn a_fork_that_a_crash_ends_is_done_or_not_done() {
             break;
         }
     }
+}
+
+#[test]
+fn a_fork_found_out_late_says_what_survived_and_keeps_what_came_since() {
+    let world = World::new(49);
+    let register = world.register.snapshot();
+    let (backup, last) = backed_up(&world);
+    // Nobody remembers here; the log takes on records until somebody brings what it once signed.
+    world.disk.restore(&backup);
+    world.register.restore(&register);
+    let engine = world.open();
+    let old = key(&engine.vkey("acme").unwrap());
+    append_range(&engine, "acme", 50..53);
+    assert!(engine.hold_against("acme", &last).unwrap().is_some());
+    assert!(matches!(try_append(&engine), Err(AppendError::Rollback { .. })));
+    let forked = engine.fork("acme", "restored", Some(&last), false).unwrap();
+    assert_eq!(
+        (forked.survived, forked.known.map(|known| known.size)),
+        (20, Some(30))
+    );
+    let named = Handover::open(&forked.handover, &old).unwrap();
+    assert_eq!(named.size, 20);
+    engine.close().unwrap_or_default();
+    drop(engine);
+    let engine = world.open();
+    let fork = engine.get("acme", &everything(), Which::Seq(23)).unwrap();
+    assert_eq!(kind(&fork.entry), Kind::Fork);
+    assert_eq!(try_append(&engine).unwrap(), 24);
 }

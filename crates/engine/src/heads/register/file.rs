@@ -38,25 +38,26 @@ impl HeadStore for RegisterAt {
     }
 
     fn read(&self, key: &Key) -> Result<Option<Heads>, RegisterError> {
-        let file = match self.disk.open(&self.path, Mode::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+        let Some(Decoded { heads, torn }) = self.decoded(key)? else {
+            return Ok(None);
         };
-        match codec::decode(&read_whole(&*file)?, key) {
-            Ok(Decoded { heads, torn }) => {
-                if let Some(offset) = torn {
-                    tracing::warn!(file = %self.path.display(), offset,
-                        "the head register ends in a write that was cut short: a crash, unless the file was changed");
-                }
-                Ok(Some(heads))
-            }
-            Err(DecodeError::Key) => Err(RegisterError::Key {
+        if let Some(offset) = torn {
+            tracing::warn!(file = %self.path.display(), offset,
+                "the head register ends in a write that was cut short: a crash, unless the file was changed");
+        }
+        Ok(Some(heads))
+    }
+
+    fn check(&self, key: &Key) -> Result<(), RegisterError> {
+        let torn = self.decoded(key)?.and_then(|decoded| decoded.torn);
+        match torn {
+            None => Ok(()),
+            Some(offset) => Err(RegisterError::Damage {
                 path: self.path.clone(),
-            }),
-            Err(source) => Err(RegisterError::Damage {
-                path: self.path.clone(),
-                source,
+                source: DecodeError::Damaged {
+                    offset,
+                    reason: "what follows the last change is neither a change nor zeros: a crash cut a write short, or the file was changed",
+                },
             }),
         }
     }
@@ -173,6 +174,23 @@ impl Journal {
 }
 
 impl RegisterAt {
+    fn decoded(&self, key: &Key) -> Result<Option<Decoded>, RegisterError> {
+        let file = match self.disk.open(&self.path, Mode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        codec::decode(&read_whole(&*file)?, key)
+            .map(Some)
+            .map_err(|error| {
+                let path = self.path.clone();
+                match error {
+                    DecodeError::Key => RegisterError::Key { path },
+                    source => RegisterError::Damage { path, source },
+                }
+            })
+    }
+
     /// Writes the whole register in place of what is there, with room for changes.
     fn replace(&self, heads: &Heads, key: &Key) -> Result<Journal, RegisterError> {
         let mut bytes = codec::encode(heads, key);

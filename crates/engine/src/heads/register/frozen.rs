@@ -18,6 +18,10 @@ impl HeadStore for Frozen {
         self.0.read(key)
     }
 
+    fn check(&self, key: &Key) -> Result<(), RegisterError> {
+        self.0.check(key)
+    }
+
     fn start(&self, key: Key, nonce: Nonce) -> Result<Started, RegisterError> {
         let found = self.read(&key)?;
         let mut heads = found.clone().unwrap_or_default();

@@ -122,6 +122,14 @@ pub trait HeadStore: Send + Sync {
     /// [`RegisterError::Damage`], [`RegisterError::Key`] or [`RegisterError::Io`].
     fn read(&self, key: &Key) -> Result<Option<Heads>, RegisterError>;
 
+    /// Says what of it does not hold, also what [`HeadStore::read`] gets along without.
+    ///
+    /// # Errors
+    /// As [`HeadStore::read`].
+    fn check(&self, key: &Key) -> Result<(), RegisterError> {
+        self.read(key).map(|_| ())
+    }
+
     /// Takes it over for the run that `nonce` names, keeping its heads. From then on a writer of an earlier run gets
     /// [`RegisterError::Cloned`].
     ///
