@@ -1,6 +1,7 @@
 //! What a round of heads costs, by the number of logs in it: committing and building the tree, one path, and checking it. Prints the
 //! hashes of the longest and of a middling path.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it did not expect")]
+#![expect(clippy::print_stdout, reason = "a benchmark says what it found")]
 
 use std::hint::black_box;
 

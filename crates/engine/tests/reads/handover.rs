@@ -145,14 +145,11 @@ fn keys_are_changed_by_who_may() {
     ] {
         let by = principal(&[role]);
         assert!(
-            matches!(
-                engine.rotate_log_key("acme", &by, 0),
-                Err(Error::Forbidden { .. })
-            ),
+            matches!(engine.rotate_log_key("acme", &by, 0), Err(Error::Forbidden)),
             "{role:?}"
         );
         assert!(
-            matches!(engine.retire_log_key("acme", &by), Err(Error::Forbidden { .. })),
+            matches!(engine.retire_log_key("acme", &by), Err(Error::Forbidden)),
             "{role:?}"
         );
     }
