@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attestore_tlog::{Hash, inclusion_proof};
+use attestore_tlog::{Frontier, Hash, NodeReader, SubtreeError, inclusion_proof};
 
 use super::tree;
 use crate::{
@@ -63,7 +63,10 @@ impl Engine {
         signed: checkpoint::Signed,
     ) -> Result<SignedReceipts> {
         let proofs = super::snapshot(tenant, |view| {
-            let reader = tree::reader(&self.inner, tenant, view);
+            let reader = Edge {
+                frontier: &view.frontier,
+                reader: tree::reader(&self.inner, tenant, view),
+            };
             let prove = |seq| {
                 inclusion_proof(&reader, seq, signed.size)
                     .map_err(|error| tree::build_error(error, view.size))
@@ -79,5 +82,20 @@ impl Engine {
             root: signed.root,
             proofs,
         })
+    }
+}
+
+/// Reads the tree near its newest leaves: what their paths share is at hand and is not put together again for each receipt.
+struct Edge<'a> {
+    frontier: &'a Frontier,
+    reader: tree::Reader<'a>,
+}
+
+impl NodeReader for Edge<'_> {
+    type Error = SubtreeError<Error>;
+
+    fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
+        let peak = self.frontier.peak(level, index);
+        peak.map_or_else(|| self.reader.node(level, index), Ok)
     }
 }

@@ -49,6 +49,16 @@ impl Frontier {
         }
     }
 
+    /// The root of the complete subtree over the leaves `index << level .. (index + 1) << level`, if it is one of those that the tree splits
+    /// into: what most of the path of a new leaf consists of.
+    #[must_use]
+    pub fn peak(&self, level: u8, index: u64) -> Option<Hash> {
+        let above = self.size.checked_shr(u32::from(level) + 1)?;
+        let is_one = (self.size >> level) & 1 == 1 && index == above << 1;
+        let before = usize::try_from(above.count_ones()).ok()?;
+        is_one.then(|| self.peaks.get(before).copied()).flatten()
+    }
+
     /// Reads the frontier of the first `size` leaves from stored nodes.
     ///
     /// # Errors

@@ -56,6 +56,29 @@ fn push_reports_every_complete_node_once_and_in_order() {
 }
 
 #[test]
+fn peaks_are_the_complete_subtrees_that_the_tree_splits_into_and_no_others() {
+    let leaves = leaves(70);
+    let mut tree = Frontier::new();
+    for size in 1..=leaves.len() {
+        tree.push(leaves[size - 1]);
+        let mut covered = 0;
+        for level in 0..8u8 {
+            for index in 0..=(80u64 >> level) {
+                let Some(peak) = tree.peak(level, index) else {
+                    continue;
+                };
+                let range = (index << level) as usize..((index + 1) << level) as usize;
+                covered += range.len();
+                assert_eq!(peak, naive_root(&leaves[range]), "size {size}, {level}, {index}");
+            }
+        }
+        assert_eq!(covered, size);
+    }
+    assert_eq!(tree.peak(63, 0), None);
+    assert_eq!(tree.peak(200, 0), None);
+}
+
+#[test]
 fn golden_bytes() {
     let mut tree = Frontier::new();
     for leaf in [b"a", b"b", b"c"] {

@@ -6,7 +6,7 @@
 //!
 //! - [`HeadStore`], [`HeadWriter`]: where a register lives. [`RegisterAt`] is a file; others are made elsewhere.
 //! - [`Register`]: a running process's register: heads only ever move on.
-//! - [`Frozen`]: a store that is read, and written in memory only.
+//! - `Frozen`: a store that is read, and written in memory only.
 //!
 //! # Durability
 //! [`Register::advance`] returns when the store holds the heads durably, and only as long as the store is this run's: if somebody else
