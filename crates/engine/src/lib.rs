@@ -14,6 +14,7 @@
 //! | `compact` | from many segments to few |
 //! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
 //! | [`follow`] | records as they come |
+//! | [`forget`] | retention, holds, purges, erasure |
 //! | [`searches`] | searches that are saved |
 //! | [`credentials`] | who may call, and what roles allow |
 //! | `scrub` | hashing stored records again, over and over |
@@ -33,6 +34,7 @@ pub mod error;
 pub mod exports;
 mod flush;
 pub mod follow;
+pub mod forget;
 mod guard;
 pub mod handover;
 pub mod heads;

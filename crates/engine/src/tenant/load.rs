@@ -86,6 +86,7 @@ impl Tenant {
             recovered: AtomicU64::new(row.flushed),
             indexed: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
+            deciding: parking_lot::Mutex::default(),
         })
     }
 }

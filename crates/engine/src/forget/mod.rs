@@ -1,0 +1,4 @@
+//! Forgetting: what may go, what must stay, and how it goes so that every proof stays.
+//!
+//! | module | what |
+//! |---|---|
