@@ -113,6 +113,12 @@ pub enum Error {
         /// A sentence.
         message: String,
     },
+    /// The act takes two persons, and the other one has not approved it yet.
+    #[error("another person has to approve this")]
+    ApprovalNeeded {
+        /// Id of the request for approval.
+        id: String,
+    },
     /// The answer would take scanning more records than allowed.
     #[error("{message}")]
     NotIndexed {
@@ -145,6 +151,7 @@ impl Error {
             Self::Append(error) => error.code(),
             Self::Deadline => "deadline",
             Self::Cancelled => "cancelled",
+            Self::ApprovalNeeded { .. } => "approval_needed",
             Self::NotIndexed { .. } => "not_indexed",
         }
     }
@@ -158,6 +165,7 @@ impl Error {
             | Self::Query { .. }
             | Self::InvalidCursor
             | Self::NotIndexed { .. } => 400,
+            Self::ApprovalNeeded { .. } => 202,
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::Exists(_) | Self::Conflict { .. } => 409,

@@ -34,7 +34,8 @@ impl Preparation<'_> {
     /// Only failures of the server; a refused event is a slot.
     pub(crate) fn run(&self, items: &[Item]) -> Result<(Vec<Slot>, bool)> {
         let generation = self.tenant.generation.load();
-        let salt = generation.salt_key(CLASS);
+        let rules = self.tenant.rules.load();
+        let mut salts = ClassSalts::new(&generation);
         let mut random = vec![[0u8; 10]; items.len()];
         self.inner.entropy.fill(random.as_flattened_mut());
         let mut slots = Vec::with_capacity(items.len());
@@ -43,7 +44,13 @@ impl Preparation<'_> {
             let id = RecordId::new(self.now_ms, random);
             let slot = match event::parse(&item.bytes, &self.inner.settings.limits, self.now_ms) {
                 Ok(event) => {
-                    Slot::Draft(self.draft(&event, item.fallback_key.as_deref(), id, &generation, &salt)?)
+                    let class = rules.class_of(&event);
+                    let hashing = Hashing {
+                        class,
+                        salt: salts.of(class),
+                        generation: generation.number,
+                    };
+                    Slot::Draft(self.draft(&event, item.fallback_key.as_deref(), id, hashing)?)
                 }
                 Err(error) => Slot::Refused(refusal(error)),
             };
@@ -58,8 +65,7 @@ impl Preparation<'_> {
         event: &Event<'_>,
         fallback_key: Option<&str>,
         id: RecordId,
-        generation: &Generation,
-        salt: &SaltKey,
+        hashing: Hashing<'_>,
     ) -> Result<Draft> {
         let tenant = self.tenant;
         let envelope = Envelope {
@@ -84,7 +90,7 @@ impl Preparation<'_> {
         let mut commitments: Vec<_> = groups.iter().map(|group| group.commitment).collect();
         let commitment = record_commitment(
             tenant.hash_version,
-            &salt.salt(&id, PUBLIC_LABEL),
+            &hashing.salt.salt(&id, PUBLIC_LABEL),
             &encoded.public,
             &mut commitments,
         );
@@ -95,9 +101,9 @@ impl Preparation<'_> {
         Ok(Draft {
             id,
             kind: Kind::Event,
-            class: CLASS,
+            class: hashing.class,
             commitment,
-            generation: generation.number,
+            generation: hashing.generation,
             public: Bytes::from(encoded.public),
             groups,
             subjects,
@@ -147,6 +153,39 @@ impl Preparation<'_> {
     }
 }
 
+/// What an event's public group is hashed under.
+struct Hashing<'a> {
+    class: u16,
+    salt: &'a SaltKey,
+    generation: u32,
+}
+
+/// Salt keys of the classes of one append.
+struct ClassSalts<'a> {
+    generation: &'a Generation,
+    known: Vec<(u16, SaltKey)>,
+}
+
+impl<'a> ClassSalts<'a> {
+    const fn new(generation: &'a Generation) -> Self {
+        Self {
+            generation,
+            known: Vec::new(),
+        }
+    }
+
+    fn of(&mut self, class: u16) -> &SaltKey {
+        let at = match self.known.iter().position(|(known, _)| *known == class) {
+            Some(at) => at,
+            None => {
+                self.known.push((class, self.generation.salt_key(class)));
+                self.known.len() - 1
+            }
+        };
+        &self.known[at].1
+    }
+}
+
 struct Unsealed {
     commitment: [u8; 32],
     handles: Vec<Handle>,
@@ -186,6 +225,3 @@ fn refusal(error: EventError) -> ItemError {
         status,
     }
 }
-
-/// The retention class of new records, until tenants have retention policies.
-const CLASS: u16 = attestore_record::entry::CLASS_DEFAULT;

@@ -35,6 +35,8 @@ pub(crate) const WITNESSED: TableDefinition<&[u8; 16], &str> = TableDefinition::
 pub(crate) const HANDOVERS: ByTenant = TableDefinition::new("handovers");
 /// Tenant id to its quota. JSON; owned by `quotas`, which gets along without the table.
 pub(crate) const QUOTAS: ByTenant = TableDefinition::new("quotas");
+/// Tenant id to its retention rules. JSON; owned by `forget::rules`, which gets along without the table.
+pub(crate) const RETENTION: ByTenant = TableDefinition::new("retention");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

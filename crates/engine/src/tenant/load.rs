@@ -86,7 +86,8 @@ impl Tenant {
             recovered: AtomicU64::new(row.flushed),
             indexed: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
-            deciding: parking_lot::Mutex::default(),
+            rules: ArcSwap::from_pointee(crate::forget::rules::Rules::load(&txn, &id)?),
+            deciding: Mutex::default(),
         })
     }
 }

@@ -78,6 +78,8 @@ pub struct Tenant {
     pub(crate) indexed: AtomicU64,
     /// Recovered records of the tail that are not indexed yet; kept by the tail index.
     pub(crate) backlog: AtomicU64,
+    /// The retention rules in force.
+    pub(crate) rules: ArcSwap<crate::forget::rules::Rules>,
     /// Held while it is decided what of its records may go, until that is durable.
     pub(crate) deciding: Mutex<()>,
 }
