@@ -77,6 +77,8 @@ pub struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) root: Arc<dyn RootProvider>,
+    pub(crate) rotation: crate::rotation::Rotation,
     pub(crate) settings: Settings,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) tenants: Registry,

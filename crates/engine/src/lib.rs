@@ -10,6 +10,7 @@
 //! | [`tenant`] | a tenant in memory: keys, directory of subjects, view |
 //! | [`append`] | from bytes to a durable record |
 //! | [`recovery`] | from the disk to the state before the crash |
+//! | `rotation` | the root key, replaced after destructions |
 //! | `flush` | from tails to segments |
 //! | `compact` | from many segments to few |
 //! | [`read`], [`search`], [`heads`], [`check`] | records, queries, signed heads, checks |
@@ -43,6 +44,7 @@ pub mod instance;
 pub mod quotas;
 pub mod read;
 pub mod recovery;
+mod rotation;
 mod scrub;
 pub mod search;
 pub mod searches;

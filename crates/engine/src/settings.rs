@@ -70,6 +70,9 @@ pub struct Settings {
     pub scrub_days: u32,
     /// Bytes per second that it reads, at most; 0 for no limit. Default 4 MB.
     pub scrub_bytes_per_s: u64,
+    /// Seconds after which the root key is replaced when keys were destroyed, so that old copies of the catalog do not open them
+    /// any more. Default 60. Erasures do not wait for it.
+    pub root_rotation_s: u64,
     /// What an event may hold at most.
     #[serde(skip)]
     pub limits: Limits,
@@ -106,6 +109,7 @@ impl Default for Settings {
             export_part_bytes: 64 << 20,
             scrub_days: 7,
             scrub_bytes_per_s: 4_000_000,
+            root_rotation_s: 60,
             limits: Limits::DEFAULT,
         }
     }

@@ -33,17 +33,21 @@ impl World {
     }
 
     pub(crate) fn parts(&self) -> Parts {
+        self.try_parts().unwrap()
+    }
+
+    fn try_parts(&self) -> Result<Parts, crate::OpenError> {
         // No two processes draw the same randomness.
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ self.disk.op_count()));
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy)).unwrap();
-        Parts {
+        let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy))?;
+        Ok(Parts {
             disk,
             clock: Arc::new(self.clock.clone()),
             entropy,
             root: Arc::new(root),
             register: None,
-        }
+        })
     }
 
     pub(crate) fn open(&self, indexing: bool) -> Engine {
@@ -60,6 +64,12 @@ impl World {
 
     pub(crate) fn start_with(&self, settings: Settings) -> (Engine, Opened) {
         Engine::open_as(self.parts(), settings, OpenMode::Inline).unwrap()
+    }
+
+    /// As [`World::open`], on a disk that may fail.
+    pub(crate) fn try_start(&self) -> Result<(Engine, Opened), crate::OpenError> {
+        let parts = self.try_parts()?;
+        Engine::open_as(parts, settings(), OpenMode::Inline)
     }
 
     pub(crate) fn tenant(&self, engine: &Engine, name: &str) -> Arc<Tenant> {

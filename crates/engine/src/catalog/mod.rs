@@ -46,6 +46,8 @@ pub struct Catalog {
 struct State {
     tree: Option<KeyTree>,
     poisoned: Option<String>,
+    /// Counts committed changes that took keys out of the tree. Begins at 1: what was destroyed before the start is not known.
+    destructions: u64,
 }
 
 impl Catalog {
@@ -75,6 +77,7 @@ impl Catalog {
         let state = Mutex::new(State {
             tree: None,
             poisoned: None,
+            destructions: 1,
         });
         Ok(Self {
             db,
@@ -251,7 +254,11 @@ impl Catalog {
         let mark = tree.mark();
         let result = self.change(&mut tree, row, change);
         let result = match result {
-            Ok((txn, value)) => self.commit(&mut state, txn).map(|()| value).map_err(E::from),
+            Ok((txn, destroyed, value)) => {
+                let committed = self.commit(&mut state, txn);
+                state.destructions += u64::from(destroyed > 0 && committed.is_ok());
+                committed.map(|()| value).map_err(E::from)
+            }
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -280,6 +287,11 @@ impl Catalog {
         Ok(tree.verify(&pages::Pages(pages))?)
     }
 
+    /// Counts committed changes that destroyed keys, from 1 on.
+    pub(crate) fn destructions(&self) -> u64 {
+        self.state.lock().destructions
+    }
+
     /// Whether a commit failed, and how.
     pub fn poisoned(&self) -> Option<String> {
         self.state.lock().poisoned.clone()
@@ -290,12 +302,13 @@ impl Catalog {
         tree: &mut KeyTree,
         row: InstanceRow,
         change: impl FnOnce(&mut Update<'_>) -> Result<T, E>,
-    ) -> Result<(redb::WriteTransaction, T), E> {
+    ) -> Result<(redb::WriteTransaction, usize, T), E> {
         let txn = self.begin()?;
         let mut update = Update::new(&txn, tree, self.root.as_ref(), row, false)?;
         let value = change(&mut update)?;
+        let destroyed = update.destroyed;
         update.finish()?;
-        Ok((txn, value))
+        Ok((txn, destroyed, value))
     }
 
     fn begin(&self) -> Result<redb::WriteTransaction> {

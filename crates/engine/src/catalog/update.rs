@@ -16,6 +16,8 @@ pub struct Update<'a> {
     tree: &'a mut KeyTree,
     root: &'a dyn RootProvider,
     root_version: u64,
+    /// Keys that were taken out of the tree.
+    pub(super) destroyed: usize,
     fresh: bool,
     /// The instance row; stored when the update finishes.
     pub instance: InstanceRow,
@@ -47,6 +49,7 @@ impl<'a> Update<'a> {
             tree,
             root,
             root_version,
+            destroyed: 0,
             fresh,
             instance,
         })
@@ -91,13 +94,15 @@ impl<'a> Update<'a> {
         Ok(slot)
     }
 
-    /// Takes keys out of the tree; they are gone once the old root page key is.
+    /// Takes keys out of the tree; they are out of reach once the root was rotated ([`crate::rotation`]).
     ///
     /// # Errors
     /// As [`KeyTree::destroy`].
     pub fn destroy_keys(&mut self, slots: &[Slot]) -> Result<usize> {
         let mut store = PagesMut(self.txn.open_table(tables::PAGES).map_err(storage)?);
-        Ok(self.tree.destroy(&mut store, slots)?)
+        let destroyed = self.tree.destroy(&mut store, slots)?;
+        self.destroyed += destroyed;
+        Ok(destroyed)
     }
 
     /// A tenant's row.

@@ -306,6 +306,7 @@ pub(crate) fn tick(inner: &Inner) {
         if let Err(error) = crate::quotas::store_used(inner, false) {
             tracing::warn!(%error, "what is used of quotas is not stored");
         }
+        crate::rotation::tick(inner);
     }
     if inner.stopped().is_some() || inner.guard.is_paused(now_ms) {
         return;

@@ -108,12 +108,15 @@ impl Engine {
             lock: Mutex::new(Some(lock)),
             clock: parts.clock,
             entropy: parts.entropy,
+            root: parts.root,
+            rotation: crate::rotation::Rotation::default(),
             disk,
             settings,
             catalog,
             tenants,
         });
         recovery::relog(&inner, replayed.end, &hex(&nonce), capacity_bytes)?;
+        inner.resume_rotation()?;
         let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
         report.strays = recovery::clean(&*inner.disk, &inner.catalog, &inner.tenants, low)?;
         report

@@ -244,7 +244,8 @@ fn key(tenant: &Tenant, slot: Slot, context: &SlotContext) -> Result<Option<Key>
     }
 }
 
-fn handle_row(tenant: &Tenant, handle: &Handle) -> Result<Option<HandleRow>> {
+/// What the catalog says of a handle.
+pub(crate) fn handle_row(tenant: &Tenant, handle: &Handle) -> Result<Option<HandleRow>> {
     let txn = tenant.catalog.read()?;
     let table = txn.open_table(tables::HANDLES).map_err(storage)?;
     let row = table

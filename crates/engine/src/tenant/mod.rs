@@ -24,6 +24,8 @@ use parking_lot::{Mutex, RwLock};
 pub use create::TenantInfo;
 pub(crate) use create::{check_name, fresh_origin, new_tenant};
 pub use directory::Subject;
+#[cfg(test)]
+pub(crate) use directory::handle_row;
 pub(crate) use directory::{
     Directory, SubjectCache, SubjectState, lookup_context, set_key_of, subject_context,
 };
