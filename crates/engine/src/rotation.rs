@@ -28,7 +28,7 @@ use crate::{Error, Result};
 pub(crate) struct Rotation {
     /// Held for a whole rotation.
     state: Mutex<State>,
-    /// When something was destroyed that no rotation covers, boot clock; 0 for not that is known.
+    /// One more than when it was noticed that something was destroyed which no rotation covers, boot clock; 0 for not that is known.
     since_ms: AtomicU64,
     /// Not before this time, boot clock: the last attempt failed.
     pause_ms: AtomicU64,
@@ -99,9 +99,11 @@ impl Inner {
 /// Rotates when something was destroyed long enough ago.
 pub(crate) fn tick(inner: &Inner) {
     let rotation = &inner.rotation;
-    let now_ms = inner.clock.boot_ms().max(1);
+    let now_ms = inner.clock.boot_ms();
     let covered = {
-        let Some(state) = rotation.state.try_lock() else { return };
+        let Some(state) = rotation.state.try_lock() else {
+            return;
+        };
         state.covered.map(|(covered, _)| covered)
     };
     if covered == Some(inner.catalog.destructions()) {
@@ -110,10 +112,12 @@ pub(crate) fn tick(inner: &Inner) {
     }
     let since_ms = match rotation.since_ms.load(Ordering::Relaxed) {
         0 => {
-            rotation.since_ms.store(now_ms, Ordering::Relaxed);
+            rotation
+                .since_ms
+                .store(now_ms.saturating_add(1), Ordering::Relaxed);
             now_ms
         }
-        since_ms => since_ms,
+        noticed => noticed - 1,
     };
     let due_ms = since_ms.saturating_add(inner.settings.root_rotation_s.saturating_mul(1000));
     if now_ms < due_ms || now_ms < rotation.pause_ms.load(Ordering::Relaxed) || inner.stopped().is_some() {

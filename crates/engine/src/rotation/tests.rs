@@ -13,13 +13,20 @@ use crate::tenant::{Tenant, subject_context};
 use crate::testing::{World, destroy, event};
 use crate::{Engine, OpenError};
 
-const CATALOG: [&str; 4] = ["catalog", "catalog.journal.0", "catalog.journal.1", "catalog.versions"];
+const CATALOG: [&str; 4] = [
+    "catalog",
+    "catalog.journal.0",
+    "catalog.journal.1",
+    "catalog.versions",
+];
 
 /// Copies files of the catalog, and today's roots, to a disk of their own.
 fn mixed(catalog: &SimDisk, roots: &SimDisk) -> SimDisk {
     let copy = SimDisk::new(99);
     let take = |from: &SimDisk, path: &Path| {
-        let Ok(file) = from.open(path, Mode::Read) else { return };
+        let Ok(file) = from.open(path, Mode::Read) else {
+            return;
+        };
         let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
         file.read_exact_at(&mut bytes, 0).unwrap();
         let written = copy.open(path, Mode::Create).unwrap();
@@ -38,7 +45,12 @@ fn mixed(catalog: &SimDisk, roots: &SimDisk) -> SimDisk {
 }
 
 /// Opens a copy of the catalog and takes the subject's key out of it.
-fn key_in(copy: &SimDisk, tenant: &Tenant, handle: &[u8; 16], slot: attestore_keys::Slot) -> Result<(), OpenError> {
+fn key_in(
+    copy: &SimDisk,
+    tenant: &Tenant,
+    handle: &[u8; 16],
+    slot: attestore_keys::Slot,
+) -> Result<(), OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(copy.clone());
     let entropy = Arc::new(attestore_keys::SeededEntropy::new(5));
     let root = Arc::new(FileRoot::open(Arc::clone(&disk), "keys", entropy.clone())?);
@@ -68,7 +80,9 @@ fn prepared(world: &World) -> (Engine, Arc<Tenant>, SimDisk, [u8; 16], attestore
         .directory
         .resolve(&tenant, &subject, &*engine.inner.entropy)
         .unwrap();
-    let row = crate::tenant::handle_row(&tenant, &found.handle).unwrap().unwrap();
+    let row = crate::tenant::handle_row(&tenant, &found.handle)
+        .unwrap()
+        .unwrap();
     let old = mixed(&world.disk, &world.disk);
     (engine, tenant, old, *found.handle.as_bytes(), row.slot)
 }
@@ -95,7 +109,10 @@ fn nothing_is_rotated_when_nothing_was_destroyed_since() {
     let first = engine.inner.rotate_root().unwrap();
     let (operations, root) = (world.disk.op_count(), engine.inner.root.generation());
     assert_eq!(engine.inner.rotate_root().unwrap(), first);
-    assert_eq!((world.disk.op_count(), engine.inner.root.generation()), (operations, root));
+    assert_eq!(
+        (world.disk.op_count(), engine.inner.root.generation()),
+        (operations, root)
+    );
     destroy(&engine, &tenant, &handle);
     engine.inner.rotate_root().unwrap();
     assert_eq!(engine.inner.root.generations(), [root + 1]);
@@ -119,7 +136,13 @@ fn a_destruction_is_followed_by_a_rotation_in_time() {
 
 #[test]
 fn a_crash_at_any_operation_of_a_rotation_leaves_a_store_that_opens_and_what_was_destroyed_does_not() {
-    for fault in [Fault::CrashBefore, Fault::CrashTorn, Fault::CrashAfter, Fault::Errno(5), Fault::Errno(28)] {
+    for fault in [
+        Fault::CrashBefore,
+        Fault::CrashTorn,
+        Fault::CrashAfter,
+        Fault::Errno(5),
+        Fault::Errno(28),
+    ] {
         let mut op = 0;
         loop {
             let mut world = World::new(10 + op);
@@ -131,23 +154,33 @@ fn a_crash_at_any_operation_of_a_rotation_leaves_a_store_that_opens_and_what_was
             let done = world.disk.op_count() - first <= op;
             drop(engine);
             world.disk = world.disk.crash();
-            let refused = |disk: &SimDisk| {
-                is_missing(&key_in(&mixed(&old, disk), &tenant, &handle, slot))
-            };
+            let refused = |disk: &SimDisk| is_missing(&key_in(&mixed(&old, disk), &tenant, &handle, slot));
             if rotated.is_ok() {
                 assert!(refused(&world.disk), "operation {op}, {fault:?}");
             }
             if op % 3 == 0 {
                 // Another crash while the start goes on with it.
-                world.disk.fail_at(world.disk.op_count() + op / 2, Fault::CrashTorn);
+                world
+                    .disk
+                    .fail_at(world.disk.op_count() + op / 2, Fault::CrashTorn);
                 drop(world.try_start());
                 world.disk = world.disk.crash();
             }
             let engine = world.open(false);
-            assert_eq!(engine.inner.root.generations().len(), 1, "operation {op}, {fault:?}");
+            assert_eq!(
+                engine.inner.root.generations().len(),
+                1,
+                "operation {op}, {fault:?}"
+            );
             engine.inner.rotate_root().unwrap();
-            assert!(refused(&world.disk), "operation {op}, {fault:?}: after the next one");
-            assert!(engine.inner.catalog.sealed().scan().is_empty(), "operation {op}, {fault:?}");
+            assert!(
+                refused(&world.disk),
+                "operation {op}, {fault:?}: after the next one"
+            );
+            assert!(
+                engine.inner.catalog.sealed().scan().is_empty(),
+                "operation {op}, {fault:?}"
+            );
             if done {
                 break;
             }
