@@ -105,6 +105,7 @@ struct Inner {
     openapi: Bytes,
     slots: Slots,
     places: Places,
+    signing: tokio::sync::Mutex<()>,
 }
 
 impl App {
@@ -118,6 +119,11 @@ impl App {
 
     pub(crate) fn metrics(&self) -> Option<&PrometheusHandle> {
         self.0.metrics.as_ref()
+    }
+
+    /// Held by the request that has a head signed.
+    pub(crate) fn signing(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.signing
     }
 
     /// Turns of searches.
@@ -301,6 +307,7 @@ struct TileApi;
 pub fn router(engine: Engine, settings: Settings, metrics: Option<PrometheusHandle>) -> Router {
     let app = App(Arc::new(Inner {
         places: Places::new(settings.tails_max, settings.tenant_tails_max),
+        signing: tokio::sync::Mutex::default(),
         engine,
         settings,
         metrics,

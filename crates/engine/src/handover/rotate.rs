@@ -85,7 +85,7 @@ impl Engine {
         // The last word of the old key alone covers the record, and it says none after that.
         let _changing = tenant.keys.changing.write();
         let head = checkpoint::registered(inner, &tenant, &tenant.view())?;
-        let signed = checkpoint::sign_changing(inner, &tenant, head)?;
+        let signed = checkpoint::sign_changing(inner, &tenant, head, None)?;
         let former = tenant.keys.signing.load().verifier(&tenant.origin).to_string();
         let retires_ms = (overlap_ms > 0).then(|| inner.clock.now_ms().saturating_add(overlap_ms));
         let row = inner.change(|update| {

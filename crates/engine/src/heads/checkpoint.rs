@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attestore_keys::SigningKey;
 use attestore_record::TenantId;
-use attestore_tlog::{Checkpoint, Hash, NoteSigner, VerifierKey};
+use attestore_tlog::{Checkpoint, Frontier, Hash, NoteSigner, VerifierKey};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as QuickCache;
 
@@ -24,6 +24,8 @@ pub struct Signed {
     pub root: Hash,
     /// The note, as clients get it.
     pub note: Arc<str>,
+    /// The tree's right edge at that size, if it was at hand.
+    pub(crate) frontier: Option<Frontier>,
 }
 
 /// The newest signed checkpoint of the tenants asked for most.
@@ -51,9 +53,7 @@ impl Cache {
 /// # Errors
 /// [`Error::BeyondTree`] if the log has fewer entries; [`Error::Stopped`] if the head cannot be registered.
 pub(crate) fn at_least(inner: &Inner, tenant: &Arc<Tenant>, size_min: u64) -> Result<Signed> {
-    if let Some(signed) = inner.heads.signed.signed.get(&tenant.id)
-        && signed.size >= size_min
-    {
+    if let Some(signed) = covering(inner, tenant, size_min) {
         return Ok(signed);
     }
     let signed = newest(inner, tenant)?;
@@ -62,6 +62,12 @@ pub(crate) fn at_least(inner: &Inner, tenant: &Arc<Tenant>, size_min: u64) -> Re
     } else {
         Ok(signed)
     }
+}
+
+/// Returns the newest checkpoint that was signed, if it is kept and has at least `size_min` entries.
+pub(crate) fn covering(inner: &Inner, tenant: &Tenant, size_min: u64) -> Option<Signed> {
+    let kept = inner.heads.signed.signed.get(&tenant.id);
+    kept.filter(|signed| signed.size >= size_min)
 }
 
 /// Returns a signed checkpoint of what is durable now.
@@ -74,7 +80,8 @@ pub(crate) fn newest(inner: &Inner, tenant: &Arc<Tenant>) -> Result<Signed> {
         return Ok(signed);
     }
     let head = registered(inner, tenant, &view)?;
-    sign(inner, tenant, head)
+    let _unchanged = tenant.keys.changing.read();
+    sign_changing(inner, tenant, head, Some(view.frontier.clone()))
 }
 
 /// Has the register hold the head that a reader sees, for it to be signed.
@@ -133,11 +140,16 @@ fn cached(inner: &Inner, tenant: &Tenant, view: &View) -> Option<Signed> {
 /// Signs a head that the register holds or has gone beyond on the same log.
 pub(super) fn sign(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
     let _unchanged = tenant.keys.changing.read();
-    sign_changing(inner, tenant, head)
+    sign_changing(inner, tenant, head, None)
 }
 
 /// As [`sign`], for who changes the log's keys and holds the lock.
-pub(crate) fn sign_changing(inner: &Inner, tenant: &Tenant, head: Head) -> Result<Signed> {
+pub(crate) fn sign_changing(
+    inner: &Inner,
+    tenant: &Tenant,
+    head: Head,
+    frontier: Option<Frontier>,
+) -> Result<Signed> {
     let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
     let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
     let note = (tenant.keys.signing.load())
@@ -147,6 +159,7 @@ pub(crate) fn sign_changing(inner: &Inner, tenant: &Tenant, head: Head) -> Resul
         size: head.size,
         root: head.root,
         note: note.into(),
+        frontier,
     };
     let cache = &inner.heads.signed.signed;
     if cache.get(&tenant.id).is_none_or(|held| held.size < signed.size) {

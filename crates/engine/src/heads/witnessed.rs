@@ -140,6 +140,7 @@ impl From<Witnessed> for Signed {
             size: witnessed.size,
             root: witnessed.root,
             note: witnessed.note,
+            frontier: None,
         }
     }
 }

@@ -41,6 +41,22 @@ impl Engine {
         self.receipts_under(&tenant, appended, signed)
     }
 
+    /// As [`Engine::sign_receipts`], under a head that was signed already; `None` if none of those kept covers `appended`. Writes
+    /// nothing and waits for nobody.
+    ///
+    /// # Errors
+    /// As reads.
+    pub fn signed_receipts(&self, tenant: &str, appended: &Appended) -> Result<Option<SignedReceipts>> {
+        let tenant = self.inner.tenant(tenant)?;
+        if tenant.origin != appended.tree.origin {
+            return Err(Error::UnknownTenant);
+        }
+        let signed = checkpoint::covering(&self.inner, &tenant, appended.tree.size);
+        signed
+            .map(|signed| self.receipts_under(&tenant, appended, signed))
+            .transpose()
+    }
+
     /// As [`Engine::sign_receipts`], with the newest witnessed checkpoint; `None` as long as that does not cover `appended`.
     ///
     /// # Errors
@@ -64,7 +80,7 @@ impl Engine {
     ) -> Result<SignedReceipts> {
         let proofs = super::snapshot(tenant, |view| {
             let reader = Edge {
-                frontier: &view.frontier,
+                frontier: signed.frontier.as_ref().unwrap_or(&view.frontier),
                 reader: tree::reader(&self.inner, tenant, view),
             };
             let prove = |seq| {

@@ -106,26 +106,50 @@ pub async fn evidence(
 ) -> Result<(Appended, Evidence), Problem> {
     let failure = match wanted {
         Wanted::Durable => return Ok((appended, Evidence::default())),
-        Wanted::Signed => None,
+        Wanted::Signed => return signed(app, tenant, appended).await,
         Wanted::Witnessed(wait) => cosign(app, tenant, wait).await.err(),
     };
-    let (engine, tenant) = (app.engine().clone(), tenant.to_owned());
-    tokio::task::spawn_blocking(move || {
-        let cosigned = match wanted {
-            Wanted::Witnessed(_) => cosigned(&engine, &tenant, &appended),
-            _ => Ok(None),
-        };
-        let evidence = match cosigned {
-            Ok(Some(evidence)) => Ok(evidence),
-            Ok(None) => engine
-                .sign_receipts(&tenant, &appended)
-                .map(|receipts| Evidence::of(receipts, false)),
-            Err(error) => Err(error),
-        };
-        let mut evidence = evidence.unwrap_or_else(lacking);
-        if matches!(wanted, Wanted::Witnessed(_)) && !evidence.witnessed && evidence.failure.is_none() {
-            evidence.failure = Some(failure.unwrap_or_else(|| "not witnessed yet".to_owned()));
+    let (engine, name) = (app.engine().clone(), tenant.to_owned());
+    let (appended, cosigned) = tokio::task::spawn_blocking(move || {
+        let cosigned = cosigned(&engine, &name, &appended);
+        (appended, cosigned)
+    })
+    .await
+    .map_err(wire::internal)?;
+    let (appended, mut evidence) = match cosigned {
+        Ok(Some(evidence)) => (appended, evidence),
+        Ok(None) => signed(app, tenant, appended).await?,
+        Err(error) => (appended, lacking(error)),
+    };
+    if !evidence.witnessed && evidence.failure.is_none() {
+        evidence.failure = Some(failure.unwrap_or_else(|| "not witnessed yet".to_owned()));
+    }
+    Ok((appended, evidence))
+}
+
+/// Has a head signed that covers the append. One request at a time has that done, for whatever is durable then; the others find it
+/// done when it is their turn.
+async fn signed(app: &App, tenant: &str, appended: Appended) -> Result<(Appended, Evidence), Problem> {
+    let engine = app.engine();
+    let kept = |appended: &Appended| {
+        if appended.items.len() > PROVED_AT_ONCE_MAX {
+            return None;
         }
+        let receipts = engine.signed_receipts(tenant, appended);
+        let evidence = receipts.map(|receipts| receipts.map(|receipts| Evidence::of(receipts, false)));
+        evidence.unwrap_or_else(|error| Some(lacking(error)))
+    };
+    if let Some(evidence) = kept(&appended) {
+        return Ok((appended, evidence));
+    }
+    let _turn = app.signing().lock().await;
+    if let Some(evidence) = kept(&appended) {
+        return Ok((appended, evidence));
+    }
+    let (engine, tenant) = (engine.clone(), tenant.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let receipts = engine.sign_receipts(&tenant, &appended);
+        let evidence = receipts.map_or_else(lacking, |receipts| Evidence::of(receipts, false));
         (appended, evidence)
     })
     .await
@@ -168,6 +192,8 @@ async fn cosign(app: &App, tenant: &str, wait: Duration) -> Result<(), String> {
     }
 }
 
+/// Records that are proved where others wait for the same thread: more are proved on one of their own.
+const PROVED_AT_ONCE_MAX: usize = 32;
 /// Seconds for which a witnessed receipt is waited for where the client does not say.
 const WAIT_S: u64 = 10;
 /// And at most.
