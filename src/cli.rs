@@ -432,7 +432,10 @@ pub struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct VerifyArgs {
+    #[command(subcommand)]
+    pub what: Option<VerifyWhat>,
     #[command(flatten)]
     pub on: OnTenant,
     /// Verify this evidence bundle, offline, instead of a running server
@@ -453,6 +456,35 @@ pub struct VerifyArgs {
     /// Records to open and check against their commitments when a server is verified; 0 for all
     #[arg(long, default_value_t = 100)]
     pub sample: u64,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum VerifyWhat {
+    /// Look for what is left of somebody in a data directory that no server uses
+    ///
+    /// Opens everything that today's keys open (log, segments, indexes, exports, catalog, free pages of it too) and looks for the
+    /// values in it and in the raw bytes of every file: as they are in any case, percent-encoded, escaped, and in hexadecimal, base64 and
+    /// UTF-16. Exit code 3 if any is found. Look before an erasure too: what is not found then proves nothing after it.
+    Erasure(ErasureCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ErasureCheckArgs {
+    /// Data directory
+    #[arg(long)]
+    pub data: PathBuf,
+    /// File of values to look for, one a line; `-` for standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "value")]
+    pub values: Option<PathBuf>,
+    /// A value to look for; may be given several times. Others on this machine can read it while the command runs
+    #[arg(long)]
+    pub value: Vec<String>,
+    /// Open the directory with the root keys of another data directory: an old copy with today's keys
+    #[arg(long, value_name = "DIR")]
+    pub keys_of: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

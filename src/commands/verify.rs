@@ -11,13 +11,16 @@ use serde_json::{Value, json};
 
 use super::checkpoint::{key, prefix};
 use super::{evidence, parts};
-use crate::cli::{OnTenant, Output, VerifyArgs};
+use crate::cli::{OnTenant, Output, VerifyArgs, VerifyWhat};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
 use crate::{files, output};
 
 /// Verifies what the arguments name.
 pub fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    if let Some(VerifyWhat::Erasure(args)) = &args.what {
+        return super::residue::run(args);
+    }
     let vkey = args.vkey.as_deref().unwrap_or("").trim();
     match (&args.bundle, &args.proof, &args.data) {
         (Some(path), ..) => {

@@ -547,10 +547,10 @@ fn files(txn: &ReadTransaction, id: &TenantId) -> Result<Vec<FileRow>> {
 }
 
 /// The tenants' keys, for the WAL.
-struct TenantKeysOf<'a> {
-    parts: &'a Parts,
-    disk: &'a Arc<dyn Disk>,
-    catalog: &'a Arc<Catalog>,
+pub(super) struct TenantKeysOf<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) disk: &'a Arc<dyn Disk>,
+    pub(super) catalog: &'a Arc<Catalog>,
 }
 
 impl attestore_wal::SectionKeys for TenantKeysOf<'_> {

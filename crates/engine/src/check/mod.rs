@@ -7,11 +7,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod expose;
 mod fsck;
 mod held;
+mod needles;
 mod overlay;
 mod reasons;
 mod records;
+mod residue;
 mod seqs;
 #[cfg(test)]
 mod tests;
@@ -19,7 +22,10 @@ mod verify;
 
 pub(crate) use records::{PROGRESS_EVERY, Walk};
 
+pub use expose::{Place, Visit, expose};
 pub use fsck::{FsckCounts, FsckReport, fsck};
+pub use needles::{NeedleError, Needles, VALUE_BYTES_MIN, Writing};
+pub use residue::{Hit, PlaceReport, ResidueReport, residue};
 pub use verify::VerifyReport;
 
 /// What kind of problem was found.

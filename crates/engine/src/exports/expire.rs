@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attestore_disk::Disk;
 use attestore_keys::Slot;
@@ -150,6 +150,23 @@ pub(crate) fn scan(
         }
     }
     Ok(scanned)
+}
+
+/// Visits the files of a tenant's exports, as they would be downloaded.
+///
+/// # Errors
+/// What the catalog says, or as reads of them.
+pub(crate) fn expose(inner: &Inner, tenant: &Tenant, visit: &mut dyn FnMut(&Path, &[u8])) -> Result<()> {
+    let txn = inner.catalog.read()?;
+    for (id, row) in jobs(&txn, &tenant.id)? {
+        let key = (tenant.id, id);
+        for (number, part) in parts(&txn, &key)? {
+            let file = ExportFile::part(&*inner.disk, &inner.catalog, tenant, &key, &row, number, &part)?;
+            let bytes = file.read(0, file.len())?;
+            visit(&part_path(&key, number), &bytes);
+        }
+    }
+    Ok(())
 }
 
 /// Removes files of exports that no row names; returns what was removed. At a start, before anybody works on a job.

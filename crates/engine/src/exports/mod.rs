@@ -34,7 +34,7 @@ use std::time::Duration;
 pub use api::{ExportInfo, ExportPart, ExportSpec, ExportWritten, MANIFEST, NOTE};
 pub use attestore_export::{Compression, Format};
 pub use evidence::{Evidence, EvidenceScope};
-pub(crate) use expire::{clean, scan};
+pub(crate) use expire::{clean, expose, scan};
 pub use file::{ExportFile, FoundFile};
 pub(crate) use handoff::commit_handed;
 pub(crate) use queue::Exports;

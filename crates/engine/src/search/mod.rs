@@ -197,6 +197,15 @@ fn add(builder: &mut SplitBuilder, record: &Record, received_ms: u64) -> Result<
 }
 
 /// Turns a failure of the index into this crate's error.
+/// Visits everything that the plain bytes of an `.idx` hold.
+///
+/// # Errors
+/// When they are no split that this program reads.
+pub(crate) fn expose(bundle: Vec<u8>, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let split = Split::open_bytes(bundle).map_err(index_error)?;
+    split.expose(visit).map_err(index_error)
+}
+
 fn index_error(error: attestore_index::Error) -> Error {
     use attestore_index::Error as Index;
     match error {

@@ -3,6 +3,7 @@
 mod builder;
 mod bundle;
 mod directory;
+mod expose;
 mod merge;
 mod terms;
 #[cfg(test)]
@@ -112,7 +113,10 @@ impl Split {
     }
 
     /// Opens a bundle that is held in memory.
-    pub(crate) fn open_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// As [`Split::open`].
+    pub fn open_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
         Self::open_medium(Medium::Memory(OwnedBytes::new(bytes)))
     }
 

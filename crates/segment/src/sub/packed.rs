@@ -65,6 +65,11 @@ impl Packed {
         Ok(group)
     }
 
+    /// The bytes as they are stored: without what the public group has.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Returns the number of bytes that are stored.
     #[expect(clippy::len_without_is_empty, reason = "nothing asks")]
     pub fn len(&self) -> usize {
