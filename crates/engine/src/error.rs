@@ -69,6 +69,18 @@ pub enum Error {
     /// The data that the answer needs was destroyed on purpose.
     #[error("erased: {0}")]
     Erased(&'static str),
+    /// A record that was purged, or erased whole. Its entry and every proof of it stay.
+    #[error("record {seq} was {}; record {by} of the log says why", why.name())]
+    Gone {
+        /// Its seq.
+        seq: u64,
+        /// What became of it.
+        why: crate::forget::Why,
+        /// Seq of the control record that says so.
+        by: u64,
+        /// Since when it is gone, Unix milliseconds.
+        since_ms: u64,
+    },
     /// Stored bytes are not what was written.
     #[error("damaged: {}, offset {offset}: {reason}", path.display())]
     Damage {
@@ -144,6 +156,7 @@ impl Error {
             Self::Changed(_) => "changed",
             Self::Exists(_) => "exists",
             Self::Erased(_) => "erased",
+            Self::Gone { why, .. } => why.name(),
             Self::Damage { .. } => "damaged",
             Self::Key(_) => "key",
             Self::Io(_) => "io",
@@ -170,7 +183,7 @@ impl Error {
             Self::Forbidden => 403,
             Self::Exists(_) | Self::Conflict { .. } => 409,
             Self::TooMany { .. } => 429,
-            Self::Erased(_) => 410,
+            Self::Erased(_) | Self::Gone { .. } => 410,
             Self::Changed(_) => 412,
             Self::Damage { .. } | Self::Key(_) | Self::Io(_) => 500,
             Self::Stopped(_) | Self::Deadline | Self::Cancelled => 503,

@@ -28,6 +28,7 @@ pub use rows::{
     FileRow, FileType, InstanceRow, SplitRow, TenantRow, WalPosition, WalRow, hex, unhex, unhex_vec,
 };
 pub use update::Update;
+pub(crate) use update::encode;
 
 use crate::tenant::SubjectCache;
 use crate::{Error, OpenError, Result};

@@ -164,6 +164,9 @@ pub struct FileRow {
     /// How many compactions its records went through.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rewrites: u32,
+    /// Seq of the newest control record that had let records go when the file was written: none of those are in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_by: Option<u64>,
     /// What a split says of itself, so that it need not be opened to know; of a `.idx` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitRow>,

@@ -37,6 +37,9 @@ pub(crate) const HANDOVERS: ByTenant = TableDefinition::new("handovers");
 pub(crate) const QUOTAS: ByTenant = TableDefinition::new("quotas");
 /// Tenant id to its retention rules. JSON; owned by `forget::rules`, which gets along without the table.
 pub(crate) const RETENTION: ByTenant = TableDefinition::new("retention");
+/// (tenant id, class, first seq) to what is gone of the class from there on. JSON; owned by `forget::gone`, which gets along
+/// without the table.
+pub(crate) const GONE: TableDefinition<(&[u8; 16], u16, u64), &[u8]> = TableDefinition::new("gone");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

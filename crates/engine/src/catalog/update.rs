@@ -266,6 +266,6 @@ impl<'a> Update<'a> {
     }
 }
 
-pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn encode(row: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(row).map_err(|error| Error::Io(format!("catalog row: {error}")))
 }

@@ -37,10 +37,27 @@ use crate::{
 /// What was found in a data directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FsckReport {
+    /// The records of each tenant of which something is gone.
+    pub gone: Vec<TenantRecords>,
     /// Everything that is wrong; empty if all is well.
     pub problems: Vec<Problem>,
     /// What was looked at.
     pub counts: FsckCounts,
+}
+
+/// The records of one tenant: live, purged and erased ones together are all of its tree's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TenantRecords {
+    /// Its name.
+    pub tenant: String,
+    /// Entries of its tree.
+    pub size: u64,
+    /// Records that can be read.
+    pub live: u64,
+    /// Records that were purged.
+    pub purged: u64,
+    /// Records that were erased whole.
+    pub erased: u64,
 }
 
 /// What was looked at.
@@ -58,6 +75,12 @@ pub struct FsckCounts {
     pub frames: u64,
     /// Key pages.
     pub key_pages: u64,
+    /// Records that can be read.
+    pub live: u64,
+    /// Records that were purged.
+    pub purged: u64,
+    /// Records that were erased whole.
+    pub erased: u64,
 }
 
 impl FsckReport {
@@ -433,6 +456,19 @@ impl Fsck<'_> {
         });
         self.report.counts.records += checked.records;
         self.report.counts.nodes += checked.nodes;
+        let super::Tally { live, purged, erased } = checked.tally;
+        self.report.counts.live += live;
+        self.report.counts.purged += purged;
+        self.report.counts.erased += erased;
+        if purged + erased > 0 {
+            self.report.gone.push(TenantRecords {
+                tenant: tenant.name.clone(),
+                size: tenant.view().size,
+                live,
+                purged,
+                erased,
+            });
+        }
         checked
             .problems
             .into_iter()

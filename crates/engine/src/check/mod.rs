@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod expose;
 mod fsck;
+mod gone;
 mod held;
 mod needles;
 mod overlay;
@@ -20,10 +21,11 @@ mod seqs;
 mod tests;
 mod verify;
 
+pub(crate) use gone::Tally;
 pub(crate) use records::{PROGRESS_EVERY, Walk};
 
 pub use expose::{Place, Visit, expose};
-pub use fsck::{FsckCounts, FsckReport, fsck};
+pub use fsck::{FsckCounts, FsckReport, TenantRecords, fsck};
 pub use needles::{NeedleError, Needles, VALUE_BYTES_MIN, Writing};
 pub use residue::{Hit, PlaceReport, ResidueReport, residue};
 pub use verify::VerifyReport;

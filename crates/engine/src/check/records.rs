@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use attestore_record::{Entry, entry::ENTRY_BYTES};
 use attestore_tlog::{Frontier, Hash, TILE_HEIGHT, leaf_hash};
 
-use super::{Problem, held::Held, reasons::Reasons, seqs::Seqs};
+use super::{
+    Problem,
+    gone::{GoneCheck, Tally},
+    held::Held,
+    reasons::Reasons,
+    seqs::Seqs,
+};
 use crate::{
     error::Result,
     instance::Inner,
@@ -23,6 +29,8 @@ pub(crate) struct Checked {
     pub(crate) groups_opened: u64,
     pub(crate) groups_erased: u64,
     pub(crate) nodes: u64,
+    /// Of all records, where all were looked at.
+    pub(crate) tally: Tally,
     /// Root over all entries, as recomputed.
     pub(crate) root: Option<Hash>,
     pub(crate) problems: Vec<Problem>,
@@ -84,6 +92,7 @@ impl<'a> Walk<'a> {
             salts: records::SetSalts::default(),
             whole,
             erasures: None,
+            gone: GoneCheck::new(tenant.gone.load_full()),
         };
         Self {
             inner,
@@ -245,6 +254,7 @@ struct Look<'a> {
     whole: Option<Whole>,
     /// Whether a subject of the tenant was erased, once that was asked.
     erasures: Option<bool>,
+    gone: GoneCheck,
 }
 
 impl Look<'_> {
@@ -260,9 +270,26 @@ impl Look<'_> {
     fn finish(&mut self, tenant: &Tenant, checked: &mut Checked) {
         let erased = self.has_erasures(tenant);
         let Some(whole) = &mut self.whole else { return };
+        // Whoever decides what goes has its record in the log a moment before its rows.
+        let gone = {
+            let _decided = tenant.deciding.lock();
+            tenant.gone.load_full()
+        };
+        let mut found = Vec::new();
+        let tally = self
+            .gone
+            .finish(&gone, self.reader.source(), &mut whole.seen, &mut |reason| found.push(reason));
+        match tally {
+            Ok(tally) => checked.tally = tally,
+            Err(error) => checked.problem(Problem::of(&error, tenant.dir())),
+        }
+        for reason in found {
+            checked.problem(Problem::damage(tenant.dir(), 0, reason));
+        }
         if let Some(first) = whole.seen.first_missing() {
             let count = whole.seen.size() - whole.seen.count(0..whole.seen.size());
-            let reason = format!("{count} records are in no segment, the first is {first}");
+            let reason =
+                format!("{count} records are in no segment and not gone for a reason, the first is {first}");
             checked.problem(Problem::damage(tenant.dir(), 0, reason));
         }
         match erased {
@@ -320,6 +347,17 @@ fn check_record(
             return None;
         }
     };
+    match look.gone.take(record, &entry) {
+        Ok(None) => {}
+        Ok(Some(reason)) => {
+            let reason = format!("record {}: {reason}", record.seq);
+            checked.problem(Problem::damage(&place, record.seq, reason));
+        }
+        Err(error) => {
+            checked.problem(Problem::of(&error, place));
+            return Some(entry);
+        }
+    }
     let reason = match records::check(tenant, &mut look.salts, record, &entry) {
         Ok(_) if record.class != entry.class => Some("it is stored with another class than its entry's"),
         Ok(opened) => {

@@ -31,6 +31,12 @@ pub struct VerifyReport {
     pub groups_erased: u64,
     /// Stored tree nodes that were recomputed.
     pub nodes: u64,
+    /// Records that can be read.
+    pub live: u64,
+    /// Records that were purged.
+    pub purged: u64,
+    /// Records that were erased whole. Live, purged and erased records are all of the tree's.
+    pub erased: u64,
     /// What does not hold; empty if all is well.
     pub problems: Vec<Problem>,
 }
@@ -116,6 +122,9 @@ impl Engine {
             groups_opened: checked.groups_opened,
             groups_erased: checked.groups_erased,
             nodes: checked.nodes,
+            live: checked.tally.live,
+            purged: checked.tally.purged,
+            erased: checked.tally.erased,
             problems: checked.problems,
         })
     }

@@ -15,7 +15,8 @@ use crate::instance::Inner;
 use crate::tenant::{FileSet, Tenant, View};
 use crate::{Error, Result};
 
-/// Puts a segment in the place of those that it was made of. When it comes too late, its files are removed.
+/// Puts a segment in the place of those that it was made of, or nothing where all of them is gone. When it comes too late, its
+/// files are removed.
 pub(super) fn commit(
     inner: &Inner,
     tenant: &Arc<Tenant>,
@@ -39,7 +40,7 @@ pub(super) fn commit(
             }
             Ok(Compacted {
                 sets_in: plan.sets.len() as u64,
-                sets_out: 1,
+                sets_out: u64::from(!output.files.is_empty()),
                 bytes_in: plan.bytes(),
                 bytes_out: output.bytes(),
             })
@@ -84,6 +85,12 @@ fn replace(
     if !plan.sets.iter().all(is_there) {
         return Err(Failure::Overtaken);
     }
+    // What went since it was written must not come back. Rows of what is gone change under the same lock.
+    let gone = tenant.gone.load();
+    let is_as_it_was = |set: &Arc<FileSet>| gone.of_set(set) == output.gone.of_set(set);
+    if !plan.sets.iter().all(is_as_it_was) {
+        return Err(Failure::Overtaken);
+    }
     let committed = inner
         .catalog
         .update(|update| change(update, tenant, plan, output));
@@ -92,7 +99,7 @@ fn replace(
         (None, Refusal::Overtaken) => Failure::Overtaken,
         (None, Refusal::Error(error)) => Failure::Later(error),
     })?;
-    publish(inner, tenant, plan, output)?;
+    publish(inner, tenant, plan, output);
     Ok(l0)
 }
 
@@ -151,13 +158,11 @@ fn all_live(update: &Update<'_>, tenant: &Tenant, handles: &[[u8; 16]]) -> Resul
 }
 
 /// Shows the new segment, and forgets what was kept of the old ones.
-fn publish(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) -> Result<(), Failure> {
-    let Some(set) = output.file_set() else {
-        return Err(Failure::Later(Error::Io(
-            "compaction: nothing was written".into(),
-        )));
-    };
-    let _ = inner.filters.put(&set.seg, &output.keys);
+fn publish(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) {
+    let set = output.file_set();
+    if let Some(set) = &set {
+        let _ = inner.filters.put(&set.seg, &output.keys);
+    }
     let mut sets: Vec<_> = tenant
         .view
         .load()
@@ -166,7 +171,7 @@ fn publish(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) ->
         .filter(|set| !plan.sets.contains(set))
         .cloned()
         .collect();
-    sets.push(Arc::new(set));
+    sets.extend(set.map(Arc::new));
     sets.sort_by_key(|set| (set.min_seq(), set.set));
     let flushed = Arc::new(sets);
     {
@@ -180,5 +185,4 @@ fn publish(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) ->
     }
     inner.readers.forget(plan.sets.iter().flat_map(|set| set.files()));
     inner.search.compacted(tenant, &plan.sets);
-    Ok(())
 }

@@ -8,6 +8,8 @@
 //! 3. under the lock of flushes, one catalog commit: the new files' rows and keys, the old ones' rows and keys gone;
 //! 4. the view replaced; the old files removed. The note goes with the next one.
 //!
+//! What is gone (`forget::gone`) is left out; a segment without anything else is only taken out.
+//!
 //! A crash before 3 leaves files that nothing names, after it files that nothing names any more: the next start removes both.
 //! A reader of an older view goes on with the files that it has open, and is sent to the newer view for others.
 //!
@@ -16,8 +18,10 @@
 mod commit;
 mod handoff;
 mod leftovers;
+pub(crate) mod left;
 mod plan;
 mod rewrite;
+mod sweep;
 mod status;
 pub(crate) mod throttle;
 
@@ -32,6 +36,7 @@ pub(crate) use handoff::commit_handed;
 pub(crate) use leftovers::noted;
 pub(crate) use plan::WINDOW_MS;
 pub use status::CompactionStatus;
+pub(crate) use sweep::{drop_gone, sweep_now};
 
 use crate::instance::{Inner, OpenMode};
 use crate::search::wake::Wake;
@@ -147,7 +152,7 @@ enum Committing {
 pub(crate) fn run(inner: &Weak<Inner>) {
     loop {
         let Some(strong) = inner.upgrade() else { return };
-        let more = strong.settings.compaction && tick(&strong);
+        let more = sweep::tick(&strong) || strong.settings.compaction && tick(&strong);
         let pause = if more { Duration::ZERO } else { TICK };
         if strong.compactor.wake.pause(pause) || strong.stopped().is_some() {
             return;

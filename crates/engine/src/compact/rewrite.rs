@@ -8,20 +8,25 @@ use attestore_keys::{Key, NewKey, Slot, random_array};
 use attestore_record::Handle;
 use attestore_segment::compression::BlockOptions;
 use attestore_segment::{
-    FileWriter, SegBuilder, SegReader, SegRecord, SubReader, SubWriter, WriteError, container,
+    FileWriter, SegBuilder, SegMeta, SegReader, SegRecord, SubReader, SubWriter, WriteError, container,
 };
 use zeroize::Zeroize;
 
+use super::left::Left;
 use super::plan::Plan;
 use super::{Failure, pace};
 use crate::catalog::{FileRow, FileType, hex};
+use crate::forget::gone::Gone;
 use crate::instance::{Inner, file_context};
 use crate::read::readers::{self, segment_error};
+use crate::read::tree;
 use crate::tenant::{FileSet, Tenant};
 use crate::{Error, Result};
 
-/// The files of a segment, durable under their names.
+/// The files of a segment, durable under their names; none if all its records are gone.
 pub(super) struct Output {
+    /// What was gone when it was written.
+    pub(super) gone: Arc<Gone>,
     pub(super) files: Vec<Written>,
     /// Subjects that its personal groups are about.
     pub(super) handles: Vec<[u8; 16]>,
@@ -49,6 +54,16 @@ impl Written {
 }
 
 impl Output {
+    /// Nothing: for segments all of whose records are gone.
+    pub(super) fn nothing(gone: Arc<Gone>) -> Self {
+        Self {
+            gone,
+            files: Vec::new(),
+            handles: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.files.iter().map(|file| file.row.path.clone()).collect()
     }
@@ -88,11 +103,8 @@ pub(super) fn rewrite(
         tenant,
         plan,
         set: tenant.next_sets(1).start,
-        output: Output {
-            files: Vec::new(),
-            handles: Vec::new(),
-            keys: Vec::new(),
-        },
+        output: Output::nothing(tenant.gone.load_full()),
+        stays: None,
         paths: Vec::new(),
     };
     match rewrite.all() {
@@ -107,12 +119,25 @@ struct Rewrite<'a> {
     plan: &'a Plan,
     set: u64,
     output: Output,
+    /// What the new segment holds.
+    stays: Option<Stays>,
     paths: Vec<PathBuf>,
+}
+
+/// Bounds of the records that stay.
+#[derive(Clone, Copy)]
+struct Stays {
+    seqs: (u64, u64),
+    times_ms: (u64, u64),
+    records: u64,
 }
 
 impl Rewrite<'_> {
     fn all(&mut self) -> Result<(), Failure> {
         self.seg()?;
+        if self.output.files.is_empty() {
+            return Ok(());
+        }
         self.sub()?;
         self.idx()?;
         let dir = self.tenant.dir();
@@ -128,28 +153,37 @@ impl Rewrite<'_> {
         let lengths = self.plan.sets.iter().map(|set| set.seg.length).sum::<u64>();
         builder.reserve(usize::try_from(lengths).unwrap_or(0));
         self.train(&mut builder)?;
-        let mut public_bytes = 0;
+        let (mut public_bytes, mut left_records) = (0, 0);
         for set in &self.plan.sets {
             let unreadable = |error| Failure::of_set(set, segment_error(error));
             // Not through the cache of readers: what is read for the last time would only push others out.
             let reader = readers::container(self.inner, self.tenant, &set.seg)
                 .map_err(|error| Failure::of_set(set, error))
                 .and_then(|container| SegReader::open(container).map_err(unreadable))?;
+            let left = self.left(set, &reader)?;
             for (generation, key) in reader.salt_keys() {
-                builder.salt_key(generation, key).map_err(built)?;
+                if !left.takes_key(generation) {
+                    builder.salt_key(generation, key).map_err(built)?;
+                }
             }
             for (hash, seq) in reader.idempotency_all().map_err(unreadable)? {
+                if left.has(seq) {
+                    continue;
+                }
                 builder.idempotency(hash, seq);
                 self.output.keys.push(hash);
             }
             for number in 0..reader.blocks().len() {
                 self.check()?;
                 let block = reader.block(number).map_err(unreadable)?;
-                for record in block.iter() {
+                for record in block.iter().filter(|record| !left.has(record.seq)) {
                     let public = reader.public(&record).map_err(unreadable)?;
+                    let salt = left
+                        .salt(&reader, record.seq, record.salt, &public)
+                        .map_err(|error| Failure::of_set(set, error))?;
                     let stored = SegRecord {
                         seq: record.seq,
-                        salt: record.salt,
+                        salt,
                         groups: record.groups,
                         public: &public,
                         idempotency: None,
@@ -157,19 +191,51 @@ impl Rewrite<'_> {
                     builder.push(stored).map_err(built)?;
                 }
             }
-            public_bytes += reader.meta().public_bytes;
+            public_bytes += reader.meta().public_bytes.saturating_sub(left.public_bytes);
+            left_records += left.records;
         }
         let meta = builder.meta();
-        if (meta.records, meta.public_bytes) != (self.plan.records(), public_bytes) {
+        let expected = self.plan.records().saturating_sub(left_records);
+        if (meta.records, meta.public_bytes) != (expected, public_bytes) {
             return Err(Failure::Later(Error::Io(
                 "compaction: records were lost on the way".into(),
             )));
         }
+        if meta.records == 0 {
+            return Ok(());
+        }
+        self.stays = Some(self.stays(left_records, meta)?);
         let mut body = builder.finish().map_err(built)?;
         let (id, slot, key) = self.fresh();
         let written = self.write(FileType::Seg, id, slot, key, &body);
         body.zeroize();
         written
+    }
+
+    fn left(&self, set: &FileSet, reader: &SegReader) -> Result<Left, Failure> {
+        Left::of(&self.output.gone, set, reader).map_err(|error| Failure::of_set(set, error))
+    }
+
+    /// Bounds of what stays: those of the plan unless something was left out.
+    fn stays(&self, left_records: u64, meta: &SegMeta) -> Result<Stays, Failure> {
+        let (Some(first), Some(last)) = (self.plan.sets.first(), self.plan.sets.last()) else {
+            return Err(Failure::Overtaken);
+        };
+        let mut stays = Stays {
+            seqs: (meta.first_seq, meta.last_seq),
+            times_ms: (first.seg.min_time_ms, last.seg.max_time_ms),
+            records: meta.records,
+        };
+        if left_records > 0 {
+            let view = self.tenant.view();
+            let reader = tree::reader(self.inner, self.tenant, &view);
+            let time_ms = |seq| {
+                let entry = reader.source().entry(seq).map_err(Failure::Later);
+                entry.map(|entry| entry.time_ms)
+            };
+            stays.times_ms = (time_ms(stays.seqs.0)?, time_ms(stays.seqs.1)?);
+        }
+        Ok(stays)
     }
 
     /// Trains the dictionary on blocks from all over the sources.
@@ -180,12 +246,14 @@ impl Rewrite<'_> {
             let reader = readers::container(self.inner, self.tenant, &set.seg)
                 .map_err(|error| Failure::of_set(set, error))
                 .and_then(|container| SegReader::open(container).map_err(unreadable))?;
+            let left = self.left(set, &reader)?;
             let share = SAMPLE_BYTES_MAX / self.plan.sets.len() as u64;
             let blocks = reader.blocks().len();
             let every = (reader.meta().public_bytes / share.max(1)).max(1);
             for number in (0..blocks).step_by(usize::try_from(every).unwrap_or(blocks).max(1)) {
                 self.check()?;
-                for record in reader.block(number).map_err(unreadable)?.iter() {
+                let block = reader.block(number).map_err(unreadable)?;
+                for record in block.iter().filter(|record| !left.has(record.seq)) {
                     let public = reader.public(&record).map_err(unreadable)?;
                     sampled += public.len() as u64;
                     samples.push(public);
@@ -194,7 +262,7 @@ impl Rewrite<'_> {
                     break;
                 }
             }
-            public_bytes += reader.meta().public_bytes;
+            public_bytes += reader.meta().public_bytes.saturating_sub(left.public_bytes);
         }
         let bytes = usize::try_from(public_bytes / PUBLIC_PER_DICTIONARY).unwrap_or(usize::MAX);
         if bytes < DICTIONARY_BYTES_MIN {
@@ -221,7 +289,7 @@ impl Rewrite<'_> {
             }
         }
         let given: u64 = sources.iter().map(|(_, reader)| reader.meta().groups).sum();
-        let mut destroyed = false;
+        let (mut destroyed, mut left) = (false, 0);
         let (id, slot, key) = self.fresh();
         let mut writer = SubWriter::new(id, BlockOptions::COMPACT_PERSONAL).map_err(built)?;
         for (raw, places) in places {
@@ -236,15 +304,21 @@ impl Rewrite<'_> {
                 let Some((set, reader)) = sources.get(source) else {
                     continue;
                 };
+                let gone = self.output.gone.of_set(set);
+                let is_left = |seq: u64| gone.iter().any(|seqs| seqs.contains(&seq));
                 reader
                     .groups_of_set(place, &set_key, |group| {
+                        if is_left(group.seq) {
+                            left += 1;
+                            return Ok(());
+                        }
                         writer.push(group.seq, group.ordinal, &group.bytes)
                     })
                     .map_err(|error| Failure::of_set(set, segment_error(error)))?;
             }
             self.output.handles.extend(raw);
         }
-        if !destroyed && writer.groups() != given {
+        if !destroyed && writer.groups() + left != given {
             return Err(Failure::Later(Error::Io(
                 "compaction: personal groups were lost on the way".into(),
             )));
@@ -269,7 +343,14 @@ impl Rewrite<'_> {
             true => Err(Error::Deadline),
             false => Ok(()),
         };
-        let split = crate::search::compacted(self.inner, self.tenant, &view, &self.plan.sets, &stopped);
+        let split = crate::search::compacted(
+            self.inner,
+            self.tenant,
+            &view,
+            &self.output.gone,
+            &self.plan.sets,
+            &stopped,
+        );
         self.check()?;
         let split = match split {
             Ok(Some(split)) => split,
@@ -336,7 +417,7 @@ impl Rewrite<'_> {
     }
 
     fn row(&self, ty: FileType, id: [u8; 16], slot: Slot) -> Option<FileRow> {
-        let (first, last) = (self.plan.sets.first()?, self.plan.sets.last()?);
+        let stays = self.stays?;
         let name = format!("{:016x}.{:08x}.{}", self.set, 0, ty.extension());
         Some(FileRow {
             ty,
@@ -348,11 +429,11 @@ impl Rewrite<'_> {
             length: 0,
             id: hex(&id),
             slot: slot.0,
-            min_seq: first.seg.min_seq,
-            max_seq: last.seg.max_seq,
-            count: self.plan.records(),
-            min_time_ms: first.seg.min_time_ms,
-            max_time_ms: last.seg.max_time_ms,
+            min_seq: stays.seqs.0,
+            max_seq: stays.seqs.1,
+            count: stays.records,
+            min_time_ms: stays.times_ms.0,
+            max_time_ms: stays.times_ms.1,
             checksum: String::new(),
             rewrites: self
                 .plan
@@ -362,6 +443,7 @@ impl Rewrite<'_> {
                 .max()
                 .unwrap_or(0)
                 .saturating_add(1),
+            gone_by: self.output.gone.newest(),
             split: None,
         })
     }

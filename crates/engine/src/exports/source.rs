@@ -8,11 +8,12 @@ use attestore_segment::Group;
 use hashbrown::HashMap;
 
 use super::api::ExportSpec;
+use crate::forget::gone::{self, Filter};
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{self, Record, SetKeysOf};
 use crate::read::{snapshot, tree};
-use crate::search::{Filter, follow};
+use crate::search::{Filter as Matching, follow};
 use crate::tenant::{FileSet, Tenant, View};
 use crate::{Error, Result};
 
@@ -30,7 +31,7 @@ pub(super) enum Pick {
     /// Those of these seqs, which ascend.
     Ranges(Vec<Range<u64>>),
     /// Those that match.
-    Matching(Box<Filter>),
+    Matching(Box<Matching>),
 }
 
 /// A record that was picked.
@@ -109,7 +110,7 @@ impl<'a> Source<'a> {
 
     fn matching(
         &self,
-        filter: &Filter,
+        filter: &Matching,
         view: &View,
         end: u64,
         next: &mut u64,
@@ -134,7 +135,14 @@ impl<'a> Source<'a> {
         let behind = ranges.partition_point(|range| range.end <= *next);
         let ahead = ranges.iter().skip(behind).take_while(|range| range.start < end);
         let seqs = ahead.flat_map(|range| range.start.max(*next)..range.end.min(end));
-        let seqs: Vec<u64> = seqs.take(HITS_MAX).collect();
+        let tree = tree::reader(self.inner, self.tenant, view);
+        let mut filter = Filter::new(self.tenant, tree.source(), view.size);
+        let here = seqs.filter_map(|seq| match filter.is_gone(seq) {
+            Ok(true) => None,
+            Ok(false) => Some(Ok(seq)),
+            Err(error) => Some(Err(error)),
+        });
+        let seqs: Vec<u64> = here.take(HITS_MAX).collect::<Result<_>>()?;
         if self.open(view, &seqs, next, each)? == Flow::More && seqs.len() < HITS_MAX {
             *next = end;
         }
@@ -164,12 +172,12 @@ impl<'a> Source<'a> {
             for set in sets {
                 let (here, rest) = left.split_at(left.partition_point(|seq| *seq <= set.max_seq()));
                 left = rest;
-                if self.stream(set, here, &mut emit)? == Flow::Enough {
+                if self.stream(view, set, here, &mut emit)? == Flow::Enough {
                     return Ok(Flow::Enough);
                 }
             }
             if let Some(seq) = left.first() {
-                return Err(records::missing_record(self.tenant, *seq));
+                return Err(self.missing(view, *seq));
             }
         } else {
             // Segments of several classes lie over each other: their records come one by one from each.
@@ -195,6 +203,7 @@ impl<'a> Source<'a> {
     /// Opens records of one segment, block by block: of its personal groups each block about once for all of them.
     fn stream(
         &self,
+        view: &View,
         set: &FileSet,
         seqs: &[u64],
         emit: &mut dyn FnMut(&Record) -> Result<Flow>,
@@ -206,7 +215,7 @@ impl<'a> Source<'a> {
         };
         let keys = SetKeysOf(self.tenant);
         let mut scan = sub.as_ref().map(|sub| sub.scanner(&keys));
-        let missing = |seq: &u64| records::missing_record(self.tenant, *seq);
+        let missing = |seq: &u64| self.missing(view, *seq);
         for near in seqs.chunk_by(|a, b| reader.block_of(*a) == reader.block_of(*b)) {
             self.check()?;
             let Some(first) = near.first() else { continue };
@@ -244,6 +253,12 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// Why a record is not where it should be: it went meanwhile, and the next look leaves it out, or it is damage.
+    fn missing(&self, view: &View, seq: u64) -> Error {
+        let gone = gone::check(self.inner, self.tenant, view, seq);
+        gone.err().unwrap_or_else(|| records::missing_record(self.tenant, seq))
+    }
+
     fn check(&self) -> Result<()> {
         match (self.stop)() {
             true => Err(Error::Cancelled),
@@ -275,7 +290,7 @@ pub(super) fn pick(spec: &ExportSpec, personal: bool) -> Result<Pick> {
         let all = 0..u64::MAX;
         return Ok(Pick::Ranges(vec![all]));
     }
-    let filter = Filter::parse(&spec.query, personal)?;
+    let filter = Matching::parse(&spec.query, personal)?;
     Ok(Pick::Matching(Box::new(filter.between(spec.from_ns, spec.to_ns))))
 }
 

@@ -164,6 +164,7 @@ impl Segment<'_> {
             max_time_ms: last.time_ms(),
             checksum: hex(&blake3::hash(&bytes).as_bytes()[..16]),
             rewrites: 0,
+            gone_by: self.tenant.gone.load().newest(),
             split: None,
         };
         Sealed { row, key, id, bytes }

@@ -7,6 +7,7 @@ use attestore_record::{Handle, RecordId};
 use attestore_segment::{Group, Salt, SetKeyError, SetKeys};
 use hashbrown::HashMap;
 
+use crate::compact::left::Left;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{Personal, personal};
@@ -117,7 +118,7 @@ impl Source {
     }
 }
 
-/// Reads every record of a segment.
+/// Reads every record of a segment that is not gone.
 ///
 /// # Errors
 /// Damage, keys, or what the system says.
@@ -135,11 +136,13 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
         .map(|(hash, seq)| (seq, hash))
         .collect();
     let times = super::tree::times(&*inner.disk, tenant, set.min_seq()..set.max_seq() + 1)?;
+    let left = Left::of(&tenant.gone.load(), set, &seg)?;
     let mut records = Vec::new();
     for number in 0..seg.blocks().len() {
         let block = seg.block(number).map_err(segment_error)?;
-        for record in block.iter() {
+        for record in block.iter().filter(|record| !left.has(record.seq)) {
             let salt_key = match record.salt {
+                Salt::Generation(number) if left.takes_key(number) => None,
                 Salt::Generation(number) => seg.salt_key(number).map(Key::duplicate),
                 Salt::Explicit(_) => None,
             };
@@ -157,7 +160,7 @@ pub(super) fn read(inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Vec<
             let time_ms =
                 *time.ok_or_else(|| Error::damage(&set.seg.path, set.seg.offset, "seq out of range"))?;
             records.push(Source {
-                salt: record.salt,
+                salt: left.salt(&seg, record.seq, record.salt, &public)?,
                 origin: Origin::Part(Box::new(PartRecord {
                     seq: record.seq,
                     time_ms,

@@ -119,6 +119,8 @@ fn segments(inner: &Inner, cut: Cut, small: bool) -> Result<Flushed> {
             .or_default()
             .push(Source::tail(record));
     }
+    // All of a class may be gone.
+    by_class.retain(|_, records| !records.is_empty());
     let mut sets = Vec::new();
     for (set, (class, mut records)) in tenant.next_sets(by_class.len()).zip(by_class) {
         records.sort_by_key(Source::seq);

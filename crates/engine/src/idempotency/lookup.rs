@@ -11,7 +11,7 @@ use fastbloom::BloomFilter;
 use quick_cache::sync::Cache;
 
 use super::{First, event_digest};
-use crate::Result;
+use crate::{Error, Result};
 use crate::catalog::FileRow;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
@@ -113,7 +113,11 @@ fn first_of(
     if entry.time_ms < since_ms {
         return Ok(None);
     }
-    let record = records::read(inner, tenant, view, seq, true)?;
+    let record = match records::read(inner, tenant, view, seq, true) {
+        // What is gone is forgotten, its key with it.
+        Err(Error::Gone { .. }) => return Ok(None),
+        record => record?,
+    };
     let erased = record
         .personal
         .iter()

@@ -89,8 +89,8 @@ fn scan_block(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, prefix: &[u
             .ok_or_else(|| segment_error(attestore_segment::Error::Refused("a block that was just found")))?;
         next = next.min(entry.last_seq.saturating_add(1));
     }
-    // In no set: a hole, which the read of the record itself would report.
-    Ok(Scan::On(if next == u64::MAX { seq + 1 } else { next }))
+    // In no set: a hole, which the read of the record itself would report, or what was purged.
+    Ok(Scan::On(if next == u64::MAX { view.flushed_count() } else { next }))
 }
 
 /// Longest time that a record may have waited between getting its id and its place, in milliseconds.

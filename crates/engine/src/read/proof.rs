@@ -18,10 +18,11 @@ use crate::{
 
 impl Engine {
     /// Returns a `.tlog-proof` of a record: inclusion in a signed checkpoint, with the record's opening as extra data.
-    /// Personal groups are opened for readers who see personal fields, and stand as bare commitments for others.
+    /// Personal groups are opened for readers who see personal fields, and stand as bare commitments for others. The proof of a
+    /// record that is gone has no opening: it shows that its entry is in the tree.
     ///
     /// # Errors
-    /// As [`Engine::get`] and [`Engine::checkpoint`].
+    /// As [`Engine::get`], but for records that are gone, and [`Engine::checkpoint`].
     pub fn proof(&self, tenant: &str, by: &Principal, which: Which) -> Result<String> {
         self.proof_under(tenant, by, which, false)
     }
@@ -48,14 +49,18 @@ impl Engine {
                 Some(_) => return Err(NOT_WITNESSED),
                 None => checkpoint::at_least(&self.inner, &tenant, seq + 1)?,
             };
-            let opening = self.opening(&tenant, view, seq, by.may_see_personal())?;
+            let opening = match self.opening(&tenant, view, seq, by.may_see_personal()) {
+                // Its entry is in the tree for good; what opened it is not there any more.
+                Err(Error::Gone { .. }) => None,
+                opening => Some(opening?),
+            };
             // The checkpoint may be of a later commit than the snapshot.
             let newer = tenant.view();
             let reader = tree::reader(&self.inner, &tenant, &newer);
             let hashes = inclusion_proof(&reader, seq, signed.size)
                 .map_err(|error| tree::build_error(error, newer.size))?;
             let proof = TlogProof {
-                extra: Some(opening),
+                extra: opening,
                 index: seq,
                 hashes,
                 checkpoint: signed.note.to_string(),

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use super::readers::segment_error;
 use crate::{
     error::{Error, Result},
+    forget::gone,
     instance::Inner,
     tenant::{FileSet, TailRecord, Tenant, View},
 };
@@ -128,8 +129,8 @@ fn tail_key(tenant: &Tenant, generation: u32, class: u16) -> Result<Key> {
 /// Reads one record of a snapshot. With `personal` unset, personal groups are neither read nor opened.
 ///
 /// # Errors
-/// [`Error::UnknownRecord`] beyond the tree, [`Error::Damage`] where a record should be and is not, [`Error::Key`],
-/// [`Error::Io`].
+/// [`Error::UnknownRecord`] beyond the tree, [`Error::Gone`], [`Error::Damage`] where a record should be and is not,
+/// [`Error::Key`], [`Error::Io`].
 pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, personal: bool) -> Result<Record> {
     inner.counts.opened(1, personal);
     if let Some(record) = view.tail.get(seq) {
@@ -138,6 +139,7 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
     if seq >= view.size {
         return Err(Error::UnknownRecord);
     }
+    gone::check(inner, tenant, view, seq)?;
     for set in view.sets_at(seq) {
         let reader = inner.readers.seg(inner, tenant, &set.seg)?;
         let Some(number) = reader.block_of(seq) else {
@@ -155,6 +157,13 @@ pub(crate) fn read(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, person
         return sealed(&reader, set, &found, groups);
     }
     Err(missing_record(tenant, seq))
+}
+
+/// Whether one of `ranges`, which ascend, has all of `seqs`.
+fn left_out(ranges: &[std::ops::Range<u64>], seqs: &std::ops::Range<u64>) -> bool {
+    let at = ranges.partition_point(|range| range.end <= seqs.start);
+    let range = ranges.get(at);
+    range.is_some_and(|range| range.start <= seqs.start && seqs.end <= range.end)
 }
 
 /// Opens a record of the tail.
@@ -184,7 +193,8 @@ pub(crate) fn from_tail(tenant: &Tenant, record: &Arc<TailRecord>, personal: boo
     })
 }
 
-/// Visits the records of a segment, ascending, personal groups opened as far as they can be.
+/// Visits the records of a segment, ascending, personal groups opened as far as they can be; those that are gone but still in
+/// it too.
 ///
 /// # Errors
 /// As [`read`], and what `visit` returns.
@@ -194,10 +204,10 @@ pub(crate) fn scan_set(
     set: &FileSet,
     visit: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
-    scan_range(inner, tenant, set, 0..u64::MAX, visit)
+    scan_range(inner, tenant, set, 0..u64::MAX, &[], visit)
 }
 
-/// As [`scan_set`], for the records in `seqs` only.
+/// As [`scan_set`], for the records in `seqs` only, and without those of some ranges, which ascend.
 ///
 /// # Errors
 /// As [`scan_set`].
@@ -206,6 +216,7 @@ pub(crate) fn scan_range(
     tenant: &Tenant,
     set: &FileSet,
     seqs: std::ops::Range<u64>,
+    without: &[std::ops::Range<u64>],
     mut visit: impl FnMut(Record) -> Result<()>,
 ) -> Result<()> {
     let reader = inner.readers.seg(inner, tenant, &set.seg)?;
@@ -221,12 +232,16 @@ pub(crate) fn scan_range(
         if within.is_empty() {
             break;
         }
+        if left_out(without, &within) {
+            continue;
+        }
         let mut groups = match &mut scan {
             Some(scan) => groups_of(scan, within.clone())?,
             None => HashMap::new(),
         };
         let block = reader.block(number).map_err(segment_error)?; // a scan would only flush the cache
-        for record in block.iter().filter(|record| within.contains(&record.seq)) {
+        let stays = |seq: u64| within.contains(&seq) && !left_out(without, &(seq..seq + 1));
+        for record in block.iter().filter(|record| stays(record.seq)) {
             let groups = groups.remove(&record.seq).unwrap_or_default();
             visit(sealed(&reader, set, &record, groups)?)?;
         }
@@ -262,6 +277,7 @@ pub(crate) fn read_many(
             .chain(std::iter::repeat(u64::MAX)),
     );
     if let Some((seq, _)) = missing.into_iter().find(|(wanted, found)| *wanted != found) {
+        gone::check(inner, tenant, view, *seq)?;
         return Err(missing_record(tenant, *seq));
     }
     for seq in tail {

@@ -9,6 +9,8 @@ use super::row::{Covered, PassRow, ScrubRow};
 use super::{pace, server};
 use crate::check::{Problem, ProblemKind, Walk};
 use crate::error::Result;
+use crate::forget::Why;
+use crate::forget::gone::count_in_set;
 use crate::instance::Inner;
 use crate::read::{snapshot, tree};
 use crate::tenant::{FileSet, Tenant, View};
@@ -103,10 +105,17 @@ fn look_at_tree(inner: &Inner, tenant: &Tenant, started_ms: u64) -> Result<PassR
                 ..Problem::damage("heads", 0, reason)
             });
         }
-        let held: u64 = view.flushed.iter().map(|set| set.seg.count).sum();
-        if held != view.flushed_count() {
+        let gone = tenant.gone.load();
+        let reader = tree::reader(inner, tenant, view);
+        let mut held: u64 = 0;
+        for set in view.flushed.iter() {
+            held += set.seg.count;
+            held = held.saturating_sub(count_in_set(reader.source(), &gone, set)?);
+        }
+        let away = gone.count(Why::Purged) + gone.count(Why::Erased);
+        if held.saturating_add(away) != view.flushed_count() {
             let reason = format!(
-                "segments hold {held} records of the {} that were flushed",
+                "segments hold {held} records of the {} that were flushed, and {away} are gone",
                 view.flushed_count()
             );
             walk.checked.problem(Problem::damage(tenant.dir(), 0, reason));

@@ -1,6 +1,9 @@
 //! Going on after a record that the caller names, instead of a cursor.
 
-use std::{ops::Range, sync::atomic::AtomicU64};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use attestore_index::{Condition, Order, Query};
 
@@ -49,6 +52,7 @@ impl Run<'_> {
             aggs: None,
             needs: self.needs.clone(),
             scanned: AtomicU64::new(0),
+            gone: Arc::clone(&self.gone),
             ..*self
         };
         let want = Want {

@@ -7,13 +7,15 @@ use attestore_index::{IndexPolicy, Split, merge};
 use super::{index_error, loose, sealed};
 use crate::{
     error::Result,
+    forget::gone::Gone,
     instance::Inner,
     read::records::{self, Record},
     tenant::{FileSet, Tenant, View},
 };
 
-/// Returns a split over exactly the records of `sets`, which ascend and are of one class. Their own splits are merged; only the
-/// records of those that have none under the tenant's policy are indexed, batch by batch. `check` is asked in between.
+/// Returns a split over exactly the records of `sets`, which ascend and are of one class, that are not gone. Their own splits
+/// are merged; only the records of those that have none under the tenant's policy, or one with records that are gone, are
+/// indexed, batch by batch. `check` is asked in between.
 ///
 /// # Errors
 /// Why they cannot be read, indexed or merged; what `check` returns.
@@ -21,19 +23,27 @@ pub(crate) fn compacted(
     inner: &Inner,
     tenant: &Tenant,
     view: &View,
+    gone: &Gone,
     sets: &[Arc<FileSet>],
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Split>> {
+    let bare = |set: &FileSet| set.idx.is_none() || gone.touches(set);
     let policy = tenant.index_policy();
+    let from = From {
+        inner,
+        tenant,
+        view,
+        gone,
+    };
     let mut splits = Vec::with_capacity(sets.len());
-    for run in sets.chunk_by(|left, right| left.idx.is_none() && right.idx.is_none()) {
+    for run in sets.chunk_by(|left, right| bare(left) && bare(right)) {
         match run {
-            [set] if set.idx.is_some() => match sealed::open(inner, tenant, set)? {
+            [set] if !bare(set) => match sealed::open(inner, tenant, set)? {
                 Some(split) if *split.policy() == *policy => splits.push(split),
-                _ => index(inner, tenant, view, run, &policy, &mut splits, check)?,
+                _ => index(&from, run, &policy, &mut splits, check)?,
             },
             // Parts of a few records each make one split, not one each.
-            parts => index(inner, tenant, view, parts, &policy, &mut splits, check)?,
+            parts => index(&from, parts, &policy, &mut splits, check)?,
         }
         check()?;
     }
@@ -43,19 +53,32 @@ pub(crate) fn compacted(
     }
 }
 
-/// Indexes the records of segments.
+/// Where records come from.
+struct From<'a> {
+    inner: &'a Inner,
+    tenant: &'a Tenant,
+    view: &'a View,
+    gone: &'a Gone,
+}
+
+/// Indexes the records of segments, but for what is gone.
 fn index(
-    inner: &Inner,
-    tenant: &Tenant,
-    view: &View,
+    from: &From<'_>,
     sets: &[Arc<FileSet>],
     policy: &IndexPolicy,
     splits: &mut Vec<Split>,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
+    let From {
+        inner,
+        tenant,
+        view,
+        gone,
+    } = from;
     let mut batch: Vec<Record> = Vec::new();
     for set in sets {
-        records::scan_set(inner, tenant, set, |record| {
+        let gone = gone.of_set(set);
+        records::scan_range(inner, tenant, set, 0..u64::MAX, &gone, |record| {
             batch.push(record);
             if batch.len() >= BATCH_RECORDS {
                 splits.extend(loose::index(inner, tenant, view, &batch, policy)?);

@@ -1,6 +1,11 @@
 //! Runs one search: plans its places, asks them from the nearest to the farthest, opens the hits.
 
-use std::{borrow::Cow, ops::Range, sync::atomic::AtomicU64, time::Instant};
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
 use attestore_index::{
     AggLimits, Aggregations, Coverage, IndexPolicy, Order, ParseOptions, Partial, Query, QueryError, Sort,
@@ -21,6 +26,7 @@ use crate::{
     Engine,
     credentials::{Permission, Principal},
     error::{Error, Result},
+    forget::gone::Gone,
     instance::Inner,
     read::snapshot,
     tenant::{FileSet, Tenant, View},
@@ -96,6 +102,7 @@ impl Engine {
                 personal,
                 scanned: AtomicU64::new(0),
                 deadline_ms: started_ms.saturating_add(deadline_ms),
+                gone: tenant.gone.load_full(),
                 stop,
             };
             run.page(self)
@@ -212,6 +219,8 @@ pub(super) struct Run<'a> {
     pub(super) hash: [u8; 16],
     pub(super) personal: bool,
     pub(super) deadline_ms: u64,
+    /// What is gone: in segments that still hold it, it is passed over.
+    pub(super) gone: Arc<Gone>,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -342,11 +351,11 @@ impl Run<'_> {
     ) -> Result<Gathered> {
         self.check()?;
         let set: &FileSet = match &place.held {
-            Held::Open(split) => return Ok(self.ask_split(split, &seqs, want, hits, explain)?),
+            Held::Open(split) => return Ok(self.ask_split(split, place, &seqs, want, hits, explain)?),
             Held::Sealed(set) => set,
         };
         if let Some(split) = sealed::open(self.inner, self.tenant, set)? {
-            match self.ask_split(&split, &seqs, want, hits, explain) {
+            match self.ask_split(&split, place, &seqs, want, hits, explain) {
                 Err(Failed::Index(error)) if is_fault_of_split(&error) => {
                     if !self
                         .inner
@@ -367,6 +376,7 @@ impl Run<'_> {
     fn ask_split(
         &self,
         split: &Split,
+        place: &Place,
         seqs: &Range<u64>,
         want: &Want,
         hits: &[Hit],
@@ -388,12 +398,13 @@ impl Run<'_> {
         let relaxed = match self.query.coverage(split.policy()) {
             Coverage::Exact if split.policy().covers(self.columns) => {
                 explain.read += 1;
-                return Ok(ask(self, split, self.query, seqs.clone(), &want, explain)?);
+                return Ok(ask(self, split, self.query, seqs, &place.without, &want, explain)?);
             }
             Coverage::Exact => self.query.clone(),
             Coverage::Superset(relaxed) => relaxed,
         };
-        scan(self, &Candidates::Found(split, relaxed), seqs, &want, explain)
+        let found = Candidates::Found(split, relaxed, Arc::clone(&place.without));
+        scan(self, &found, seqs, &want, explain)
     }
 
     /// Finishes the aggregations; those that met no split are empty.

@@ -111,6 +111,7 @@ pub(crate) fn follow(
             .clock
             .boot_ms()
             .saturating_add(inner.settings.search_deadline_ms.min(filter.deadline_ms)),
+        gone: tenant.gone.load_full(),
         stop,
     };
     let want = Want {

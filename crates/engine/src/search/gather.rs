@@ -1,6 +1,6 @@
 //! What places answer, put together.
 
-use std::{cmp::Ordering, time::Instant};
+use std::{cmp::Ordering, ops::Range, sync::Arc, time::Instant};
 
 use attestore_index::{Order, Partial, Query, Sort, SortKey, Split, Window, aggregate, search, top};
 
@@ -38,7 +38,7 @@ pub(super) struct Want {
     /// Hits.
     pub(super) limit: usize,
     /// Seqs that hits are taken from.
-    pub(super) page: std::ops::Range<u64>,
+    pub(super) page: Range<u64>,
     /// Whether all hits are counted.
     pub(super) count: bool,
     /// Whether they are aggregated.
@@ -79,7 +79,7 @@ impl Gathered {
     }
 }
 
-/// Asks one split for the seqs in `seqs`.
+/// Asks one split for the seqs in `seqs`, but for those in `without`.
 ///
 /// # Errors
 /// As the index.
@@ -87,7 +87,8 @@ pub(super) fn ask(
     run: &Run<'_>,
     split: &Split,
     query: &Query,
-    seqs: std::ops::Range<u64>,
+    seqs: &Range<u64>,
+    without: &Arc<[Range<u64>]>,
     want: &Want,
     explain: &mut Explain,
 ) -> Result<Gathered, attestore_index::Error> {
@@ -97,6 +98,7 @@ pub(super) fn ask(
         from_ns: run.request.from_ns,
         to_ns: run.request.to_ns,
         seq: seqs.clone(),
+        without: Arc::clone(without),
         order: run.request.order,
     };
     let page = Window {

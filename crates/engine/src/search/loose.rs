@@ -11,6 +11,7 @@ use quick_cache::Weighter;
 use super::{add, builder, index_error, tail::Part};
 use crate::{
     error::Result,
+    forget::gone::Gone,
     instance::Inner,
     read::{
         records::{self, Record},
@@ -21,6 +22,8 @@ use crate::{
 
 /// The splits over a tenant's parts.
 pub(super) struct Loose {
+    /// What was gone when they were made.
+    gone: Arc<Gone>,
     /// (segment, generation), in the order they were added.
     sets: Vec<(u64, u32)>,
     parts: Arc<Vec<Part>>,
@@ -51,16 +54,17 @@ pub(super) fn covering(
     }
     let policy = tenant.index_policy();
     let wanted: Vec<(u64, u32)> = sets.iter().map(|set| (set.set, set.seg.generation)).collect();
+    let gone = tenant.gone.load_full();
     let held = inner.search.loose.get(&tenant.id).filter(|held| {
         let same_policy = |part: &Part| *part.split.policy() == *policy;
-        wanted.starts_with(&held.sets) && held.parts.iter().all(same_policy)
+        Arc::ptr_eq(&held.gone, &gone) && wanted.starts_with(&held.sets) && held.parts.iter().all(same_policy)
     });
     let (done, mut parts) = held.map_or((0, Vec::new()), |held| (held.sets.len(), held.parts.to_vec()));
     let rest = sets.get(done..).unwrap_or_default();
     if rest.is_empty() {
         return Ok(Arc::new(parts));
     }
-    let records = read(inner, tenant, rest, 0..u64::MAX)?;
+    let records = read(inner, tenant, &gone, rest, 0..u64::MAX)?;
     if let (Some(first), Some(last)) = (records.first(), records.last()) {
         let seqs = first.seq..last.seq + 1;
         let split = index(inner, tenant, view, &records, &policy)?;
@@ -72,6 +76,7 @@ pub(super) fn covering(
     let bytes = parts.iter().map(|part| part.split.bytes()).sum();
     let parts = Arc::new(parts);
     let loose = Loose {
+        gone,
         sets: wanted,
         parts: Arc::clone(&parts),
         bytes,
@@ -93,15 +98,21 @@ pub(super) fn over_sets(
 ) -> Result<Option<Split>> {
     let overlaps = |set: &&Arc<FileSet>| set.min_seq() < seqs.end && set.max_seq() >= seqs.start;
     let sets: Vec<Arc<FileSet>> = view.flushed.iter().filter(overlaps).cloned().collect();
-    let records = read(inner, tenant, &sets, seqs)?;
+    let records = read(inner, tenant, &tenant.gone.load(), &sets, seqs)?;
     index(inner, tenant, view, &records, policy)
 }
 
-/// Reads the records of segments that are in `seqs`, ascending: segments of one flush interleave when they differ in class.
-fn read(inner: &Inner, tenant: &Tenant, sets: &[Arc<FileSet>], seqs: Range<u64>) -> Result<Vec<Record>> {
+/// Reads the records of segments that are in `seqs` and not gone, ascending: segments of one flush interleave when they differ in class.
+fn read(
+    inner: &Inner,
+    tenant: &Tenant,
+    gone: &Gone,
+    sets: &[Arc<FileSet>],
+    seqs: Range<u64>,
+) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for set in sets {
-        records::scan_range(inner, tenant, set, seqs.clone(), |record| {
+        records::scan_range(inner, tenant, set, seqs.clone(), &gone.of_set(set), |record| {
             records.push(record);
             Ok(())
         })?;

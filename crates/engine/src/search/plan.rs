@@ -18,6 +18,8 @@ use crate::{
 /// Something to ask, for the seqs in `seqs` only.
 pub(super) struct Place {
     pub(super) seqs: Range<u64>,
+    /// What of them is passed over.
+    pub(super) without: Arc<[Range<u64>]>,
     pub(super) held: Held,
 }
 
@@ -50,8 +52,12 @@ pub(super) fn places(run: &Run<'_>, seqs: Range<u64>, explain: &mut Explain) -> 
             explain.pruned += 1;
             continue;
         }
+        if run.gone.covers(set) {
+            continue;
+        }
         places.push(Place {
             seqs: set.min_seq()..set.max_seq().saturating_add(1),
+            without: run.gone.of_set(set).into(),
             held: Held::Sealed(Arc::clone(set)),
         });
     }
@@ -71,12 +77,14 @@ pub(super) fn places(run: &Run<'_>, seqs: Range<u64>, explain: &mut Explain) -> 
     for part in loose.iter().cloned() {
         places.push(Place {
             seqs: part.seqs,
+            without: Arc::default(),
             held: Held::Open(part.split),
         });
     }
     for part in fresh {
         places.push(Place {
             seqs: part.seqs.start.max(tail.start)..part.seqs.end.min(tail.end),
+            without: Arc::default(),
             held: Held::Open(part.split),
         });
     }

@@ -4,7 +4,10 @@
 //! batches, nearest first. Those whose bytes lack what every match has are passed over; the others are indexed under exactly
 //! what the query needs into a split that is thrown away after it was asked. Indexing is what costs.
 
-use std::{ops::Range, sync::atomic::Ordering};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
 
 use attestore_index::{IndexPolicy, Order, Query, Sieve, Split, TextIndex, Window, search};
 
@@ -24,8 +27,8 @@ use crate::{
 
 /// Where candidates come from.
 pub(super) enum Candidates<'a> {
-    /// From a split that finds them by a wider query.
-    Found(&'a Split, Query),
+    /// From a split that finds them by a wider query; without those of these seqs.
+    Found(&'a Split, Query, Arc<[Range<u64>]>),
     /// All records of a segment.
     All(&'a FileSet),
 }
@@ -99,7 +102,7 @@ fn batches(
             continue;
         };
         drop(records);
-        let one = ask(run, &split, run.query, seqs.clone(), want, explain)?;
+        let one = ask(run, &split, run.query, seqs, &Arc::default(), want, explain)?;
         gathered.add(one, run, want.limit)?;
         if !every && gathered.hits.len() >= want.limit {
             break;
@@ -111,8 +114,8 @@ fn batches(
 /// How many records there are to scan in `seqs`.
 fn expected(run: &Run<'_>, candidates: &Candidates<'_>, seqs: &Range<u64>) -> Result<u64, Failed> {
     match candidates {
-        Candidates::Found(split, query) => {
-            let window = window(run, seqs.clone());
+        Candidates::Found(split, query, without) => {
+            let window = window(run, seqs.clone(), without);
             let found = search(split, query, &window, 0, true, &|| run.is_late())?;
             Ok(found.count.unwrap_or_default())
         }
@@ -151,8 +154,8 @@ fn next(
         Order::Oldest => batch.end..seqs.end,
     };
     match candidates {
-        Candidates::Found(split, query) => {
-            let window = window(run, seqs.clone());
+        Candidates::Found(split, query, without) => {
+            let window = window(run, seqs.clone(), without);
             let mut found = search(split, query, &window, length, false, &|| run.is_late())?.seqs;
             found.sort_unstable();
             let (Some(first), Some(last)) = (found.first(), found.last()) else {
@@ -181,7 +184,8 @@ fn next(
             let batch = run_of_blocks(run, set, &seqs, length)?;
             let left = rest(&batch);
             let (mut scanned, mut records) = (0, Vec::new());
-            records::scan_range(run.inner, run.tenant, set, batch, |record| {
+            let gone = run.gone.of_set(set);
+            records::scan_range(run.inner, run.tenant, set, batch, &gone, |record| {
                 scanned += 1;
                 if may_match(&record) {
                     records.push(record);
@@ -235,11 +239,12 @@ fn run_of_blocks(run: &Run<'_>, set: &FileSet, seqs: &Range<u64>, length: usize)
     })
 }
 
-fn window(run: &Run<'_>, seq: Range<u64>) -> Window {
+fn window(run: &Run<'_>, seq: Range<u64>, without: &Arc<[Range<u64>]>) -> Window {
     Window {
         from_ns: run.request.from_ns,
         to_ns: run.request.to_ns,
         seq,
+        without: Arc::clone(without),
         order: run.request.order,
     }
 }

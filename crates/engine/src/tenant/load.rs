@@ -88,6 +88,7 @@ impl Tenant {
             backlog: AtomicU64::new(0),
             rules: ArcSwap::from_pointee(crate::forget::rules::Rules::load(&txn, &id)?),
             deciding: Mutex::default(),
+            gone: ArcSwap::from_pointee(crate::forget::gone::Gone::load(&txn, &id)?),
         })
     }
 }

@@ -82,6 +82,8 @@ pub struct Tenant {
     pub(crate) backlog: AtomicU64,
     /// The retention rules in force.
     pub(crate) rules: ArcSwap<crate::forget::rules::Rules>,
+    /// What was purged or erased whole; replaced under the lock of flushes only.
+    pub(crate) gone: ArcSwap<crate::forget::gone::Gone>,
     /// Held while it is decided what of its records may go, until that is durable.
     pub(crate) deciding: Mutex<()>,
 }

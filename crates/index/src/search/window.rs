@@ -1,6 +1,7 @@
 //! Which records of a split are looked at, and walking over them.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use tantivy::columnar::Column;
 use tantivy::{DocId, i64_to_u64};
@@ -28,6 +29,8 @@ pub struct Window {
     pub to_ns: Option<i64>,
     /// Seqs looked at.
     pub seq: Range<u64>,
+    /// Seqs among them that are passed over: ascending, disjoint.
+    pub without: Arc<[Range<u64>]>,
     /// Order of hits.
     pub order: Order,
 }
@@ -38,6 +41,7 @@ impl Default for Window {
             from_ns: None,
             to_ns: None,
             seq: 0..u64::MAX,
+            without: Arc::default(),
             order: Order::Newest,
         }
     }
@@ -49,6 +53,8 @@ pub(crate) struct Scope {
     /// The records whose seqs are in the window: they ascend.
     pub(crate) docs: Range<DocId>,
     pub(crate) max_doc: u32,
+    /// Records among them that are passed over, ascending.
+    holes: Vec<Range<DocId>>,
     /// Only if the window cuts through the split's times.
     times: Option<Times>,
 }
@@ -87,9 +93,18 @@ impl Scope {
             seq: columns.u64(SEQ)?,
             docs: 0..split.reader().max_doc(),
             max_doc: split.reader().max_doc(),
+            holes: Vec::new(),
             times,
         };
         scope.docs = scope.lower_bound(window.seq.start)..scope.lower_bound(window.seq.end);
+        let first = window
+            .without
+            .partition_point(|seqs| seqs.end <= window.seq.start.max(summary.min_seq));
+        let touching = window.without.iter().skip(first);
+        for seqs in touching.take_while(|seqs| seqs.start < window.seq.end && seqs.start <= summary.max_seq) {
+            let hole = scope.lower_bound(seqs.start)..scope.lower_bound(seqs.end);
+            scope.holes.extend(Some(hole).filter(|hole| !hole.is_empty()));
+        }
         Ok(Some(scope).filter(|scope| !scope.docs.is_empty()))
     }
 
@@ -113,11 +128,28 @@ impl Scope {
 
     /// Whether every record of the split is in the window.
     pub(crate) fn is_whole(&self) -> bool {
-        self.times.is_none() && self.docs == (0..self.max_doc)
+        !self.is_filtered() && self.docs == (0..self.max_doc)
     }
 
-    /// Leaves those of `docs` whose times are in the window.
+    /// Whether not every record of `docs` counts.
+    fn is_filtered(&self) -> bool {
+        self.times.is_some() || !self.holes.is_empty()
+    }
+
+    /// Leaves those of `docs`, which ascend, that are not passed over and whose times are in the window.
     fn retain(&self, docs: &mut Vec<DocId>, times: &mut Vec<u64>) {
+        if !self.holes.is_empty() {
+            let first = docs.first().copied().unwrap_or_default();
+            let mut holes = self
+                .holes
+                .iter()
+                .skip(self.holes.partition_point(|hole| hole.end <= first))
+                .peekable();
+            docs.retain(|doc| {
+                while holes.next_if(|hole| hole.end <= *doc).is_some() {}
+                holes.peek().is_none_or(|hole| *doc < hole.start)
+            });
+        }
         let Some(filter) = &self.times else { return };
         times.resize(docs.len(), 0);
         match (docs.first(), docs.last()) {
@@ -178,7 +210,7 @@ impl Walk<'_> {
     /// How many hits there are.
     pub(crate) fn count(&self) -> Result<u64, Error> {
         let mut all = 0;
-        if self.scope.times.is_some() {
+        if self.scope.is_filtered() {
             self.blocks(|docs| {
                 all += docs.len() as u64;
                 Ok(ControlFlow::Continue(()))

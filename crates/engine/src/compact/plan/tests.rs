@@ -34,6 +34,7 @@ fn set(number: u64, class: u16, part: bool, length: u64, times: (u64, u64)) -> A
             max_time_ms: times.1,
             checksum: String::new(),
             rewrites: 0,
+            gone_by: None,
             split: None,
         },
         sub: None,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::ExportSpec;
 use crate::credentials::{Permission, Principal};
+use crate::forget::gone;
 use crate::heads::checkpoint::{self, Signed};
 use crate::read::{Which, find, snapshot};
 use crate::tenant::Tenant;
@@ -156,8 +157,8 @@ impl Engine {
     /// Finds the records that somebody names for an export: their seqs, ascending, each once.
     ///
     /// # Errors
-    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::UnknownRecord`] for one that is not there, [`Error::Invalid`] for
-    /// too many, or as reads.
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::UnknownRecord`] for one that is not there, [`Error::Gone`],
+    /// [`Error::Invalid`] for too many, or as reads.
     pub fn export_records(&self, tenant: &str, by: &Principal, named: &[Which]) -> Result<Vec<u64>> {
         by.check(tenant, Permission::Export)?;
         if named.len() > RECORDS_MAX {
@@ -170,7 +171,8 @@ impl Engine {
         let mut seqs = Vec::with_capacity(named.len());
         for which in named {
             seqs.push(snapshot(&tenant, |view| {
-                find::seq(&self.inner, &tenant, view, *which)
+                let seq = find::seq(&self.inner, &tenant, view, *which)?;
+                gone::check(&self.inner, &tenant, view, seq).map(|()| seq)
             })?);
         }
         seqs.sort_unstable();
