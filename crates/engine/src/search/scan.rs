@@ -275,7 +275,7 @@ fn remedy(run: &Run<'_>) -> String {
         );
     }
     let current = digest(&policy);
-    let pending = |set: &&std::sync::Arc<FileSet>| rebuild::is_pending(run.inner, run.tenant, set, &current);
+    let pending = |set: &&Arc<FileSet>| rebuild::is_pending(run.inner, run.tenant, set, &current);
     let pending = run.view.flushed.iter().filter(pending).count();
     format!("The index of {pending} segments is still being built: try again later, or narrow the time range")
 }
