@@ -73,6 +73,11 @@ pub struct Settings {
     /// Seconds after which the root key is replaced when keys were destroyed, so that old copies of the catalog do not open them
     /// any more. Default 60. Erasures do not wait for it.
     pub root_rotation_s: u64,
+    /// Hours for which a segment that is due only in part may wait before it is written again without what is due. Default 24. Whole
+    /// segments go as soon as they are due.
+    pub purge_grace_hours: u32,
+    /// Seconds between two looks for records whose retention is over. Default 3600; 0 for only when somebody asks.
+    pub purge_interval_s: u32,
     /// What an event may hold at most.
     #[serde(skip)]
     pub limits: Limits,
@@ -110,6 +115,8 @@ impl Default for Settings {
             scrub_days: 7,
             scrub_bytes_per_s: 4_000_000,
             root_rotation_s: 60,
+            purge_grace_hours: 24,
+            purge_interval_s: 3600,
             limits: Limits::DEFAULT,
         }
     }

@@ -50,6 +50,7 @@ mod tlog_proof;
 
 pub use checkpoint::{Checkpoint, CheckpointError, open_checkpoint, sign_checkpoint};
 pub use cosignature::{COSIGNATURE_TIME_MAX, CosignatureError, CosignerKey, CosignerKind, cosign};
+pub use encoding::{decode as base64_decode, encode as base64_encode};
 pub use frontier::{Frontier, FrontierError};
 pub use handover::{Handover, HandoverError, HandoverReason};
 pub use hash::{EMPTY_ROOT, Hash, SIZE_MAX, leaf_hash, node_hash};

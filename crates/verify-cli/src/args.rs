@@ -113,6 +113,11 @@ pub enum Command {
     Heads(HeadsArgs),
     /// Keys of a log: that each is named by the one before it, from --vkey on through every --handover. Prints the last.
     Handover,
+    /// A signed statement: the receipt of a purge, the certificate of an erasure.
+    Statement {
+        /// The DSSE envelope.
+        file: PathBuf,
+    },
     /// A proof that a log signed two checkpoints which contradict each other; with two checkpoints, makes it.
     Misbehaviour(MisbehaviourArgs),
 }

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             commands::consistency::run(old, new, proof, trust, output)
         }
         Command::Heads(args) => commands::heads::run(args, trust, output),
+        Command::Statement { file } => commands::statement::run(file, trust, output),
         Command::Handover => commands::handover::run(trust, output),
         Command::Misbehaviour(args) => commands::misbehaviour::run(args, trust, output),
     };

@@ -19,6 +19,7 @@ mod log;
 mod opening;
 mod proof;
 mod receipt;
+pub mod statement;
 mod trust;
 
 pub use export::{ExportFiles, ExportReport, is_plain_name, verify_export};

@@ -76,6 +76,20 @@ impl Committer {
         }
     }
 
+    /// Begins the next file of the log, whatever room the current one has; returns its number.
+    ///
+    /// # Errors
+    /// Final: what was written is not known.
+    pub(crate) fn begin_file(&mut self, inner: &Inner) -> Result<u64> {
+        inner.check_running()?;
+        self.close_frame(inner);
+        inner.check_running()?;
+        let full = self.writer.take();
+        let full = full.ok_or_else(|| Error::Stopped("the log is closed".into()))?;
+        let writer = inner.wal.next(inner, full.watermark())?;
+        Ok(self.writer.insert(writer).spec().number)
+    }
+
     /// Gives up the writer: nothing is written any more.
     pub(crate) fn retire(&mut self) {
         self.writer = None;

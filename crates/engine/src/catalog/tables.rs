@@ -43,6 +43,11 @@ pub(crate) const GONE: TableDefinition<(&[u8; 16], u16, u64), &[u8]> = TableDefi
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 
+/// (tenant id, id of a purge) to its job. JSON; owned by `forget::purge`, which gets along without the table.
+pub(crate) const PURGES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("purges");
+/// (tenant id, id of a purge) to its receipt, a DSSE envelope; owned by `forget::purge`.
+pub(crate) const PURGE_RECEIPTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> =
+    TableDefinition::new("purge_receipts");
 /// (tenant id, export id) to its job. JSON; owned by `exports`, which gets along without the table.
 pub(crate) const EXPORTS: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("exports");
 /// (tenant id, export id, number) to a part. JSON; owned by `exports`.

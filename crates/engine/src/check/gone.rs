@@ -105,7 +105,9 @@ impl GoneCheck {
             }
         }
         for (seq, control) in &self.controls {
-            let Some((class, ranges)) = let_go(control) else { continue };
+            let Some((class, ranges)) = let_go(control) else {
+                continue;
+            };
             let known = |seqs: &std::ops::Range<u64>| {
                 let of_class = |(of, range): &(u16, &GoneRange)| {
                     range.by == *seq && range.seqs == *seqs && class.is_none_or(|class| class == *of)

@@ -278,7 +278,9 @@ impl Look<'_> {
         let mut found = Vec::new();
         let tally = self
             .gone
-            .finish(&gone, self.reader.source(), &mut whole.seen, &mut |reason| found.push(reason));
+            .finish(&gone, self.reader.source(), &mut whole.seen, &mut |reason| {
+                found.push(reason)
+            });
         match tally {
             Ok(tally) => checked.tally = tally,
             Err(error) => checked.problem(Problem::of(&error, tenant.dir())),

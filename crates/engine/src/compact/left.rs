@@ -32,7 +32,11 @@ impl Left {
     /// As reads.
     pub(crate) fn of(gone: &Gone, set: &FileSet, reader: &SegReader) -> Result<Self> {
         let mut left = Self {
-            seqs: if gone.is_empty() { Vec::new() } else { gone.of_set(set) },
+            seqs: if gone.is_empty() {
+                Vec::new()
+            } else {
+                gone.of_set(set)
+            },
             generations: BTreeSet::new(),
             records: 0,
             public_bytes: 0,
@@ -46,7 +50,11 @@ impl Left {
                 continue;
             }
             let block = reader.block(number).map_err(segment_error)?;
-            for record in block.iter().filter(|record| left.has(record.seq)).collect::<Vec<_>>() {
+            for record in block
+                .iter()
+                .filter(|record| left.has(record.seq))
+                .collect::<Vec<_>>()
+            {
                 left.records += 1;
                 left.public_bytes += reader.public(&record).map_err(segment_error)?.len() as u64;
                 if let Salt::Generation(generation) = record.salt {
@@ -76,12 +84,14 @@ impl Left {
         if !matches!(salt, Salt::Generation(generation) if self.takes_key(generation)) {
             return Ok(salt);
         }
-        Ok(Salt::Explicit(match reader.resolve(salt).map_err(segment_error)? {
-            ResolvedSalt::Explicit(salt) => salt,
-            ResolvedSalt::Generation(key) => {
-                let opened = view::open(public).map_err(|error| records::malformed(seq, &error))?;
-                commitment::salt(key.expose(), &opened.id, commitment::PUBLIC_LABEL)
-            }
-        }))
+        Ok(Salt::Explicit(
+            match reader.resolve(salt).map_err(segment_error)? {
+                ResolvedSalt::Explicit(salt) => salt,
+                ResolvedSalt::Generation(key) => {
+                    let opened = view::open(public).map_err(|error| records::malformed(seq, &error))?;
+                    commitment::salt(key.expose(), &opened.id, commitment::PUBLIC_LABEL)
+                }
+            },
+        ))
     }
 }

@@ -17,12 +17,12 @@
 
 mod commit;
 mod handoff;
-mod leftovers;
 pub(crate) mod left;
+mod leftovers;
 mod plan;
 mod rewrite;
-mod sweep;
 mod status;
+mod sweep;
 pub(crate) mod throttle;
 
 use std::io;

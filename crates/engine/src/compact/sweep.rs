@@ -90,7 +90,11 @@ fn next(inner: &Inner, tenant: &Tenant) -> Option<Plan> {
     let view = tenant.view();
     let state = inner.compactor.state.lock();
     let readable = |set: &&Arc<FileSet>| !state.is_unreadable(&tenant.id, set.set);
-    let mut sets = view.flushed.iter().filter(|set| gone.touches(set)).filter(readable);
+    let mut sets = view
+        .flushed
+        .iter()
+        .filter(|set| gone.touches(set))
+        .filter(readable);
     let set = sets.next()?;
     Some(Plan {
         class: set.class,

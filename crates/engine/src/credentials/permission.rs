@@ -55,11 +55,13 @@ pub enum Permission {
     ManageKeys,
     /// Saying that the server's clock, which stepped ahead, is right.
     ConfirmClock,
+    /// Purging records before the schedule does.
+    Purge,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -83,6 +85,7 @@ impl Permission {
         Self::Verify,
         Self::ManageKeys,
         Self::ConfirmClock,
+        Self::Purge,
     ];
 
     /// Returns the name in documents and records.
@@ -111,6 +114,7 @@ impl Permission {
             Self::Verify => "verify",
             Self::ManageKeys => "manage_keys",
             Self::ConfirmClock => "confirm_clock",
+            Self::Purge => "purge",
         }
     }
 
@@ -225,7 +229,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::RetentionManager,
-            Permissions::new(&[P::SeeTenant, P::ReadLog]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::Purge]),
         ),
         (
             Role::KeyAdmin,

@@ -256,7 +256,8 @@ impl<'a> Source<'a> {
     /// Why a record is not where it should be: it went meanwhile, and the next look leaves it out, or it is damage.
     fn missing(&self, view: &View, seq: u64) -> Error {
         let gone = gone::check(self.inner, self.tenant, view, seq);
-        gone.err().unwrap_or_else(|| records::missing_record(self.tenant, seq))
+        gone.err()
+            .unwrap_or_else(|| records::missing_record(self.tenant, seq))
     }
 
     fn check(&self) -> Result<()> {

@@ -17,7 +17,7 @@ mod round;
 mod store;
 mod tree;
 
-pub(crate) use round::{l0_number, round, run, tick};
+pub(crate) use round::{free_log, l0_number, round, run, tick};
 pub(crate) use tree::tree_files;
 
 /// Name of an `l0` file.

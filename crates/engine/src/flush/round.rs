@@ -58,6 +58,27 @@ pub(crate) fn round(inner: &Inner, due: impl Fn(&Tenant) -> bool) -> Result<Flus
     }
 }
 
+/// Frees every file of the log that there is now: begins the next one and flushes what the others hold. Their keys are destroyed
+/// on return.
+///
+/// # Errors
+/// As [`round`]; a log that does not go on is final.
+pub(crate) fn free_log(inner: &Inner) -> Result<()> {
+    inner.check_running()?;
+    let begun = inner.committer.lock().begin_file(inner);
+    let number = begun.inspect_err(|error| inner.fail_stop(format!("wal: {error}")))?;
+    round(inner, |_| true)?;
+    let _one_at_a_time = inner.flushing.lock();
+    inner.check_running()?;
+    let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
+    if low < number {
+        // There was nothing to flush.
+        let freed = commit(inner, &[], None);
+        freed.inspect_err(|error| inner.fail_stop(format!("flush: {error}")))?;
+    }
+    Ok(())
+}
+
 fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {
     let each = cuts.len() <= SYNCED_ONE_BY_ONE;
     let _urgent = inner.compactor.throttle.urgent();

@@ -149,7 +149,10 @@ impl Gone {
             return Vec::new();
         };
         let first = ranges.partition_point(|range| range.seqs.end <= seqs.start);
-        let touching = ranges.iter().skip(first).take_while(|range| range.seqs.start < seqs.end);
+        let touching = ranges
+            .iter()
+            .skip(first)
+            .take_while(|range| range.seqs.start < seqs.end);
         let mut within: Vec<Range<u64>> = Vec::new();
         for range in touching.filter(|range| since.is_none_or(|since| range.by > since)) {
             let range = &range.seqs;
@@ -168,15 +171,27 @@ impl Gone {
         self.within_since(set.class, &all, set.seg.gone_by)
     }
 
+    /// Ranges that one control record let go and that a segment may hold records of.
+    pub(crate) fn of_set_by(&self, set: &FileSet, by: u64) -> impl Iterator<Item = &GoneRange> {
+        let all = set.min_seq()..set.max_seq().saturating_add(1);
+        let written = set.seg.gone_by;
+        let ranges = self.classes.get(&set.class).map_or(&[][..], Vec::as_slice);
+        let first = ranges.partition_point(|range| range.seqs.end <= all.start);
+        let touching = ranges.iter().skip(first);
+        touching
+            .take_while(move |range| range.seqs.start < all.end)
+            .filter(move |range| range.by == by && written.is_none_or(|written| by > written))
+    }
+
     /// Whether a segment has to be written again without what is gone, or dropped.
     pub(crate) fn touches(&self, set: &FileSet) -> bool {
         !self.is_empty() && !self.of_set(set).is_empty()
     }
 
-    /// Whether all of a segment is gone.
+    /// Whether all of a segment is gone, and some of it is still in it.
     pub(crate) fn covers(&self, set: &FileSet) -> bool {
         let all = set.min_seq()..set.max_seq().saturating_add(1);
-        !self.is_empty() && self.of_set(set) == [all]
+        self.touches(set) && self.within(set.class, &all) == [all]
     }
 
     /// Seq of the newest control record that let something go: what is written now is without all of that.
@@ -376,7 +391,7 @@ pub(crate) fn each_entry(
     tree: &Tree<'_>,
     class: u16,
     ranges: &[Range<u64>],
-    each: &mut dyn FnMut(u64, &[u8; ENTRY_BYTES]) -> Result<()>,
+    each: &mut dyn FnMut(u64, &Entry) -> Result<()>,
 ) -> Result<()> {
     for range in ranges {
         let mut at = range.start;
@@ -386,7 +401,7 @@ pub(crate) fn each_entry(
                 let entry = Entry::from_bytes(&bytes)
                     .map_err(|error| Error::damage("entries", seq, error.to_string()))?;
                 if entry.class == class {
-                    each(seq, &bytes)?;
+                    each(seq, &entry)?;
                 }
             }
             at = end;

@@ -11,13 +11,13 @@ use fastbloom::BloomFilter;
 use quick_cache::sync::Cache;
 
 use super::{First, event_digest};
-use crate::{Error, Result};
 use crate::catalog::FileRow;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{self, Personal};
 use crate::read::tree::LogFiles;
 use crate::tenant::{FileSet, Idempotency, Tenant, View};
+use crate::{Error, Result};
 
 /// The filters of segments, by the id of their `.seg`.
 pub(crate) struct Filters(Cache<FileId, Arc<Option<BloomFilter>>>);

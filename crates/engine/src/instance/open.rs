@@ -97,6 +97,7 @@ impl Engine {
             retiring: handover::Retiring::load(&catalog)?,
             scrub: crate::scrub::Scrub::load(&catalog, settings.scrub_bytes_per_s)?,
             quotas: crate::quotas::Quotas::load(&catalog)?,
+            purges: crate::forget::purge::Purges::load(&catalog)?,
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -128,6 +129,7 @@ impl Engine {
             inner.search.published(&tenant);
             inner.heads.published(&tenant);
         }
+        crate::forget::purge::settle(&inner)?;
         let forked = handover::write_forks(&inner)?;
         if mode == OpenMode::Threads {
             start(&inner)?;
@@ -156,6 +158,7 @@ impl Engine {
         inner.compactor.wake.stop();
         inner.exports.stop();
         inner.scrub.stop();
+        inner.purges.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -399,6 +402,10 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
             lower_priority(COMPACT_PRIORITY);
             crate::scrub::run(&weak);
         })
+    })?;
+    spawn("attestore-purge", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::forget::purge::run(&weak))
     })?;
     spawn("attestore-heads", {
         let wake = inner.heads.wake();

@@ -90,7 +90,11 @@ fn scan_block(inner: &Inner, tenant: &Tenant, view: &View, seq: u64, prefix: &[u
         next = next.min(entry.last_seq.saturating_add(1));
     }
     // In no set: a hole, which the read of the record itself would report, or what was purged.
-    Ok(Scan::On(if next == u64::MAX { view.flushed_count() } else { next }))
+    Ok(Scan::On(if next == u64::MAX {
+        view.flushed_count()
+    } else {
+        next
+    }))
 }
 
 /// Longest time that a record may have waited between getting its id and its place, in milliseconds.

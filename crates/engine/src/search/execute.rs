@@ -398,7 +398,15 @@ impl Run<'_> {
         let relaxed = match self.query.coverage(split.policy()) {
             Coverage::Exact if split.policy().covers(self.columns) => {
                 explain.read += 1;
-                return Ok(ask(self, split, self.query, seqs, &place.without, &want, explain)?);
+                return Ok(ask(
+                    self,
+                    split,
+                    self.query,
+                    seqs,
+                    &place.without,
+                    &want,
+                    explain,
+                )?);
             }
             Coverage::Exact => self.query.clone(),
             Coverage::Superset(relaxed) => relaxed,

@@ -90,6 +90,13 @@ impl VerifierKey {
         self.public.to_bytes()
     }
 
+    /// Tells whether the key signed exactly these bytes. For what is no note and whose first bytes say so: a note begins with the
+    /// name of its log.
+    #[must_use]
+    pub fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verify(message, signature)
+    }
+
     /// Tells whether the line claims to be by this key.
     pub(super) fn made(&self, line: &NoteSignature) -> bool {
         line.name() == self.name && line.key_id() == self.id

@@ -9,6 +9,7 @@ pub mod log;
 pub mod misbehaviour;
 pub mod proof;
 pub mod receipt;
+pub mod statement;
 
 use attestore_verify::Witnessed;
 

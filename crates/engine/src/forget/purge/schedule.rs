@@ -1,0 +1,146 @@
+//! Purges that nobody has to order: what is older than the maximum of its class.
+//!
+//! Whole segments go as soon as their newest record is due. One that is due only in part is written again once its oldest record
+//! has been due for longer than the grace, so that records which come one after the other do not cost a rewrite each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use attestore_record::TenantId;
+use attestore_record::control::RetentionPolicy;
+
+use super::decide::{Wanted, check_clock, decide};
+use super::row::{self, JobKey, PurgeState};
+use super::select::What;
+use crate::error::Result;
+use crate::forget::rules::Rules;
+use crate::instance::Inner;
+use crate::tenant::{FileSet, file_sets};
+
+/// Looks at the schedule if it is time to.
+pub(super) fn tick(inner: &Inner) {
+    let interval_ms = u64::from(inner.settings.purge_interval_s) * 1000;
+    let now_ms = inner.clock.boot_ms();
+    let looked_ms = inner.purges.looked_ms.load(Ordering::Relaxed);
+    if interval_ms == 0 || now_ms < looked_ms.saturating_add(interval_ms) {
+        return;
+    }
+    inner.purges.looked_ms.store(now_ms, Ordering::Relaxed);
+    if let Err(error) = run(inner) {
+        tracing::warn!(%error, "the schedule of purges was broken off; it is tried again");
+    }
+}
+
+/// Purges what is due, of as many tenants as may be worked on at once; returns the jobs that were begun.
+///
+/// # Errors
+/// As reads. What does not work for one tenant is told, and the others have their turn.
+pub(super) fn run(inner: &Inner) -> Result<Vec<JobKey>> {
+    if check_clock(inner).is_err() {
+        tracing::warn!("nothing is purged until somebody confirms the clock");
+        return Ok(Vec::new());
+    }
+    let mut begun = Vec::new();
+    let mut overdue_bytes = 0;
+    let mut after: Option<String> = None;
+    loop {
+        let names = inner.tenant_names(after.as_deref(), TENANTS_AT_ONCE)?;
+        for (name, id) in &names {
+            if inner.purges.wake.is_stopped() {
+                return Ok(begun);
+            }
+            match of_tenant(inner, name, id, &mut overdue_bytes) {
+                Ok(jobs) => begun.extend(jobs),
+                Err(error) => tracing::warn!(tenant = name, %error, "what is due of a tenant was not purged"),
+            }
+        }
+        let Some((last, _)) = names.last() else { break };
+        after = Some(last.clone());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "gauges")]
+    {
+        metrics::gauge!("attestore_purge_overdue_bytes").set(overdue_bytes as f64);
+        metrics::gauge!("attestore_purge_last_run_timestamp_seconds")
+            .set(inner.clock.now_ms() as f64 / 1000.0);
+    }
+    Ok(begun)
+}
+
+fn of_tenant(inner: &Inner, name: &str, id: &TenantId, overdue_bytes: &mut u64) -> Result<Vec<JobKey>> {
+    let (rules, sets) = state(inner, id)?;
+    let mut begun = Vec::new();
+    for policy in rules.policies().map(|found| &found.policy) {
+        let Some(what) = due(inner, policy) else { continue };
+        let overdue: Vec<&Arc<FileSet>> = sets.iter().filter(|set| is_due(set, policy, &what)).collect();
+        if overdue.is_empty() {
+            continue;
+        }
+        *overdue_bytes += overdue
+            .iter()
+            .flat_map(|set| set.files())
+            .map(|file| file.length)
+            .sum::<u64>();
+        if is_busy(inner, id, policy.class)? {
+            continue;
+        }
+        let tenant = inner.tenant(name)?;
+        begun.extend(decide(inner, &tenant, policy.class, &what, Wanted::Schedule)?);
+    }
+    Ok(begun)
+}
+
+/// A tenant's rules and segments, whether it is in memory or not.
+fn state(inner: &Inner, id: &TenantId) -> Result<(Arc<Rules>, Arc<Vec<Arc<FileSet>>>)> {
+    if let Some(tenant) = inner.tenants.get(id) {
+        return Ok((tenant.rules.load_full(), Arc::clone(&tenant.view().flushed)));
+    }
+    let txn = inner.catalog.read()?;
+    let rules = Rules::load(&txn, id)?;
+    let sets = match rules.policies().next() {
+        Some(_) => file_sets(&txn, id)?,
+        None => Vec::new(),
+    };
+    Ok((Arc::new(rules), Arc::new(sets)))
+}
+
+/// What of a class is due now; `None` if its records stay for ever.
+pub(super) fn due(inner: &Inner, policy: &RetentionPolicy) -> Option<What> {
+    let keep_ms = policy.keep_max_ms?.max(policy.keep_min_ms);
+    let until_ms = inner.clock.now_ms().checked_sub(keep_ms)?;
+    let grace_ms = u64::from(inner.settings.purge_grace_hours) * HOUR_MS;
+    Some(What::Until {
+        until_ms,
+        cut_ms: until_ms.checked_sub(grace_ms),
+    })
+}
+
+fn is_due(set: &FileSet, policy: &RetentionPolicy, what: &What) -> bool {
+    let What::Until { until_ms, cut_ms } = what else {
+        return false;
+    };
+    let seg = &set.seg;
+    set.class == policy.class
+        && (seg.max_time_ms <= *until_ms || cut_ms.is_some_and(|cut_ms| seg.min_time_ms <= cut_ms))
+}
+
+/// Whether enough is under way: of this class, or of all tenants together.
+fn is_busy(inner: &Inner, id: &TenantId, class: u16) -> Result<bool> {
+    let open: Vec<JobKey> = inner.purges.open.lock().iter().copied().collect();
+    let txn = inner.catalog.read()?;
+    let mut writing = 0;
+    for key in open {
+        let row = row::get(&txn, &key)?;
+        if row.state < PurgeState::Swept {
+            writing += 1;
+            if key.0 == *id && row.class == class {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(writing >= JOBS_AT_ONCE)
+}
+
+const TENANTS_AT_ONCE: usize = 256;
+/// Purges whose files are still there, at most: the others wait for their turn.
+const JOBS_AT_ONCE: usize = 8;
+const HOUR_MS: u64 = 3_600_000;
