@@ -50,6 +50,8 @@ pub enum Command {
     Credential(CredentialArgs),
     /// Show, rotate and retire the keys that sign a log's checkpoints
     Key(KeyArgs),
+    /// Purge records whose retention is over, and show what was purged
+    Purge(PurgeArgs),
     /// Give logs that lost entries a new epoch, after a restore; the server must be stopped
     Fork(ForkArgs),
     /// Confirm the server's clock after it stepped ahead
@@ -726,6 +728,67 @@ pub struct KeyArgs {
     pub tenant: String,
     #[command(subcommand)]
     pub action: KeyAction,
+}
+
+#[derive(Debug, Args)]
+pub struct PurgeArgs {
+    #[command(flatten)]
+    pub on: OnTenant,
+    #[command(subcommand)]
+    pub action: PurgeAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PurgeAction {
+    /// Purge what is due, or records of a class that are named
+    Run(PurgeRunArgs),
+    /// List the purges of the tenant, newest first
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show how a purge stands
+    Show {
+        /// Its id
+        id: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Get the signed receipt of a purge: `attestore-verify statement` checks it
+    Receipt {
+        /// Its id
+        id: String,
+        /// Write it to this file
+        #[arg(long, short = 'o')]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PurgeRunArgs {
+    /// Retention class; all classes if not given, for what is due
+    #[arg(long)]
+    pub class: Option<u16>,
+    /// Records received before this time (RFC 3339)
+    #[arg(long, requires = "class", conflicts_with = "range")]
+    pub before: Option<String>,
+    /// Records with these seqs; may be given several times, ascending
+    #[arg(long, requires = "class", value_name = "A..B", value_parser = seqs)]
+    pub range: Vec<(u64, u64)>,
+    /// Why; no names of people
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only tell what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Also records younger than the minimum of a policy that is not in compliance mode; takes a second person
+    #[arg(long)]
+    pub bypass_governance: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 #[derive(Debug, Subcommand)]

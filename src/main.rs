@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => commands::generate::completions(&args),
         Command::Man(args) => commands::generate::man(&args),
         Command::Key(args) => commands::key::run(&args),
+        Command::Purge(args) => commands::purge::run(&args),
         Command::Fork(args) => commands::fork::run(&args),
         Command::Fsck(args) => commands::fsck::run(&args),
         Command::Bench(args) => commands::bench::run(args),

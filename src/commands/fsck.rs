@@ -35,6 +35,12 @@ pub fn run(args: &FsckArgs) -> Result<(), Failure> {
 
 fn print(report: &FsckReport) -> Result<(), Failure> {
     super::print_problems(&report.problems)?;
+    for of in &report.gone {
+        output::line(format!(
+            "tenant {}: {} live + {} purged + {} erased records = {} of its tree",
+            of.tenant, of.live, of.purged, of.erased, of.size
+        ))?;
+    }
     let c = &report.counts;
     output::line(format!(
         "{} tenants, {} records re-hashed, {} nodes recomputed, {} sealed files and parts, {} log frames, {} key pages: {}",

@@ -14,6 +14,7 @@ pub mod generate;
 pub mod get;
 pub mod key;
 pub mod mirror;
+pub mod purge;
 pub mod residue;
 pub mod search;
 pub mod serve;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use attestore_disk::sim::SimDisk;
 use attestore_disk::{Disk, ManualClock};
 use attestore_keys::{Entropy, FileRoot, SeededEntropy};
-use attestore_record::control::{Control, Erasure, ErasureScope, Ranges};
+use attestore_record::control::{
+    Control, Erasable, Erasure, ErasureScope, Ranges, RetentionMode, RetentionPolicy,
+};
 use attestore_record::{Kind, RecordId};
 use redb::ReadableTable;
 
 use crate::append::{Appended, Item, Mode, append_class, append_control, queue_request};
 use crate::catalog::directory::{HandleRow, HandleState};
-use crate::catalog::tables;
+use crate::catalog::{by_tenant, tables};
+use crate::forget::rules::Rules;
 use crate::tenant::Tenant;
 use crate::{AppendError, Engine, OpenMode, Opened, Parts, Principal, Settings};
 
@@ -163,4 +166,43 @@ pub(crate) fn event(subject: u32) -> String {
     format!(
         r#"{{"action":"file.read","actor":{{"type":"user","id":"u{subject}","email":"u{subject}@example.org"}},"context":{{"ip":"192.0.2.1"}}}}"#
     )
+}
+
+/// Sets the retention policy of a class: minimum and maximum in milliseconds.
+pub(crate) fn set_policy(
+    engine: &Engine,
+    tenant: &Arc<Tenant>,
+    class: u16,
+    (keep_min_ms, keep_max_ms): (u64, Option<u64>),
+    mode: RetentionMode,
+) {
+    let policy = RetentionPolicy {
+        class,
+        name: format!("class {class}"),
+        keep_min_ms,
+        keep_max_ms,
+        basis: "contract".into(),
+        mode,
+        erasable: Erasable::Yes,
+    };
+    let control = Control::RetentionPolicy(policy.clone());
+    let receipt = append_control(&engine.inner, tenant, "tester", Kind::Policy, &control).unwrap();
+    let catalog = &engine.inner.catalog;
+    let stored: Option<serde_json::Value> =
+        by_tenant::get(&catalog.read().unwrap(), tables::RETENTION, &tenant.id).unwrap();
+    let mut row = stored.unwrap_or_else(|| serde_json::json!({"classes": {}}));
+    row["classes"][class.to_string()] =
+        serde_json::json!({"policy": policy, "seq": receipt.seq, "changed_ms": 0, "changed_by": "tester"});
+    catalog
+        .update::<_, crate::Error>(|update| by_tenant::put(update, tables::RETENTION, &tenant.id, &row))
+        .unwrap();
+    let rules = Rules::load(&catalog.read().unwrap(), &tenant.id).unwrap();
+    tenant.rules.store(Arc::new(rules));
+}
+
+impl World {
+    /// The wall clock, Unix milliseconds.
+    pub(crate) fn clock_ms(&self) -> u64 {
+        attestore_disk::Clock::now_ms(&self.clock)
+    }
 }

@@ -36,6 +36,9 @@ pub struct Problem {
     /// For a query: what may have been meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+    /// For a record that was purged or erased whole: what says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Gone>,
     /// The id of the request, as in the header `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -47,6 +50,17 @@ pub struct Problem {
     retry_after_s: Option<u64>,
     #[serde(skip)]
     standing: Option<Box<Standing>>,
+}
+
+/// Why a record is gone. Its entry and every proof of it stay.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Gone {
+    /// Its seq.
+    pub seq: u64,
+    /// Seq of the control record in the tenant's log.
+    pub by: u64,
+    /// Since when, RFC 3339.
+    pub since: String,
 }
 
 /// One fault of one event.
@@ -75,6 +89,7 @@ impl Problem {
             path: None,
             column: None,
             suggestion: None,
+            gone: None,
             request_id: None,
             violated_policies: Vec::new(),
             retry_after_s: None,

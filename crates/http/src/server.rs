@@ -26,7 +26,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
     access_log, append, clock, credentials, events, exports, heads, index, log, log_keys, operations, quota,
-    scrub, search, searches, tail, tenants, watch,
+    purges, scrub, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -242,6 +242,13 @@ fn routes() -> Routes {
             Entry::tenant(P::Verify, C::Admin),
             routes!(scrub::get, scrub::post),
         )
+        .route(
+            Entry::tenant(P::Purge, C::Admin).recorded(Recorded::Told),
+            routes!(purges::create),
+        )
+        .route(Entry::tenant(P::SeeTenant, C::Read), routes!(purges::list))
+        .route(Entry::tenant(P::SeeTenant, C::Read), routes!(purges::get))
+        .route(Entry::tenant(P::SeeTenant, C::Read), routes!(purges::receipt))
         .route(Entry::tenant(P::SeeQuotas, C::Read), routes!(quota::get))
         .route(
             Entry::tenant(P::ManageQuotas, C::Admin).recorded(Recorded::Told),

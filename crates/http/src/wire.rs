@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldError, Gone, Problem};
 
 /// A tree head on the wire.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,6 +83,17 @@ pub fn problem(error: Error) -> Problem {
             let mut problem = Problem::bad_request(error.code(), message);
             problem.column = column;
             problem.suggestion.clone_from(suggestion);
+            problem
+        }
+        Error::Gone {
+            seq, by, since_ms, ..
+        } => {
+            let mut problem = Problem::new(StatusCode::GONE, error.code(), error.to_string());
+            problem.gone = Some(Gone {
+                seq,
+                by,
+                since: rfc3339_ms(since_ms),
+            });
             problem
         }
         error => {

@@ -8,6 +8,7 @@ use attestore_record::TenantId;
 use super::{Engine, Inner};
 use crate::catalog::{Catalog, TenantRow, json, storage, tables};
 use crate::credentials::{Permission, Principal};
+use crate::forget::gone::Gone;
 use crate::heads::HEADS_TENANT;
 use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
@@ -63,7 +64,8 @@ impl Engine {
             }
             let row = rows.get(id.as_bytes()).map_err(storage)?;
             let row = row.ok_or_else(|| Error::damage("catalog", 0, format!("tenant {id} has no row")))?;
-            found.push(TenantInfo::of_row(&id, &json(row.value())?));
+            let gone = Gone::load(&txn, &id)?;
+            found.push(TenantInfo::of_row(&id, &json(row.value())?, &gone));
         }
         Ok(found)
     }

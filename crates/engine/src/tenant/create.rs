@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use super::Tenant;
 use crate::catalog::{TenantRow, Update, hex};
+use crate::forget::Why;
+use crate::forget::gone::Gone;
 use crate::{Error, Result};
 
 /// What is told about a tenant.
@@ -25,6 +27,10 @@ pub struct TenantInfo {
     pub created_ms: u64,
     /// Number of durable records.
     pub size: u64,
+    /// Records of them that were purged.
+    pub purged: u64,
+    /// Records of them that were erased whole.
+    pub erased: u64,
     /// Root over them, hex.
     pub root: String,
     /// Why appends are refused, if they are.
@@ -33,7 +39,7 @@ pub struct TenantInfo {
 
 impl TenantInfo {
     pub(crate) fn of(tenant: &Tenant) -> Self {
-        let view = tenant.view();
+        let (view, gone) = (tenant.view(), tenant.gone.load());
         Self {
             name: tenant.name.clone(),
             id: tenant.id.to_string(),
@@ -41,13 +47,15 @@ impl TenantInfo {
             epoch: tenant.epoch,
             created_ms: tenant.created_ms,
             size: view.size,
+            purged: gone.count(Why::Purged),
+            erased: gone.count(Why::Erased),
             root: hex(view.root.as_bytes()),
             refuses_appends: tenant.rolled_back(),
         }
     }
 
     /// What is told of a tenant that is not in memory: it has no tail.
-    pub(crate) fn of_row(id: &TenantId, row: &TenantRow) -> Self {
+    pub(crate) fn of_row(id: &TenantId, row: &TenantRow, gone: &Gone) -> Self {
         Self {
             name: row.name.clone(),
             id: id.to_string(),
@@ -55,6 +63,8 @@ impl TenantInfo {
             epoch: row.epoch,
             created_ms: row.created_ms,
             size: row.flushed,
+            purged: gone.count(Why::Purged),
+            erased: gone.count(Why::Erased),
             root: row.root.clone(),
             refuses_appends: None,
         }

@@ -150,6 +150,7 @@ pub async fn search(
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "`purged` or `erased`: its entry and every proof of it stay", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -175,7 +176,8 @@ pub struct ProofQuery {
     witnessed: bool,
 }
 
-/// Get the proof of one record: a C2SP `.tlog-proof` whose `extra` opens the commitment.
+/// Get the proof of one record: a C2SP `.tlog-proof` whose `extra` opens the commitment. That of a record that was purged or erased whole
+/// has no `extra`: it shows that its entry is in the tree.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/events/{record}/proof", tag = "proofs",
     params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id"), ProofQuery),

@@ -34,8 +34,14 @@ pub struct TenantBody {
     origin: String,
     /// When it was made, RFC 3339.
     created_at: String,
-    /// Number of durable records.
+    /// Number of durable records: live, purged and erased.
     size: u64,
+    /// Records that can be read.
+    live: u64,
+    /// Records that were purged.
+    purged: u64,
+    /// Records that were erased whole.
+    erased: u64,
     /// RFC 6962 root over them, hex.
     root: String,
     /// Why appends are refused, if they are.
@@ -51,6 +57,9 @@ impl From<TenantInfo> for TenantBody {
             origin: info.origin,
             created_at: wire::rfc3339_ms(info.created_ms),
             size: info.size,
+            live: info.size.saturating_sub(info.purged + info.erased),
+            purged: info.purged,
+            erased: info.erased,
             root: info.root,
             refuses_appends: info.refuses_appends,
         }

@@ -26,6 +26,8 @@ mod receipt;
 mod row;
 mod schedule;
 mod select;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::collections::BTreeSet;
