@@ -56,7 +56,15 @@ fn order(client: &Client, path: &str, wanted: &PurgeRunArgs) -> Result<(), Failu
         Output::Json => output::json(&plans),
         Output::Ndjson => plans.iter().try_for_each(output::ndjson),
         Output::Table => output::table(
-            ["CLASS", "REASON", "RECORDS", "HELD", "BYTES DROPPED", "BYTES REWRITTEN", "RANGES"],
+            [
+                "CLASS",
+                "REASON",
+                "RECORDS",
+                "HELD",
+                "BYTES DROPPED",
+                "BYTES REWRITTEN",
+                "RANGES",
+            ],
             plans.iter().map(|plan| {
                 let number = |name: &str| plan[name].to_string();
                 [
@@ -98,7 +106,17 @@ fn show(purges: &[Value], json: &Value, output: Output) -> Result<(), Failure> {
         Output::Json => output::json(json),
         Output::Ndjson => purges.iter().try_for_each(output::ndjson),
         Output::Table => output::table(
-            ["ID", "STATE", "CLASS", "REASON", "RECORDS", "DECIDED", "UNREADABLE SINCE", "GONE SINCE", "RANGES"],
+            [
+                "ID",
+                "STATE",
+                "CLASS",
+                "REASON",
+                "RECORDS",
+                "DECIDED",
+                "UNREADABLE SINCE",
+                "GONE SINCE",
+                "RANGES",
+            ],
             purges.iter().map(|purge| {
                 let text = |name: &str| purge[name].as_str().unwrap_or_default().to_owned();
                 [

@@ -32,6 +32,7 @@ mod mirror;
 mod object_store;
 mod oidc;
 mod openapi;
+mod purge;
 mod quickstart;
 mod receipts;
 mod rollback;

@@ -13,6 +13,7 @@ pub fn path(row: &Row, tenant: &str) -> String {
         ("{credential}", "abcdefghijkl"),
         ("{search}", ID),
         ("{export}", ID),
+        ("{purge}", ID),
         ("{number}", "1"),
         ("{name}", "manifest.json"),
         ("{id}", "0"),

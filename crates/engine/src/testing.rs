@@ -53,6 +53,21 @@ impl World {
         })
     }
 
+    /// As [`World::start_with`], where the disk may fail.
+    pub(crate) fn try_start_with(&self, settings: Settings) -> Option<(Engine, Opened)> {
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ self.disk.op_count()));
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy)).ok()?;
+        let parts = Parts {
+            disk,
+            clock: Arc::new(self.clock.clone()),
+            entropy,
+            root: Arc::new(root),
+            register: None,
+        };
+        Engine::open_as(parts, settings, OpenMode::Inline).ok()
+    }
+
     pub(crate) fn open(&self, indexing: bool) -> Engine {
         self.start(indexing).0
     }

@@ -184,5 +184,10 @@ fn publish(inner: &Inner, tenant: &Arc<Tenant>, plan: &Plan, output: &Output) {
         tenant.view.store(Arc::new(view));
     }
     inner.readers.forget(plan.sets.iter().flat_map(|set| set.files()));
+    let went = plan.sets.iter().filter(|set| output.gone.touches(set));
+    let went: Vec<_> = went.map(|set| &set.seg).collect();
+    if !went.is_empty() {
+        inner.readers.forget_blocks(went.into_iter());
+    }
     inner.search.compacted(tenant, &plan.sets);
 }

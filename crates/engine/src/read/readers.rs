@@ -72,6 +72,12 @@ impl Readers {
         }
     }
 
+    /// Forgets decoded blocks of files whose records went: what is in memory goes too.
+    pub(crate) fn forget_blocks<'a>(&self, rows: impl Iterator<Item = &'a FileRow>) {
+        let gone: Vec<FileId> = rows.filter_map(|row| row.container_id().ok()).collect();
+        self.blocks.retain(|(id, _), _| !gone.contains(id));
+    }
+
     /// Returns a decoded block of a `.seg`.
     pub(crate) fn block(&self, reader: &SegReader, number: usize) -> Result<Arc<SegBlock>> {
         let key = (reader.container().meta().id, number);

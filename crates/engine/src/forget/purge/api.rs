@@ -167,8 +167,14 @@ impl Engine {
     /// # Errors
     /// As reads.
     pub fn purge_tick(&self) -> Result<u64> {
-        schedule::run(&self.inner)?;
         while work::tick(&self.inner) {}
+        loop {
+            let begun = schedule::run(&self.inner)?.begun;
+            while work::tick(&self.inner) {}
+            if begun == 0 {
+                break;
+            }
+        }
         Ok(self.inner.purges.open.lock().len() as u64)
     }
 

@@ -25,33 +25,47 @@ pub(super) fn tick(inner: &Inner) {
     if interval_ms == 0 || now_ms < looked_ms.saturating_add(interval_ms) {
         return;
     }
-    inner.purges.looked_ms.store(now_ms, Ordering::Relaxed);
-    if let Err(error) = run(inner) {
+    let done = run(inner).unwrap_or_else(|error| {
         tracing::warn!(%error, "the schedule of purges was broken off; it is tried again");
-    }
+        Looked::default()
+    });
+    // What waits for its turn does not wait for the next look.
+    let next_ms = match done.waiting {
+        true => now_ms.saturating_add(AGAIN_MS).saturating_sub(interval_ms),
+        false => now_ms,
+    };
+    inner.purges.looked_ms.store(next_ms, Ordering::Relaxed);
 }
 
-/// Purges what is due, of as many tenants as may be worked on at once; returns the jobs that were begun.
+/// What a look at the schedule came to.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// Purges that were begun.
+    pub(super) begun: u64,
+    /// Whether something is due that has to wait for its turn.
+    waiting: bool,
+    overdue_bytes: u64,
+}
+
+/// Purges what is due, of as many tenants as may be worked on at once.
 ///
 /// # Errors
 /// As reads. What does not work for one tenant is told, and the others have their turn.
-pub(super) fn run(inner: &Inner) -> Result<Vec<JobKey>> {
+pub(super) fn run(inner: &Inner) -> Result<Looked> {
+    let mut looked = Looked::default();
     if check_clock(inner).is_err() {
         tracing::warn!("nothing is purged until somebody confirms the clock");
-        return Ok(Vec::new());
+        return Ok(looked);
     }
-    let mut begun = Vec::new();
-    let mut overdue_bytes = 0;
     let mut after: Option<String> = None;
     loop {
         let names = inner.tenant_names(after.as_deref(), TENANTS_AT_ONCE)?;
         for (name, id) in &names {
             if inner.purges.wake.is_stopped() {
-                return Ok(begun);
+                return Ok(looked);
             }
-            match of_tenant(inner, name, id, &mut overdue_bytes) {
-                Ok(jobs) => begun.extend(jobs),
-                Err(error) => tracing::warn!(tenant = name, %error, "what is due of a tenant was not purged"),
+            if let Err(error) = of_tenant(inner, name, id, &mut looked) {
+                tracing::warn!(tenant = name, %error, "what is due of a tenant was not purged");
             }
         }
         let Some((last, _)) = names.last() else { break };
@@ -59,34 +73,35 @@ pub(super) fn run(inner: &Inner) -> Result<Vec<JobKey>> {
     }
     #[expect(clippy::cast_precision_loss, reason = "gauges")]
     {
-        metrics::gauge!("attestore_purge_overdue_bytes").set(overdue_bytes as f64);
+        metrics::gauge!("attestore_purge_overdue_bytes").set(looked.overdue_bytes as f64);
         metrics::gauge!("attestore_purge_last_run_timestamp_seconds")
             .set(inner.clock.now_ms() as f64 / 1000.0);
     }
-    Ok(begun)
+    Ok(looked)
 }
 
-fn of_tenant(inner: &Inner, name: &str, id: &TenantId, overdue_bytes: &mut u64) -> Result<Vec<JobKey>> {
+fn of_tenant(inner: &Inner, name: &str, id: &TenantId, looked: &mut Looked) -> Result<()> {
     let (rules, sets) = state(inner, id)?;
-    let mut begun = Vec::new();
     for policy in rules.policies().map(|found| &found.policy) {
         let Some(what) = due(inner, policy) else { continue };
         let overdue: Vec<&Arc<FileSet>> = sets.iter().filter(|set| is_due(set, policy, &what)).collect();
         if overdue.is_empty() {
             continue;
         }
-        *overdue_bytes += overdue
+        looked.overdue_bytes += overdue
             .iter()
             .flat_map(|set| set.files())
             .map(|file| file.length)
             .sum::<u64>();
         if is_busy(inner, id, policy.class)? {
+            looked.waiting = true;
             continue;
         }
         let tenant = inner.tenant(name)?;
-        begun.extend(decide(inner, &tenant, policy.class, &what, Wanted::Schedule)?);
+        let begun = decide(inner, &tenant, policy.class, &what, Wanted::Schedule)?;
+        looked.begun += u64::from(begun.is_some());
     }
-    Ok(begun)
+    Ok(())
 }
 
 /// A tenant's rules and segments, whether it is in memory or not.
@@ -140,6 +155,8 @@ fn is_busy(inner: &Inner, id: &TenantId, class: u16) -> Result<bool> {
     Ok(writing >= JOBS_AT_ONCE)
 }
 
+/// What waits for its turn is looked at again after this long.
+const AGAIN_MS: u64 = 10_000;
 const TENANTS_AT_ONCE: usize = 256;
 /// Purges whose files are still there, at most: the others wait for their turn.
 const JOBS_AT_ONCE: usize = 8;

@@ -2,6 +2,7 @@
 
 mod crash;
 mod model;
+mod tamper;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -47,9 +48,18 @@ fn trust(engine: &Engine) -> Trust {
 
 /// Appends ten records of a class and flushes them into files of their own.
 fn fill(engine: &Engine, tenant: &Arc<Tenant>, class: u16, length: usize) {
-    let body = "x".repeat(length);
+    let seed = tenant.view().size;
+    // Nothing that packs well.
+    let body = |n: u32| {
+        let mut bytes = vec![0; length / 2];
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&seed.to_le_bytes()).update(&n.to_le_bytes());
+        hasher.finalize_xof().fill(&mut bytes);
+        crate::catalog::hex(&bytes)
+    };
     let events: Vec<String> = (0..10)
         .map(|n| {
+            let body = body(n);
             event(n % 4).replace(
                 r#""action""#,
                 &format!(r#""metadata":{{"body":"{body}"}},"action""#),
@@ -131,7 +141,7 @@ fn judged(world: &World, engine: &Engine) -> RangeReport {
     while (bytes.len() as u64) < file.len() {
         bytes.extend(file.read(bytes.len() as u64, u64::MAX).unwrap());
     }
-    engine.cancel_export("acme", &world.by, &info.id).unwrap();
+    engine.delete_export("acme", &world.by, &info.id).unwrap();
     while engine.export_tick() {}
     let report = verify_bundle(&bytes[..], &trust(engine), BundleOptions::default()).unwrap();
     assert!(report.is_sound(), "{report:?}");
@@ -247,8 +257,7 @@ fn a_part_of_a_segment_goes_and_the_rest_is_written_again_without_its_salt_key()
         assert_eq!((set.seg.count, reader.meta().records), (14, 14));
         assert!(set.idx.is_some());
     }
-    assert_eq!(engine.compact("acme").unwrap().sets_in, 0);
-    assert_eq!(count(&world, &engine, "actor.id:u3"), 4);
+    assert_eq!(count(&world, &engine, "actor.id:u3"), 2);
     let receipt = receipt(&world, &engine);
     assert_eq!(receipt.statement.predicate["files"]["dropped"], 0);
     assert_eq!(receipt.statement.predicate["ordered_by"], world.by.id);
@@ -373,23 +382,15 @@ fn a_segment_that_is_due_in_part_waits_for_the_grace_and_no_longer() {
 
 #[test]
 fn dropping_a_segment_costs_the_same_whatever_its_size() {
-    let cost = |length: usize, rounds: usize| {
+    let cost = |length: usize| {
         let world = World::new(307);
         let engine = open(&world);
         let tenant = world.tenant(&engine, "acme");
         set_policy(&engine, &tenant, 1, (0, None), RetentionMode::None);
-        for _ in 0..rounds {
-            append_as(
-                &engine,
-                &tenant,
-                1,
-                &vec![event(1).replace("file.read", &"x".repeat(length)); 10],
-            );
+        for _ in 0..4 {
+            fill(&engine, &tenant, 1, length);
         }
-        engine.flush().unwrap();
-        if tenant.view().flushed.iter().any(|set| set.seg.is_part()) {
-            engine.compact("acme").unwrap();
-        }
+        engine.compact("acme").unwrap();
         let bytes: u64 = tenant.view().flushed.iter().map(|set| set.seg.length).sum();
         let all = order(1, Selection::Before(u64::MAX));
         engine.purge("acme", &world.by, &all).unwrap();
@@ -397,8 +398,9 @@ fn dropping_a_segment_costs_the_same_whatever_its_size() {
         assert_eq!(compact::drop_gone(&engine.inner, &tenant).unwrap().len(), 1);
         (world.disk.op_count() - ops, bytes)
     };
-    let (small, small_bytes) = cost(20, 10);
-    let (large, large_bytes) = cost(900, 60);
-    assert!(large_bytes > 4 * small_bytes, "{large_bytes} {small_bytes}");
-    assert_eq!(large, small);
+    let (small, small_bytes) = cost(900);
+    let (large, large_bytes) = cost(4500);
+    assert!(large_bytes > 3 * small_bytes, "{large_bytes} {small_bytes}");
+    // By where its pages lie, a commit of the catalog takes a write more or less.
+    assert!(large.abs_diff(small) <= 1, "{large} operations, {small} for less");
 }

@@ -3,7 +3,6 @@
 use attestore_disk::sim::{Fault, SimDisk, Snapshot};
 
 use super::*;
-use crate::OpenMode;
 
 /// Segments of which one goes whole, one in part, and parts of shared files.
 fn prepared() -> (World, Snapshot) {
@@ -62,7 +61,7 @@ fn sweep(fault: Fault) {
         world.disk = world.disk.crash();
         if op.is_multiple_of(4) {
             world.disk.fail_at(op / 4 % 50, Fault::CrashTorn);
-            drop(Engine::open_as(world.parts(), eager(), OpenMode::Inline));
+            drop(world.try_start_with(eager()));
             world.disk = world.disk.crash();
         }
         let engine = open(&world);
