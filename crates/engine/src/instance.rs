@@ -100,6 +100,7 @@ pub struct Inner {
     pub(crate) retiring: crate::handover::Retiring,
     pub(crate) scrub: crate::scrub::Scrub,
     pub(crate) quotas: crate::quotas::Quotas,
+    pub(crate) erasures: crate::forget::erase::Erasures,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
     /// How many follow logs, of all tenants.

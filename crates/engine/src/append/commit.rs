@@ -76,6 +76,22 @@ impl Committer {
         }
     }
 
+    /// Begins the next WAL file, and returns its number: everything that was written is in older ones.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]: what was written is not known.
+    pub(crate) fn switch(&mut self, inner: &Inner) -> Result<u64> {
+        inner.check_running()?;
+        let Some(full) = self.writer.take() else {
+            return Err(Error::Stopped("the log is closed".into()));
+        };
+        let next = inner.wal.next(inner, full.watermark());
+        let writer = next.inspect_err(|error| inner.fail_stop(error.to_string()))?;
+        let number = writer.spec().number;
+        self.adopt(writer);
+        Ok(number)
+    }
+
     /// Gives up the writer: nothing is written any more.
     pub(crate) fn retire(&mut self) {
         self.writer = None;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use attestore_keys::{Key, NewKey, Slot, random_array};
 use attestore_record::Handle;
@@ -27,6 +28,8 @@ pub(super) struct Output {
     pub(super) handles: Vec<[u8; 16]>,
     /// Its idempotency run.
     pub(super) keys: Vec<u64>,
+    /// How often subjects' keys had been destroyed when it was begun.
+    pub(super) destructions: u64,
 }
 
 /// One of the files.
@@ -92,7 +95,9 @@ pub(super) fn rewrite(
             files: Vec::new(),
             handles: Vec::new(),
             keys: Vec::new(),
+            destructions: tenant.destructions.load(Ordering::Acquire),
         },
+        destroyed: false,
         paths: Vec::new(),
     };
     match rewrite.all() {
@@ -107,6 +112,8 @@ struct Rewrite<'a> {
     plan: &'a Plan,
     set: u64,
     output: Output,
+    /// Whether groups of destroyed sets of subjects stayed behind: their terms must too.
+    destroyed: bool,
     paths: Vec<PathBuf>,
 }
 
@@ -221,14 +228,13 @@ impl Rewrite<'_> {
             }
         }
         let given: u64 = sources.iter().map(|(_, reader)| reader.meta().groups).sum();
-        let mut destroyed = false;
         let (id, slot, key) = self.fresh();
         let mut writer = SubWriter::new(id, BlockOptions::COMPACT_PERSONAL).map_err(built)?;
         for (raw, places) in places {
             self.check()?;
             let handles: Vec<Handle> = raw.iter().copied().map(Handle::from_bytes).collect();
             let Some(set_key) = self.tenant.set_key(&handles).map_err(Failure::Later)? else {
-                destroyed = true;
+                self.destroyed = true;
                 continue;
             };
             writer.begin_set(&raw, &set_key).map_err(built)?;
@@ -244,7 +250,7 @@ impl Rewrite<'_> {
             }
             self.output.handles.extend(raw);
         }
-        if !destroyed && writer.groups() != given {
+        if !self.destroyed && writer.groups() != given {
             return Err(Failure::Later(Error::Io(
                 "compaction: personal groups were lost on the way".into(),
             )));
@@ -269,7 +275,14 @@ impl Rewrite<'_> {
             true => Err(Error::Deadline),
             false => Ok(()),
         };
-        let split = crate::search::compacted(self.inner, self.tenant, &view, &self.plan.sets, &stopped);
+        let split = crate::search::compacted(
+            self.inner,
+            self.tenant,
+            &view,
+            &self.plan.sets,
+            self.destroyed,
+            &stopped,
+        );
         self.check()?;
         let split = match split {
             Ok(Some(split)) => split,

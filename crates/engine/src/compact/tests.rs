@@ -169,7 +169,7 @@ fn splits_are_merged_and_not_made_again() {
         world.disk.flip(&row.path, row.offset + 300, 1).unwrap();
     }
     let view = acme.view();
-    let split = crate::search::compacted(&engine.inner, &acme, &view, &sets, &|| Ok(()))
+    let split = crate::search::compacted(&engine.inner, &acme, &view, &sets, false, &|| Ok(()))
         .unwrap()
         .unwrap();
     assert_eq!(split.summary().docs, 240);

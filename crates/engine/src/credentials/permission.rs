@@ -55,11 +55,17 @@ pub enum Permission {
     ManageKeys,
     /// Saying that the server's clock, which stepped ahead, is right.
     ConfirmClock,
+    /// Erasing data subjects, and seeing erasures.
+    Erase,
+    /// Restricting the reading of data about somebody, and ending that.
+    Restrict,
+    /// Reading restricted data, for a purpose.
+    ReadRestricted,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -83,6 +89,9 @@ impl Permission {
         Self::Verify,
         Self::ManageKeys,
         Self::ConfirmClock,
+        Self::Erase,
+        Self::Restrict,
+        Self::ReadRestricted,
     ];
 
     /// Returns the name in documents and records.
@@ -111,6 +120,9 @@ impl Permission {
             Self::Verify => "verify",
             Self::ManageKeys => "manage_keys",
             Self::ConfirmClock => "confirm_clock",
+            Self::Erase => "erase",
+            Self::Restrict => "restrict",
+            Self::ReadRestricted => "read_restricted",
         }
     }
 
@@ -213,7 +225,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         (Role::Reader, READER),
         (
             Role::Investigator,
-            READER.and(Permissions::new(&[P::SeePersonal])),
+            READER.and(Permissions::new(&[P::SeePersonal, P::ReadRestricted])),
         ),
         (
             Role::Auditor,
@@ -221,7 +233,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::PrivacyOfficer,
-            Permissions::new(&[P::SeeTenant, P::ReadLog]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::Erase, P::Restrict]),
         ),
         (
             Role::RetentionManager,

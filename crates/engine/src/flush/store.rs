@@ -281,3 +281,15 @@ fn file_set(files: &[Sealed]) -> Option<Arc<FileSet>> {
 }
 
 const BUCKET_SLOTS: u32 = 64;
+
+/// Frees the WAL files that nothing is needed of any more. Called under the lock of flushes.
+///
+/// # Errors
+/// As changes of the catalog.
+pub(crate) fn free_unused(inner: &Inner) -> Result<()> {
+    commit(inner, &[], None).map(drop).inspect_err(|_| {
+        if let Some(reason) = inner.catalog.poisoned() {
+            inner.fail_stop(reason);
+        }
+    })
+}

@@ -97,6 +97,7 @@ impl Engine {
             retiring: handover::Retiring::load(&catalog)?,
             scrub: crate::scrub::Scrub::load(&catalog, settings.scrub_bytes_per_s)?,
             quotas: crate::quotas::Quotas::load(&catalog)?,
+            erasures: crate::forget::erase::Erasures::load(&catalog)?,
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -156,6 +157,7 @@ impl Engine {
         inner.compactor.wake.stop();
         inner.exports.stop();
         inner.scrub.stop();
+        inner.erasures.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -222,6 +224,7 @@ impl Engine {
         crate::flush::tick(&self.inner);
         crate::audit::tick(&self.inner);
         heads::tick(&self.inner);
+        crate::forget::erase::step(&self.inner);
     }
 }
 
@@ -398,6 +401,17 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
         Box::new(move || {
             lower_priority(COMPACT_PRIORITY);
             crate::scrub::run(&weak);
+        })
+    })?;
+    spawn("attestore-erase", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::forget::erase::run(&weak))
+    })?;
+    spawn("attestore-clean", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            lower_priority(REBUILD_PRIORITY);
+            crate::forget::erase::run_cleaner(&weak);
         })
     })?;
     spawn("attestore-heads", {

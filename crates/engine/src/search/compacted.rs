@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Returns a split over exactly the records of `sets`, which ascend and are of one class. Their own splits are merged; only the
-/// records of those that have none under the tenant's policy are indexed, batch by batch. `check` is asked in between.
+/// records of those that have none under the tenant's policy are indexed, batch by batch. With `anew`, those of all are: the old
+/// splits have terms of people who were erased. `check` is asked in between.
 ///
 /// # Errors
 /// Why they cannot be read, indexed or merged; what `check` returns.
@@ -22,13 +23,14 @@ pub(crate) fn compacted(
     tenant: &Tenant,
     view: &View,
     sets: &[Arc<FileSet>],
+    anew: bool,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Split>> {
     let policy = tenant.index_policy();
     let mut splits = Vec::with_capacity(sets.len());
     for run in sets.chunk_by(|left, right| left.idx.is_none() && right.idx.is_none()) {
         match run {
-            [set] if set.idx.is_some() => match sealed::open(inner, tenant, set)? {
+            [set] if set.idx.is_some() && !anew => match sealed::open(inner, tenant, set)? {
                 Some(split) if *split.policy() == *policy => splits.push(split),
                 _ => index(inner, tenant, view, run, &policy, &mut splits, check)?,
             },

@@ -97,6 +97,7 @@ pub(super) fn ask(
         from_ns: run.request.from_ns,
         to_ns: run.request.to_ns,
         seq: seqs.clone(),
+        except: run.except.clone(),
         order: run.request.order,
     };
     let page = Window {

@@ -240,6 +240,7 @@ fn window(run: &Run<'_>, seq: Range<u64>) -> Window {
         from_ns: run.request.from_ns,
         to_ns: run.request.to_ns,
         seq,
+        except: run.except.clone(),
         order: run.request.order,
     }
 }

@@ -1,6 +1,7 @@
 //! Which records of a split are looked at, and walking over them.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use tantivy::columnar::Column;
 use tantivy::{DocId, i64_to_u64};
@@ -28,6 +29,8 @@ pub struct Window {
     pub to_ns: Option<i64>,
     /// Seqs looked at.
     pub seq: Range<u64>,
+    /// Seqs that are passed over, ascending: as if those records were not there.
+    pub except: Arc<[u64]>,
     /// Order of hits.
     pub order: Order,
 }
@@ -38,6 +41,7 @@ impl Default for Window {
             from_ns: None,
             to_ns: None,
             seq: 0..u64::MAX,
+            except: Arc::default(),
             order: Order::Newest,
         }
     }
@@ -51,6 +55,8 @@ pub(crate) struct Scope {
     pub(crate) max_doc: u32,
     /// Only if the window cuts through the split's times.
     times: Option<Times>,
+    /// Records that are passed over, ascending.
+    except: Vec<DocId>,
 }
 
 struct Times {
@@ -88,8 +94,17 @@ impl Scope {
             docs: 0..split.reader().max_doc(),
             max_doc: split.reader().max_doc(),
             times,
+            except: Vec::new(),
         };
         scope.docs = scope.lower_bound(window.seq.start)..scope.lower_bound(window.seq.end);
+        let from = window.except.partition_point(|seq| *seq < summary.min_seq);
+        let to = window.except.partition_point(|seq| *seq <= summary.max_seq);
+        for seq in window.except.get(from..to).unwrap_or_default() {
+            let doc = scope.lower_bound(*seq);
+            if doc < scope.max_doc && scope.seq(doc) == *seq {
+                scope.except.push(doc);
+            }
+        }
         Ok(Some(scope).filter(|scope| !scope.docs.is_empty()))
     }
 
@@ -113,11 +128,25 @@ impl Scope {
 
     /// Whether every record of the split is in the window.
     pub(crate) fn is_whole(&self) -> bool {
-        self.times.is_none() && self.docs == (0..self.max_doc)
+        !self.is_sieved() && self.docs == (0..self.max_doc)
     }
 
-    /// Leaves those of `docs` whose times are in the window.
+    /// Whether hits have to be looked at one by one.
+    fn is_sieved(&self) -> bool {
+        self.times.is_some() || !self.except.is_empty()
+    }
+
+    /// Leaves those of `docs`, which ascend, whose times are in the window and that are not passed over.
     fn retain(&self, docs: &mut Vec<DocId>, times: &mut Vec<u64>) {
+        if let (Some(first), false) = (docs.first(), self.except.is_empty()) {
+            let mut except = self.except.partition_point(|doc| doc < first);
+            docs.retain(|doc| {
+                while self.except.get(except).is_some_and(|other| other < doc) {
+                    except += 1;
+                }
+                self.except.get(except) != Some(doc)
+            });
+        }
         let Some(filter) = &self.times else { return };
         times.resize(docs.len(), 0);
         match (docs.first(), docs.last()) {
@@ -178,7 +207,7 @@ impl Walk<'_> {
     /// How many hits there are.
     pub(crate) fn count(&self) -> Result<u64, Error> {
         let mut all = 0;
-        if self.scope.times.is_some() {
+        if self.scope.is_sieved() {
             self.blocks(|docs| {
                 all += docs.len() as u64;
                 Ok(ControlFlow::Continue(()))
