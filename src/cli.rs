@@ -48,6 +48,10 @@ pub enum Command {
     Tenant(TenantArgs),
     /// Make, list, rotate and revoke credentials
     Credential(CredentialArgs),
+    /// Erase data subjects, and show how far that is
+    Erase(EraseArgs),
+    /// Let data about people be read for a purpose only (Art. 18 GDPR)
+    Restrict(RestrictArgs),
     /// Show, rotate and retire the keys that sign a log's checkpoints
     Key(KeyArgs),
     /// Purge records whose retention is over, and show what was purged
@@ -716,6 +720,99 @@ pub enum CredentialAction {
         /// Write the secret to this new file (mode 0600) instead of the terminal
         #[arg(long)]
         secret_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Tenant
+    #[arg(long, env = "ATTESTORE_TENANT", default_value = "default", global = true)]
+    pub tenant: String,
+    #[command(subcommand)]
+    pub action: EraseAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EraseAction {
+    /// Erase data subjects; wait until it is done
+    Run {
+        /// Whom, as events name them; one person may be several
+        #[arg(long, value_name = "TYPE:ID", required = true)]
+        subject: Vec<String>,
+        /// On what ground; it stays in the log for good, so name nobody
+        #[arg(long)]
+        basis: String,
+        /// For how many seconds it may be taken back; the data is hidden meanwhile
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        undo_s: u64,
+        /// Do not wait
+        #[arg(long)]
+        no_wait: bool,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List erasures
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show how far an erasure is
+    Show {
+        /// Id of the erasure
+        id: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Take an erasure back, in time
+    Undo {
+        /// Id of the erasure
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RestrictArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// Tenant
+    #[arg(long, env = "ATTESTORE_TENANT", default_value = "default", global = true)]
+    pub tenant: String,
+    #[command(subcommand)]
+    pub action: RestrictAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RestrictAction {
+    /// Restrict the reading of data about people
+    Run {
+        /// Whose, as events name them; one person may be several
+        #[arg(long, value_name = "TYPE:ID", required = true)]
+        subject: Vec<String>,
+        /// Why; it stays in the log for good, so name nobody
+        #[arg(long)]
+        reason: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List restrictions
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// End a restriction
+    End {
+        /// Id of the restriction
+        id: String,
+        /// Why; it stays in the log for good, so name nobody
+        #[arg(long)]
+        reason: String,
     },
 }
 

@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::run(&args),
         Command::Completions(args) => commands::generate::completions(&args),
         Command::Man(args) => commands::generate::man(&args),
+        Command::Erase(args) => commands::erase::run(&args),
+        Command::Restrict(args) => commands::restrict::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Purge(args) => commands::purge::run(&args),
         Command::Fork(args) => commands::fork::run(&args),

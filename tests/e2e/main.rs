@@ -22,6 +22,7 @@ mod cli;
 mod connections;
 mod damage;
 mod elastic;
+mod erasure;
 mod exports;
 mod guard;
 mod heads;

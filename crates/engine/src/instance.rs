@@ -101,6 +101,7 @@ pub struct Inner {
     pub(crate) scrub: crate::scrub::Scrub,
     pub(crate) quotas: crate::quotas::Quotas,
     pub(crate) purges: crate::forget::purge::Purges,
+    pub(crate) erasures: crate::forget::erase::Erasures,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
     /// How many follow logs, of all tenants.

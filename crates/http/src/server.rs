@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, clock, credentials, events, exports, heads, index, log, log_keys, operations, quota,
-    purges, scrub, search, searches, tail, tenants, watch,
+    access_log, append, clock, credentials, erasures, events, exports, heads, index, log, log_keys,
+    operations, purges, quota, restrictions, scrub, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -176,6 +176,8 @@ fn routes() -> Routes {
     const WATCH: Entry = Entry::tenant(P::ManageSearches, C::Admin);
     const LOG: Entry = Entry::tenant(P::ReadLog, C::Proof);
     const KEYS: Entry = Entry::tenant(P::ManageKeys, C::Admin);
+    const ERASE: Entry = Entry::tenant(P::Erase, C::Admin);
+    const RESTRICT: Entry = Entry::tenant(P::Restrict, C::Admin);
     const EXPORT: Entry = Entry::tenant(P::Export, C::Export);
     const EXPORTS: Entry = Entry::tenant(P::SeeExports, C::Export);
     const CREDENTIALS: Entry = Entry::tenant(P::ManageCredentials, C::Admin);
@@ -219,6 +221,13 @@ fn routes() -> Routes {
         .route(EXPORTS.recorded(Recorded::First), routes!(exports::resume))
         .route(EXPORT, routes!(exports::manifest))
         .route(EXPORT, routes!(exports::file))
+        .route(ERASE.recorded(Recorded::Told), routes!(erasures::create))
+        .route(ERASE.recorded(Recorded::Along), routes!(erasures::list))
+        .route(ERASE.recorded(Recorded::Along), routes!(erasures::get))
+        .route(ERASE.recorded(Recorded::First), routes!(erasures::undo))
+        .route(RESTRICT.recorded(Recorded::Told), routes!(restrictions::create))
+        .route(RESTRICT.recorded(Recorded::Along), routes!(restrictions::list))
+        .route(RESTRICT.recorded(Recorded::First), routes!(restrictions::end))
         .route(LOG, routes!(log::checkpoint))
         .route(LOG, routes!(log::vkey))
         .route(LOG, routes!(log_keys::list))

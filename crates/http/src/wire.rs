@@ -50,6 +50,9 @@ pub struct RecordBody {
     /// The event. Fields about people show as `[personal]` to callers that may not see them.
     #[schema(value_type = Object)]
     pub event: Box<RawValue>,
+    /// There if it holds data about somebody whose data is restricted: without a purpose it shows as `[personal]`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub restricted: bool,
 }
 
 /// Turns an engine record into its wire form.
@@ -64,6 +67,7 @@ pub fn record(view: RecordView) -> Result<RecordBody, Problem> {
         kind: view.kind,
         entry: hex(&view.entry),
         event: RawValue::from_string(view.event).map_err(internal)?,
+        restricted: view.restricted,
     })
 }
 

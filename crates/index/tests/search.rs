@@ -396,3 +396,54 @@ fn newest_hits_come_without_looking_at_all() {
     let found = search(&split, &seq, &Window::default(), 3, false, &|| false).unwrap();
     assert_eq!(found.seqs, [9, 8, 7]);
 }
+
+#[test]
+fn records_that_are_passed_over_are_not_there() {
+    let split = events();
+    for (text, found) in [
+        ("", &[0, 4][..]),
+        ("action:login", &[]),
+        ("NOT action:login", &[0, 4]),
+        ("outcome:IN [denied failure]", &[0]),
+    ] {
+        let query = Query::parse(text, &ParseOptions::default()).unwrap();
+        for order in [Order::Oldest, Order::Newest] {
+            let window = Window {
+                order,
+                // Beyond the split too, and one that is not in the window.
+                except: [1, 2, 3, 77].into(),
+                ..Window::default()
+            };
+            let mut page = search(&split, &query, &window, 100, true, &|| false).unwrap();
+            page.seqs.sort_unstable();
+            assert_eq!((page.seqs.as_slice(), page.count), (found, Some(found.len() as u64)), "{text}");
+            let count = search(&split, &query, &window, 0, true, &|| false).unwrap().count;
+            assert_eq!(count, Some(found.len() as u64), "{text}");
+            let one = search(&split, &query, &window, 1, false, &|| false).unwrap().seqs;
+            assert_eq!(one.len(), found.len().min(1), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_query_says_whether_it_looks_at_people() {
+    let options = ParseOptions {
+        personal: true,
+        ..ParseOptions::default()
+    };
+    for (text, looks) in [
+        ("", false),
+        ("action:login outcome:failure seq:[1 TO 5]", false),
+        ("actor.type:user", false),
+        ("actor.id:u_42", true),
+        ("NOT actor.email:*", true),
+        ("action:login OR ip:10.0.0.0/8", true),
+        ("curl", true),
+        ("metadata.ticket:SEC-12", true),
+    ] {
+        let query = Query::parse(text, &options).unwrap();
+        assert_eq!(query.looks_at_people(), looks, "{text}");
+        let public = Query::parse(text, &ParseOptions::default());
+        assert!(!public.is_ok_and(|query| query.looks_at_people()), "{text}");
+    }
+}

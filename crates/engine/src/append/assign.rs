@@ -60,6 +60,10 @@ impl Plan {
             let _ = request.reply.send(Reply::Again(request.slots));
             return;
         }
+        if self.is_about_leaving(&request.slots) {
+            let _ = request.reply.send(Reply::Anew);
+            return;
+        }
         if request.atomic
             && let Some(errors) = self.conflicts(&request.slots)
         {
@@ -116,6 +120,17 @@ impl Plan {
                 .request
                 .send(Reply::Refused(AppendError::Stopped(reason.to_owned())));
         }
+    }
+
+    /// Whether a record is about somebody who is being erased: nothing new is written under a key that goes.
+    fn is_about_leaving(&self, slots: &[Slot]) -> bool {
+        let hidden = self.tenant.hidden.load();
+        let leaving = |draft: &Draft| {
+            let mut handles = draft.groups.iter().flat_map(|group| &group.handles);
+            handles.any(|handle| hidden.is_leaving(handle))
+        };
+        let about = |slot: &Slot| matches!(slot, Slot::Draft(draft) if leaving(draft));
+        !hidden.is_empty() && slots.iter().any(about)
     }
 
     fn item(&mut self, slot: Slot) -> Result<Receipt, ItemError> {

@@ -76,7 +76,8 @@ impl Committer {
         }
     }
 
-    /// Begins the next file of the log, whatever room the current one has; returns its number.
+    /// Begins the next file of the log, whatever room the current one has, and returns its number: everything that was written is
+    /// in older ones.
     ///
     /// # Errors
     /// Final: what was written is not known.
@@ -86,8 +87,11 @@ impl Committer {
         inner.check_running()?;
         let full = self.writer.take();
         let full = full.ok_or_else(|| Error::Stopped("the log is closed".into()))?;
-        let writer = inner.wal.next(inner, full.watermark())?;
-        Ok(self.writer.insert(writer).spec().number)
+        let next = inner.wal.next(inner, full.watermark());
+        let writer = next.inspect_err(|error| inner.fail_stop(format!("wal: {error}")))?;
+        let number = writer.spec().number;
+        self.adopt(writer);
+        Ok(number)
     }
 
     /// Gives up the writer: nothing is written any more.

@@ -86,7 +86,7 @@ fn receipt(answer: oneshot::Receiver<Reply>) -> Result<Receipt> {
             Some(Err(_)) | None => Err(stopped("a control record without a receipt")),
         },
         Ok(Reply::Refused(error)) => Err(error.into()),
-        Ok(Reply::Again(_)) | Err(_) => Err(stopped("the committer is gone")),
+        Ok(Reply::Again(_) | Reply::Anew) | Err(_) => Err(stopped("the committer is gone")),
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) enum Reply {
     Refused(AppendError),
     /// The segments changed meanwhile: look the keys up again and come back.
     Again(Vec<Slot>),
+    /// Somebody whom it is about is being erased: prepare it anew, about a new handle.
+    Anew,
 }
 
 /// The committer's queue. Many threads push, one takes.

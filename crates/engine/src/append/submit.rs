@@ -146,8 +146,7 @@ async fn run(
         protocol,
         now_ms,
     };
-    let (mut slots, keyed) = preparation.run(&items)?;
-    drop(items);
+    let (mut slots, mut keyed) = preparation.run(&items)?;
     let atomic = mode == Mode::Atomic;
     if atomic {
         refuse_all(&slots)?;
@@ -168,9 +167,8 @@ async fn run(
         if bytes > bytes_max {
             return Err(AppendError::TooLarge { bytes_max });
         }
-        let tenant = Arc::clone(&tenant);
         let request = Request {
-            tenant,
+            tenant: Arc::clone(&tenant),
             slots,
             atomic,
             internal,
@@ -189,6 +187,7 @@ async fn run(
             Ok(Reply::Done(appended)) => return Ok(appended),
             Ok(Reply::Refused(error)) => return Err(error),
             Ok(Reply::Again(back)) => slots = back,
+            Ok(Reply::Anew) => (slots, keyed) = preparation.run(&items)?,
             Err(_) => {
                 let reason = inner.stopped().unwrap_or_else(|| "the committer is gone".into());
                 return Err(AppendError::Stopped(reason));

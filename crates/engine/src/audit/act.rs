@@ -90,6 +90,9 @@ impl Act {
             Outcome::Failed { status } | Outcome::Ended { status } => ("failure", Some(status), None),
             Outcome::Denied { status, reason } => ("denied", Some(status), Some(reason)),
         };
+        if let Some(purpose) = self.by.as_ref().and_then(|by| by.purpose()) {
+            metadata.insert("purpose".into(), purpose.name().into());
+        }
         if let Some(status) = status {
             metadata.insert("status".into(), status.into());
         }

@@ -61,3 +61,9 @@ pub(crate) const SEARCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = Tabl
 pub(crate) const WATCHES: TableDefinition<(&[u8; 16], &[u8; 16]), &[u8]> = TableDefinition::new("watches");
 /// (tenant id, id of a saved search, number) to a dead letter of its watch. JSON; owned by `searches::watch`.
 pub(crate) const WATCH_LETTERS: TableDefinition<OfTwoIds<u64>, &[u8]> = TableDefinition::new("watch_letters");
+/// (tenant id, erasure id) to its job. JSON; owned by `forget::erase`, which gets along without the table.
+pub(crate) const ERASURES: OfTenant = TableDefinition::new("erasures");
+/// (tenant id, restriction id) to it. JSON; owned by `forget::restrict`, which gets along without the table.
+pub(crate) const RESTRICTIONS: OfTenant = TableDefinition::new("restrictions");
+/// A table of rows that each belong to a tenant and have an id of their own.
+pub(crate) type OfTenant = TableDefinition<'static, (&'static [u8; 16], &'static [u8; 16]), &'static [u8]>;

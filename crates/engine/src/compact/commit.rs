@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use attestore_keys::NewKey;
 use redb::ReadableTable;
@@ -82,7 +83,9 @@ fn replace(
     inner.check_running().map_err(Failure::Later)?;
     let view = tenant.view();
     let is_there = |set: &Arc<FileSet>| view.flushed.iter().any(|other| other == set);
-    if !plan.sets.iter().all(is_there) {
+    // Somebody who was erased meanwhile may be in what was read before.
+    let erased = tenant.destructions.load(Ordering::Acquire) != output.destructions;
+    if erased || !plan.sets.iter().all(is_there) {
         return Err(Failure::Overtaken);
     }
     // What went since it was written must not come back. Rows of what is gone change under the same lock.

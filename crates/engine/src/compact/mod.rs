@@ -40,7 +40,7 @@ pub(crate) use sweep::{drop_gone, sweep_now};
 
 use crate::instance::{Inner, OpenMode};
 use crate::search::wake::Wake;
-use crate::tenant::Tenant;
+use crate::tenant::{FileSet, Tenant};
 use crate::{Engine, Error, Result};
 use handoff::Handoff;
 use leftovers::Leftovers;
@@ -293,6 +293,33 @@ fn compact(
         leftovers.done(tenant.id);
     }
     result
+}
+
+/// Gives a part of a shared file files of its own, without the groups of people who were erased; returns their bytes. `None`
+/// when it was replaced meanwhile.
+///
+/// # Errors
+/// As compactions.
+pub(crate) fn rewrite_part(inner: &Inner, tenant: &Arc<Tenant>, set: &Arc<FileSet>) -> Result<Option<u64>> {
+    let mut leftovers = inner.compactor.leftovers.lock();
+    let plan = Plan {
+        class: set.class,
+        sets: vec![Arc::clone(set)],
+    };
+    match compact(inner, tenant, &plan, &mut leftovers, Committing::Here) {
+        Ok(done) => Ok(Some(done.bytes_out)),
+        Err(Failure::Overtaken) => Ok(None),
+        Err(failure) => Err(report(inner, tenant, failure)),
+    }
+}
+
+/// Notes durably that a tenant's folder may hold files that nothing names: the next start removes them.
+///
+/// # Errors
+/// As changes of the catalog.
+pub(crate) fn expect_leftovers(inner: &Inner, tenant: &Arc<Tenant>) -> Result<()> {
+    let expected = inner.compactor.leftovers.lock().expect(inner, tenant);
+    expected.map_err(|failure| report(inner, tenant, failure))
 }
 
 /// Notes a failure; stops the instance over a failed sync.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use attestore_keys::{Key, NewKey, Slot, random_array};
 use attestore_record::Handle;
@@ -32,6 +33,8 @@ pub(super) struct Output {
     pub(super) handles: Vec<[u8; 16]>,
     /// Its idempotency run.
     pub(super) keys: Vec<u64>,
+    /// How often subjects' keys had been destroyed when it was begun.
+    pub(super) destructions: u64,
 }
 
 /// One of the files.
@@ -55,9 +58,10 @@ impl Written {
 
 impl Output {
     /// Nothing: for segments all of whose records are gone.
-    pub(super) fn nothing(gone: Arc<Gone>) -> Self {
+    pub(super) fn nothing(tenant: &Tenant) -> Self {
         Self {
-            gone,
+            gone: tenant.gone.load_full(),
+            destructions: tenant.destructions.load(Ordering::Acquire),
             files: Vec::new(),
             handles: Vec::new(),
             keys: Vec::new(),
@@ -103,7 +107,8 @@ pub(super) fn rewrite(
         tenant,
         plan,
         set: tenant.next_sets(1).start,
-        output: Output::nothing(tenant.gone.load_full()),
+        output: Output::nothing(tenant),
+        destroyed: false,
         stays: None,
         paths: Vec::new(),
     };
@@ -121,6 +126,8 @@ struct Rewrite<'a> {
     output: Output,
     /// What the new segment holds.
     stays: Option<Stays>,
+    /// Whether groups of destroyed sets of subjects stayed behind: their terms must too.
+    destroyed: bool,
     paths: Vec<PathBuf>,
 }
 
@@ -289,14 +296,14 @@ impl Rewrite<'_> {
             }
         }
         let given: u64 = sources.iter().map(|(_, reader)| reader.meta().groups).sum();
-        let (mut destroyed, mut left) = (false, 0);
+        let mut left = 0;
         let (id, slot, key) = self.fresh();
         let mut writer = SubWriter::new(id, BlockOptions::COMPACT_PERSONAL).map_err(built)?;
         for (raw, places) in places {
             self.check()?;
             let handles: Vec<Handle> = raw.iter().copied().map(Handle::from_bytes).collect();
             let Some(set_key) = self.tenant.set_key(&handles).map_err(Failure::Later)? else {
-                destroyed = true;
+                self.destroyed = true;
                 continue;
             };
             writer.begin_set(&raw, &set_key).map_err(built)?;
@@ -318,7 +325,7 @@ impl Rewrite<'_> {
             }
             self.output.handles.extend(raw);
         }
-        if !destroyed && writer.groups() + left != given {
+        if !self.destroyed && writer.groups() + left != given {
             return Err(Failure::Later(Error::Io(
                 "compaction: personal groups were lost on the way".into(),
             )));
@@ -349,6 +356,7 @@ impl Rewrite<'_> {
             &view,
             &self.output.gone,
             &self.plan.sets,
+            self.destroyed,
             &stopped,
         );
         self.check()?;

@@ -30,7 +30,7 @@ pub(crate) fn drop_gone(inner: &Inner, tenant: &Arc<Tenant>) -> Result<Vec<Arc<F
         let mut leftovers = inner.compactor.leftovers.lock();
         let dropped = leftovers
             .expect(inner, tenant)
-            .and_then(|()| commit::commit(inner, tenant, &plan, Output::nothing(gone)));
+            .and_then(|()| commit::commit(inner, tenant, &plan, Output::nothing(tenant)));
         match dropped {
             Ok(_) => {
                 if !inner.compactor.state.lock().is_unclean(&tenant.id) {

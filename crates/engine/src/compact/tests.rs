@@ -169,9 +169,17 @@ fn splits_are_merged_and_not_made_again() {
         world.disk.flip(&row.path, row.offset + 300, 1).unwrap();
     }
     let view = acme.view();
-    let split = crate::search::compacted(&engine.inner, &acme, &view, &acme.gone.load(), &sets, &|| Ok(()))
-        .unwrap()
-        .unwrap();
+    let split = crate::search::compacted(
+        &engine.inner,
+        &acme,
+        &view,
+        &acme.gone.load(),
+        &sets,
+        false,
+        &|| Ok(()),
+    )
+    .unwrap()
+    .unwrap();
     assert_eq!(split.summary().docs, 240);
 }
 

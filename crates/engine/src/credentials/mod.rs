@@ -38,7 +38,7 @@ mod token;
 pub(crate) use api::store_uses;
 pub use network::{Network, NotANetwork};
 pub use permission::{APART, Permission, Permissions, TABLE};
-pub use principal::{Identity, Kind, Principal, Scope};
+pub use principal::{Identity, Kind, Principal, Purpose, Scope};
 pub use role::Role;
 use row::Row;
 pub use token::{

@@ -57,11 +57,17 @@ pub enum Permission {
     ConfirmClock,
     /// Purging records before the schedule does.
     Purge,
+    /// Erasing data subjects, and seeing erasures.
+    Erase,
+    /// Restricting the reading of data about somebody, and ending that.
+    Restrict,
+    /// Reading restricted data, for a purpose.
+    ReadRestricted,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -86,6 +92,9 @@ impl Permission {
         Self::ManageKeys,
         Self::ConfirmClock,
         Self::Purge,
+        Self::Erase,
+        Self::Restrict,
+        Self::ReadRestricted,
     ];
 
     /// Returns the name in documents and records.
@@ -115,6 +124,9 @@ impl Permission {
             Self::ManageKeys => "manage_keys",
             Self::ConfirmClock => "confirm_clock",
             Self::Purge => "purge",
+            Self::Erase => "erase",
+            Self::Restrict => "restrict",
+            Self::ReadRestricted => "read_restricted",
         }
     }
 
@@ -217,7 +229,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         (Role::Reader, READER),
         (
             Role::Investigator,
-            READER.and(Permissions::new(&[P::SeePersonal])),
+            READER.and(Permissions::new(&[P::SeePersonal, P::ReadRestricted])),
         ),
         (
             Role::Auditor,
@@ -225,7 +237,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::PrivacyOfficer,
-            Permissions::new(&[P::SeeTenant, P::ReadLog]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::Erase, P::Restrict]),
         ),
         (
             Role::RetentionManager,

@@ -134,6 +134,49 @@ pub struct Principal {
     /// When it ends, Unix milliseconds.
     pub expires_at_ms: Option<u64>,
     permissions: Permissions,
+    purpose: Option<Purpose>,
+}
+
+/// For what data is read whose reading was restricted (Art. 18 (2) GDPR).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To store it.
+    Storage,
+    /// The person agreed.
+    Consent,
+    /// To establish, exercise or defend legal claims.
+    LegalClaims,
+    /// To protect the rights of somebody else.
+    ProtectOthers,
+    /// An important public interest.
+    PublicInterest,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 5] = [
+        Self::Storage,
+        Self::Consent,
+        Self::LegalClaims,
+        Self::ProtectOthers,
+        Self::PublicInterest,
+    ];
+
+    /// Its name in requests and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Storage => "storage",
+            Self::Consent => "consent",
+            Self::LegalClaims => "legal_claims",
+            Self::ProtectOthers => "protect_others",
+            Self::PublicInterest => "public_interest",
+        }
+    }
+
+    /// The purpose of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.name() == name)
+    }
 }
 
 impl Principal {
@@ -151,7 +194,20 @@ impl Principal {
             tenants: identity.tenants,
             expires_at_ms: identity.expires_at_ms,
             permissions,
+            purpose: None,
         }
+    }
+
+    /// The same, reading restricted data for a purpose.
+    #[must_use]
+    pub fn reading_for(mut self, purpose: Purpose) -> Self {
+        self.purpose = Some(purpose);
+        self
+    }
+
+    /// For what it reads restricted data, if it may and says so.
+    pub fn purpose(&self) -> Option<Purpose> {
+        self.purpose.filter(|_| self.may(Permission::ReadRestricted))
     }
 
     /// The server itself, as it appears in `_system`.

@@ -577,3 +577,27 @@ pub const NOTE: &str = "manifest.note";
 const ACTIVE_MAX: usize = 256;
 /// Exports of a tenant whose files are gone and that are still shown.
 const SHOWN_MAX: usize = 1000;
+
+/// Destroys every export of a tenant that may hold personal fields, done or under way: the key, then the files. Returns how
+/// many those were.
+///
+/// # Errors
+/// As changes of the catalog; what the disk says.
+pub(crate) fn let_go_personal(inner: &Inner, tenant: &Tenant) -> Result<u64> {
+    let _one_at_a_time = inner.exports.changes.lock();
+    let mut gone = 0;
+    for (id, row) in jobs(&inner.catalog.read()?, &tenant.id)? {
+        if !row.personal || row.slot.is_none() {
+            continue;
+        }
+        let key = (tenant.id, id);
+        let state = match row.state.is_active() {
+            true => ExportState::Cancelled,
+            false => ExportState::Expired,
+        };
+        inner.exports.cancel(&key);
+        expire::let_go(inner, Thread::Own, &key, state).inspect_err(|_| poisoned(inner))?;
+        gone += 1;
+    }
+    Ok(gone)
+}

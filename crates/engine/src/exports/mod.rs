@@ -31,6 +31,7 @@ mod work;
 use std::sync::Weak;
 use std::time::Duration;
 
+pub(crate) use api::let_go_personal;
 pub use api::{ExportInfo, ExportPart, ExportSpec, ExportWritten, MANIFEST, NOTE};
 pub use attestore_export::{Compression, Format};
 pub use evidence::{Evidence, EvidenceScope};

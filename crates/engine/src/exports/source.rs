@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 
 use super::api::ExportSpec;
 use crate::forget::gone::{self, Filter};
+use crate::forget::hidden::Sight;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
 use crate::read::records::{self, Record, SetKeysOf};
@@ -160,8 +161,10 @@ impl<'a> Source<'a> {
         let in_tail = seqs.partition_point(|seq| *seq < view.flushed_count());
         let (sealed, tail) = seqs.split_at(in_tail);
         let tree = tree::reader(self.inner, self.tenant, view);
-        let mut emit = |record: &Record| {
-            let found = self.found(&tree, record)?;
+        let sight = Sight::ordinary(self.personal);
+        let mut emit = |mut record: Record| {
+            self.tenant.hidden.load().mask(&mut record, sight);
+            let found = self.found(&tree, &record)?;
             let flow = each(&found)?;
             *next = record.seq.saturating_add(1);
             Ok(flow)
@@ -184,7 +187,7 @@ impl<'a> Source<'a> {
             for some in sealed.chunks(BATCH_RECORDS) {
                 let check = || self.check();
                 let opened = records::read_many(self.inner, self.tenant, view, some, self.personal, &check)?;
-                for record in &opened {
+                for record in opened {
                     if emit(record)? == Flow::Enough {
                         return Ok(Flow::Enough);
                     }
@@ -193,7 +196,7 @@ impl<'a> Source<'a> {
         }
         for seq in tail {
             let record = view.tail.get(*seq).ok_or(Error::UnknownRecord)?;
-            if emit(&records::from_tail(self.tenant, record, self.personal)?)? == Flow::Enough {
+            if emit(records::from_tail(self.tenant, record, self.personal)?)? == Flow::Enough {
                 return Ok(Flow::Enough);
             }
         }
@@ -206,7 +209,7 @@ impl<'a> Source<'a> {
         view: &View,
         set: &FileSet,
         seqs: &[u64],
-        emit: &mut dyn FnMut(&Record) -> Result<Flow>,
+        emit: &mut dyn FnMut(Record) -> Result<Flow>,
     ) -> Result<Flow> {
         let reader = self.inner.readers.seg(self.inner, self.tenant, &set.seg)?;
         let sub = match self.personal {
@@ -232,7 +235,7 @@ impl<'a> Source<'a> {
             for seq in near {
                 let found = block.get(*seq).ok_or_else(|| missing(seq))?;
                 let groups = groups.remove(seq).unwrap_or_default();
-                if emit(&records::sealed(&reader, set, &found, groups)?)? == Flow::Enough {
+                if emit(records::sealed(&reader, set, &found, groups)?)? == Flow::Enough {
                     return Ok(Flow::Enough);
                 }
             }

@@ -220,7 +220,7 @@ impl Turn<'_> {
             // A failure of writing is kept apart from those of reading, which are tried again on a newer snapshot.
             let mut failed = None;
             let step = source.step(&(next..self.row.size), &mut |found| {
-                let view = rebuilt(self.tenant, &found.entry, found.record)?;
+                let view = rebuilt(self.tenant, &found.entry, found.record, false)?;
                 match self.take(&mut open, &path, &pace, &view, found.erased) {
                     Ok(flow) => Ok(flow),
                     Err(failure) => {

@@ -59,24 +59,32 @@ pub(crate) fn round(inner: &Inner, due: impl Fn(&Tenant) -> bool) -> Result<Flus
 }
 
 /// Frees every file of the log that there is now: begins the next one and flushes what the others hold. Their keys are destroyed
-/// on return.
+/// on return. What comes meanwhile is in newer ones.
 ///
 /// # Errors
-/// As [`round`]; a log that does not go on is final.
+/// As [`round`]; [`Error::Io`] when a tenant's tail could not be taken out of them. A log that does not go on is final.
 pub(crate) fn free_log(inner: &Inner) -> Result<()> {
-    inner.check_running()?;
-    let begun = inner.committer.lock().begin_file(inner);
-    let number = begun.inspect_err(|error| inner.fail_stop(format!("wal: {error}")))?;
-    round(inner, |_| true)?;
-    let _one_at_a_time = inner.flushing.lock();
-    inner.check_running()?;
-    let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
-    if low < number {
-        // There was nothing to flush.
-        let freed = commit(inner, &[], None);
-        freed.inspect_err(|error| inner.fail_stop(format!("flush: {error}")))?;
+    let current = inner.committer.lock().begin_file(inner)?;
+    let is_older = |tenant: &Tenant| {
+        let core = tenant.core.lock();
+        core.wal_runs.front().is_some_and(|(_, wal)| *wal < current)
+    };
+    round(inner, is_older)?;
+    let freed = || -> Result<bool> {
+        let row = inner.catalog.instance()?;
+        Ok(row.is_some_and(|row| row.wal_low >= current))
+    };
+    if !freed()? {
+        // Nothing had to be flushed: then nothing has to be kept either, unless something came meanwhile.
+        let _one_at_a_time = inner.flushing.lock();
+        inner.check_running()?;
+        let unused = commit(inner, &[], None);
+        unused.inspect_err(|error| inner.fail_stop(format!("flush: {error}")))?;
     }
-    Ok(())
+    match freed()? {
+        true => Ok(()),
+        false => Err(Error::Io("files of the log are still needed".into())),
+    }
 }
 
 fn write(inner: &Inner, cuts: Vec<Cut>) -> Result<()> {

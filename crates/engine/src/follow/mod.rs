@@ -217,7 +217,7 @@ impl Follower {
             }
             let opened =
                 self.engine
-                    .record_views(&self.tenant, view, some, self.filter.personal(), &check)?;
+                    .record_views(&self.tenant, view, some, self.filter.sight(), &check)?;
             taken += opened.iter().map(|item| item.event.len()).sum::<usize>();
             items.extend(opened);
         }

@@ -9,13 +9,61 @@
 //! | `sweep` | how that leaves segments |
 //! | [`purge`] | what goes because its time is over |
 //! | `statement` | signed accounts of what went |
+//! | [`erase`] | erasure of data subjects |
+//! | [`restrict`] | restriction of reading |
+//! | `hidden` | who is hidden from readers meanwhile |
 
 pub mod approvals;
+pub mod erase;
 pub(crate) mod gone;
+pub(crate) mod hidden;
 pub mod holds;
 pub mod purge;
+pub mod restrict;
 pub mod rules;
 pub(crate) mod statement;
+mod subjects;
 pub(crate) mod sweep;
 
+use attestore_keys::Key;
+use attestore_record::{Handle, TenantId};
+use hashbrown::HashMap;
+use redb::ReadTransaction;
+
+use crate::catalog::{Catalog, of_tenant, tables};
+use crate::error::Result;
+use erase::{ErasureRow, ErasureState};
+use hidden::{Hidden, Leaving, Veil};
+
 pub use gone::Why;
+pub use subjects::Person;
+
+/// Reads who is hidden in a tenant.
+///
+/// # Errors
+/// As reads; damage.
+pub(crate) fn load_hidden(
+    catalog: &Catalog,
+    txn: &ReadTransaction,
+    tenant: &TenantId,
+    key: &Key,
+) -> Result<Hidden> {
+    let mut veils: HashMap<Handle, Veil> = HashMap::new();
+    let erasures: Vec<([u8; 16], ErasureRow)> = of_tenant::of(txn, tables::ERASURES, tenant)?;
+    for (_, row) in erasures.iter().filter(|(_, row)| !row.state.is_over()) {
+        let leaving = match row.state {
+            ErasureState::Deferred => Leaving::Deferred,
+            _ => Leaving::Suppressed,
+        };
+        for leaver in row.leavers(catalog, tenant, key)? {
+            veils.entry(leaver.handle).or_default().leaving = Some(leaving);
+        }
+        for handle in row.destroyed()? {
+            veils.entry(handle).or_default().leaving = Some(Leaving::Destroyed);
+        }
+    }
+    for handle in restrict::restricted(txn, tenant)? {
+        veils.entry(handle).or_default().restricted = true;
+    }
+    Ok(Hidden::new(veils))
+}

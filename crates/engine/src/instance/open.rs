@@ -98,6 +98,7 @@ impl Engine {
             scrub: crate::scrub::Scrub::load(&catalog, settings.scrub_bytes_per_s)?,
             quotas: crate::quotas::Quotas::load(&catalog)?,
             purges: crate::forget::purge::Purges::load(&catalog)?,
+            erasures: crate::forget::erase::Erasures::load(&catalog)?,
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -159,6 +160,7 @@ impl Engine {
         inner.exports.stop();
         inner.scrub.stop();
         inner.purges.stop();
+        inner.erasures.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -225,6 +227,7 @@ impl Engine {
         crate::flush::tick(&self.inner);
         crate::audit::tick(&self.inner);
         heads::tick(&self.inner);
+        crate::forget::erase::step(&self.inner);
     }
 }
 
@@ -406,6 +409,17 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     spawn("attestore-purge", {
         let weak = Weak::clone(&weak);
         Box::new(move || crate::forget::purge::run(&weak))
+    })?;
+    spawn("attestore-erase", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::forget::erase::run(&weak))
+    })?;
+    spawn("attestore-clean", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            lower_priority(REBUILD_PRIORITY);
+            crate::forget::erase::run_cleaner(&weak);
+        })
     })?;
     spawn("attestore-heads", {
         let wake = inner.heads.wake();

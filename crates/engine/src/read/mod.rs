@@ -11,6 +11,7 @@ use crate::{
     Engine,
     credentials::{Permission, Principal},
     error::{Error, Result},
+    forget::hidden::Sight,
     tenant::{Tenant, View},
 };
 
@@ -54,6 +55,9 @@ pub struct RecordView {
     pub event: String,
     /// Name of its kind, `event` for what clients send.
     pub kind: &'static str,
+    /// Whether the reading of data about somebody in it is restricted. Told to readers of personal fields only; without a
+    /// purpose they do not see that data.
+    pub restricted: bool,
 }
 
 impl Engine {
@@ -67,21 +71,22 @@ impl Engine {
         let tenant = self.inner.tenant(tenant)?;
         snapshot(&tenant, |view| {
             let seq = find::seq(&self.inner, &tenant, view, which)?;
-            self.record_view(&tenant, view, seq, by.may_see_personal())
+            self.record_view(&tenant, view, seq, Sight::of(by))
         })
     }
 
-    /// Reads one record of a snapshot for a reader who does or does not see personal fields.
+    /// Reads one record of a snapshot as a reader sees it.
     pub(crate) fn record_view(
         &self,
         tenant: &Tenant,
         view: &View,
         seq: u64,
-        personal: bool,
+        sight: Sight,
     ) -> Result<RecordView> {
         let entry = tree::reader(&self.inner, tenant, view).source().entry(seq)?;
-        let record = records::read(&self.inner, tenant, view, seq, personal)?;
-        rebuilt(tenant, &entry, &record)
+        let mut record = records::read(&self.inner, tenant, view, seq, sight.personal)?;
+        let restricted = tenant.hidden.load().mask(&mut record, sight);
+        rebuilt(tenant, &entry, &record, restricted)
     }
 
     /// As [`Engine::record_view`], for several records: they are read block by block and come in the order of `seqs`.
@@ -90,16 +95,19 @@ impl Engine {
         tenant: &Tenant,
         view: &View,
         seqs: &[u64],
-        personal: bool,
+        sight: Sight,
         check: &dyn Fn() -> Result<()>,
     ) -> Result<Vec<RecordView>> {
         let mut ascending = seqs.to_vec();
         ascending.sort_unstable();
-        let records = records::read_many(&self.inner, tenant, view, &ascending, personal, check)?;
+        let records = records::read_many(&self.inner, tenant, view, &ascending, sight.personal, check)?;
         let reader = tree::reader(&self.inner, tenant, view);
+        let hidden = tenant.hidden.load();
         let mut views = Vec::with_capacity(records.len());
-        for record in &records {
-            views.push(rebuilt(tenant, &reader.source().entry(record.seq)?, record)?);
+        for mut record in records {
+            let restricted = hidden.mask(&mut record, sight);
+            let entry = reader.source().entry(record.seq)?;
+            views.push(rebuilt(tenant, &entry, &record, restricted)?);
         }
         // Where each one is wanted: seqs are distinct.
         let mut places: Vec<usize> = (0..seqs.len()).collect();
@@ -111,7 +119,12 @@ impl Engine {
 }
 
 /// Puts a record together as a reader sees it.
-pub(crate) fn rebuilt(tenant: &Tenant, entry: &Entry, record: &records::Record) -> Result<RecordView> {
+pub(crate) fn rebuilt(
+    tenant: &Tenant,
+    entry: &Entry,
+    record: &records::Record,
+    restricted: bool,
+) -> Result<RecordView> {
     let malformed = |error: view::ViewError| records::malformed(record.seq, &error);
     let id = view::open(&record.public).map_err(malformed)?.id;
     let event = view::rebuild(&record.public, &record.personal_bytes()).map_err(malformed)?;
@@ -123,6 +136,7 @@ pub(crate) fn rebuilt(tenant: &Tenant, entry: &Entry, record: &records::Record) 
         entry: entry.to_bytes(),
         event,
         kind: entry.kind.name(),
+        restricted,
     })
 }
 

@@ -12,6 +12,7 @@ use crate::{
     Engine,
     credentials::{Permission, Principal},
     error::{Error, Result},
+    forget::hidden::Sight,
     heads::checkpoint,
     tenant::{Tenant, View},
 };
@@ -49,7 +50,7 @@ impl Engine {
                 Some(_) => return Err(NOT_WITNESSED),
                 None => checkpoint::at_least(&self.inner, &tenant, seq + 1)?,
             };
-            let opening = match self.opening(&tenant, view, seq, by.may_see_personal()) {
+            let opening = match self.opening(&tenant, view, seq, Sight::of(by)) {
                 // Its entry is in the tree for good; what opened it is not there any more.
                 Err(Error::Gone { .. }) => None,
                 opening => Some(opening?),
@@ -69,9 +70,10 @@ impl Engine {
         })
     }
 
-    fn opening(&self, tenant: &Tenant, view: &View, seq: u64, personal: bool) -> Result<Vec<u8>> {
+    fn opening(&self, tenant: &Tenant, view: &View, seq: u64, sight: Sight) -> Result<Vec<u8>> {
         let entry = tree::reader(&self.inner, tenant, view).source().entry(seq)?;
-        let record = records::read(&self.inner, tenant, view, seq, personal)?;
+        let mut record = records::read(&self.inner, tenant, view, seq, sight.personal)?;
+        tenant.hidden.load().mask(&mut record, sight);
         let opened = opened(tenant, &entry, &record, &mut SetSalts::default())?;
         opened
             .to_bytes()

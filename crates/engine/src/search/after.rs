@@ -48,6 +48,7 @@ impl Run<'_> {
             request: &request,
             query: &query,
             sort: self.sort.clone(),
+            except: self.except.clone(),
             after: None,
             aggs: None,
             needs: self.needs.clone(),

@@ -15,7 +15,8 @@ use crate::{
 
 /// Returns a split over exactly the records of `sets`, which ascend and are of one class, that are not gone. Their own splits
 /// are merged; only the records of those that have none under the tenant's policy, or one with records that are gone, are
-/// indexed, batch by batch. `check` is asked in between.
+/// indexed, batch by batch. With `anew`, those of all are: the old splits have terms of people who were erased. `check` is asked
+/// in between.
 ///
 /// # Errors
 /// Why they cannot be read, indexed or merged; what `check` returns.
@@ -25,9 +26,10 @@ pub(crate) fn compacted(
     view: &View,
     gone: &Gone,
     sets: &[Arc<FileSet>],
+    anew: bool,
     check: &dyn Fn() -> Result<()>,
 ) -> Result<Option<Split>> {
-    let bare = |set: &FileSet| set.idx.is_none() || gone.touches(set);
+    let bare = |set: &FileSet| anew || set.idx.is_none() || gone.touches(set);
     let policy = tenant.index_policy();
     let from = From {
         inner,

@@ -27,6 +27,7 @@ use crate::{
     credentials::{Permission, Principal},
     error::{Error, Result},
     forget::gone::Gone,
+    forget::hidden::Sight,
     instance::Inner,
     read::snapshot,
     tenant::{FileSet, Tenant, View},
@@ -99,7 +100,8 @@ impl Engine {
                 columns: &asked.columns,
                 needs: asked.query.needs().union(&asked.columns),
                 hash: asked.hash,
-                personal,
+                sight: Sight::of(by),
+                except: Arc::default(),
                 scanned: AtomicU64::new(0),
                 deadline_ms: started_ms.saturating_add(deadline_ms),
                 gone: tenant.gone.load_full(),
@@ -217,7 +219,10 @@ pub(super) struct Run<'a> {
     /// Records scanned so far.
     pub(super) scanned: AtomicU64,
     pub(super) hash: [u8; 16],
-    pub(super) personal: bool,
+    /// What the reader sees.
+    pub(super) sight: Sight,
+    /// Records that are passed over: about people who are hidden.
+    pub(super) except: Arc<[u64]>,
     pub(super) deadline_ms: u64,
     /// What is gone: in segments that still hold it, it is passed over.
     pub(super) gone: Arc<Gone>,
@@ -235,6 +240,7 @@ impl Run<'_> {
         if size > self.view.size {
             return Err(Error::InvalidCursor);
         }
+        self.pass_over_hidden()?;
         let mut page = 0..size;
         if let Some(last) = self.request.after {
             self.go_on_after(last, size, &mut page)?;
@@ -268,7 +274,7 @@ impl Run<'_> {
         let begin = Instant::now();
         let seqs: Vec<u64> = hits.iter().map(|(_, seq)| *seq).collect();
         let keys = hits.into_iter().filter_map(|(key, _)| key).collect();
-        let items = engine.record_views(self.tenant, self.view, &seqs, self.personal, &|| self.check())?;
+        let items = engine.record_views(self.tenant, self.view, &seqs, self.sight, &|| self.check())?;
         let highlights = match self.request.highlight {
             true => items
                 .iter()
@@ -292,6 +298,21 @@ impl Run<'_> {
             scanned: explain.scanned > 0,
             explain,
         })
+    }
+
+    /// Leaves records about hidden people out, if the request looks at values about people: splits still have them.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(super) fn pass_over_hidden(&mut self) -> Result<()> {
+        let looks = self.query.looks_at_people()
+            || self.sort.as_ref().is_some_and(Sort::looks_at_people)
+            || self.aggs.is_some_and(Aggregations::looks_at_people);
+        if self.sight.personal && looks {
+            let hidden = self.tenant.hidden.load();
+            self.except = hidden.seqs(self.inner, self.tenant, self.view, self.sight.purpose)?;
+        }
+        Ok(())
     }
 
     /// Asks the places, nearest first, as long as they can add something.

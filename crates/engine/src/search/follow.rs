@@ -1,7 +1,10 @@
 //! The matches in one run of seqs, oldest first: what [`crate::follow`] stands on. Only places that hold some of the run are
 //! looked at, and of the tail only what is in the run is indexed.
 
-use std::{ops::Range, sync::atomic::AtomicU64};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use attestore_index::{IndexPolicy, Order, ParseOptions, Query};
 
@@ -13,6 +16,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    forget::hidden::Sight,
     instance::Inner,
     tenant::{Tenant, View},
 };
@@ -73,9 +77,9 @@ impl Filter {
         self.deadline_ms = deadline_ms;
     }
 
-    /// Whether it sees personal fields.
-    pub(crate) fn personal(&self) -> bool {
-        self.personal
+    /// What its reader sees.
+    pub(crate) const fn sight(&self) -> Sight {
+        Sight::ordinary(self.personal)
     }
 }
 
@@ -93,7 +97,7 @@ pub(crate) fn follow(
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Followed> {
     let seqs = seqs.start..seqs.end.min(view.size);
-    let run = Run {
+    let mut run = Run {
         inner,
         tenant,
         view,
@@ -106,7 +110,8 @@ pub(crate) fn follow(
         needs: filter.query.needs().union(&filter.columns),
         scanned: AtomicU64::new(0),
         hash: [0; 16],
-        personal: filter.personal,
+        sight: filter.sight(),
+        except: Arc::default(),
         deadline_ms: inner
             .clock
             .boot_ms()
@@ -121,6 +126,7 @@ pub(crate) fn follow(
         aggregate: false,
     };
     let mut explain = Explain::default();
+    run.pass_over_hidden()?;
     let places = places(&run, seqs.clone(), &mut explain)?;
     let gathered = run.gather(&places, seqs.end, &want, &mut explain)?;
     let found: Vec<u64> = gathered.hits.into_iter().map(|(_, seq)| seq).collect();

@@ -99,6 +99,7 @@ pub(super) fn ask(
         to_ns: run.request.to_ns,
         seq: seqs.clone(),
         without: Arc::clone(without),
+        except: run.except.clone(),
         order: run.request.order,
     };
     let page = Window {

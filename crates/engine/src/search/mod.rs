@@ -146,6 +146,11 @@ impl Search {
         self.loose.remove(tenant);
     }
 
+    /// Forgets splits over parts of a tenant, of whose records somebody was erased.
+    pub(crate) fn erased(&self, tenant: &TenantId) {
+        self.loose.remove(tenant);
+    }
+
     fn tail(&self, tenant: &Tenant) -> Arc<TailIndex> {
         Arc::clone(self.tails.lock().entry(tenant.id).or_default())
     }

@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
     path::PathBuf,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -53,6 +53,8 @@ pub(crate) struct Rebuilds {
     /// How many were built again since the start.
     done: Mutex<BTreeMap<TenantId, u64>>,
     wake: Arc<Wake>,
+    /// Held by who writes the next generation of a segment's files: two of them would write to one name.
+    pub(crate) writing: Mutex<()>,
 }
 
 impl Rebuilds {
@@ -271,6 +273,13 @@ fn rebuild(
     policy: &Arc<IndexPolicy>,
     rest: &mut dyn FnMut(Duration) -> ControlFlow<()>,
 ) -> Result<Option<bool>> {
+    let _alone = inner.search.rebuilds.writing.lock();
+    if !tenant.view().flushed.iter().any(|other| other == set) {
+        // The next generation has its name by now.
+        return Ok(Some(false));
+    }
+    // Whoever is erased from here on would come back with the new split.
+    let destructions = tenant.destructions.load(Ordering::Acquire);
     let Some(split) = build(inner, tenant, view, set, policy, rest)? else {
         return Ok(None);
     };
@@ -284,11 +293,11 @@ fn rebuild(
         written => written.map_err(std::io::Error::from)?,
     }
     inner.disk.sync_dir(&tenant.dir())?;
-    put(inner, tenant, set, policy, &idx).map(Some)
+    put(inner, tenant, set, policy, destructions, &idx).map(Some)
 }
 
 /// Indexes a segment's records, batch by batch.
-fn build(
+pub(crate) fn build(
     inner: &Inner,
     tenant: &Tenant,
     view: &View,
@@ -334,16 +343,16 @@ fn build(
     }
 }
 
-/// A sealed `.idx` that the catalog does not name yet.
-struct Idx {
-    row: FileRow,
-    key: Key,
-    id: [u8; 16],
-    bytes: Vec<u8>,
+/// A sealed `.idx`, or another file of a segment, that the catalog does not name yet.
+pub(crate) struct Idx {
+    pub(crate) row: FileRow,
+    pub(crate) key: Key,
+    pub(crate) id: [u8; 16],
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Idx {
-    fn seal(inner: &Inner, tenant: &Tenant, set: &FileSet, split: &Split, bundle: &[u8]) -> Self {
+    pub(crate) fn seal(inner: &Inner, tenant: &Tenant, set: &FileSet, split: &Split, bundle: &[u8]) -> Self {
         let entropy = &*inner.entropy;
         let (id, key): ([u8; 16], Key) = (random_array(entropy), Key::random(entropy));
         let mut row = FileRow {
@@ -376,17 +385,20 @@ impl Idx {
 }
 
 /// Commits the new split in place of the old one and shows it; `false` if the segment or the policy is no longer the one that
-/// it was built for.
+/// it was built for, or somebody was erased meanwhile.
 fn put(
     inner: &Inner,
     tenant: &Arc<Tenant>,
     set: &Arc<FileSet>,
     policy: &Arc<IndexPolicy>,
+    destructions: u64,
     idx: &Idx,
 ) -> Result<bool> {
     let _one_at_a_time = inner.flushing.lock();
     inner.check_running()?;
-    let still = tenant.view().flushed.iter().any(|other| other == set) && *tenant.index_policy() == **policy;
+    let still = tenant.view().flushed.iter().any(|other| other == set)
+        && *tenant.index_policy() == **policy
+        && tenant.destructions.load(Ordering::Acquire) == destructions;
     if !still {
         inner.disk.remove(&idx.row.path)?;
         return Ok(false);

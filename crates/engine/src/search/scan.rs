@@ -245,6 +245,7 @@ fn window(run: &Run<'_>, seq: Range<u64>, without: &Arc<[Range<u64>]>) -> Window
         to_ns: run.request.to_ns,
         seq,
         without: Arc::clone(without),
+        except: run.except.clone(),
         order: run.request.order,
     }
 }

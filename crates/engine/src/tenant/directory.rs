@@ -109,13 +109,16 @@ impl Directory {
         entropy: &dyn Entropy,
     ) -> Result<Arc<Subject>> {
         let blind = blind(&tenant.keys.directory, subject);
-        if let Some(found) = self.cache.by_blind.get(&blind) {
+        let hidden = tenant.hidden.load();
+        // Whoever is being erased is nobody any more: what comes now is about a new handle.
+        let stays = |found: &Arc<Subject>| !hidden.is_leaving(&found.handle);
+        if let Some(found) = self.cache.by_blind.get(&blind).filter(stays) {
             return Ok(found);
         }
-        if let Some(found) = self.fresh.lock().by_blind.get(&blind) {
-            return Ok(Arc::clone(found));
+        if let Some(found) = self.fresh.lock().by_blind.get(&blind).cloned().filter(stays) {
+            return Ok(found);
         }
-        if let Some(found) = self.load(tenant, &blind)? {
+        if let Some(found) = self.load(tenant, &blind)?.filter(stays) {
             return Ok(found);
         }
         let mut fresh = self.fresh.lock();
@@ -124,6 +127,7 @@ impl Directory {
             .get(&blind)
             .cloned()
             .or_else(|| self.cache.by_blind.get(&blind))
+            .filter(stays)
         {
             return Ok(found);
         }
@@ -144,6 +148,33 @@ impl Directory {
             fresh.insert(&Subject::new(handle, blind, key, SubjectState::Logged));
         }
         Ok(())
+    }
+
+    /// The blind of a subject, and what the catalog keeps under it.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(crate) fn look_up(&self, tenant: &Tenant, subject: &SubjectRef) -> Result<([u8; 32], Option<DirectoryRow>)> {
+        let blind = blind(&tenant.keys.directory, subject);
+        Ok((blind, directory_row(tenant, &blind)?))
+    }
+
+    /// Forgets who is behind a blind: the next event is about whoever the catalog has then.
+    pub(crate) fn forget_blind(&self, blind: &[u8; 32]) {
+        self.cache.by_blind.remove(blind);
+        let mut fresh = self.fresh.lock();
+        // A subject that is in the log already stays until a flush has taken it over.
+        let pending = |subject: &Arc<Subject>| subject.is(SubjectState::Pending);
+        if fresh.by_blind.get(blind).is_some_and(pending)
+            && let Some(subject) = fresh.by_blind.remove(blind)
+        {
+            fresh.by_handle.remove(&subject.handle);
+        }
+    }
+
+    /// Drops a subject's key from memory.
+    pub(crate) fn forget_key(&self, handle: &Handle) {
+        self.cache.by_handle.remove(handle);
     }
 
     /// The subjects that are in the WAL and not in the catalog.
@@ -183,6 +214,9 @@ impl Directory {
     }
 
     fn by_handle(&self, tenant: &Tenant, handle: &Handle) -> Result<Option<Arc<Key>>> {
+        if tenant.hidden.load().is_destroyed(handle) {
+            return Ok(None);
+        }
         if let Some(found) = self.cache.by_handle.get(handle) {
             return Ok(Some(found));
         }
@@ -198,6 +232,11 @@ impl Directory {
             if let Some(key) = key(tenant, row.slot, &subject_context(&tenant.id, handle))? {
                 let key = Arc::new(key);
                 self.cache.by_handle.insert(*handle, Arc::clone(&key));
+                // An erasure forgets the key once it has said that it is destroyed: one of the two sees the other.
+                if tenant.hidden.load().is_destroyed(handle) {
+                    self.forget_key(handle);
+                    return Ok(None);
+                }
                 return Ok(Some(key));
             }
         }

@@ -55,9 +55,11 @@ impl Tenant {
             last_time_ms: row.last_time_ms,
         };
         let generation = Arc::new(Generation::fresh(row.salt_generation, entropy));
+        let keys = keys(catalog, &txn, &id, &row)?;
+        let hidden = crate::forget::load_hidden(catalog, &txn, &id, &keys.tenant)?;
         Ok(Self {
             id,
-            keys: keys(catalog, &txn, &id, &row)?,
+            keys,
             name: row.name,
             origin: row.origin,
             epoch: row.epoch,
@@ -87,6 +89,8 @@ impl Tenant {
             indexed: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
             rules: ArcSwap::from_pointee(crate::forget::rules::Rules::load(&txn, &id)?),
+            hidden: ArcSwap::from_pointee(hidden),
+            destructions: AtomicU64::new(0),
             deciding: Mutex::default(),
             gone: ArcSwap::from_pointee(crate::forget::gone::Gone::load(&txn, &id)?),
         })

@@ -84,6 +84,11 @@ pub struct Tenant {
     pub(crate) rules: ArcSwap<crate::forget::rules::Rules>,
     /// What was purged or erased whole; replaced under the lock of flushes only.
     pub(crate) gone: ArcSwap<crate::forget::gone::Gone>,
+    /// Data subjects that are being erased, or the reading of whose data is restricted.
+    pub(crate) hidden: ArcSwap<crate::forget::hidden::Hidden>,
+    /// Counts destructions of subjects' keys; changed under the lock of flushes. What was read of records before one is not
+    /// committed after it.
+    pub(crate) destructions: AtomicU64,
     /// Held while it is decided what of its records may go, until that is durable.
     pub(crate) deciding: Mutex<()>,
 }

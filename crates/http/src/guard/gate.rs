@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestore_engine::audit::{Act, Limited, Outcome, Target};
+use attestore_engine::credentials::Purpose;
 use attestore_engine::{Error, Permission, Principal};
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -96,6 +97,7 @@ impl Visit<'_> {
             Ok(principal) => principal,
             Err(stranger) => return Err(self.turn_away(parts, &params, stranger).await),
         };
+        let principal = self.for_a_purpose(&parts.headers, principal)?;
         let tenant = params.tenant.as_deref();
         let counted = self.named(&params, &parts.headers, &principal);
         let counted = counted.as_deref();
@@ -135,6 +137,22 @@ impl Visit<'_> {
         let caller = Caller::new(principal, self.permission, ledger.clone(), meter);
         parts.extensions.insert(caller);
         Ok((admitted, ledger))
+    }
+
+    /// Takes up for what the caller reads restricted data.
+    fn for_a_purpose(&self, headers: &HeaderMap, by: Arc<Principal>) -> Result<Arc<Principal>, Problem> {
+        let Some(purpose) = headers.get(PURPOSE) else {
+            return Ok(by);
+        };
+        let purpose = purpose.to_str().ok().and_then(Purpose::named);
+        let purpose = purpose.ok_or_else(|| {
+            let names = Purpose::ALL.map(Purpose::name).join(", ");
+            Problem::bad_request("invalid_purpose", format!("attestore-purpose: one of {names}"))
+        })?;
+        match by.may(Permission::ReadRestricted) {
+            true => Ok(Arc::new(Principal::clone(&by).reading_for(purpose))),
+            false => Err(refusal(&Error::Forbidden, Permission::ReadRestricted)),
+        }
     }
 
     /// The one tenant that a request is known to be about before its body is read, if that much is known.
@@ -284,8 +302,10 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
     }
 }
 
+/// Says for what restricted data is read.
+const PURPOSE: &str = "attestore-purpose";
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 9] = [
     "id",
     "record",
     "credential",
@@ -293,4 +313,6 @@ const TARGETS: [&str; 7] = [
     "export",
     "letter",
     "number",
+    "erasure",
+    "restriction",
 ];

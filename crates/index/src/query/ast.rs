@@ -103,6 +103,28 @@ pub(crate) enum Clause {
     Received(RangeInclusive<u64>),
 }
 
+impl Clause {
+    /// Whether values about people can make it hold.
+    pub(crate) const fn looks_at_people(&self) -> bool {
+        match self {
+            Self::Equals { key, .. }
+            | Self::Starts { key, .. }
+            | Self::Like { key, .. }
+            | Self::Texts { key, .. }
+            | Self::Numbers { key, .. }
+            | Self::Present(key) => !key.is_public(),
+            Self::PresentMetadata
+            | Self::Word(_)
+            | Self::WordStarts(_)
+            | Self::WordLike(_)
+            | Self::Phrase(_)
+            | Self::PhraseStarts { .. }
+            | Self::Ip(_) => true,
+            Self::EventName(_) | Self::Seq(_) | Self::Occurred(_) | Self::Received(_) => false,
+        }
+    }
+}
+
 /// Whose values a condition is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {

@@ -139,6 +139,13 @@ impl Query {
         matches!(self.node, Node::All)
     }
 
+    /// Whether values about people can decide what matches.
+    pub fn looks_at_people(&self) -> bool {
+        let mut found = false;
+        self.node.for_each(&mut |clause| found |= clause.looks_at_people());
+        self.personal && found
+    }
+
     /// The least policy under which a split answers the query exactly.
     pub fn needs(&self) -> IndexPolicy {
         coverage::needs(&self.node)

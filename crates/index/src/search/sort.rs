@@ -4,6 +4,7 @@ use std::cmp::{Ordering, Reverse};
 
 use super::Scalar;
 use crate::query::{ColumnField, ColumnRef, column};
+use crate::schema::Side;
 use crate::{IndexPolicy, ParseOptions, QueryError, Summary};
 
 /// A column that hits are sorted by, and the direction. Records without a value come last in both directions; among equal
@@ -35,6 +36,11 @@ impl Sort {
         };
         let column = column(name, options.personal)?;
         Ok(Self { column, descending })
+    }
+
+    /// Whether values about people can decide the order.
+    pub fn looks_at_people(&self) -> bool {
+        self.column.side == Side::Personal
     }
 
     /// The least policy under which a split has the column.

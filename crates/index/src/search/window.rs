@@ -31,6 +31,8 @@ pub struct Window {
     pub seq: Range<u64>,
     /// Seqs among them that are passed over: ascending, disjoint.
     pub without: Arc<[Range<u64>]>,
+    /// Seqs that are passed over, ascending: as if those records were not there.
+    pub except: Arc<[u64]>,
     /// Order of hits.
     pub order: Order,
 }
@@ -42,6 +44,7 @@ impl Default for Window {
             to_ns: None,
             seq: 0..u64::MAX,
             without: Arc::default(),
+            except: Arc::default(),
             order: Order::Newest,
         }
     }
@@ -57,6 +60,8 @@ pub(crate) struct Scope {
     holes: Vec<Range<DocId>>,
     /// Only if the window cuts through the split's times.
     times: Option<Times>,
+    /// Records that are passed over, ascending.
+    except: Vec<DocId>,
 }
 
 struct Times {
@@ -95,6 +100,7 @@ impl Scope {
             max_doc: split.reader().max_doc(),
             holes: Vec::new(),
             times,
+            except: Vec::new(),
         };
         scope.docs = scope.lower_bound(window.seq.start)..scope.lower_bound(window.seq.end);
         let first = window
@@ -104,6 +110,14 @@ impl Scope {
         for seqs in touching.take_while(|seqs| seqs.start < window.seq.end && seqs.start <= summary.max_seq) {
             let hole = scope.lower_bound(seqs.start)..scope.lower_bound(seqs.end);
             scope.holes.extend(Some(hole).filter(|hole| !hole.is_empty()));
+        }
+        let from = window.except.partition_point(|seq| *seq < summary.min_seq);
+        let to = window.except.partition_point(|seq| *seq <= summary.max_seq);
+        for seq in window.except.get(from..to).unwrap_or_default() {
+            let doc = scope.lower_bound(*seq);
+            if doc < scope.max_doc && scope.seq(doc) == *seq {
+                scope.except.push(doc);
+            }
         }
         Ok(Some(scope).filter(|scope| !scope.docs.is_empty()))
     }
@@ -133,7 +147,7 @@ impl Scope {
 
     /// Whether not every record of `docs` counts.
     fn is_filtered(&self) -> bool {
-        self.times.is_some() || !self.holes.is_empty()
+        self.times.is_some() || !self.holes.is_empty() || !self.except.is_empty()
     }
 
     /// Leaves those of `docs`, which ascend, that are not passed over and whose times are in the window.
@@ -148,6 +162,15 @@ impl Scope {
             docs.retain(|doc| {
                 while holes.next_if(|hole| hole.end <= *doc).is_some() {}
                 holes.peek().is_none_or(|hole| *doc < hole.start)
+            });
+        }
+        if let (Some(first), false) = (docs.first(), self.except.is_empty()) {
+            let mut except = self.except.partition_point(|doc| doc < first);
+            docs.retain(|doc| {
+                while self.except.get(except).is_some_and(|other| other < doc) {
+                    except += 1;
+                }
+                self.except.get(except) != Some(doc)
             });
         }
         let Some(filter) = &self.times else { return };

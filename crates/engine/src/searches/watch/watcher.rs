@@ -18,6 +18,7 @@ use crate::{
     credentials::{Identity, Kind, Principal, Role, Scope},
     error::{Error, Result},
     follow::{Follower, Start, Step},
+    forget::hidden::Sight,
     read::{RecordView, snapshot},
     searches::row::{self as searches, SearchId},
     tenant::Tenant,
@@ -421,7 +422,7 @@ impl Watcher {
         let views = pending.views.unwrap_or(watch.records).then(|| {
             snapshot(&self.tenant, |view| {
                 self.engine
-                    .record_views(&self.tenant, view, &seqs, false, &|| Ok(()))
+                    .record_views(&self.tenant, view, &seqs, Sight::PUBLIC, &|| Ok(()))
             })
         });
         Ok(Delivery {

@@ -15,6 +15,7 @@ fn found(hits: usize) -> Found {
             entry: [0; _],
             event: r#"{"action":"a b","metadata":{"m":"a a a"}}"#.to_owned(),
             kind: "event",
+            restricted: false,
         },
         key: None,
         highlights: vec![Highlight {

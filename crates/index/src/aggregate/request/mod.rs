@@ -10,6 +10,7 @@ use std::ops::Bound;
 use super::AggLimits;
 use super::interval::Interval;
 use crate::query::ColumnRef;
+use crate::schema::Side;
 use crate::search::Scalar;
 use crate::{Condition, IndexPolicy, ParseOptions, Query, QueryError};
 
@@ -42,6 +43,15 @@ impl Aggregations {
     /// an unfit type, and exceeded limits.
     pub fn parse(text: &str, options: &ParseOptions, limits: AggLimits) -> Result<Self, QueryError> {
         parse::parse(text, options, limits, &[])
+    }
+
+    /// Whether values about people are counted or measured.
+    pub fn looks_at_people(&self) -> bool {
+        let mut filtered = false;
+        Spec::for_each(&self.specs, &mut |spec| {
+            filtered |= matches!(&spec.what, What::Filter(query) if query.looks_at_people());
+        });
+        filtered || self.columns.iter().any(|used| used.column.side == Side::Personal)
     }
 
     /// The same with conditions, which the request refers to by their place: `{"filter": {"condition": 0}}`.
