@@ -43,7 +43,9 @@ pub fn run(args: &EraseArgs) -> Result<(), Failure> {
 /// Reads `TYPE:ID`.
 pub fn subjects(named: &[String]) -> Result<Vec<Value>, Failure> {
     let subject = |text: &String| {
-        let parts = text.split_once(':').filter(|(ty, id)| !ty.is_empty() && !id.is_empty());
+        let parts = text
+            .split_once(':')
+            .filter(|(ty, id)| !ty.is_empty() && !id.is_empty());
         let usage = || Failure::usage("--subject: write TYPE:ID, such as user:ann@example.com");
         parts
             .map(|(ty, id)| json!({ "type": ty, "id": id }))

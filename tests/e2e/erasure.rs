@@ -69,7 +69,12 @@ fn an_erasure_hides_at_once_and_ends_by_itself() {
         std::thread::sleep(Duration::from_millis(100));
     };
     assert_eq!(done["records"], 20, "{done}");
-    for date in ["suppressed_since", "unreadable_since", "terms_gone_since", "bytes_gone_since"] {
+    for date in [
+        "suppressed_since",
+        "unreadable_since",
+        "terms_gone_since",
+        "bytes_gone_since",
+    ] {
         assert!(done[date].is_string(), "{done}");
     }
     let seq = done["seq"].as_u64().unwrap();
@@ -79,16 +84,41 @@ fn an_erasure_hides_at_once_and_ends_by_itself() {
     assert_eq!(client.count("default", "actor.id:ann"), 0);
 
     // The same person later is somebody new; the command line does the same.
-    assert_eq!(client.post_json("/v1/tenants/default/events", &about("ann", 99)).status, 201);
+    assert_eq!(
+        client
+            .post_json("/v1/tenants/default/events", &about("ann", 99))
+            .status,
+        201
+    );
     assert_eq!(client.count("default", "actor.id:ann"), 1);
     server.set_env("ATTESTORE_CREDENTIAL", &secret);
     let shown = server.cli_ok(&[
-        "erase", "run", "--subject", "user:ann", "--basis", "Art. 17 GDPR", "--output", "json", "--credential", &secret,
+        "erase",
+        "run",
+        "--subject",
+        "user:ann",
+        "--basis",
+        "Art. 17 GDPR",
+        "--output",
+        "json",
+        "--credential",
+        &secret,
     ]);
     let shown: Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!((&shown["state"], &shown["records"]), (&json!("done"), &json!(1)), "{shown}");
+    assert_eq!(
+        (&shown["state"], &shown["records"]),
+        (&json!("done"), &json!(1)),
+        "{shown}"
+    );
     let listed = server.cli_ok(&["erase", "list", "--output", "json", "--credential", &secret]);
-    assert_eq!(serde_json::from_str::<Value>(&listed).unwrap().as_array().unwrap().len(), 2);
+    assert_eq!(
+        serde_json::from_str::<Value>(&listed)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     officer
         .post_json("/v1/tenants/default/erasures", &body)
         .problem(404, "not_found");
@@ -112,7 +142,12 @@ fn an_erasure_is_taken_back_within_its_time() {
     assert_eq!(client.count("default", "actor.id:ann"), 0);
     let place = asked.header("location").unwrap();
     let undone = officer.request("DELETE", place, &[], &[]);
-    assert_eq!((undone.status, &undone.json()["state"]), (200, &json!("cancelled")), "{}", undone.text());
+    assert_eq!(
+        (undone.status, &undone.json()["state"]),
+        (200, &json!("cancelled")),
+        "{}",
+        undone.text()
+    );
     assert_eq!(client.count("default", "actor.id:ann"), 20);
 }
 
@@ -122,11 +157,22 @@ fn restricted_data_is_read_for_a_purpose() {
     let client = server.client();
     let (_, secret) = with_roles(&server, &["privacy_officer"]);
     server.cli_ok(&[
-        "restrict", "run", "--subject", "user:ann", "--reason", "contested", "--credential", &secret,
+        "restrict",
+        "run",
+        "--subject",
+        "user:ann",
+        "--reason",
+        "contested",
+        "--credential",
+        &secret,
     ]);
     let read = |headers: &[(&str, &str)]| client.request("GET", "/v1/tenants/default/events/0", headers, &[]);
     let shown = read(&[]).json();
-    assert_eq!((&shown["restricted"], &shown["event"]["actor"]["id"]), (&json!(true), &json!("[personal]")), "{shown}");
+    assert_eq!(
+        (&shown["restricted"], &shown["event"]["actor"]["id"]),
+        (&json!(true), &json!("[personal]")),
+        "{shown}"
+    );
     assert_eq!(client.count("default", "actor.id:ann"), 0);
     let shown = read(&[("attestore-purpose", "legal_claims")]).json();
     assert_eq!(shown["event"]["actor"]["id"], "ann", "{shown}");
@@ -135,7 +181,10 @@ fn restricted_data_is_read_for_a_purpose() {
     let (auditor, _) = with_roles(&server, &["auditor"]);
     let begin = Instant::now();
     while !auditor
-        .get(&format!("/v1/tenants/default/access-log?q={}", escape("metadata.purpose:legal_claims")))
+        .get(&format!(
+            "/v1/tenants/default/access-log?q={}",
+            escape("metadata.purpose:legal_claims")
+        ))
         .text()
         .contains("legal_claims")
     {
@@ -145,6 +194,14 @@ fn restricted_data_is_read_for_a_purpose() {
     let listed = server.cli_ok(&["restrict", "list", "--output", "json", "--credential", &secret]);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let id = listed[0]["id"].as_str().unwrap();
-    server.cli_ok(&["restrict", "end", id, "--reason", "settled", "--credential", &secret]);
+    server.cli_ok(&[
+        "restrict",
+        "end",
+        id,
+        "--reason",
+        "settled",
+        "--credential",
+        &secret,
+    ]);
     assert_eq!(client.count("default", "actor.id:ann"), 20);
 }

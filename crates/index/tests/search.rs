@@ -416,7 +416,11 @@ fn records_that_are_passed_over_are_not_there() {
             };
             let mut page = search(&split, &query, &window, 100, true, &|| false).unwrap();
             page.seqs.sort_unstable();
-            assert_eq!((page.seqs.as_slice(), page.count), (found, Some(found.len() as u64)), "{text}");
+            assert_eq!(
+                (page.seqs.as_slice(), page.count),
+                (found, Some(found.len() as u64)),
+                "{text}"
+            );
             let count = search(&split, &query, &window, 0, true, &|| false).unwrap().count;
             assert_eq!(count, Some(found.len() as u64), "{text}");
             let one = search(&split, &query, &window, 1, false, &|| false).unwrap().seqs;

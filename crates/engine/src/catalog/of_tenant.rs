@@ -96,7 +96,11 @@ pub(crate) fn remove(update: &Update<'_>, table: OfTenant, key: &RowKey) -> Resu
 ///
 /// # Errors
 /// As reads.
-pub(crate) fn stored<T: DeserializeOwned>(update: &Update<'_>, table: OfTenant, key: &RowKey) -> Result<Option<T>> {
+pub(crate) fn stored<T: DeserializeOwned>(
+    update: &Update<'_>,
+    table: OfTenant,
+    key: &RowKey,
+) -> Result<Option<T>> {
     let table = update.txn().open_table(table).map_err(storage)?;
     let row = table.get((key.0.as_bytes(), &key.1)).map_err(storage)?;
     row.map(|row| json(row.value())).transpose()

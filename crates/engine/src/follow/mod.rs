@@ -215,9 +215,9 @@ impl Follower {
                 let last = items.last().map_or(self.next, |item| item.seq.saturating_add(1));
                 return Ok((items, last));
             }
-            let opened =
-                self.engine
-                    .record_views(&self.tenant, view, some, self.filter.sight(), &check)?;
+            let opened = self
+                .engine
+                .record_views(&self.tenant, view, some, self.filter.sight(), &check)?;
             taken += opened.iter().map(|item| item.event.len()).sum::<usize>();
             items.extend(opened);
         }

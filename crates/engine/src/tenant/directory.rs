@@ -154,7 +154,11 @@ impl Directory {
     ///
     /// # Errors
     /// As reads.
-    pub(crate) fn look_up(&self, tenant: &Tenant, subject: &SubjectRef) -> Result<([u8; 32], Option<DirectoryRow>)> {
+    pub(crate) fn look_up(
+        &self,
+        tenant: &Tenant,
+        subject: &SubjectRef,
+    ) -> Result<([u8; 32], Option<DirectoryRow>)> {
         let blind = blind(&tenant.keys.directory, subject);
         Ok((blind, directory_row(tenant, &blind)?))
     }

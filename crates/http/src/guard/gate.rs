@@ -97,7 +97,14 @@ impl Visit<'_> {
             Ok(principal) => principal,
             Err(stranger) => return Err(self.turn_away(parts, &params, stranger).await),
         };
-        let principal = self.for_a_purpose(&parts.headers, principal)?;
+        let principal = match for_a_purpose(&parts.headers, &principal) {
+            Ok(None) => principal,
+            Ok(Some(reader)) => reader,
+            Err(problem) if problem.status == StatusCode::FORBIDDEN.as_u16() => {
+                return Err(self.deny(parts, &params, principal, problem, true).await);
+            }
+            Err(problem) => return Err(problem),
+        };
         let tenant = params.tenant.as_deref();
         let counted = self.named(&params, &parts.headers, &principal);
         let counted = counted.as_deref();
@@ -137,22 +144,6 @@ impl Visit<'_> {
         let caller = Caller::new(principal, self.permission, ledger.clone(), meter);
         parts.extensions.insert(caller);
         Ok((admitted, ledger))
-    }
-
-    /// Takes up for what the caller reads restricted data.
-    fn for_a_purpose(&self, headers: &HeaderMap, by: Arc<Principal>) -> Result<Arc<Principal>, Problem> {
-        let Some(purpose) = headers.get(PURPOSE) else {
-            return Ok(by);
-        };
-        let purpose = purpose.to_str().ok().and_then(Purpose::named);
-        let purpose = purpose.ok_or_else(|| {
-            let names = Purpose::ALL.map(Purpose::name).join(", ");
-            Problem::bad_request("invalid_purpose", format!("attestore-purpose: one of {names}"))
-        })?;
-        match by.may(Permission::ReadRestricted) {
-            true => Ok(Arc::new(Principal::clone(&by).reading_for(purpose))),
-            false => Err(refusal(&Error::Forbidden, Permission::ReadRestricted)),
-        }
     }
 
     /// The one tenant that a request is known to be about before its body is read, if that much is known.
@@ -204,17 +195,28 @@ impl Visit<'_> {
 
     /// Somebody may not: on record before they are told.
     async fn refuse(&self, parts: &Parts, params: &Params, by: Arc<Principal>, error: &Error) -> Problem {
-        limits::denied(self.app, &by);
         let problem = refusal(error, self.permission);
+        // It may be no tenant's name at all, and it is not this caller's tenant's business.
+        let known = !matches!(error, Error::UnknownTenant);
+        self.deny(parts, params, by, problem, known).await
+    }
+
+    /// Puts a refusal on record; `known` says whether the tenant may be named there.
+    async fn deny(
+        &self,
+        parts: &Parts,
+        params: &Params,
+        by: Arc<Principal>,
+        problem: Problem,
+        known: bool,
+    ) -> Problem {
+        limits::denied(self.app, &by);
         let outcome = Outcome::Denied {
             status: problem.status,
             reason: problem.code,
         };
         let mut act = self.act(parts, params, Some(by), outcome);
-        if matches!(error, Error::UnknownTenant) {
-            // It may be no tenant's name at all, and it is not this caller's tenant's business.
-            act.tenant = None;
-        }
+        act.tenant = act.tenant.filter(|_| known);
         match ledger::refused(self.app.engine(), &act, self.bound()).await {
             Ok(()) => problem,
             Err(unrecorded) => unrecorded,
@@ -240,6 +242,22 @@ impl Visit<'_> {
 
     fn bound(&self) -> Duration {
         self.app.settings().audit_wait
+    }
+}
+
+/// The caller as they read restricted data for a purpose, if they say one.
+fn for_a_purpose(headers: &HeaderMap, by: &Principal) -> Result<Option<Arc<Principal>>, Problem> {
+    let Some(purpose) = headers.get(PURPOSE) else {
+        return Ok(None);
+    };
+    let purpose = purpose.to_str().ok().and_then(Purpose::named);
+    let purpose = purpose.ok_or_else(|| {
+        let names = Purpose::ALL.map(Purpose::name).join(", ");
+        Problem::bad_request("invalid_purpose", format!("attestore-purpose: one of {names}"))
+    })?;
+    match by.may(Permission::ReadRestricted) {
+        true => Ok(Some(Arc::new(by.clone().reading_for(purpose)))),
+        false => Err(refusal(&Error::Forbidden, Permission::ReadRestricted)),
     }
 }
 

@@ -159,6 +159,7 @@ pub async fn end(
     Query(why): Query<EndQuery>,
 ) -> Result<StatusCode, Problem> {
     let engine = app.engine().clone();
-    wire::blocking(move || engine.end_restriction(&tenant, &caller.principal, &restriction, &why.reason)).await?;
+    wire::blocking(move || engine.end_restriction(&tenant, &caller.principal, &restriction, &why.reason))
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

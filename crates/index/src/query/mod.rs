@@ -142,7 +142,8 @@ impl Query {
     /// Whether values about people can decide what matches.
     pub fn looks_at_people(&self) -> bool {
         let mut found = false;
-        self.node.for_each(&mut |clause| found |= clause.looks_at_people());
+        self.node
+            .for_each(&mut |clause| found |= clause.looks_at_people());
         self.personal && found
     }
 

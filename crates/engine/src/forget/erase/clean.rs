@@ -147,4 +147,3 @@ fn overwrite(inner: &Inner, part: &PartBytes) -> Result<()> {
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 /// Compactions and rebuilds that a run over a tenant may be overtaken by.
 const OVERTAKEN_MAX: u32 = 64;
-

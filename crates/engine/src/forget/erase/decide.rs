@@ -116,7 +116,11 @@ fn seqs_in(inner: &Inner, tenant: &Tenant, set: &FileSet, handles: &HashSet<[u8;
 }
 
 /// What keeps the erasure from taking place now.
-fn obstacle(inner: &Inner, tenant: &Arc<Tenant>, about: &BTreeMap<u16, Vec<u64>>) -> Result<Option<&'static str>> {
+fn obstacle(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    about: &BTreeMap<u16, Vec<u64>>,
+) -> Result<Option<&'static str>> {
     for (class, seqs) in about {
         let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
             continue;

@@ -96,7 +96,11 @@ fn take_keys(inner: &Inner, batches: &mut [Batch]) -> Result<()> {
         for job in &mut batch.jobs {
             job.row.state = ErasureState::Unreadable;
             job.row.subjects.clear();
-            job.row.handles = job.leavers.iter().map(|leaver| hex(leaver.handle.as_bytes())).collect();
+            job.row.handles = job
+                .leavers
+                .iter()
+                .map(|leaver| hex(leaver.handle.as_bytes()))
+                .collect();
             job.row.overwrite.clone_from(&parts);
         }
         // Before the keys go, so that nobody takes a missing key for damage.
@@ -142,7 +146,11 @@ fn destroy_all(update: &mut Update<'_>, slots: &[Slot]) -> Result<()> {
     let destroyed = update.destroy_keys(slots)?;
     match destroyed == slots.len() {
         true => Ok(()),
-        false => Err(Error::damage("catalog", 0, "a key of a data subject is gone already")),
+        false => Err(Error::damage(
+            "catalog",
+            0,
+            "a key of a data subject is gone already",
+        )),
     }
 }
 

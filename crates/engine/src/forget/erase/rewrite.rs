@@ -165,7 +165,10 @@ fn put(
         return Ok(false);
     }
     let new: Vec<&Idx> = [sub, idx].into_iter().flatten().collect();
-    let old: Vec<&FileRow> = [set.sub.as_ref(), set.idx.as_ref()].into_iter().flatten().collect();
+    let old: Vec<&FileRow> = [set.sub.as_ref(), set.idx.as_ref()]
+        .into_iter()
+        .flatten()
+        .collect();
     inner.change(|update| {
         let keys: Vec<NewKey<'_>> = new
             .iter()

@@ -88,7 +88,9 @@ fn canaries(engine: &Engine, tenant: &Arc<Tenant>) -> Vec<(FileType, bool)> {
 
 fn has_canary(bytes: &[u8]) -> bool {
     let bytes = bytes.to_ascii_lowercase();
-    bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes())
+    bytes
+        .windows(CANARY.len())
+        .any(|window| window == CANARY.as_bytes())
 }
 
 fn has(found: &[(FileType, bool)], ty: FileType) -> bool {
@@ -113,7 +115,11 @@ fn filled(world: &World, indexing: bool) -> (Engine, Arc<Tenant>) {
     };
     let tenant = world.tenant(&engine, "acme");
     for round in 0..3 {
-        world.append(&engine, "acme", &[about(round), event(1), event(2), about(100 + round)]);
+        world.append(
+            &engine,
+            "acme",
+            &[about(round), event(1), event(2), about(100 + round)],
+        );
         engine.flush().unwrap();
     }
     world.append(&engine, "acme", &[about(7), event(1)]);
@@ -126,7 +132,10 @@ fn an_erasure_hides_at_once_and_ends_without_a_trace() {
     let (engine, tenant) = filled(&world, true);
     engine.flush().unwrap();
     let before = canaries(&engine, &tenant);
-    assert!(has(&before, FileType::Sub) && has(&before, FileType::Idx), "the check finds it before: {before:?}");
+    assert!(
+        has(&before, FileType::Sub) && has(&before, FileType::Idx),
+        "the check finds it before: {before:?}"
+    );
     assert_eq!(search(&world, &engine, &format!("actor.id:{CANARY}")).count, 7);
     world.append(&engine, "acme", &[about(8)]);
     let proofs: Vec<String> = (0..15)
@@ -163,7 +172,11 @@ fn an_erasure_hides_at_once_and_ends_without_a_trace() {
     engine.tick();
     let done = engine.erasure("acme", &world.by, &job.id).unwrap();
     assert_eq!((done.state, done.records), (ErasureState::Done, 8), "{done:?}");
-    assert!(done.unreadable_since_ms.is_some() && done.terms_gone_since_ms.is_some() && done.bytes_gone_since_ms.is_some());
+    assert!(
+        done.unreadable_since_ms.is_some()
+            && done.terms_gone_since_ms.is_some()
+            && done.bytes_gone_since_ms.is_some()
+    );
     assert!(tenant.hidden.load().is_empty());
     hidden(&engine);
     let after = canaries(&engine, &tenant);
@@ -173,10 +186,11 @@ fn an_erasure_hides_at_once_and_ends_without_a_trace() {
     let report = engine.verify("acme", &mut |_, _| {}).unwrap();
     assert_eq!(report.problems, []);
     let row = engine.inner.catalog.read().unwrap();
-    let row: super::ErasureRow = crate::catalog::of_tenant::of(&row, crate::catalog::tables::ERASURES, &tenant.id)
-        .unwrap()
-        .remove(0)
-        .1;
+    let row: super::ErasureRow =
+        crate::catalog::of_tenant::of(&row, crate::catalog::tables::ERASURES, &tenant.id)
+            .unwrap()
+            .remove(0)
+            .1;
     assert!(row.subjects.is_empty() && row.handles.is_empty());
     // The same proofs but for their checkpoints, which have grown, and what they open.
     assert_eq!(proofs.len(), 15);
@@ -194,7 +208,9 @@ fn the_log_tells_how_many_records_an_erasure_concerned() {
     engine.tick();
     let done = engine.erasure("acme", &world.by, &job.id).unwrap();
     assert_eq!((done.records, done.subjects), (11, 2));
-    let record = engine.get("acme", &world.by, Which::Seq(done.seq.unwrap())).unwrap();
+    let record = engine
+        .get("acme", &world.by, Which::Seq(done.seq.unwrap()))
+        .unwrap();
     assert_eq!(record.kind, "erasure");
     assert!(record.event.contains(r#""records":11"#), "{}", record.event);
     assert!(!record.event.contains(CANARY));
@@ -206,7 +222,9 @@ fn who_comes_back_is_somebody_new() {
     let (engine, tenant) = filled(&world, false);
     let handle = |engine: &Engine| {
         let subject = SubjectRef::new("user", CANARY);
-        let found = tenant.directory.resolve(&tenant, &subject, &*engine.inner.entropy);
+        let found = tenant
+            .directory
+            .resolve(&tenant, &subject, &*engine.inner.entropy);
         found.unwrap().handle
     };
     let old = handle(&engine);
@@ -215,15 +233,36 @@ fn who_comes_back_is_somebody_new() {
     let new = handle(&engine);
     assert_ne!(old, new);
     let last = tenant.view().size - 1;
-    assert!(engine.get("acme", &world.by, Which::Seq(last)).unwrap().event.contains(CANARY));
+    assert!(
+        engine
+            .get("acme", &world.by, Which::Seq(last))
+            .unwrap()
+            .event
+            .contains(CANARY)
+    );
     engine.tick();
-    assert!(engine.get("acme", &world.by, Which::Seq(last)).unwrap().event.contains(CANARY));
+    assert!(
+        engine
+            .get("acme", &world.by, Which::Seq(last))
+            .unwrap()
+            .event
+            .contains(CANARY)
+    );
     assert_eq!(handle(&engine), new);
-    assert_eq!(search(&world, &engine, &format!("actor.id:{CANARY}")).seqs, [last]);
+    assert_eq!(
+        search(&world, &engine, &format!("actor.id:{CANARY}")).seqs,
+        [last]
+    );
     engine.flush().unwrap();
     drop(engine);
     let engine = world.open(false);
-    assert!(engine.get("acme", &world.by, Which::Seq(last)).unwrap().event.contains(CANARY));
+    assert!(
+        engine
+            .get("acme", &world.by, Which::Seq(last))
+            .unwrap()
+            .event
+            .contains(CANARY)
+    );
 }
 
 #[test]
@@ -238,7 +277,11 @@ fn an_append_that_was_prepared_before_is_written_about_the_new_handle() {
     let hidden = tenant.hidden.load();
     for record in view.tail.iter(view.tail.range()) {
         let mut about = record.groups.iter().flat_map(|group| &group.handles);
-        assert!(!about.any(|handle| hidden.is_leaving(handle)), "record {}", record.seq);
+        assert!(
+            !about.any(|handle| hidden.is_leaving(handle)),
+            "record {}",
+            record.seq
+        );
     }
     drop(hidden);
     engine.tick();
@@ -255,7 +298,10 @@ fn an_erasure_can_be_taken_back_in_time() {
     };
     let job = engine.erase("acme", &world.by, &asked).unwrap();
     engine.tick();
-    assert_eq!(engine.erasure("acme", &world.by, &job.id).unwrap().state, ErasureState::Received);
+    assert_eq!(
+        engine.erasure("acme", &world.by, &job.id).unwrap().state,
+        ErasureState::Received
+    );
     assert_eq!(search(&world, &engine, &format!("actor.id:{CANARY}")).count, 0);
     // Somebody new meanwhile.
     world.append(&engine, "acme", &[about(70)]);
@@ -271,7 +317,13 @@ fn an_erasure_can_be_taken_back_in_time() {
     engine.tick();
     assert_eq!(search(&world, &engine, &format!("actor.id:{CANARY}")).count, 0);
     let late = engine.undo_erasure("acme", &world.by, &again.id);
-    assert!(matches!(late, Err(Error::Conflict { code: "erasure_decided", .. })));
+    assert!(matches!(
+        late,
+        Err(Error::Conflict {
+            code: "erasure_decided",
+            ..
+        })
+    ));
     assert_eq!(engine.verify("acme", &mut |_, _| {}).unwrap().problems, []);
 }
 
@@ -308,7 +360,14 @@ fn what_is_restricted_is_read_for_a_purpose_only() {
             limit: 100,
             ..SearchRequest::default()
         };
-        assert_eq!(engine.search("acme", &with_purpose, &request).unwrap().items.len(), 7);
+        assert_eq!(
+            engine
+                .search("acme", &with_purpose, &request)
+                .unwrap()
+                .items
+                .len(),
+            7
+        );
         assert!(!engine.get("acme", &world.by, Which::Seq(1)).unwrap().restricted);
     };
     check(&engine);
@@ -321,7 +380,9 @@ fn what_is_restricted_is_read_for_a_purpose_only() {
     assert_eq!(search(&world, &engine, &q).count, 7);
     assert_eq!(engine.restrictions("acme", &world.by).unwrap(), []);
     // An erasure takes the restriction along.
-    engine.restrict("acme", &world.by, &[person(CANARY)], "contested").unwrap();
+    engine
+        .restrict("acme", &world.by, &[person(CANARY)], "contested")
+        .unwrap();
     erase(&world, &engine, &[CANARY]);
     engine.tick();
     assert_eq!(engine.restrictions("acme", &world.by).unwrap(), []);
@@ -334,13 +395,22 @@ fn a_compaction_between_the_destruction_and_the_cleaning_brings_no_terms_back() 
     engine.flush().unwrap();
     let job = erase(&world, &engine, &[CANARY]);
     super::work::destroy_only(&engine.inner);
-    assert_eq!(engine.erasure("acme", &world.by, &job.id).unwrap().state, ErasureState::Unreadable);
-    assert!(has(&canaries(&engine, &tenant), FileType::Idx), "terms are there until the cleaning");
+    assert_eq!(
+        engine.erasure("acme", &world.by, &job.id).unwrap().state,
+        ErasureState::Unreadable
+    );
+    assert!(
+        has(&canaries(&engine, &tenant), FileType::Idx),
+        "terms are there until the cleaning"
+    );
     engine.compact("acme").unwrap();
     let after = canaries(&engine, &tenant);
     assert!(!after.iter().any(|(_, canary)| *canary), "{after:?}");
     engine.tick();
-    assert_eq!(engine.erasure("acme", &world.by, &job.id).unwrap().state, ErasureState::Done);
+    assert_eq!(
+        engine.erasure("acme", &world.by, &job.id).unwrap().state,
+        ErasureState::Done
+    );
 }
 
 #[test]
@@ -395,7 +465,9 @@ fn crash_at(op: u64, fault: Fault) -> bool {
     drop(engine);
     world.disk = world.disk.crash();
     if op % 3 == 0 {
-        world.disk.fail_at(world.disk.op_count() + op / 2, Fault::CrashTorn);
+        world
+            .disk
+            .fail_at(world.disk.op_count() + op / 2, Fault::CrashTorn);
         if let Ok((engine, _)) = world.try_start() {
             engine.tick();
         }
@@ -457,4 +529,123 @@ fn a_crash_after_any_operation_of_an_erasure_is_gone_on_from() {
 #[test]
 fn an_error_of_any_operation_of_an_erasure_is_gone_on_from() {
     sweep(Fault::Errno(5));
+}
+
+#[test]
+fn nothing_that_todays_keys_open_has_a_canary_afterwards() {
+    use crate::check::{Needles, Place, residue};
+    let world = World::new(20);
+    let (engine, _) = filled(&world, true);
+    engine.flush().unwrap();
+    world.append(&engine, "acme", &[about(8)]);
+    drop(engine);
+    let email = format!("{CANARY}@example.org");
+    let agent = format!("{CANARY}-agent/1.0");
+    let needles = Needles::new([CANARY, &email, &agent, "203.0.113.77"]).unwrap();
+    let before = residue(&world.parts(), &needles, &mut |_, _| {}).unwrap();
+    for place in [Place::Wal, Place::Personal, Place::Index, Place::Record] {
+        assert!(
+            before.places[&place].hits > 0,
+            "{place:?} is not looked through: {before:?}"
+        );
+    }
+    let engine = indexed(&world);
+    erase(&world, &engine, &[CANARY]);
+    engine.tick();
+    drop(engine);
+    let after = residue(&world.parts(), &needles, &mut |_, _| {}).unwrap();
+    assert_eq!(after.found(), 0, "{:?}", after.hits);
+}
+
+#[test]
+fn old_copies_do_not_open_with_todays_keys() {
+    use attestore_disk::Mode;
+    use std::path::Path;
+    let world = World::new(21);
+    let (engine, _) = filled(&world, false);
+    let old = world.disk.snapshot();
+    let copy = |roots: &attestore_disk::sim::SimDisk| {
+        let disk = attestore_disk::sim::SimDisk::from_snapshot(&old);
+        for path in disk.paths().iter().filter(|path| path.starts_with("keys")) {
+            disk.remove(path).unwrap();
+        }
+        for path in roots.paths().iter().filter(|path| path.starts_with("keys")) {
+            let from = roots.open(path, Mode::Read).unwrap();
+            let mut bytes = vec![0; usize::try_from(from.len().unwrap()).unwrap()];
+            from.read_exact_at(&mut bytes, 0).unwrap();
+            let to = disk.open(path, Mode::Create).unwrap();
+            to.write_all_at(&bytes, 0).unwrap();
+            to.sync_data().unwrap();
+        }
+        disk.sync_dir(Path::new("keys")).unwrap();
+        let mut other = World::new(22);
+        other.disk = disk;
+        other
+    };
+    let (opened, _) = copy(&world.disk)
+        .try_start()
+        .expect("before the erasure it opens");
+    assert!(
+        opened
+            .get("acme", &world.by, Which::Seq(0))
+            .unwrap()
+            .event
+            .contains(CANARY)
+    );
+    drop(opened);
+    erase(&world, &engine, &[CANARY]);
+    engine.tick();
+    let refused = copy(&world.disk).try_start();
+    assert!(matches!(refused, Err(crate::OpenError::Key(_))));
+}
+
+/// Puts a policy for class 1 in force, or takes it away, as of the next start.
+fn policy(engine: &Engine, tenant: &Tenant, erasable: Option<&str>) {
+    use crate::catalog::{by_tenant, tables};
+    let row = erasable.map(|erasable| {
+        serde_json::json!({ "classes": { "1": {
+            "policy": {
+                "class": 1, "name": "kept", "keep_min_ms": 0, "keep_max_ms": null, "basis": "law",
+                "mode": "none", "erasable": erasable,
+            },
+            "seq": 0, "changed_ms": 0, "changed_by": "tester",
+        } } })
+    });
+    let changed = engine.inner.change(|update| match &row {
+        Some(row) => by_tenant::put(update, tables::RETENTION, &tenant.id, row),
+        None => by_tenant::remove(update, tables::RETENTION, &tenant.id),
+    });
+    changed.unwrap();
+}
+
+#[test]
+fn what_a_policy_forbids_waits_and_is_read_for_a_purpose_meanwhile() {
+    use crate::credentials::Purpose;
+    let world = World::new(23);
+    let (engine, tenant) = filled(&world, false);
+    policy(&engine, &tenant, Some("no"));
+    drop((engine, tenant));
+    let engine = world.open(false);
+    let job = erase(&world, &engine, &[CANARY]);
+    let with_purpose = world.by.clone().reading_for(Purpose::LegalClaims);
+    let shown = |engine: &Engine, by| engine.get("acme", by, Which::Seq(0)).unwrap().event.contains(CANARY);
+    assert!(!shown(&engine, &with_purpose), "until it is known that it has to wait");
+    engine.tick();
+    let waits = engine.erasure("acme", &world.by, &job.id).unwrap();
+    assert_eq!((waits.state, waits.deferred.as_deref()), (ErasureState::Deferred, Some("policy")));
+    assert_eq!(waits.seq, None);
+    assert!(!shown(&engine, &world.by) && shown(&engine, &with_purpose));
+    drop(engine);
+    let engine = world.open(false);
+    assert!(!shown(&engine, &world.by) && shown(&engine, &with_purpose));
+    engine.tick();
+    assert_eq!(engine.erasure("acme", &world.by, &job.id).unwrap().state, ErasureState::Deferred);
+    let tenant = engine.inner.tenant("acme").unwrap();
+    policy(&engine, &tenant, None);
+    drop((engine, tenant));
+    let engine = world.open(false);
+    engine.tick();
+    let done = engine.erasure("acme", &world.by, &job.id).unwrap();
+    assert_eq!((done.state, done.deferred), (ErasureState::Done, None));
+    assert!(!shown(&engine, &with_purpose));
 }

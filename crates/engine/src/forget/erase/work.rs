@@ -216,9 +216,8 @@ fn date(inner: &Inner, keys: &[RowKey]) -> Result<()> {
 
 fn clean_due(inner: &Inner) {
     let mut by_tenant: BTreeMap<TenantId, Vec<RowKey>> = BTreeMap::new();
-    let of = |one: &Open| {
-        one.dated && matches!(one.state, ErasureState::Unreadable | ErasureState::IndexClean)
-    };
+    let of =
+        |one: &Open| one.dated && matches!(one.state, ErasureState::Unreadable | ErasureState::IndexClean);
     for key in inner.erasures.keys(of) {
         by_tenant.entry(key.0).or_default().push(key);
     }

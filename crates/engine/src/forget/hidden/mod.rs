@@ -208,7 +208,9 @@ impl Hidden {
             return Ok(Arc::clone(found));
         }
         let veil = |handles: &[[u8; 16]]| {
-            let veils = handles.iter().map(|handle| self.veil(&Handle::from_bytes(*handle)));
+            let veils = handles
+                .iter()
+                .map(|handle| self.veil(&Handle::from_bytes(*handle)));
             veils.fold((false, false), |(any, always), veil| {
                 (any | veil.hides(false), always | veil.hides(true))
             })
@@ -232,7 +234,6 @@ impl Hidden {
 impl Tenant {
     /// Changes how people are hidden, for every read that begins from now on.
     pub(crate) fn veil(&self, handles: &[Handle], change: impl Fn(&mut Veil)) {
-        self.hidden
-            .rcu(|hidden| Arc::new(hidden.with(handles, &change)));
+        self.hidden.rcu(|hidden| Arc::new(hidden.with(handles, &change)));
     }
 }

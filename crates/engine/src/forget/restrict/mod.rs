@@ -9,8 +9,8 @@
 
 mod row;
 
-use attestore_record::{Handle, Kind, TenantId};
 use attestore_keys::random_array;
+use attestore_record::{Handle, Kind, TenantId};
 use redb::ReadTransaction;
 use serde::Serialize;
 

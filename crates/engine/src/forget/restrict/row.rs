@@ -21,7 +21,8 @@ pub(super) struct RestrictionRow {
 impl RestrictionRow {
     pub(super) fn handles(&self) -> Result<Vec<Handle>> {
         let handle = |text: &String| {
-            let bytes = unhex(text).ok_or_else(|| Error::damage("catalog", 0, "a handle of a restriction"))?;
+            let bytes =
+                unhex(text).ok_or_else(|| Error::damage("catalog", 0, "a handle of a restriction"))?;
             Ok(Handle::from_bytes(bytes))
         };
         self.handles.iter().map(handle).collect()
