@@ -41,6 +41,7 @@ pub mod handover;
 pub mod heads;
 mod idempotency;
 pub mod instance;
+mod privacy;
 pub mod quotas;
 pub mod read;
 pub mod recovery;

@@ -169,7 +169,7 @@ fn split(random: &mut Random, number: u64, privacy: &PrivacyPolicy) -> Split {
         let sample = sample(random, seq);
         let text = event(random, &sample);
         let event = parse(text.as_bytes(), &Limits::default(), received_ms).expect("valid");
-        let encoded = encode(&event, &envelope, privacy);
+        let encoded = encode(&event, &envelope, privacy).expect("nothing is refused");
         let personal: Vec<Vec<u8>> = encoded
             .personal
             .iter()

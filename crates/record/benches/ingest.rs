@@ -37,7 +37,7 @@ fn ingest(c: &mut Criterion) {
         });
         let event = parse(text.as_bytes(), &Limits::DEFAULT, NOW_MS).expect("valid");
         group.bench_function(format!("{name}/encode"), |b| {
-            b.iter(|| encode(black_box(&event), &envelope, &policy));
+            b.iter(|| encode(black_box(&event), &envelope, &policy).expect("taken"));
         });
         let commit = |version: HashVersion, encoded: &Encoded| {
             let label = personal_label(&handles);
@@ -51,7 +51,7 @@ fn ingest(c: &mut Criterion) {
             let salt = public_key.salt(&envelope.id, PUBLIC_LABEL);
             record_commitment(version, &salt, &encoded.public, &mut groups[..count])
         };
-        let encoded = encode(&event, &envelope, &policy);
+        let encoded = encode(&event, &envelope, &policy).expect("taken");
         for version in [HashVersion::Blake3, HashVersion::HmacSha256] {
             group.bench_function(format!("{name}/commit {version:?}"), |b| {
                 b.iter(|| commit(version, black_box(&encoded)));
@@ -60,7 +60,10 @@ fn ingest(c: &mut Criterion) {
         group.bench_function(format!("{name}/whole"), |b| {
             b.iter(|| {
                 let event = parse(black_box(text.as_bytes()), &Limits::DEFAULT, NOW_MS).expect("valid");
-                commit(HashVersion::Blake3, &encode(&event, &envelope, &policy))
+                commit(
+                    HashVersion::Blake3,
+                    &encode(&event, &envelope, &policy).expect("taken"),
+                )
             });
         });
     }

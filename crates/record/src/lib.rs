@@ -14,6 +14,7 @@
 
 pub mod commitment;
 pub mod control;
+pub mod detect;
 pub mod entry;
 pub mod event;
 pub mod group;

@@ -4,7 +4,11 @@
 //! `id`, `name` and `attributes` of a target whose id is that of a subject of the event. With several such subjects,
 //! the one of the target's type counts, and all of them when there is none.
 
+mod detection;
+
 use serde::{Deserialize, Serialize};
+
+pub use detection::{Action, BySureness, Detection, Setting, UnknownDetector};
 
 use crate::event::leaf::{LEAVES, Leaf};
 use crate::json::pointer;
@@ -20,6 +24,7 @@ pub struct PrivacyPolicy {
     leaves: [u8; LEAVES],
     /// Segments and subject bits of the rules about one index or the inside of a free-form value.
     deep: Vec<(Vec<String>, u8)>,
+    detect: Detection,
 }
 
 /// One rule: the fields at and beneath `path` are about `subject`.
@@ -65,6 +70,8 @@ struct Wire {
     version: u32,
     human_types: Vec<String>,
     rules: Vec<Rule>,
+    #[serde(default, skip_serializing_if = "Detection::is_empty")]
+    detect: Detection,
 }
 
 impl PrivacyPolicy {
@@ -88,7 +95,25 @@ impl PrivacyPolicy {
             rules,
             leaves,
             deep,
+            detect: Detection::default(),
         })
+    }
+
+    /// The same policy with other settings for detectors.
+    #[must_use]
+    pub fn with_detection(self, detect: Detection) -> Self {
+        Self { detect, ..self }
+    }
+
+    /// The same policy as another version.
+    #[must_use]
+    pub fn with_version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Returns what becomes of values that detectors find.
+    pub fn detection(&self) -> &Detection {
+        &self.detect
     }
 
     /// Returns the version that public groups name.
@@ -243,7 +268,7 @@ impl TryFrom<Wire> for PrivacyPolicy {
     type Error = PolicyError;
 
     fn try_from(wire: Wire) -> Result<Self, PolicyError> {
-        Self::new(wire.version, wire.human_types, wire.rules)
+        Ok(Self::new(wire.version, wire.human_types, wire.rules)?.with_detection(wire.detect))
     }
 }
 
@@ -253,6 +278,7 @@ impl From<PrivacyPolicy> for Wire {
             version: policy.version,
             human_types: policy.human_types,
             rules: policy.rules,
+            detect: policy.detect,
         }
     }
 }

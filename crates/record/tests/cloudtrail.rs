@@ -43,7 +43,7 @@ fn all_pass(text: &str) -> usize {
             line,
             "the payload is the original, verbatim"
         );
-        let encoded = encode(&event, &envelope, &policy);
+        let encoded = encode(&event, &envelope, &policy).unwrap();
         let groups: Vec<Vec<u8>> = encoded
             .personal
             .iter()
@@ -216,7 +216,7 @@ fn sessions_of_people_are_personal_and_services_are_not() {
         let native = identity(&format!(
             r#"{{"type":"{ty}","arn":"arn:s/ann","accessKeyId":"ASIA1"}}"#
         ));
-        let encoded = encode(&event(&native), &envelope, &PrivacyPolicy::default());
+        let encoded = encode(&event(&native), &envelope, &PrivacyPolicy::default()).unwrap();
         let public = String::from_utf8(encoded.public).unwrap();
         for word in ["ann", "192.0.2.1", "ASIA1"] {
             assert_eq!(public.contains(word), !human, "{ty}: {public}");

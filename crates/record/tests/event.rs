@@ -245,7 +245,11 @@ fn every_error_code_names_its_place() {
         let shown = &text[..text.len().min(120)];
         assert_eq!(refused(text), (*code, (*path).to_owned()), "{shown}");
     }
-    for code in ErrorCode::ALL {
+    // What a policy refuses is no matter of parsing.
+    for code in ErrorCode::ALL
+        .into_iter()
+        .filter(|code| *code != ErrorCode::ValueRefused)
+    {
         assert!(cases.iter().any(|case| case.1 == code), "{code} has a case");
     }
 }

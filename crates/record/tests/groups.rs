@@ -57,7 +57,7 @@ fn a_service_has_one_public_group() {
     let event = event(
         r#"{"action":"a.read","actor":{"type":"service","id":"s"},"context":{"ip":"::1"},"payload":{"x":1}}"#,
     );
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     assert_eq!(
         String::from_utf8(encoded.public).unwrap(),
         r#"{"v":1,"id":"01a20306-3d00-7707-8707-070707070707","tenant":"01010101010101010101010101010101","protocol":"native","credential":"key_9","privacy":1,"event":{"action":"a.read","operation":"read","outcome":"success","actor":{"type":"service","id":"s"},"context":{"ip":"::1"},"payload":{"x":1}}}"#
@@ -71,7 +71,7 @@ fn fields_about_a_human_actor_leave_the_public_group() {
     let event = event(
         r#"{"action":"a.read","actor":{"type":"User","id":"u_42","name":"Ann"},"context":{"ip":"203.0.113.9"},"payload":[1]}"#,
     );
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     let public = String::from_utf8(encoded.public.clone()).unwrap();
     assert!(public.ends_with(
         r#""privacy":1,"withheld":["/actor/id","/actor/name","/context/ip","/payload"],"event":{"action":"a.read","operation":"read","outcome":"success","actor":{"type":"User"}}}"#
@@ -101,7 +101,7 @@ fn fields_about_a_human_actor_leave_the_public_group() {
 #[test]
 fn each_set_of_subjects_has_its_own_group() {
     let event = event(FULL);
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     let groups = describe(&encoded);
     let of = |set: &str| {
         groups
@@ -154,7 +154,7 @@ fn a_field_claimed_by_two_subjects_belongs_to_both() {
     let event = event(
         r#"{"action":"a.b","actor":{"type":"job","id":"j"},"metadata":{"m":{"x":1,"y":2}},"data_subjects":[{"type":"c","id":"1","fields":["/metadata/m"]},{"type":"c","id":"2","fields":["/metadata/m/x"]},{"type":"c","id":"3","fields":["/actor"]}]}"#,
     );
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     let groups = describe(&encoded);
     assert!(
         groups.contains(&(
@@ -195,7 +195,7 @@ fn policy_rules_reach_into_free_form_values() {
     .unwrap();
     let text = r#"{"action":"a.b","actor":{"type":"nurse","id":"n"},"targets":[{"type":"t","id":"1","name":"N"},{"type":"t","id":"2","name":"M"}],"changes":[{"path":"p","old":1,"new":2}],"metadata":{"email":"e","k":1},"payload":[{"ssn":"s"},{"ok":1}]}"#;
     let event = event(text);
-    let encoded = encode(&event, &envelope(), &policy);
+    let encoded = encode(&event, &envelope(), &policy).unwrap();
     assert_eq!(
         describe(&encoded),
         [(
@@ -237,7 +237,7 @@ fn the_case_of_a_type_makes_no_other_subject() {
     let event = event(
         r#"{"action":"a.b","actor":{"type":"User","id":"alice","on_behalf_of":{"type":"USER","id":"alice"}},"targets":[{"type":"uSER","id":"alice"}],"data_subjects":[{"type":"user","id":"alice"}]}"#,
     );
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     assert_eq!(
         describe(&encoded),
         [(
@@ -257,7 +257,7 @@ fn a_target_with_the_id_of_a_subject_is_that_subject() {
         r#"{"action":"a.b","actor":{"type":"user","id":"arn:a"},"targets":[{"type":"AWS::IAM::User","id":"arn:a","name":"Ann","attributes":{"x":1}},{"type":"AWS::IAM::User","id":"arn:b"},{"type":"customer","id":"9"},{"type":"invoice","id":"9"}],"data_subjects":[{"type":"customer","id":"9"},{"type":"patient","id":"9"}]}"#,
     );
     assert_eq!(
-        describe(&encode(&event, &envelope(), &PrivacyPolicy::default())),
+        describe(&encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap()),
         [
             (
                 "user:arn:a".to_owned(),
@@ -279,6 +279,7 @@ fn a_target_with_the_id_of_a_subject_is_that_subject() {
         r#"{"action":"a.b","actor":{"type":"service","id":"s"},"targets":[{"type":"service","id":"s"}]}"#;
     assert!(
         encode(&self::event(by_a_service), &envelope(), &PrivacyPolicy::default())
+            .unwrap()
             .personal
             .is_empty()
     );
@@ -289,7 +290,7 @@ fn where_a_service_acts_for_a_person_the_context_is_about_that_person() {
     let event = event(
         r#"{"action":"a.b","outcome_reason":{"code":"c","message":"Bo is locked"},"actor":{"type":"service","id":"s","name":"proxy","on_behalf_of":{"type":"user","id":"u_7"}},"context":{"ip":"::1","host":"h","user_agent":"a","location":"DE","session_id":"x"},"changes":[{"path":"p","old":1,"new":{"x":2}}]}"#,
     );
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     assert_eq!(
         describe(&encoded),
         [(
@@ -316,7 +317,7 @@ fn every_record_that_is_accepted_can_be_read_again() {
     };
     let text = nested(64);
     let event = parse(text.as_bytes(), &limits, NOW_MS).unwrap();
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     let groups = personal(&encoded);
     assert_eq!(
         view::rebuild(&encoded.public, &slices(&groups)).unwrap(),
@@ -363,7 +364,7 @@ fn a_value_with_too_many_personal_parts_is_personal_as_a_whole() {
     let zeros = vec!["0"; 5000].join(",");
     let text = format!(r#"{{"action":"a","actor":{{"type":"user","id":"u"}},"payload":[{zeros}]}}"#);
     let event = event(&text);
-    let encoded = encode(&event, &envelope(), &policy);
+    let encoded = encode(&event, &envelope(), &policy).unwrap();
     assert_eq!(view::open(&encoded.public).unwrap().withheld, ["/payload"]);
     let groups = personal(&encoded);
     assert_eq!(
@@ -415,7 +416,7 @@ fn policies_with_mistakes_are_refused() {
 #[test]
 fn fields_say_which_half_they_come_from() {
     let event = event(FULL);
-    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event, &envelope(), &PrivacyPolicy::default()).unwrap();
     let groups = personal(&encoded);
     let fields = view::fields(&encoded.public, &slices(&groups)).unwrap();
     assert_eq!(fields.public.actor_id, None);
@@ -440,12 +441,13 @@ fn fields_say_which_half_they_come_from() {
 
 #[test]
 fn groups_of_other_records_are_refused() {
-    let one = encode(&event(FULL), &envelope(), &PrivacyPolicy::default());
+    let one = encode(&event(FULL), &envelope(), &PrivacyPolicy::default()).unwrap();
     let two = encode(
         &event(r#"{"action":"a.b","actor":{"type":"user","id":"u"}}"#),
         &envelope(),
         &PrivacyPolicy::default(),
-    );
+    )
+    .unwrap();
     let groups = personal(&one);
     for group in &groups {
         if !String::from_utf8_lossy(group).contains("\"/actor/id\"") {
@@ -466,7 +468,7 @@ fn groups_of_other_records_are_refused() {
 
 #[test]
 fn damaged_groups_never_panic() {
-    let encoded = encode(&event(FULL), &envelope(), &PrivacyPolicy::default());
+    let encoded = encode(&event(FULL), &envelope(), &PrivacyPolicy::default()).unwrap();
     let groups = personal(&encoded);
     for at in 0..encoded.public.len() {
         for mask in [0x01, 0x10, 0x80] {

@@ -112,7 +112,7 @@ proptest! {
             protocol: "native",
             credential_id: "key",
         };
-        let encoded = encode(&parsed, &envelope, &PrivacyPolicy::default());
+        let encoded = encode(&parsed, &envelope, &PrivacyPolicy::default()).unwrap();
         let groups: Vec<Vec<u8>> = encoded
             .personal
             .iter()

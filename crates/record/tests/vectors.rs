@@ -125,7 +125,7 @@ fn events() -> Value {
             protocol: "native",
             credential_id: "key_9",
         };
-        let encoded = encode(&event, &envelope, &PrivacyPolicy::default());
+        let encoded = encode(&event, &envelope, &PrivacyPolicy::default()).unwrap();
         let personal: Vec<Value> = encoded
             .personal
             .iter()

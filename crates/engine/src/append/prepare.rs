@@ -6,7 +6,7 @@ use attestore_keys::Key;
 use attestore_record::commitment::{PUBLIC_LABEL, group_commitment, personal_label, record_commitment};
 use attestore_record::group::encode;
 use attestore_record::{
-    Envelope, ErrorCode, Event, EventError, Handle, Kind, PersonalGroup, RecordId, SaltKey, event,
+    Encoded, Envelope, ErrorCode, Event, EventError, Handle, Kind, PersonalGroup, RecordId, SaltKey, event,
 };
 use bytes::Bytes;
 
@@ -50,7 +50,12 @@ impl Preparation<'_> {
                         salt: salts.of(class),
                         generation: generation.number,
                     };
-                    Slot::Draft(self.draft(&event, item.fallback_key.as_deref(), id, hashing)?)
+                    let item = Parsed {
+                        event: &event,
+                        fallback_key: item.fallback_key.as_deref(),
+                        id,
+                    };
+                    self.slot(&item, hashing)?
                 }
                 Err(error) => Slot::Refused(refusal(error)),
             };
@@ -60,25 +65,38 @@ impl Preparation<'_> {
         Ok((slots, keyed))
     }
 
-    fn draft(
-        &self,
-        event: &Event<'_>,
-        fallback_key: Option<&str>,
-        id: RecordId,
-        hashing: Hashing<'_>,
-    ) -> Result<Draft> {
-        let tenant = self.tenant;
+    /// Encodes an event under the tenant's privacy policy, which may refuse it.
+    fn slot(&self, item: &Parsed<'_>, hashing: Hashing<'_>) -> Result<Slot> {
         let envelope = Envelope {
-            id,
-            tenant: tenant.id,
+            id: item.id,
+            tenant: self.tenant.id,
             protocol: self.protocol,
             credential_id: self.credential_id,
         };
-        let encoded = encode(event, &envelope, &tenant.privacy);
+        match encode(item.event, &envelope, &self.tenant.privacy) {
+            Ok(encoded) => {
+                crate::privacy::counts::detected(&encoded.detected);
+                let key = item.event.idempotency_key.as_deref().or(item.fallback_key);
+                Ok(Slot::Draft(self.draft(item.id, encoded, key, hashing)?))
+            }
+            Err(refused) => {
+                crate::privacy::counts::refused(&refused);
+                Ok(Slot::Refused(refusal(refused.into())))
+            }
+        }
+    }
+
+    fn draft(
+        &self,
+        id: RecordId,
+        encoded: Encoded,
+        key: Option<&str>,
+        hashing: Hashing<'_>,
+    ) -> Result<Draft> {
+        let tenant = self.tenant;
         let mut subjects = Vec::new();
         let mut opened = Vec::with_capacity(encoded.personal.len());
         let mut groups = Vec::with_capacity(encoded.personal.len());
-        let key = event.idempotency_key.as_deref().or(fallback_key);
         for personal in &encoded.personal {
             let (group, bytes) = self.group(personal, &id, &mut subjects)?;
             if key.is_some() {
@@ -151,6 +169,14 @@ impl Preparation<'_> {
             sealed: Bytes::from(sealed),
         }
     }
+}
+
+/// An event to encode.
+struct Parsed<'a> {
+    event: &'a Event<'a>,
+    /// Its key where it has none itself.
+    fallback_key: Option<&'a str>,
+    id: RecordId,
 }
 
 /// What an event's public group is hashed under.

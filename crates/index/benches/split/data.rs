@@ -61,7 +61,7 @@ fn store(event: &[u8], line: usize) -> Stored {
     };
     static POLICY: LazyLock<PrivacyPolicy> = LazyLock::new(PrivacyPolicy::default);
     let event = parse(event, &Limits::default(), START_MS).expect("valid");
-    let encoded = encode(&event, &envelope, &POLICY);
+    let encoded = encode(&event, &envelope, &POLICY).expect("nothing is refused");
     let personal = encoded.personal.iter().map(|group| {
         let handles = vec![Handle::from_bytes([1; 16]); group.subjects.len()];
         group.bytes(&handles)

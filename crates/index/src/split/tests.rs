@@ -32,7 +32,7 @@ fn split_of(policy: &IndexPolicy, events: &[(u64, String)]) -> Split {
             protocol: "native",
             credential_id: "cred1",
         };
-        let encoded = encode(&event, &envelope, &PrivacyPolicy::default());
+        let encoded = encode(&event, &envelope, &PrivacyPolicy::default()).unwrap();
         let groups: Vec<Vec<u8>> = encoded
             .personal
             .iter()

@@ -29,7 +29,7 @@ impl Stored {
             protocol: "native",
             credential_id: "cred1",
         };
-        let encoded = encode(&event, &envelope, &PrivacyPolicy::default());
+        let encoded = encode(&event, &envelope, &PrivacyPolicy::default()).unwrap();
         let personal = encoded.personal.iter().map(|group| {
             let handles: Vec<Handle> = (0..group.subjects.len())
                 .map(|n| Handle::from_bytes([u8::try_from(n).unwrap(); 16]))

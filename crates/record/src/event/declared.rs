@@ -104,7 +104,7 @@ impl Present<'_> {
 }
 
 impl Divert for Present<'_> {
-    fn text(&mut self, leaf: Leaf, index: usize, _: &str) -> bool {
+    fn text(&mut self, leaf: Leaf, index: usize, _: &str, _: &mut Vec<u8>, _: &str) -> bool {
         self.leaf(leaf, index);
         true
     }

@@ -33,11 +33,13 @@ pub enum ErrorCode {
     ServerField,
     /// The whole event is too large.
     EventTooLarge,
+    /// A value that the tenant's privacy policy refuses.
+    ValueRefused,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidJson,
         Self::DuplicateKey,
         Self::UnknownField,
@@ -52,6 +54,7 @@ impl ErrorCode {
         Self::InvalidValue,
         Self::ServerField,
         Self::EventTooLarge,
+        Self::ValueRefused,
     ];
 
     /// Returns the stable snake_case text.
@@ -71,6 +74,7 @@ impl ErrorCode {
             Self::InvalidValue => "invalid_value",
             Self::ServerField => "server_field",
             Self::EventTooLarge => "event_too_large",
+            Self::ValueRefused => "value_refused",
         }
     }
 }

@@ -131,12 +131,40 @@ impl Leaf {
         )
     }
 
+    /// Tells whether it names somebody or something: what it says tells one from the other.
+    pub(crate) const fn is_id(self) -> bool {
+        matches!(
+            self,
+            Self::ActorId | Self::BehalfId | Self::TargetId | Self::SubjectId
+        )
+    }
+
+    /// Tells whether its text has a form that is checked.
+    pub(crate) const fn has_form(self) -> bool {
+        matches!(self, Self::Ip | Self::TraceId | Self::SpanId)
+    }
+
     /// Returns the pointer of the leaf at an index.
     pub(crate) fn pointer(self, index: usize) -> Cow<'static, str> {
         match self.parts() {
             (whole, "") => Cow::Borrowed(whole),
             (before, after) => Cow::Owned(format!("{before}{index}{after}")),
         }
+    }
+
+    /// Returns the pointer with `*` for an index.
+    pub(crate) fn pattern_pointer(self) -> String {
+        match self.parts() {
+            (whole, "") => whole.to_owned(),
+            (before, after) => format!("{before}*{after}"),
+        }
+    }
+
+    /// Returns the field's name.
+    pub(crate) fn name(self) -> &'static str {
+        let (before, after) = self.parts();
+        let part = if after.is_empty() { before } else { after };
+        part.rsplit('/').next().unwrap_or_default()
     }
 
     /// Returns the segments of the pointer, with `*` for an index.

@@ -3,6 +3,8 @@
 //! The writer asks a [`Divert`] about every leaf, so that encoding (which takes personal leaves out) and rebuilding
 //! (which does not) are the same code and cannot disagree about order.
 
+use std::borrow::Cow;
+
 use super::leaf::Leaf;
 use super::{
     Actor, Change, Context, DataSubject, Event, Http, OutcomeReason, Raw, Source, Target, Text, time,
@@ -11,19 +13,56 @@ use crate::json::escape::push_string;
 
 /// Decides about the leaves of an event while it is written.
 pub(crate) trait Divert {
-    /// Returns true when it took the string, which is then not written.
-    fn text(&mut self, leaf: Leaf, index: usize, text: &str) -> bool;
+    /// Sees a string that no policy can take out of the public part, and returns what to write.
+    #[inline]
+    fn plain<'t>(&mut self, _plain: &Plain, _index: usize, text: &'t str) -> Cow<'t, str> {
+        Cow::Borrowed(text)
+    }
+
+    /// Returns true when it took the string or wrote its own version of it. In the second case it has called `field`
+    /// to begin.
+    fn text(&mut self, leaf: Leaf, index: usize, text: &str, out: &mut Vec<u8>, name: &str) -> bool;
 
     /// Returns true when it took the value or wrote its own version of it. In the second case it has called
     /// `field` to begin.
     fn raw(&mut self, leaf: Leaf, index: usize, raw: &Raw<'_>, out: &mut Vec<u8>, name: &str) -> bool;
 }
 
+/// A string field that is always public: its pointer, in two parts where an index stands between them.
+pub(crate) struct Plain(pub(crate) &'static str, pub(crate) &'static str);
+
+impl Plain {
+    /// Returns the pointer of the field at an index.
+    pub(crate) fn pointer(&self, index: usize) -> String {
+        match self {
+            Self(before, after) if before.ends_with('/') => format!("{before}{index}{after}"),
+            Self(whole, _) => (*whole).to_owned(),
+        }
+    }
+
+    /// Returns the pointer with `*` for an index.
+    pub(crate) fn pattern(&self) -> String {
+        match self {
+            Self(before, after) if before.ends_with('/') => format!("{before}*{after}"),
+            Self(whole, _) => (*whole).to_owned(),
+        }
+    }
+
+    /// Returns the field's name.
+    pub(crate) fn name(&self) -> &'static str {
+        let part = if self.1.is_empty() { self.0 } else { self.1 };
+        part.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// The pointers of a subject, which are read as pointers.
+pub(crate) const SUBJECT_FIELDS: &str = "/fields";
+
 /// Takes nothing.
 pub(crate) struct Keep;
 
 impl Divert for Keep {
-    fn text(&mut self, _: Leaf, _: usize, _: &str) -> bool {
+    fn text(&mut self, _: Leaf, _: usize, _: &str, _: &mut Vec<u8>, _: &str) -> bool {
         false
     }
 
@@ -60,12 +99,18 @@ impl Event<'_> {
 /// Appends the event, an object.
 pub(crate) fn write<D: Divert>(out: &mut Vec<u8>, event: &Event<'_>, divert: &mut D) {
     out.push(b'{');
-    plain(out, "idempotency_key", &event.idempotency_key);
+    plain(
+        out,
+        Plain("/idempotency_key", ""),
+        0,
+        &event.idempotency_key,
+        divert,
+    );
     if let Some(ns) = event.occurred_at_ns {
         field(out, "occurred_at");
         time::push_rfc3339(out, ns);
     }
-    string(out, "action", &event.action);
+    string(out, Plain("/action", ""), 0, &event.action, divert);
     name(out, "operation", event.operation.as_str());
     name(out, "outcome", event.outcome.as_str());
     if let Some(reason) = &event.outcome_reason {
@@ -101,7 +146,12 @@ pub(crate) fn write<D: Divert>(out: &mut Vec<u8>, event: &Event<'_>, divert: &mu
         out,
         "data_categories",
         &event.data_categories,
-        |out, _, category| push_string(out, category),
+        |out, index, category| {
+            push_string(
+                out,
+                &divert.plain(&Plain("/data_categories/", ""), index, category),
+            )
+        },
     );
     raw(out, "metadata", Leaf::Metadata, 0, &event.metadata, divert);
     raw(out, "payload", Leaf::Payload, 0, &event.payload, divert);
@@ -121,7 +171,7 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &str) {
 
 fn outcome_reason<D: Divert>(out: &mut Vec<u8>, reason: &OutcomeReason<'_>, divert: &mut D) {
     object(out, "outcome_reason", |out| {
-        plain(out, "code", &reason.code);
+        plain(out, Plain("/outcome_reason/code", ""), 0, &reason.code, divert);
         text(out, "message", Leaf::OutcomeMessage, 0, &reason.message, divert);
     });
 }
@@ -129,7 +179,7 @@ fn outcome_reason<D: Divert>(out: &mut Vec<u8>, reason: &OutcomeReason<'_>, dive
 fn actor<D: Divert>(out: &mut Vec<u8>, actor: &Actor<'_>, divert: &mut D) {
     field(out, "actor");
     out.push(b'{');
-    string(out, "type", &actor.ty);
+    string(out, Plain("/actor/type", ""), 0, &actor.ty, divert);
     text(out, "id", Leaf::ActorId, 0, &actor.id, divert);
     text(out, "name", Leaf::ActorName, 0, &actor.name, divert);
     text(out, "email", Leaf::ActorEmail, 0, &actor.email, divert);
@@ -143,7 +193,13 @@ fn actor<D: Divert>(out: &mut Vec<u8>, actor: &Actor<'_>, divert: &mut D) {
     );
     if let Some(principal) = &actor.on_behalf_of {
         object(out, "on_behalf_of", |out| {
-            string(out, "type", &principal.ty);
+            string(
+                out,
+                Plain("/actor/on_behalf_of/type", ""),
+                0,
+                &principal.ty,
+                divert,
+            );
             text(out, "id", Leaf::BehalfId, 0, &principal.id, divert);
             text(out, "name", Leaf::BehalfName, 0, &principal.name, divert);
             text(out, "email", Leaf::BehalfEmail, 0, &principal.email, divert);
@@ -154,7 +210,7 @@ fn actor<D: Divert>(out: &mut Vec<u8>, actor: &Actor<'_>, divert: &mut D) {
 
 fn target<D: Divert>(out: &mut Vec<u8>, index: usize, target: &Target<'_>, divert: &mut D) {
     out.push(b'{');
-    string(out, "type", &target.ty);
+    string(out, Plain("/targets/", "/type"), index, &target.ty, divert);
     text(out, "id", Leaf::TargetId, index, &target.id, divert);
     text(out, "name", Leaf::TargetName, index, &target.name, divert);
     raw(
@@ -186,7 +242,7 @@ fn context<D: Divert>(out: &mut Vec<u8>, context: &Context<'_>, divert: &mut D) 
 
 fn http<D: Divert>(out: &mut Vec<u8>, http: &Http<'_>, divert: &mut D) {
     object(out, "http", |out| {
-        plain(out, "method", &http.method);
+        plain(out, Plain("/context/http/method", ""), 0, &http.method, divert);
         text(out, "path", Leaf::HttpPath, 0, &http.path, divert);
         if let Some(status) = http.status {
             field(out, "status");
@@ -197,16 +253,22 @@ fn http<D: Divert>(out: &mut Vec<u8>, http: &Http<'_>, divert: &mut D) {
 
 fn source<D: Divert>(out: &mut Vec<u8>, source: &Source<'_>, divert: &mut D) {
     object(out, "source", |out| {
-        plain(out, "service", &source.service);
-        plain(out, "version", &source.version);
+        plain(out, Plain("/source/service", ""), 0, &source.service, divert);
+        plain(out, Plain("/source/version", ""), 0, &source.version, divert);
         text(out, "instance", Leaf::SourceInstance, 0, &source.instance, divert);
-        plain(out, "environment", &source.environment);
+        plain(
+            out,
+            Plain("/source/environment", ""),
+            0,
+            &source.environment,
+            divert,
+        );
     });
 }
 
 fn change<D: Divert>(out: &mut Vec<u8>, index: usize, change: &Change<'_>, divert: &mut D) {
     out.push(b'{');
-    string(out, "path", &change.path);
+    string(out, Plain("/changes/", "/path"), index, &change.path, divert);
     raw(out, "old", Leaf::ChangeOld, index, &change.old, divert);
     raw(out, "new", Leaf::ChangeNew, index, &change.new, divert);
     out.push(b'}');
@@ -214,10 +276,13 @@ fn change<D: Divert>(out: &mut Vec<u8>, index: usize, change: &Change<'_>, diver
 
 fn subject<D: Divert>(out: &mut Vec<u8>, index: usize, subject: &DataSubject<'_>, divert: &mut D) {
     out.push(b'{');
-    string(out, "type", &subject.ty);
+    string(out, Plain("/data_subjects/", "/type"), index, &subject.ty, divert);
     text(out, "id", Leaf::SubjectId, index, &subject.id, divert);
     array(out, "fields", &subject.fields, |out, _, pointer| {
-        push_string(out, pointer)
+        push_string(
+            out,
+            &divert.plain(&Plain("/data_subjects/", SUBJECT_FIELDS), index, pointer),
+        )
     });
     out.push(b'}');
 }
@@ -252,9 +317,10 @@ fn array<T>(out: &mut Vec<u8>, name: &str, items: &[T], mut item: impl FnMut(&mu
     out.push(b']');
 }
 
-fn string(out: &mut Vec<u8>, name: &str, text: &str) {
-    field(out, name);
-    push_string(out, text);
+#[inline]
+fn string<D: Divert>(out: &mut Vec<u8>, plain: Plain, index: usize, text: &str, divert: &mut D) {
+    field(out, plain.name());
+    push_string(out, &divert.plain(&plain, index, text));
 }
 
 /// Writes the name of an enumeration's value, which needs no escapes.
@@ -265,9 +331,9 @@ fn name(out: &mut Vec<u8>, field_name: &str, value: &str) {
     out.push(b'"');
 }
 
-fn plain(out: &mut Vec<u8>, name: &str, text: &Option<Text<'_>>) {
+fn plain<D: Divert>(out: &mut Vec<u8>, plain: Plain, index: usize, text: &Option<Text<'_>>, divert: &mut D) {
     if let Some(text) = text {
-        string(out, name, text);
+        string(out, plain, index, text, divert);
     }
 }
 
@@ -281,9 +347,10 @@ fn text<D: Divert>(
     divert: &mut D,
 ) {
     if let Some(text) = text
-        && !divert.text(leaf, index, text)
+        && !divert.text(leaf, index, text, out, name)
     {
-        string(out, name, text);
+        field(out, name);
+        push_string(out, text);
     }
 }
 

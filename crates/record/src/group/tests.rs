@@ -16,7 +16,7 @@ fn groups(metadata: &str, policy: &PrivacyPolicy) -> (String, Vec<(Vec<String>, 
         protocol: "native",
         credential_id: "key_9",
     };
-    let encoded = encode(&event, &envelope, policy);
+    let encoded = encode(&event, &envelope, policy).unwrap();
     let groups = encoded.personal.into_iter().map(|group| {
         let ids = group.subjects.into_iter().map(|subject| subject.id).collect();
         (ids, String::from_utf8(group.body).unwrap())

@@ -1,0 +1,3 @@
+//! What becomes of values that the detectors of a tenant's privacy policy find.
+
+pub(crate) mod counts;
