@@ -116,6 +116,8 @@ pub enum Error {
     /// The act takes two persons, and the other one has not approved it yet.
     #[error("another person has to approve this")]
     ApprovalNeeded {
+        /// Name of the tenant.
+        tenant: String,
         /// Id of the request for approval.
         id: String,
     },

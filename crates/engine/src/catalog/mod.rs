@@ -6,6 +6,7 @@
 
 pub(crate) mod by_tenant;
 pub(crate) mod directory;
+pub(crate) mod of_tenant;
 mod pages;
 mod rows;
 pub mod storage;

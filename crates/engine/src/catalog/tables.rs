@@ -3,6 +3,7 @@
 use redb::TableDefinition;
 
 use super::by_tenant::ByTenant;
+use super::of_tenant::OfTenant;
 
 /// The instance row, under [`INSTANCE`]. JSON.
 pub(crate) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -37,6 +38,14 @@ pub(crate) const HANDOVERS: ByTenant = TableDefinition::new("handovers");
 pub(crate) const QUOTAS: ByTenant = TableDefinition::new("quotas");
 /// Tenant id to its retention rules. JSON; owned by `forget::rules`, which gets along without the table.
 pub(crate) const RETENTION: ByTenant = TableDefinition::new("retention");
+/// (tenant id, hold id) to a legal hold. JSON; owned by `forget::holds`, which gets along without the table.
+pub(crate) const HOLDS: OfTenant = TableDefinition::new("holds");
+/// (tenant id, hold id, first seq) to ranges of seqs that the hold covers; owned by `forget::holds`.
+pub(crate) const HOLD_RANGES: TableDefinition<OfTwoIds<u64>, &[u8]> = TableDefinition::new("hold_ranges");
+/// (tenant id, approval id) to a request for approval. JSON; owned by `forget::approvals`, which gets along without the table.
+pub(crate) const APPROVALS: OfTenant = TableDefinition::new("approvals");
+/// Tenant id to which acts take two persons. JSON; owned by `forget::approvals`, which gets along without the table.
+pub(crate) const APPROVAL_POLICIES: ByTenant = TableDefinition::new("approval_policies");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

@@ -55,11 +55,23 @@ pub enum Permission {
     ManageKeys,
     /// Saying that the server's clock, which stepped ahead, is right.
     ConfirmClock,
+    /// Seeing retention policies, legal holds, requests for approval, and what keeps a record.
+    SeeRetention,
+    /// Setting retention policies.
+    ManageRetention,
+    /// Weakening a retention policy in mode `governance`, with what setting it takes, and another person.
+    BypassRetention,
+    /// Placing and releasing legal holds.
+    ManageHolds,
+    /// Deciding about what others ask for that takes two persons.
+    Approve,
+    /// Setting which acts take two persons.
+    ManageApprovals,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -83,6 +95,12 @@ impl Permission {
         Self::Verify,
         Self::ManageKeys,
         Self::ConfirmClock,
+        Self::SeeRetention,
+        Self::ManageRetention,
+        Self::BypassRetention,
+        Self::ManageHolds,
+        Self::Approve,
+        Self::ManageApprovals,
     ];
 
     /// Returns the name in documents and records.
@@ -111,6 +129,12 @@ impl Permission {
             Self::Verify => "verify",
             Self::ManageKeys => "manage_keys",
             Self::ConfirmClock => "confirm_clock",
+            Self::SeeRetention => "see_retention",
+            Self::ManageRetention => "manage_retention",
+            Self::BypassRetention => "bypass_retention",
+            Self::ManageHolds => "manage_holds",
+            Self::Approve => "approve",
+            Self::ManageApprovals => "manage_approvals",
         }
     }
 
@@ -165,7 +189,7 @@ impl Permissions {
 }
 
 /// Which role holds which permissions: the only place that says so.
-pub const TABLE: [(Role, Permissions); 10] = {
+pub const TABLE: [(Role, Permissions); 11] = {
     use Permission as P;
     const TENANT_ADMIN: Permissions = Permissions::new(&[
         P::SeeExports,
@@ -177,6 +201,9 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::ReadAccessLog,
         P::SeeQuotas,
         P::Verify,
+        P::SeeRetention,
+        P::Approve,
+        P::ManageApprovals,
     ]);
     const OPERATOR: Permissions = Permissions::new(&[
         P::SeeTenant,
@@ -198,6 +225,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::SaveSearches,
         P::SeeTenant,
         P::SeeQuotas,
+        P::SeeRetention,
     ]);
     [
         (
@@ -221,15 +249,26 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::PrivacyOfficer,
-            Permissions::new(&[P::SeeTenant, P::ReadLog]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::SeeRetention, P::Approve]),
         ),
         (
             Role::RetentionManager,
-            Permissions::new(&[P::SeeTenant, P::ReadLog]),
+            Permissions::new(&[
+                P::SeeTenant,
+                P::ReadLog,
+                P::SeeRetention,
+                P::ManageRetention,
+                P::ManageHolds,
+                P::Approve,
+            ]),
+        ),
+        (
+            Role::RetentionBypass,
+            Permissions::new(&[P::BypassRetention]),
         ),
         (
             Role::KeyAdmin,
-            Permissions::new(&[P::SeeTenant, P::ReadLog, P::ManageKeys]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::SeeRetention, P::ManageKeys]),
         ),
         (Role::TenantAdmin, TENANT_ADMIN),
         (Role::Operator, OPERATOR),
@@ -282,6 +321,7 @@ mod tests {
                 Role::Operator,
                 Role::KeyAdmin,
                 Role::RetentionManager,
+                Role::RetentionBypass,
                 Role::Ingest,
             ] {
                 assert!(

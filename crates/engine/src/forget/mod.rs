@@ -8,4 +8,6 @@
 
 pub mod approvals;
 pub mod holds;
+pub(crate) mod logged;
 pub mod rules;
+mod sealed;

@@ -3,11 +3,21 @@
 //! | file | what |
 //! |---|---|
 //! | `selector` | which events are of a class |
+//! | `spec` | what somebody wants a class to be, and what to look at |
+//! | `lock` | what a lock lets happen |
+//! | `set` | setting and showing |
+//! | `preview` | what would go at a moment |
 //! | `row` | what the catalog keeps |
 //! | `verdict` | what holds for one record, and why |
 
+mod lock;
+mod preview;
 mod row;
 mod selector;
+mod set;
+mod spec;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -20,9 +30,14 @@ use redb::ReadTransaction;
 use crate::catalog::{by_tenant, tables};
 use crate::error::Result;
 
+#[expect(unused_imports, reason = "of the parts that forget")]
 pub(crate) use super::holds::held;
 use row::RulesRow;
+pub use preview::{ClassPreview, Preview};
 pub use selector::Selector;
+pub(crate) use set::finish;
+pub use set::ClassInfo;
+pub use spec::{ClassSpec, Warning};
 pub(crate) use verdict::verdict;
 pub use verdict::{HeldBy, Standing, Verdict};
 
