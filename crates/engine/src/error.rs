@@ -118,8 +118,8 @@ pub enum Error {
     ApprovalNeeded {
         /// Name of the tenant.
         tenant: String,
-        /// Id of the request for approval.
-        id: String,
+        /// The request.
+        approval: Box<crate::forget::approvals::Approval>,
     },
     /// The answer would take scanning more records than allowed.
     #[error("{message}")]

@@ -100,6 +100,8 @@ pub struct Inner {
     pub(crate) retiring: crate::handover::Retiring,
     pub(crate) scrub: crate::scrub::Scrub,
     pub(crate) quotas: crate::quotas::Quotas,
+    /// What the thread waits on that looks for newer matches of legal holds.
+    pub(crate) holding: Arc<crate::search::wake::Wake>,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
     /// How many follow logs, of all tenants.

@@ -14,7 +14,7 @@ use crate::tenant::Tenant;
 /// When the value does not serialise.
 pub(super) fn seal(
     tenant: &Tenant,
-    context: &str,
+    context: &'static str,
     id: &ThingId,
     entropy: &dyn Entropy,
     value: &impl Serialize,
@@ -30,7 +30,7 @@ pub(super) fn seal(
 /// Damage.
 pub(super) fn open<T: DeserializeOwned>(
     tenant: &Tenant,
-    context: &str,
+    context: &'static str,
     id: &ThingId,
     sealed: &str,
 ) -> Result<T> {

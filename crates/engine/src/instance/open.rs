@@ -97,6 +97,7 @@ impl Engine {
             retiring: handover::Retiring::load(&catalog)?,
             scrub: crate::scrub::Scrub::load(&catalog, settings.scrub_bytes_per_s)?,
             quotas: crate::quotas::Quotas::load(&catalog)?,
+            holding: Arc::default(),
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -133,6 +134,8 @@ impl Engine {
             start(&inner)?;
         }
         warnings.extend(handover::finish_forks(&inner, forked)?);
+        warnings.extend(crate::forget::finish(&inner));
+        inner.check_running()?;
         Ok((
             Self { inner },
             Opened {
@@ -156,6 +159,7 @@ impl Engine {
         inner.compactor.wake.stop();
         inner.exports.stop();
         inner.scrub.stop();
+        inner.holding.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -222,6 +226,7 @@ impl Engine {
         crate::flush::tick(&self.inner);
         crate::audit::tick(&self.inner);
         heads::tick(&self.inner);
+        crate::forget::holds::tick(&self.inner);
     }
 }
 
@@ -399,6 +404,10 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
             lower_priority(COMPACT_PRIORITY);
             crate::scrub::run(&weak);
         })
+    })?;
+    spawn("attestore-holds", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::forget::holds::run(&weak))
     })?;
     spawn("attestore-heads", {
         let wake = inner.heads.wake();

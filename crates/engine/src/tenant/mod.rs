@@ -80,6 +80,8 @@ pub struct Tenant {
     pub(crate) indexed: AtomicU64,
     /// Recovered records of the tail that are not indexed yet; kept by the tail index.
     pub(crate) backlog: AtomicU64,
+    /// The legal holds in force.
+    pub(crate) holds: ArcSwap<crate::forget::holds::Holds>,
     /// The retention rules in force.
     pub(crate) rules: ArcSwap<crate::forget::rules::Rules>,
     /// Held while it is decided what of its records may go, until that is durable.

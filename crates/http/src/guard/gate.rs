@@ -285,12 +285,14 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
 }
 
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 9] = [
     "id",
     "record",
     "credential",
     "search",
     "export",
     "letter",
+    "hold",
+    "approval",
     "number",
 ];

@@ -2,17 +2,20 @@
 
 pub mod access_log;
 pub mod append;
+pub mod approvals;
 pub mod clock;
 pub mod credentials;
 pub mod events;
 pub mod exports;
 pub mod heads;
+pub mod holds;
 pub mod index;
 pub mod log;
 pub mod log_keys;
 pub mod operations;
 pub mod quota;
 pub mod receipt;
+pub mod retention;
 pub mod scrub;
 pub mod search;
 pub mod searches;

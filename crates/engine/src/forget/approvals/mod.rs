@@ -17,6 +17,8 @@ mod operation;
 mod policy;
 mod require;
 mod row;
+#[cfg(test)]
+mod tests;
 
 pub use api::{Approval, ApprovalState, Decision};
 pub use operation::{Operation, OperationKind};

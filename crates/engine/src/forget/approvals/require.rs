@@ -3,9 +3,10 @@
 use attestore_keys::random_array;
 
 use super::row::{ApprovalRow, RowState};
+use super::api::shown;
 use super::{Approved, Operation, policy};
 use crate::catalog::of_tenant::{self, ThingId};
-use crate::catalog::{Update, hex, tables};
+use crate::catalog::{Update, tables};
 use crate::credentials::Principal;
 use crate::error::{Error, Result};
 use crate::instance::Inner;
@@ -13,7 +14,7 @@ use crate::tenant::Tenant;
 
 enum Found {
     Used(Approved),
-    Waiting(ThingId),
+    Waiting(ThingId, Box<ApprovalRow>),
 }
 
 /// Answers once whoever has to has approved the act. An approval is used up by that, whatever becomes of the act: call it after
@@ -44,7 +45,7 @@ pub(crate) fn require(
             }
             let approver = row.decided_by.clone().filter(|_| row.state == RowState::Approved);
             let Some(approver) = approver else {
-                return Ok(Found::Waiting(*id));
+                return Ok(Found::Waiting(*id, Box::new(row.clone())));
             };
             let used = ApprovalRow {
                 state: RowState::Used,
@@ -68,13 +69,13 @@ pub(crate) fn require(
         let times = (now_ms, until_ms);
         let row = ApprovalRow::new(tenant, &id, &*inner.entropy, operation, &by.id, times)?;
         of_tenant::put(update, tables::APPROVALS, &tenant.id, &id, &row)?;
-        Ok(Found::Waiting(id))
+        Ok(Found::Waiting(id, Box::new(row)))
     })?;
     match found {
         Found::Used(approved) => Ok(approved),
-        Found::Waiting(id) => Err(Error::ApprovalNeeded {
+        Found::Waiting(id, row) => Err(Error::ApprovalNeeded {
             tenant: tenant.name.clone(),
-            id: hex(&id),
+            approval: Box::new(shown(tenant, by, &id, *row, now_ms)?),
         }),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn run(inner: &Weak<Inner>) {
 }
 
 /// Looks for newer matches of the holds of all tenants in memory, some records at a time, and goes on with what failed.
-pub(super) fn tick(inner: &Inner) {
+pub(crate) fn tick(inner: &Inner) {
     let (mut holds, mut policies) = (0, 0);
     for tenant in inner.loaded_tenants() {
         holds += tenant.holds.load().len();

@@ -38,7 +38,7 @@ mod tests;
 
 pub use api::{HoldInfo, HoldState};
 pub(crate) use ask::{covering, held, known};
-pub(crate) use extend::run;
+pub(crate) use extend::{run, tick};
 pub(crate) use place::finish;
 pub use spec::{HoldScope, HoldSpec, Person, Release};
 

@@ -98,15 +98,18 @@ impl Engine {
 /// As appends and changes of the catalog.
 pub(crate) fn finish(inner: &Inner) -> Result<()> {
     let rows = of_tenant::every::<HoldRow>(&inner.catalog.read()?, tables::HOLDS)?;
+    let mut failed = None;
     for (tenant, id, row) in rows {
         if !matches!(row.state, RowState::Placing | RowState::Releasing) {
             continue;
         }
-        let tenant = inner.tenant_of(&tenant)?;
-        let _deciding = tenant.deciding.lock();
-        finish_one(inner, &tenant, &id, &row)?;
+        let finished = inner.tenant_of(&tenant).and_then(|tenant| {
+            let _deciding = tenant.deciding.lock();
+            finish_one(inner, &tenant, &id, &row)
+        });
+        failed = finished.err().or(failed);
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Goes on with one hold; under the tenant's lock.

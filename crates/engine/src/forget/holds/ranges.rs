@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use attestore_record::TenantId;
-use redb::{ReadTransaction, ReadableTable, TableError};
+use redb::{ReadTransaction, TableError};
 
 use crate::catalog::of_tenant::ThingId;
 use crate::catalog::{Update, storage, tables};

@@ -38,7 +38,6 @@ pub use selector::Selector;
 pub(crate) use set::finish;
 pub use set::ClassInfo;
 pub use spec::{ClassSpec, Warning};
-pub(crate) use verdict::verdict;
 pub use verdict::{HeldBy, Standing, Verdict};
 
 /// The retention rules of a tenant that are in force.

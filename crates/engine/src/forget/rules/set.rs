@@ -131,14 +131,16 @@ impl Engine {
 /// As appends and changes of the catalog.
 pub(crate) fn finish(inner: &Inner) -> Result<()> {
     let rows = by_tenant::all::<RulesRow>(&inner.catalog.read()?, tables::RETENTION)?;
+    let mut failed = None;
     for (id, row) in rows {
-        if let Some(pending) = row.pending {
-            let tenant = inner.tenant_of(&id)?;
+        let Some(pending) = row.pending else { continue };
+        let set = inner.tenant_of(&id).and_then(|tenant| {
             let _deciding = tenant.deciding.lock();
-            put_in_force(inner, &tenant, &pending, true)?;
-        }
+            put_in_force(inner, &tenant, &pending, true)
+        });
+        failed = set.err().or(failed);
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Writes what is being set into the log, as far as it is not there, and puts it in force.
