@@ -1,19 +1,24 @@
 //! One file for each command.
 
 pub mod append;
+pub mod approval;
 pub mod bench;
 pub mod check_config;
 pub mod checkpoint;
 pub mod clock;
 pub mod credential;
 pub mod evidence;
+pub mod explain;
 pub mod export;
+pub mod forget;
 pub mod fork;
 pub mod fsck;
 pub mod generate;
 pub mod get;
+pub mod hold;
 pub mod key;
 pub mod mirror;
+pub mod policy;
 pub mod residue;
 pub mod search;
 pub mod serve;

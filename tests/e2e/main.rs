@@ -23,6 +23,7 @@ mod connections;
 mod damage;
 mod elastic;
 mod exports;
+mod forgetting;
 mod guard;
 mod heads;
 mod interop;

@@ -18,6 +18,8 @@ use hyper_util::service::TowerToHyperService;
 
 #[path = "../../../tests/e2e/paths.rs"]
 mod paths;
+#[path = "recorded/forgetting.rs"]
+mod forgetting;
 #[path = "recorded/pressure.rs"]
 mod pressure;
 #[path = "recorded/tenants.rs"]

@@ -135,7 +135,6 @@ impl Engine {
         }
         warnings.extend(handover::finish_forks(&inner, forked)?);
         warnings.extend(crate::forget::finish(&inner));
-        inner.check_running()?;
         Ok((
             Self { inner },
             Opened {
