@@ -323,6 +323,7 @@ proptest! {
                 Step::Tick => super::tick(&engine.inner),
                 Step::Restart => {
                     engine.close().unwrap();
+                    drop(engine);
                     engine = world.open(false);
                 }
             }
