@@ -1,6 +1,6 @@
 //! `/v1/tenants/{t}/holds`: legal holds.
 
-use attestore_engine::forget::holds::{HoldInfo, HoldScope, HoldSpec, Person, Release};
+use attestore_engine::forget::holds::{HoldInfo, HoldScope, HoldSpec, Person, Release, SealedInfo};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -120,7 +120,7 @@ impl From<HoldInfo> for HoldBody {
             ty: person.ty,
             id: person.id,
         };
-        let part = |part: fn(&attestore_engine::forget::holds::SealedInfo) -> Option<Person>| {
+        let part = |part: fn(&SealedInfo) -> Option<Person>| {
             sealed.as_ref().and_then(part).map(person)
         };
         Self {

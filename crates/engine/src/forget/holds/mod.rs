@@ -36,7 +36,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use api::{HoldInfo, HoldState};
+pub use api::{HoldInfo, HoldState, SealedInfo};
 pub(crate) use ask::{covering, held, known};
 pub(crate) use extend::{run, tick};
 pub(crate) use place::finish;
