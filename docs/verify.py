@@ -336,7 +336,7 @@ one_of, maybe = (lambda *names: lambda v: type(v) is str and v in names), (lambd
 CONTROLS = {  # type: kind, fields, fields that may be absent
     "retention_policy": ("policy", {"class": CLASS, "name": is_text, "keep_min_ms": MILLIS, "basis": is_text,
                                     "mode": one_of("none", "governance", "compliance"), "erasable": one_of("yes", "personal_only", "no")},
-                         {"keep_max_ms": maybe(MILLIS)}),
+                         {"keep_max_ms": maybe(MILLIS), "approved_by": PEOPLE}),
     "purge": ("purge", {"class": CLASS, "policy": MILLIS, "reason": one_of("expired", "ordered", "override"), "ranges": is_ranges,
                         "records": MILLIS}, {"approved_by": PEOPLE}),
     "erasure": ("erasure", {"scope": one_of("subject", "records"), "records": MILLIS, "basis": is_text, "approved_by": PEOPLE},
@@ -390,6 +390,16 @@ def permitted(seq, cls, time, removal, controls):
         override = old or policy["mode"] != "compliance" and people > 1
         allowed = {"expired": expired and old, "ordered": old, "override": override}[by["reason"]]
     need(allowed, f"the policy did not allow that record {seq} went")
+    firm, soft, rank = (0, 0), (0, 0), ("yes", "personal_only", "no").index  # what earlier policies locked: least age, what may be erased
+    more = lambda lock, p: (max(lock[0], p["keep_min_ms"]), max(lock[1], rank(p["erasable"])))
+    for _, p in policies:
+        firm = more(firm, p) if p["mode"] == "compliance" else firm
+        soft = (0, 0) if len(set(p.get("approved_by", []))) > 1 else soft
+        soft = more(soft, p) if p["mode"] != "none" else soft
+    old, erasure = lambda lock: not lock[0] or time + lock[0] <= when, by["type"] == "erasure"
+    need(old(firm) and not (erasure and firm[1]), f"record {seq} was locked in mode compliance by an earlier policy")
+    need((erasure or old(soft) or by["reason"] == "override" and people > 1) and not (erasure and soft[1]),
+         f"record {seq} was locked in mode governance by an earlier policy")
     for placed, _, hold in controls:
         if hold["type"] == "hold" and placed < at and (cls in hold.get("classes", []) or inside(hold.get("ranges", []))):
             need(any(c["type"] == "hold_release" and c["hold"] == hold["hold"] and placed <= r < at for r, _, c in controls),

@@ -1,11 +1,16 @@
 //! The command line.
 
+mod forget;
 mod witness;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::forget::{
+    ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
+    PolicySetArgs,
+};
 pub use self::witness::{Logs, MirrorArgs, WitnessAction, WitnessArgs, WitnessServeArgs};
 
 /// Append-only audit log database with search, encryption, erasure and proofs.
@@ -52,6 +57,14 @@ pub enum Command {
     Erase(EraseArgs),
     /// Let data about people be read for a purpose only (Art. 18 GDPR)
     Restrict(RestrictArgs),
+    /// Show and set how long records are kept, and see what would go
+    Policy(PolicyArgs),
+    /// Place, show and release legal holds
+    Hold(HoldArgs),
+    /// Decide about what others ask for that takes two persons
+    Approval(ApprovalArgs),
+    /// Say what keeps a record: policy, holds, lock, and until when
+    Explain(ExplainArgs),
     /// Show, rotate and retire the keys that sign a log's checkpoints
     Key(KeyArgs),
     /// Purge records whose retention is over, and show what was purged
@@ -651,8 +664,8 @@ pub enum CredentialAction {
         /// For every tenant and the instance itself
         #[arg(long)]
         all_tenants: bool,
-        /// ingest, reader, investigator, auditor, privacy_officer, retention_manager, key_admin, tenant_admin, operator or
-        /// admin; may be given several times
+        /// ingest, reader, investigator, auditor, privacy_officer, retention_manager, retention_bypass, key_admin, tenant_admin,
+        /// operator or admin; may be given several times
         #[arg(long = "role", required = true)]
         roles: Vec<String>,
         /// What it is for

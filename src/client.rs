@@ -166,6 +166,20 @@ impl Client {
         Ok(serde_json::from_slice(&answer.success()?)?)
     }
 
+    /// PUT with headers; the caller judges the status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn put(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Failure> {
+        self.with_retries(true, || {
+            let mut request = self.authorised(self.agent.put(self.url(path)));
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            request.send(body)
+        })
+    }
+
     /// DELETE, expecting success.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub mod append;
+pub mod approval;
 pub mod bench;
 pub mod check_config;
 pub mod checkpoint;
@@ -8,13 +9,17 @@ pub mod clock;
 pub mod credential;
 pub mod erase;
 pub mod evidence;
+pub mod explain;
 pub mod export;
+pub mod forget;
 pub mod fork;
 pub mod fsck;
 pub mod generate;
 pub mod get;
+pub mod hold;
 pub mod key;
 pub mod mirror;
+pub mod policy;
 pub mod purge;
 pub mod residue;
 pub mod restrict;

@@ -24,6 +24,7 @@ mod damage;
 mod elastic;
 mod erasure;
 mod exports;
+mod forgetting;
 mod guard;
 mod heads;
 mod interop;

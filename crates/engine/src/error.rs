@@ -128,8 +128,10 @@ pub enum Error {
     /// The act takes two persons, and the other one has not approved it yet.
     #[error("another person has to approve this")]
     ApprovalNeeded {
-        /// Id of the request for approval.
-        id: String,
+        /// Name of the tenant.
+        tenant: String,
+        /// The request.
+        approval: Box<crate::forget::approvals::Approval>,
     },
     /// The answer would take scanning more records than allowed.
     #[error("{message}")]

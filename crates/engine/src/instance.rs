@@ -102,6 +102,8 @@ pub struct Inner {
     pub(crate) quotas: crate::quotas::Quotas,
     pub(crate) purges: crate::forget::purge::Purges,
     pub(crate) erasures: crate::forget::erase::Erasures,
+    /// What the thread waits on that looks for newer matches of legal holds.
+    pub(crate) holding: Arc<crate::search::wake::Wake>,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
     /// How many follow logs, of all tenants.

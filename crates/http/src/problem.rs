@@ -50,6 +50,16 @@ pub struct Problem {
     retry_after_s: Option<u64>,
     #[serde(skip)]
     standing: Option<Box<Standing>>,
+    /// Where it is no refusal after all, but something that waits: what, and where it is.
+    #[serde(skip)]
+    waits: Option<Box<Waits>>,
+}
+
+/// What a request waits for, as 202 tells it.
+#[derive(Debug, Clone)]
+struct Waits {
+    location: String,
+    body: Vec<u8>,
 }
 
 /// Why a record is gone. Its entry and every proof of it stay.
@@ -94,6 +104,15 @@ impl Problem {
             violated_policies: Vec::new(),
             retry_after_s: None,
             standing: None,
+            waits: None,
+        }
+    }
+
+    /// 202: nothing was done yet. The answer is what the request waits for, a JSON document, and where that is.
+    pub fn waits(code: &'static str, location: String, body: Vec<u8>) -> Self {
+        Self {
+            waits: Some(Box::new(Waits { location, body })),
+            ..Self::new(StatusCode::ACCEPTED, code, "nothing was done yet")
         }
     }
 
@@ -157,6 +176,16 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(waits) = self.waits {
+            let mut response = (status, waits.body).into_response();
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            if let Ok(location) = HeaderValue::try_from(waits.location) {
+                headers.insert(header::LOCATION, location);
+            }
+            return response;
+        }
         let mut response = (status, self.to_body()).into_response();
         let headers = response.headers_mut();
         headers.insert(

@@ -25,8 +25,9 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, clock, credentials, erasures, events, exports, heads, index, log, log_keys,
-    operations, purges, quota, restrictions, scrub, search, searches, tail, tenants, watch,
+    access_log, append, approvals, clock, credentials, erasures, events, exports, heads, holds, index, log,
+    log_keys, operations, purges, quota, restrictions, retention, scrub, search, searches, tail, tenants,
+    watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -183,6 +184,8 @@ fn routes() -> Routes {
     const CREDENTIALS: Entry = Entry::tenant(P::ManageCredentials, C::Admin);
     const WIDE: Entry = Entry::named(P::ManageCredentials, C::Admin);
     const PUBLIC: Entry = Entry::public();
+    const RULES: Entry = Entry::tenant(P::SeeRetention, C::Read);
+    const HOLDS: Entry = Entry::tenant(P::ManageHolds, C::Admin).recorded(Recorded::Told);
     Routes::new(Api::openapi())
         .route(APPEND, routes!(append::append))
         .route(Entry::tenant(P::Search, C::Search), routes!(events::search))
@@ -263,6 +266,26 @@ fn routes() -> Routes {
             Entry::tenant(P::ManageQuotas, C::Admin).recorded(Recorded::Told),
             routes!(quota::put),
         )
+        .route(RULES, routes!(retention::list))
+        .route(RULES, routes!(retention::preview))
+        .route(RULES, routes!(retention::explain))
+        .route(
+            Entry::tenant(P::ManageRetention, C::Admin).recorded(Recorded::Told),
+            routes!(retention::put),
+        )
+        .route(RULES, routes!(holds::list))
+        .route(RULES, routes!(holds::get))
+        .route(HOLDS, routes!(holds::place))
+        .route(HOLDS, routes!(holds::release))
+        .route(RULES, routes!(approvals::list))
+        .route(RULES, routes!(approvals::get))
+        .route(RULES, routes!(approvals::get_policy))
+        .route(
+            Entry::tenant(P::ManageApprovals, C::Admin).recorded(Recorded::Told),
+            routes!(approvals::put_policy),
+        )
+        .route(Entry::tenant(P::Approve, C::Admin), routes!(approvals::approve))
+        .route(Entry::tenant(P::Approve, C::Admin), routes!(approvals::refuse))
         .route(CREDENTIALS, routes!(credentials::create))
         .route(CREDENTIALS.recorded(Recorded::Along), routes!(credentials::list))
         .route(CREDENTIALS, routes!(credentials::revoke))

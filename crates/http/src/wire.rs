@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::problem::{FieldError, Gone, Problem};
+use crate::routes::approvals;
 
 /// A tree head on the wire.
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,6 +80,7 @@ pub fn problem(error: Error) -> Problem {
     match error {
         Error::UnknownTenant => Problem::tenant_not_found(),
         Error::Append(error) => append_problem(*error),
+        Error::ApprovalNeeded { tenant, approval } => approvals::needed(&tenant, *approval),
         Error::Query {
             ref message,
             column,

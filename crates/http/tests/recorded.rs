@@ -16,6 +16,8 @@ use axum::http::{Method, Request, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+#[path = "recorded/forgetting.rs"]
+mod forgetting;
 #[path = "../../../tests/e2e/paths.rs"]
 mod paths;
 #[path = "recorded/pressure.rs"]

@@ -313,6 +313,7 @@ fn policy(
         basis: "contract".into(),
         mode,
         erasable,
+        approved_by: vec![],
     })
 }
 
@@ -559,6 +560,135 @@ fn a_purge_cannot_cite_a_policy_that_was_replaced() {
             newer: 11
         }]
     );
+}
+
+#[test]
+fn what_a_policy_locked_stays_locked() {
+    use RetentionMode::{Compliance, Governance, None as Free};
+    let approved = |policy: Control, by: &[&str]| match policy {
+        Control::RetentionPolicy(policy) => Control::RetentionPolicy(RetentionPolicy {
+            approved_by: by.iter().map(|&id| id.into()).collect(),
+            ..policy
+        }),
+        other => other,
+    };
+    let on_order = |policy: u64| purge(3, policy, PurgeReason::Ordered, &[4..8], &[]);
+    let weak = || policy(3, 0, Some(1), Free, Erasable::Yes);
+    // (policy at 0, the next one at 11, the removal on the third day, whether it was allowed)
+    let cases = [
+        (
+            policy(3, 10, None, Free, Erasable::No),
+            weak(),
+            on_order(11),
+            true,
+        ),
+        (
+            policy(3, 10, None, Governance, Erasable::No),
+            weak(),
+            on_order(11),
+            false,
+        ),
+        (
+            policy(3, 10, None, Governance, Erasable::No),
+            approved(weak(), &["a", "a"]),
+            on_order(11),
+            false,
+        ),
+        (
+            policy(3, 10, None, Governance, Erasable::No),
+            approved(weak(), &["a", "b"]),
+            on_order(11),
+            true,
+        ),
+        (
+            policy(3, 10, None, Governance, Erasable::No),
+            weak(),
+            purge(3, 11, PurgeReason::Override, &[4..8], &["a", "b"]),
+            true,
+        ),
+        (
+            policy(3, 10, None, Compliance, Erasable::No),
+            weak(),
+            on_order(11),
+            false,
+        ),
+        (
+            policy(3, 10, None, Compliance, Erasable::No),
+            approved(weak(), &["a", "b"]),
+            on_order(11),
+            false,
+        ),
+        (
+            policy(3, 10, None, Compliance, Erasable::No),
+            approved(policy(3, 1, None, Compliance, Erasable::No), &["a", "b"]),
+            on_order(11),
+            false,
+        ),
+        (
+            policy(3, 2, None, Compliance, Erasable::Yes),
+            policy(3, 3, None, Compliance, Erasable::Yes),
+            on_order(11),
+            true,
+        ),
+        (
+            policy(3, 2, None, Compliance, Erasable::No),
+            weak(),
+            erased(11),
+            false,
+        ),
+        (
+            policy(3, 2, None, Governance, Erasable::PersonalOnly),
+            weak(),
+            erased(11),
+            false,
+        ),
+        (
+            policy(3, 2, None, Governance, Erasable::Yes),
+            weak(),
+            erased(11),
+            true,
+        ),
+    ];
+    for (first, next, removal, is_allowed) in cases {
+        let (_, range) = purged(&first, |log| {
+            log.control(START_MS + 20, &next);
+            log.control(START_MS + 4 * DAY_MS, &removal);
+        });
+        let locked = [RangeFinding::NotAllowed {
+            seq: 4,
+            by: 12,
+            policy: 0,
+            message: String::new(),
+        }];
+        let findings: Vec<_> = range
+            .findings
+            .iter()
+            .cloned()
+            .map(|finding| match finding {
+                RangeFinding::NotAllowed { seq, by, policy, .. } => RangeFinding::NotAllowed {
+                    seq,
+                    by,
+                    policy,
+                    message: String::new(),
+                },
+                other => other,
+            })
+            .collect();
+        let expected = if is_allowed { &[][..] } else { &locked[..] };
+        assert_eq!(findings, expected, "{first:?} {next:?} {removal:?}");
+    }
+}
+
+/// All of the records 4 to 8 erased whole, by one person.
+fn erased(policy: u64) -> Control {
+    Control::Erasure(Erasure {
+        scope: ErasureScope::Records,
+        policy: Some(policy),
+        ranges: Ranges::new([4..8]).unwrap(),
+        records: 4,
+        basis: "request".into(),
+        approved_by: vec!["a".into()],
+    })
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn policy(days: u64) -> Control {
         basis: "contract".into(),
         mode: RetentionMode::Governance,
         erasable: Erasable::PersonalOnly,
+        approved_by: vec![],
     })
 }
 
@@ -708,7 +709,61 @@ fn bundles() -> Cases {
         }),
     );
     removals(&mut cases);
+    locks(&mut cases);
     cases
+}
+
+/// Two policies of a class, one after the other, and a purge on order by the second.
+fn locks(cases: &mut Cases) {
+    let of = |mode, keep_min_ms, approvals: &[&str]| {
+        Control::RetentionPolicy(RetentionPolicy {
+            class: 3,
+            name: "access".into(),
+            keep_min_ms,
+            keep_max_ms: None,
+            basis: "contract".into(),
+            mode,
+            erasable: Erasable::No,
+            approved_by: approvals.iter().map(|&id| id.into()).collect(),
+        })
+    };
+    let weakened = |first: Control, approvals: &[&str]| {
+        let mut log = Log::new(HashVersion::Blake3);
+        log.control(START_MS, &first);
+        for n in 0..4 {
+            log.event(3, START_MS + n, None, "{}");
+        }
+        let policy = log.control(START_MS + 4, &of(RetentionMode::None, 0, approvals));
+        let purge = Purge {
+            class: 3,
+            policy,
+            reason: PurgeReason::Ordered,
+            ranges: Ranges::new([2..4]).unwrap(),
+            records: 2,
+            approved_by: vec!["c".into()],
+        };
+        log.control(START_MS + DAY_MS, &Control::Purge(purge));
+        let size = log.size();
+        let seqs = (0..size).filter(|seq| !(2..4).contains(seq));
+        log.bundle(Scope::Range(0..size), seqs).unwrap().out
+    };
+    let locked = |mode| of(mode, 30 * DAY_MS, &[]);
+    cases.valid(
+        "a policy without a lock was weakened",
+        weakened(locked(RetentionMode::None), &[]),
+    );
+    cases.valid(
+        "two people weakened mode governance",
+        weakened(locked(RetentionMode::Governance), &["a", "b"]),
+    );
+    cases.refused(
+        "one person weakened mode governance",
+        weakened(locked(RetentionMode::Governance), &["a"]),
+    );
+    cases.refused(
+        "two people weakened mode compliance",
+        weakened(locked(RetentionMode::Compliance), &["a", "b"]),
+    );
 }
 
 /// A policy at 0, events on the days given, then what each case adds; all but `gone` is there.

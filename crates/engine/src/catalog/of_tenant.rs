@@ -10,8 +10,11 @@ use super::update::encode;
 use super::{Update, json, storage};
 use crate::Result;
 
+/// Id of a row within its tenant, drawn at random.
+pub(crate) type ThingId = [u8; 16];
+
 /// Names a row: tenant and id.
-pub(crate) type RowKey = (TenantId, [u8; 16]);
+pub(crate) type RowKey = (TenantId, ThingId);
 
 /// Every row of every tenant.
 ///

@@ -40,6 +40,14 @@ pub(crate) const RETENTION: ByTenant = TableDefinition::new("retention");
 /// (tenant id, class, first seq) to what is gone of the class from there on. JSON; owned by `forget::gone`, which gets along
 /// without the table.
 pub(crate) const GONE: TableDefinition<(&[u8; 16], u16, u64), &[u8]> = TableDefinition::new("gone");
+/// (tenant id, hold id) to a legal hold. JSON; owned by `forget::holds`, which gets along without the table.
+pub(crate) const HOLDS: OfTenant = TableDefinition::new("holds");
+/// (tenant id, hold id, first seq) to ranges of seqs that the hold covers; owned by `forget::holds`.
+pub(crate) const HOLD_RANGES: TableDefinition<OfTwoIds<u64>, &[u8]> = TableDefinition::new("hold_ranges");
+/// (tenant id, approval id) to a request for approval. JSON; owned by `forget::approvals`, which gets along without the table.
+pub(crate) const APPROVALS: OfTenant = TableDefinition::new("approvals");
+/// Tenant id to which acts take two persons. JSON; owned by `forget::approvals`, which gets along without the table.
+pub(crate) const APPROVAL_POLICIES: ByTenant = TableDefinition::new("approval_policies");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

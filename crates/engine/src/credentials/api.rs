@@ -218,6 +218,7 @@ impl Engine {
             until_ms: now_ms.saturating_add(overlap_ms),
         });
         row.rotated_at_ms = Some(now_ms);
+        row.rotated_by = Some(by.id.clone());
         self.log("credential.rotate", "update", id, &row, by)?;
         let held = self.store_credential(key, row, &held)?;
         Ok((held.info(), secret))

@@ -172,6 +172,17 @@ impl Credentials {
         })
     }
 
+    /// Whether one of two made the other, or was given its newest secret: then one person may be both.
+    pub(crate) fn know_each_other(&self, one: &str, other: &str) -> bool {
+        let by_id = self.by_id.read();
+        let knows = |who: &str, of: &str| {
+            let id: Option<CredentialId> = of.as_bytes().try_into().ok();
+            id.and_then(|id| by_id.get(&id))
+                .is_some_and(|held| held.row.created_by == who || held.row.rotated_by.as_deref() == Some(who))
+        };
+        knows(one, other) || knows(other, one)
+    }
+
     fn recognise(
         &self,
         token: &str,

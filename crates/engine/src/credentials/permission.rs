@@ -63,11 +63,23 @@ pub enum Permission {
     Restrict,
     /// Reading restricted data, for a purpose.
     ReadRestricted,
+    /// Seeing retention policies, legal holds, requests for approval, and what keeps a record.
+    SeeRetention,
+    /// Setting retention policies.
+    ManageRetention,
+    /// Weakening a retention policy in mode `governance`, with what setting it takes, and another person.
+    BypassRetention,
+    /// Placing and releasing legal holds.
+    ManageHolds,
+    /// Deciding about what others ask for that takes two persons.
+    Approve,
+    /// Setting which acts take two persons.
+    ManageApprovals,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -95,6 +107,12 @@ impl Permission {
         Self::Erase,
         Self::Restrict,
         Self::ReadRestricted,
+        Self::SeeRetention,
+        Self::ManageRetention,
+        Self::BypassRetention,
+        Self::ManageHolds,
+        Self::Approve,
+        Self::ManageApprovals,
     ];
 
     /// Returns the name in documents and records.
@@ -127,6 +145,12 @@ impl Permission {
             Self::Erase => "erase",
             Self::Restrict => "restrict",
             Self::ReadRestricted => "read_restricted",
+            Self::SeeRetention => "see_retention",
+            Self::ManageRetention => "manage_retention",
+            Self::BypassRetention => "bypass_retention",
+            Self::ManageHolds => "manage_holds",
+            Self::Approve => "approve",
+            Self::ManageApprovals => "manage_approvals",
         }
     }
 
@@ -181,7 +205,7 @@ impl Permissions {
 }
 
 /// Which role holds which permissions: the only place that says so.
-pub const TABLE: [(Role, Permissions); 10] = {
+pub const TABLE: [(Role, Permissions); 11] = {
     use Permission as P;
     const TENANT_ADMIN: Permissions = Permissions::new(&[
         P::SeeExports,
@@ -193,6 +217,9 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::ReadAccessLog,
         P::SeeQuotas,
         P::Verify,
+        P::SeeRetention,
+        P::Approve,
+        P::ManageApprovals,
     ]);
     const OPERATOR: Permissions = Permissions::new(&[
         P::SeeTenant,
@@ -214,6 +241,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         P::SaveSearches,
         P::SeeTenant,
         P::SeeQuotas,
+        P::SeeRetention,
     ]);
     [
         (
@@ -237,15 +265,31 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::PrivacyOfficer,
-            Permissions::new(&[P::SeeTenant, P::ReadLog, P::Erase, P::Restrict]),
+            Permissions::new(&[
+                P::SeeTenant,
+                P::ReadLog,
+                P::Erase,
+                P::Restrict,
+                P::SeeRetention,
+                P::Approve,
+            ]),
         ),
         (
             Role::RetentionManager,
-            Permissions::new(&[P::SeeTenant, P::ReadLog, P::Purge]),
+            Permissions::new(&[
+                P::SeeTenant,
+                P::ReadLog,
+                P::Purge,
+                P::SeeRetention,
+                P::ManageRetention,
+                P::ManageHolds,
+                P::Approve,
+            ]),
         ),
+        (Role::RetentionBypass, Permissions::new(&[P::BypassRetention])),
         (
             Role::KeyAdmin,
-            Permissions::new(&[P::SeeTenant, P::ReadLog, P::ManageKeys]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::SeeRetention, P::ManageKeys]),
         ),
         (Role::TenantAdmin, TENANT_ADMIN),
         (Role::Operator, OPERATOR),
@@ -298,6 +342,7 @@ mod tests {
                 Role::Operator,
                 Role::KeyAdmin,
                 Role::RetentionManager,
+                Role::RetentionBypass,
                 Role::Ingest,
             ] {
                 assert!(

@@ -22,6 +22,8 @@ pub enum Role {
     PrivacyOfficer,
     /// Decides how long records are kept.
     RetentionManager,
+    /// May weaken what mode `governance` locks, where it may set it: beside another role, and with a second person.
+    RetentionBypass,
     /// Looks after keys.
     KeyAdmin,
     /// Looks after tenants: credentials, saved searches, index policy, access logs.
@@ -32,7 +34,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Admin,
         Self::Ingest,
         Self::Reader,
@@ -40,6 +42,7 @@ impl Role {
         Self::Auditor,
         Self::PrivacyOfficer,
         Self::RetentionManager,
+        Self::RetentionBypass,
         Self::KeyAdmin,
         Self::TenantAdmin,
         Self::Operator,
@@ -60,6 +63,7 @@ impl Role {
             Self::Auditor => "auditor",
             Self::PrivacyOfficer => "privacy_officer",
             Self::RetentionManager => "retention_manager",
+            Self::RetentionBypass => "retention_bypass",
             Self::KeyAdmin => "key_admin",
             Self::TenantAdmin => "tenant_admin",
             Self::Operator => "operator",
@@ -72,7 +76,11 @@ impl Role {
     /// records of `_system`, which who has all tenants and [`Permission::ReadSystem`] sees.
     pub fn is_handed_out_by(self, roles: &[Self], tenants: &Scope) -> bool {
         let system = *tenants == Scope::All && Permissions::of(&[self]).has(Permission::ReadSystem);
-        let above = system || matches!(self, Self::Admin | Self::TenantAdmin | Self::Operator);
+        let above = system
+            || matches!(
+                self,
+                Self::Admin | Self::TenantAdmin | Self::Operator | Self::RetentionBypass
+            );
         roles.contains(&Self::Admin) || (roles.contains(&Self::TenantAdmin) && !above)
     }
 

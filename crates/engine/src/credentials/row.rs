@@ -29,6 +29,9 @@ pub(super) struct Row {
     pub(super) revoked_at_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rotated_at_ms: Option<u64>,
+    /// Who was given the secret then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rotated_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last_used_ms: Option<u64>,
 }
@@ -74,6 +77,7 @@ impl Row {
             expires_at_ms: spec.expires_at_ms,
             revoked_at_ms: None,
             rotated_at_ms: None,
+            rotated_by: None,
             last_used_ms: None,
         }
     }

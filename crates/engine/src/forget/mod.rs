@@ -18,12 +18,18 @@ pub mod erase;
 pub(crate) mod gone;
 pub(crate) mod hidden;
 pub mod holds;
+pub(crate) mod logged;
 pub mod purge;
 pub mod restrict;
 pub mod rules;
+mod sealed;
 pub(crate) mod statement;
 mod subjects;
 pub(crate) mod sweep;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use attestore_keys::Key;
 use attestore_record::{Handle, TenantId};
@@ -32,6 +38,7 @@ use redb::ReadTransaction;
 
 use crate::catalog::{Catalog, of_tenant, tables};
 use crate::error::Result;
+use crate::instance::Inner;
 use erase::{ErasureRow, ErasureState};
 use hidden::{Hidden, Leaving, Veil};
 
@@ -66,4 +73,20 @@ pub(crate) fn load_hidden(
         veils.entry(handle).or_default().restricted = true;
     }
     Ok(Hidden::new(veils))
+}
+
+/// Goes on with what a crash interrupted; says what it cannot go on with yet.
+pub(crate) fn finish(inner: &Inner) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut look = |what: &str, result: Result<()>| {
+        if let Err(error) = result {
+            warnings.push(format!("{what} is not gone on with yet: {error}"));
+        }
+    };
+    look("a retention policy that was being set", rules::finish(inner));
+    look(
+        "a legal hold that was being placed or released",
+        holds::finish(inner),
+    );
+    warnings
 }

@@ -99,6 +99,7 @@ impl Engine {
             quotas: crate::quotas::Quotas::load(&catalog)?,
             purges: crate::forget::purge::Purges::load(&catalog)?,
             erasures: crate::forget::erase::Erasures::load(&catalog)?,
+            holding: Arc::default(),
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
@@ -136,6 +137,7 @@ impl Engine {
             start(&inner)?;
         }
         warnings.extend(handover::finish_forks(&inner, forked)?);
+        warnings.extend(crate::forget::finish(&inner));
         Ok((
             Self { inner },
             Opened {
@@ -161,6 +163,7 @@ impl Engine {
         inner.scrub.stop();
         inner.purges.stop();
         inner.erasures.stop();
+        inner.holding.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -228,6 +231,7 @@ impl Engine {
         crate::audit::tick(&self.inner);
         heads::tick(&self.inner);
         crate::forget::erase::step(&self.inner);
+        crate::forget::holds::tick(&self.inner);
     }
 }
 
@@ -420,6 +424,10 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
             lower_priority(REBUILD_PRIORITY);
             crate::forget::erase::run_cleaner(&weak);
         })
+    })?;
+    spawn("attestore-holds", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::forget::holds::run(&weak))
     })?;
     spawn("attestore-heads", {
         let wake = inner.heads.wake();

@@ -88,6 +88,7 @@ impl Tenant {
             recovered: AtomicU64::new(row.flushed),
             indexed: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
+            holds: ArcSwap::from_pointee(crate::forget::holds::Holds::load(&txn, &id)?),
             rules: ArcSwap::from_pointee(crate::forget::rules::Rules::load(&txn, &id)?),
             hidden: ArcSwap::from_pointee(hidden),
             destructions: AtomicU64::new(0),

@@ -80,6 +80,8 @@ pub struct Tenant {
     pub(crate) indexed: AtomicU64,
     /// Recovered records of the tail that are not indexed yet; kept by the tail index.
     pub(crate) backlog: AtomicU64,
+    /// The legal holds in force.
+    pub(crate) holds: ArcSwap<crate::forget::holds::Holds>,
     /// The retention rules in force.
     pub(crate) rules: ArcSwap<crate::forget::rules::Rules>,
     /// What was purged or erased whole; replaced under the lock of flushes only.

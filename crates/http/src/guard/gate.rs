@@ -330,6 +330,8 @@ const TARGETS: [&str; 9] = [
     "search",
     "export",
     "letter",
+    "hold",
+    "approval",
     "number",
     "erasure",
     "restriction",

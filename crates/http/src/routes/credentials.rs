@@ -26,8 +26,8 @@ pub struct CredentialBodyIn {
     /// What it is for, 1 to 128 characters.
     #[serde(default = "unnamed")]
     name: String,
-    /// Names of roles: `ingest`, `reader`, `investigator`, `auditor`, `privacy_officer`, `retention_manager`, `key_admin`,
-    /// `tenant_admin`, `operator`, `admin`.
+    /// Names of roles: `ingest`, `reader`, `investigator`, `auditor`, `privacy_officer`, `retention_manager`, `retention_bypass`,
+    /// `key_admin`, `tenant_admin`, `operator`, `admin`.
     roles: Vec<String>,
     /// Networks that it may be used from, as `address/bits`; default: any.
     #[serde(default)]

@@ -21,10 +21,22 @@ pub struct RetentionPolicy {
     pub mode: RetentionMode,
     /// What of a record may be erased on request.
     pub erasable: Erasable,
+    /// Ids of the credentials that approved it, where it weakens a policy in mode `governance` before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
 }
 
-/// Who may go below the minimum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl RetentionPolicy {
+    /// Whether it takes back some of what the policy before it promised: keeps for less long, under a weaker lock, or lets more be
+    /// erased. How long records are kept at most does not count.
+    #[must_use]
+    pub fn is_weaker_than(&self, before: &Self) -> bool {
+        self.keep_min_ms < before.keep_min_ms || self.mode < before.mode || self.erasable < before.erasable
+    }
+}
+
+/// Who may go below the minimum. What locks more is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetentionMode {
     /// Whoever may purge.
@@ -35,8 +47,8 @@ pub enum RetentionMode {
     Compliance,
 }
 
-/// What of a record may be erased on request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What of a record may be erased on request. What allows less is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Erasable {
     /// All of it.

@@ -415,6 +415,14 @@ fn allowed(
         policy: policy_seq,
         message: message.to_owned(),
     })?;
+    locks(policies.clone(), by, gone.newest_ms(seqs)).map_err(|(locking, message)| {
+        RangeFinding::NotAllowed {
+            seq,
+            by: by.seq,
+            policy: locking,
+            message: message.to_owned(),
+        }
+    })?;
     match held(seqs, class, by.seq, controls) {
         Some(hold) => Err(RangeFinding::Held {
             seq,
@@ -452,6 +460,80 @@ fn permits(policy: &RetentionPolicy, by: &Removal<'_>, newest_ms: u64) -> Result
             Erasable::Yes => Ok(()),
             Erasable::PersonalOnly | Erasable::No => Err("whole records of the class cannot be erased"),
         },
+    }
+}
+
+/// What earlier policies of the class have locked, whatever the last one says: mode compliance never weakens, mode governance only if
+/// two people approved. `Err` names the policy that locked, and why it does not permit the removal.
+fn locks<'a>(
+    policies: impl Iterator<Item = (u64, &'a RetentionPolicy)>,
+    by: &Removal<'_>,
+    newest_ms: u64,
+) -> Result<(), (u64, &'static str)> {
+    let (mut compliance, mut governance): (Option<Lock>, Option<Lock>) = (None, None);
+    for (seq, policy) in policies {
+        match policy.mode {
+            RetentionMode::Compliance => Lock::add(&mut compliance, seq, policy),
+            RetentionMode::Governance | RetentionMode::None => {}
+        }
+        if distinct(&policy.approved_by) > 1 {
+            governance = None;
+        }
+        if policy.mode != RetentionMode::None {
+            Lock::add(&mut governance, seq, policy);
+        }
+    }
+    let old_enough = |lock: &Lock| {
+        let due = newest_ms.checked_add(lock.keep_min_ms);
+        lock.keep_min_ms == 0 || due.is_some_and(|due| due <= by.time_ms)
+    };
+    if let Some(lock) = &compliance
+        && (!old_enough(lock) || lock.forbids(by))
+    {
+        return Err((
+            lock.seq,
+            "mode compliance had locked it, and nobody can weaken that",
+        ));
+    }
+    let two_of_them = matches!(by.how, How::Purge(purge)
+        if purge.reason == PurgeReason::Override && distinct(&purge.approved_by) > 1);
+    let early = |lock: &Lock| matches!(by.how, How::Purge(_)) && !old_enough(lock) && !two_of_them;
+    match &governance {
+        Some(lock) if early(lock) || lock.forbids(by) => Err((
+            lock.seq,
+            "mode governance had locked it, and weakening that takes two approvals",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What policies of a class have locked together.
+struct Lock {
+    /// The last of them that locked more than those before.
+    seq: u64,
+    keep_min_ms: u64,
+    erasable: Erasable,
+}
+
+impl Lock {
+    /// Adds a policy: what was locked stays locked.
+    fn add(lock: &mut Option<Self>, seq: u64, policy: &RetentionPolicy) {
+        let before = lock.take();
+        let more = before.as_ref().is_none_or(|before| {
+            policy.keep_min_ms > before.keep_min_ms || policy.erasable > before.erasable
+        });
+        let of = |one: &Self| (one.seq, one.keep_min_ms, one.erasable);
+        let (at, keep_min_ms, erasable) = before.as_ref().map_or((seq, 0, Erasable::Yes), of);
+        *lock = Some(Self {
+            seq: if more { seq } else { at },
+            keep_min_ms: keep_min_ms.max(policy.keep_min_ms),
+            erasable: erasable.max(policy.erasable),
+        });
+    }
+
+    /// Whether it keeps whole records from being erased.
+    fn forbids(&self, by: &Removal<'_>) -> bool {
+        matches!(by.how, How::Erasure(_)) && self.erasable != Erasable::Yes
     }
 }
 

@@ -102,6 +102,7 @@ fn a_range_is_complete_and_has_every_policy_beside_it() {
             basis: "contract".into(),
             mode: RetentionMode::None,
             erasable: Erasable::No,
+            approved_by: vec![],
         });
         append_control(&engine.inner, &tenant, "system", Kind::Policy, &policy).unwrap()
     };

@@ -628,18 +628,33 @@ fn what_a_policy_forbids_waits_and_is_read_for_a_purpose_meanwhile() {
     let engine = world.open(false);
     let job = erase(&world, &engine, &[CANARY]);
     let with_purpose = world.by.clone().reading_for(Purpose::LegalClaims);
-    let shown = |engine: &Engine, by| engine.get("acme", by, Which::Seq(0)).unwrap().event.contains(CANARY);
-    assert!(!shown(&engine, &with_purpose), "until it is known that it has to wait");
+    let shown = |engine: &Engine, by| {
+        engine
+            .get("acme", by, Which::Seq(0))
+            .unwrap()
+            .event
+            .contains(CANARY)
+    };
+    assert!(
+        !shown(&engine, &with_purpose),
+        "until it is known that it has to wait"
+    );
     engine.tick();
     let waits = engine.erasure("acme", &world.by, &job.id).unwrap();
-    assert_eq!((waits.state, waits.deferred.as_deref()), (ErasureState::Deferred, Some("policy")));
+    assert_eq!(
+        (waits.state, waits.deferred.as_deref()),
+        (ErasureState::Deferred, Some("policy"))
+    );
     assert_eq!(waits.seq, None);
     assert!(!shown(&engine, &world.by) && shown(&engine, &with_purpose));
     drop(engine);
     let engine = world.open(false);
     assert!(!shown(&engine, &world.by) && shown(&engine, &with_purpose));
     engine.tick();
-    assert_eq!(engine.erasure("acme", &world.by, &job.id).unwrap().state, ErasureState::Deferred);
+    assert_eq!(
+        engine.erasure("acme", &world.by, &job.id).unwrap().state,
+        ErasureState::Deferred
+    );
     let tenant = engine.inner.tenant("acme").unwrap();
     policy(&engine, &tenant, None);
     drop((engine, tenant));

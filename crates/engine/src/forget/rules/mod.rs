@@ -3,11 +3,21 @@
 //! | file | what |
 //! |---|---|
 //! | `selector` | which events are of a class |
+//! | `spec` | what somebody wants a class to be, and what to look at |
+//! | `lock` | what a lock lets happen |
+//! | `set` | setting and showing |
+//! | `preview` | what would go at a moment |
 //! | `row` | what the catalog keeps |
 //! | `verdict` | what holds for one record, and why |
 
+mod lock;
+mod preview;
 mod row;
 mod selector;
+mod set;
+mod spec;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -20,10 +30,14 @@ use redb::ReadTransaction;
 use crate::catalog::{by_tenant, tables};
 use crate::error::Result;
 
+#[expect(unused_imports, reason = "of the parts that forget")]
 pub(crate) use super::holds::held;
+pub use preview::{ClassPreview, Preview};
 use row::RulesRow;
 pub use selector::Selector;
-pub(crate) use verdict::verdict;
+pub use set::ClassInfo;
+pub(crate) use set::finish;
+pub use spec::{ClassSpec, Warning};
 pub use verdict::{HeldBy, Standing, Verdict};
 
 /// The retention rules of a tenant that are in force.

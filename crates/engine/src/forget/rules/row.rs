@@ -12,6 +12,9 @@ use super::Selector;
 pub(super) struct RulesRow {
     #[serde(default)]
     pub(super) classes: BTreeMap<u16, ClassRow>,
+    /// What is being set: the log may have it already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pending: Option<PendingRow>,
 }
 
 /// A class.
@@ -28,4 +31,16 @@ pub(super) struct ClassRow {
     pub(super) changed_ms: u64,
     /// Id of the principal that set it.
     pub(super) changed_by: String,
+}
+
+/// A class that is being set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PendingRow {
+    pub(super) policy: RetentionPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) select: Option<Selector>,
+    pub(super) changed_ms: u64,
+    pub(super) changed_by: String,
+    /// Size of the log before: its record is not below it.
+    pub(super) from: u64,
 }

@@ -7,9 +7,11 @@ use attestore_record::control::{Erasable, RetentionMode};
 use attestore_record::entry::CLASS_CONTROL;
 
 use super::PolicyInForce;
+use crate::Engine;
+use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::instance::Inner;
-use crate::read::{snapshot, tree};
+use crate::read::{Which, find, snapshot, tree};
 use crate::tenant::Tenant;
 
 /// What the rules say of a record.
@@ -29,7 +31,7 @@ pub struct Verdict {
     pub standing: Standing,
     /// The policy of its class; `None` if there is none.
     pub policy: Option<PolicyInForce>,
-    /// Until when it is not purged, Unix milliseconds; `None` for a control record, which never is.
+    /// Until when it is not purged, Unix milliseconds; `None` for a control record and a class without a policy: never.
     pub kept_until_ms: Option<u64>,
     /// From when on it is due, Unix milliseconds; `None` for never.
     pub due_ms: Option<u64>,
@@ -48,7 +50,7 @@ pub enum Standing {
     Control,
     /// A hold keeps it.
     Held,
-    /// It is younger than the minimum of its class.
+    /// It is younger than the minimum of its class, or the class has no policy by which it could go.
     Kept,
     /// It may be purged when somebody orders it.
     MayGo,
@@ -65,11 +67,24 @@ pub struct HeldBy {
     pub matter: String,
 }
 
+impl Engine {
+    /// Explains what the rules say of a record, and why.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTenant`], [`Error::Forbidden`], [`Error::UnknownRecord`], or as reads and searches.
+    pub fn retention_verdict(&self, tenant: &str, by: &Principal, which: Which) -> Result<Verdict> {
+        by.check(tenant, Permission::SeeRetention)?;
+        let tenant = self.inner.tenant(tenant)?;
+        let seq = snapshot(&tenant, |view| find::seq(&self.inner, &tenant, view, which))?;
+        verdict(&self.inner, &tenant, seq)
+    }
+}
+
 /// What the rules say of a record.
 ///
 /// # Errors
 /// [`Error::UnknownRecord`], or as reads.
-pub(crate) fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<Verdict> {
+fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<Verdict> {
     let entry = snapshot(tenant, |view| {
         if seq >= view.size {
             return Err(Error::UnknownRecord);
@@ -89,7 +104,7 @@ pub(crate) fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<V
         () if is_control => Standing::Control,
         () if !held_by.is_empty() => Standing::Held,
         () if due_ms.is_some_and(|due| due <= now_ms) => Standing::Due,
-        () if age_ms < keep_min_ms => Standing::Kept,
+        () if policy.is_none() || age_ms < keep_min_ms => Standing::Kept,
         () => Standing::MayGo,
     };
     Ok(Verdict {
@@ -99,7 +114,7 @@ pub(crate) fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<V
         received_ms: entry.time_ms,
         age_ms,
         standing,
-        kept_until_ms: (!is_control).then(|| entry.time_ms.saturating_add(keep_min_ms)),
+        kept_until_ms: policy.as_ref().map(|_| entry.time_ms.saturating_add(keep_min_ms)),
         due_ms,
         lock: policy
             .as_ref()
@@ -112,4 +127,60 @@ pub(crate) fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<V
         policy,
         held_by,
     })
+}
+
+impl Standing {
+    /// Returns the name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Held => "held",
+            Self::Kept => "kept",
+            Self::MayGo => "may_go",
+            Self::Due => "due",
+        }
+    }
+}
+
+impl Verdict {
+    /// The verdict in a sentence; `time` writes Unix milliseconds for people.
+    pub fn explanation(&self, time: impl Fn(u64) -> String) -> String {
+        let class = match &self.policy {
+            Some(found) => format!(
+                "class {} ({}, policy of record {})",
+                self.class, found.policy.name, found.seq
+            ),
+            None => format!("class {}, which has no retention policy", self.class),
+        };
+        let until =
+            |ms: Option<u64>| ms.map_or_else(|| "for ever".to_owned(), |ms| format!("until {}", time(ms)));
+        match self.standing {
+            Standing::Control => "a control record: it stays for ever".to_owned(),
+            Standing::Held => {
+                let holds: Vec<String> = self
+                    .held_by
+                    .iter()
+                    .map(|by| format!("{} ({})", by.id, by.matter))
+                    .collect();
+                format!("{class}: held by {}, whatever its age", holds.join(", "))
+            }
+            Standing::Kept if self.policy.is_none() => format!("{class}: nothing purges it"),
+            Standing::Kept => {
+                let lock = match self.lock {
+                    RetentionMode::None => "",
+                    RetentionMode::Governance => ", in mode governance: two people can go below that",
+                    RetentionMode::Compliance => ", in mode compliance: nobody can go below that",
+                };
+                format!("{class}: kept {}{lock}", until(self.kept_until_ms))
+            }
+            Standing::MayGo => match self.due_ms {
+                Some(due) => format!("{class}: may be purged on order, and is due at {}", time(due)),
+                None => format!("{class}: may be purged on order, and never falls due"),
+            },
+            Standing::Due => format!(
+                "{class}: due since {}, the next purge takes it",
+                time(self.due_ms.unwrap_or(0))
+            ),
+        }
+    }
 }
