@@ -43,7 +43,7 @@ fn erase(world: &World, engine: &Engine, ids: &[&str]) -> ErasureInfo {
     engine.erase("acme", &world.by, &request(ids)).unwrap()
 }
 
-fn search(world: &World, engine: &Engine, q: &str) -> SearchRequestAnswer {
+fn search(world: &World, engine: &Engine, q: &str) -> Found {
     let request = SearchRequest {
         q: q.to_owned(),
         limit: 100,
@@ -53,14 +53,14 @@ fn search(world: &World, engine: &Engine, q: &str) -> SearchRequestAnswer {
         ..SearchRequest::default()
     };
     let page = engine.search("acme", &world.by, &request).unwrap();
-    SearchRequestAnswer {
+    Found {
         count: page.count.unwrap(),
         seqs: page.items.iter().map(|item| item.seq).collect(),
         text: format!("{page:?}"),
     }
 }
 
-struct SearchRequestAnswer {
+struct Found {
     count: u64,
     seqs: Vec<u64>,
     text: String,
@@ -155,7 +155,7 @@ fn an_erasure_hides_at_once_and_ends_without_a_trace() {
             format!("actor.id:{CANARY}"),
             format!("actor.email:{CANARY}*"),
             "ip:203.0.113.77".to_owned(),
-            format!("{CANARY}"),
+            CANARY.to_owned(),
             String::new(),
         ] {
             let found = search(&world, engine, &q);
@@ -541,7 +541,7 @@ fn nothing_that_todays_keys_open_has_a_canary_afterwards() {
     drop(engine);
     let email = format!("{CANARY}@example.org");
     let agent = format!("{CANARY}-agent/1.0");
-    let needles = Needles::new([CANARY, &email, &agent, "203.0.113.77"]).unwrap();
+    let needles = Needles::new([CANARY, email.as_str(), agent.as_str(), "203.0.113.77"]).unwrap();
     let before = residue(&world.parts(), &needles, &mut |_, _| {}).unwrap();
     for place in [Place::Wal, Place::Personal, Place::Index, Place::Record] {
         assert!(
@@ -628,18 +628,33 @@ fn what_a_policy_forbids_waits_and_is_read_for_a_purpose_meanwhile() {
     let engine = world.open(false);
     let job = erase(&world, &engine, &[CANARY]);
     let with_purpose = world.by.clone().reading_for(Purpose::LegalClaims);
-    let shown = |engine: &Engine, by| engine.get("acme", by, Which::Seq(0)).unwrap().event.contains(CANARY);
-    assert!(!shown(&engine, &with_purpose), "until it is known that it has to wait");
+    let shown = |engine: &Engine, by| {
+        engine
+            .get("acme", by, Which::Seq(0))
+            .unwrap()
+            .event
+            .contains(CANARY)
+    };
+    assert!(
+        !shown(&engine, &with_purpose),
+        "until it is known that it has to wait"
+    );
     engine.tick();
     let waits = engine.erasure("acme", &world.by, &job.id).unwrap();
-    assert_eq!((waits.state, waits.deferred.as_deref()), (ErasureState::Deferred, Some("policy")));
+    assert_eq!(
+        (waits.state, waits.deferred.as_deref()),
+        (ErasureState::Deferred, Some("policy"))
+    );
     assert_eq!(waits.seq, None);
     assert!(!shown(&engine, &world.by) && shown(&engine, &with_purpose));
     drop(engine);
     let engine = world.open(false);
     assert!(!shown(&engine, &world.by) && shown(&engine, &with_purpose));
     engine.tick();
-    assert_eq!(engine.erasure("acme", &world.by, &job.id).unwrap().state, ErasureState::Deferred);
+    assert_eq!(
+        engine.erasure("acme", &world.by, &job.id).unwrap().state,
+        ErasureState::Deferred
+    );
     let tenant = engine.inner.tenant("acme").unwrap();
     policy(&engine, &tenant, None);
     drop((engine, tenant));
