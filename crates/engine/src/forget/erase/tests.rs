@@ -43,7 +43,7 @@ fn erase(world: &World, engine: &Engine, ids: &[&str]) -> ErasureInfo {
     engine.erase("acme", &world.by, &request(ids)).unwrap()
 }
 
-fn search(world: &World, engine: &Engine, q: &str) -> SearchRequestAnswer {
+fn search(world: &World, engine: &Engine, q: &str) -> Found {
     let request = SearchRequest {
         q: q.to_owned(),
         limit: 100,
@@ -53,14 +53,14 @@ fn search(world: &World, engine: &Engine, q: &str) -> SearchRequestAnswer {
         ..SearchRequest::default()
     };
     let page = engine.search("acme", &world.by, &request).unwrap();
-    SearchRequestAnswer {
+    Found {
         count: page.count.unwrap(),
         seqs: page.items.iter().map(|item| item.seq).collect(),
         text: format!("{page:?}"),
     }
 }
 
-struct SearchRequestAnswer {
+struct Found {
     count: u64,
     seqs: Vec<u64>,
     text: String,
@@ -155,7 +155,7 @@ fn an_erasure_hides_at_once_and_ends_without_a_trace() {
             format!("actor.id:{CANARY}"),
             format!("actor.email:{CANARY}*"),
             "ip:203.0.113.77".to_owned(),
-            format!("{CANARY}"),
+            CANARY.to_owned(),
             String::new(),
         ] {
             let found = search(&world, engine, &q);
@@ -541,7 +541,7 @@ fn nothing_that_todays_keys_open_has_a_canary_afterwards() {
     drop(engine);
     let email = format!("{CANARY}@example.org");
     let agent = format!("{CANARY}-agent/1.0");
-    let needles = Needles::new([CANARY, &email, &agent, "203.0.113.77"]).unwrap();
+    let needles = Needles::new([CANARY, email.as_str(), agent.as_str(), "203.0.113.77"]).unwrap();
     let before = residue(&world.parts(), &needles, &mut |_, _| {}).unwrap();
     for place in [Place::Wal, Place::Personal, Place::Index, Place::Record] {
         assert!(

@@ -82,12 +82,6 @@ impl Erasures {
         self.wake.notify();
     }
 
-    /// Looks again at once at what waits for a hold or a policy.
-    pub(crate) fn rules_changed(&self) {
-        self.pause_ms.store(0, Ordering::Relaxed);
-        self.wake.notify();
-    }
-
     /// Tells the threads to end.
     pub(crate) fn stop(&self) {
         self.wake.stop();
