@@ -1,11 +1,13 @@
 //! The command line.
 
+mod privacy;
 mod witness;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::privacy::{PrivacyAction, PrivacyArgs, PrivacySetArgs};
 pub use self::witness::{Logs, MirrorArgs, WitnessAction, WitnessArgs, WitnessServeArgs};
 
 /// Append-only audit log database with search, encryption, erasure and proofs.
@@ -48,6 +50,8 @@ pub enum Command {
     Tenant(TenantArgs),
     /// Make, list, rotate and revoke credentials
     Credential(CredentialArgs),
+    /// Show and set what is personal, and look for what could be
+    Privacy(PrivacyArgs),
     /// Show, rotate and retire the keys that sign a log's checkpoints
     Key(KeyArgs),
     /// Give logs that lost entries a new epoch, after a restore; the server must be stopped

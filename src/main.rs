@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::run(&args),
         Command::Completions(args) => commands::generate::completions(&args),
         Command::Man(args) => commands::generate::man(&args),
+        Command::Privacy(args) => commands::privacy::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Fork(args) => commands::fork::run(&args),
         Command::Fsck(args) => commands::fsck::run(&args),

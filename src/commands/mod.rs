@@ -14,6 +14,7 @@ pub mod generate;
 pub mod get;
 pub mod key;
 pub mod mirror;
+pub mod privacy;
 pub mod search;
 pub mod serve;
 pub mod status;

@@ -32,6 +32,7 @@ mod mirror;
 mod object_store;
 mod oidc;
 mod openapi;
+mod privacy;
 mod quickstart;
 mod receipts;
 mod rollback;

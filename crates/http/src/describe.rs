@@ -92,11 +92,12 @@ fn reach(reach: Reach) -> &'static str {
 }
 
 /// Operations that take an empty body for an empty object.
-const NEEDS_NO_BODY: [(&str, &str); 8] = [
+const NEEDS_NO_BODY: [(&str, &str); 9] = [
     ("PUT", "/v1/tenants/{tenant}"),
     ("PUT", "/v1/tenants/{tenant}/quota"),
     ("PUT", "/v1/tenants/{tenant}/index"),
     ("POST", "/v1/tenants/{tenant}/log/keys"),
+    ("POST", "/v1/tenants/{tenant}/privacy/proposals"),
     ("POST", "/v1/tenants/{tenant}/search"),
     ("POST", "/v1/tenants/{tenant}/searches/{search}/run"),
     ("POST", "/v1/tenants/{tenant}/credentials/{credential}/rotate"),

@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, clock, credentials, events, exports, heads, index, log, log_keys, operations, quota,
-    scrub, search, searches, tail, tenants, watch,
+    access_log, append, clock, credentials, events, exports, heads, index, log, log_keys, operations,
+    privacy, quota, scrub, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -240,6 +240,19 @@ fn routes() -> Routes {
         .route(
             Entry::tenant(P::ManageQuotas, C::Admin).recorded(Recorded::Told),
             routes!(quota::put),
+        )
+        .route(Entry::tenant(P::SeeTenant, C::Read), routes!(privacy::get))
+        .route(
+            Entry::tenant(P::ManagePrivacy, C::Admin).recorded(Recorded::Told),
+            routes!(privacy::put),
+        )
+        .route(
+            Entry::tenant(P::ManagePrivacy, C::Read),
+            routes!(privacy::versions),
+        )
+        .route(
+            Entry::tenant(P::ManagePrivacy, C::Admin),
+            routes!(privacy::proposals),
         )
         .route(CREDENTIALS, routes!(credentials::create))
         .route(CREDENTIALS.recorded(Recorded::Along), routes!(credentials::list))

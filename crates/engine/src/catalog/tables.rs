@@ -37,6 +37,8 @@ pub(crate) const HANDOVERS: ByTenant = TableDefinition::new("handovers");
 pub(crate) const QUOTAS: ByTenant = TableDefinition::new("quotas");
 /// Tenant id to its retention rules. JSON; owned by `forget::rules`, which gets along without the table.
 pub(crate) const RETENTION: ByTenant = TableDefinition::new("retention");
+/// (tenant id, version) to a version of its privacy policy. JSON; owned by `privacy`, which gets along without the table.
+pub(crate) const PRIVACY: TableDefinition<(&[u8; 16], u32), &[u8]> = TableDefinition::new("privacy");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

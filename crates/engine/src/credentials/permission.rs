@@ -55,11 +55,13 @@ pub enum Permission {
     ManageKeys,
     /// Saying that the server's clock, which stepped ahead, is right.
     ConfirmClock,
+    /// Deciding what is personal, and what becomes of personal values in public fields.
+    ManagePrivacy,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -83,6 +85,7 @@ impl Permission {
         Self::Verify,
         Self::ManageKeys,
         Self::ConfirmClock,
+        Self::ManagePrivacy,
     ];
 
     /// Returns the name in documents and records.
@@ -111,6 +114,7 @@ impl Permission {
             Self::Verify => "verify",
             Self::ManageKeys => "manage_keys",
             Self::ConfirmClock => "confirm_clock",
+            Self::ManagePrivacy => "manage_privacy",
         }
     }
 
@@ -221,7 +225,7 @@ pub const TABLE: [(Role, Permissions); 10] = {
         ),
         (
             Role::PrivacyOfficer,
-            Permissions::new(&[P::SeeTenant, P::ReadLog]),
+            Permissions::new(&[P::SeeTenant, P::ReadLog, P::ManagePrivacy]),
         ),
         (
             Role::RetentionManager,

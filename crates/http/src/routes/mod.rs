@@ -11,6 +11,7 @@ pub mod index;
 pub mod log;
 pub mod log_keys;
 pub mod operations;
+pub mod privacy;
 pub mod quota;
 pub mod receipt;
 pub mod scrub;
