@@ -1,6 +1,7 @@
 //! The command line.
 
 mod forget;
+mod privacy;
 mod witness;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
     PolicySetArgs,
 };
+pub use self::privacy::{PrivacyAction, PrivacyArgs, PrivacySetArgs};
 pub use self::witness::{Logs, MirrorArgs, WitnessAction, WitnessArgs, WitnessServeArgs};
 
 /// Append-only audit log database with search, encryption, erasure and proofs.
@@ -65,6 +67,8 @@ pub enum Command {
     Approval(ApprovalArgs),
     /// Say what keeps a record: policy, holds, lock, and until when
     Explain(ExplainArgs),
+    /// Show and set what is personal, and look for what could be
+    Privacy(PrivacyArgs),
     /// Show, rotate and retire the keys that sign a log's checkpoints
     Key(KeyArgs),
     /// Purge records whose retention is over, and show what was purged

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Hold(args) => commands::hold::run(&args),
         Command::Approval(args) => commands::approval::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Privacy(args) => commands::privacy::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Purge(args) => commands::purge::run(&args),
         Command::Fork(args) => commands::fork::run(&args),

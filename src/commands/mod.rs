@@ -20,6 +20,7 @@ pub mod hold;
 pub mod key;
 pub mod mirror;
 pub mod policy;
+pub mod privacy;
 pub mod purge;
 pub mod residue;
 pub mod restrict;

@@ -34,6 +34,7 @@ mod mirror;
 mod object_store;
 mod oidc;
 mod openapi;
+mod privacy;
 mod purge;
 mod quickstart;
 mod receipts;

@@ -19,6 +19,7 @@
 //! | [`searches`] | searches that are saved |
 //! | [`credentials`] | who may call, and what roles allow |
 //! | `scrub` | hashing stored records again, over and over |
+//! | [`privacy`] | what is personal, and what becomes of values that detectors find |
 //! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
 //!
@@ -41,7 +42,7 @@ pub mod handover;
 pub mod heads;
 mod idempotency;
 pub mod instance;
-mod privacy;
+pub mod privacy;
 pub mod quotas;
 pub mod read;
 pub mod recovery;

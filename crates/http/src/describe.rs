@@ -98,6 +98,7 @@ const NEEDS_NO_BODY: [(&str, &str); 9] = [
     ("POST", "/v1/tenants/{tenant}/purges"),
     ("PUT", "/v1/tenants/{tenant}/index"),
     ("POST", "/v1/tenants/{tenant}/log/keys"),
+    ("POST", "/v1/tenants/{tenant}/privacy/proposals"),
     ("POST", "/v1/tenants/{tenant}/search"),
     ("POST", "/v1/tenants/{tenant}/searches/{search}/run"),
     ("POST", "/v1/tenants/{tenant}/credentials/{credential}/rotate"),

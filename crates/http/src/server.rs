@@ -26,8 +26,8 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
     access_log, append, approvals, clock, credentials, erasures, events, exports, heads, holds, index, log,
-    log_keys, operations, purges, quota, restrictions, retention, scrub, search, searches, tail, tenants,
-    watch,
+    log_keys, operations, privacy, purges, quota, restrictions, retention, scrub, search, searches, tail,
+    tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -286,6 +286,19 @@ fn routes() -> Routes {
         )
         .route(Entry::tenant(P::Approve, C::Admin), routes!(approvals::approve))
         .route(Entry::tenant(P::Approve, C::Admin), routes!(approvals::refuse))
+        .route(Entry::tenant(P::SeeTenant, C::Read), routes!(privacy::get))
+        .route(
+            Entry::tenant(P::ManagePrivacy, C::Admin).recorded(Recorded::Told),
+            routes!(privacy::put),
+        )
+        .route(
+            Entry::tenant(P::ManagePrivacy, C::Read),
+            routes!(privacy::versions),
+        )
+        .route(
+            Entry::tenant(P::ManagePrivacy, C::Admin),
+            routes!(privacy::proposals),
+        )
         .route(CREDENTIALS, routes!(credentials::create))
         .route(CREDENTIALS.recorded(Recorded::Along), routes!(credentials::list))
         .route(CREDENTIALS, routes!(credentials::revoke))

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::queue::{Draft, Reply, Request, Slot};
 use super::receipt::{Appended, Receipt, Tree};
 use crate::error::{AppendError, ItemError};
-use crate::idempotency::First;
+use crate::idempotency::{First, may_be_one};
 use crate::tenant::{Idempotency, Subject, SubjectState, TailRecord, Tenant, View};
 
 /// What one tenant gets in the frame at hand.
@@ -226,7 +226,7 @@ impl Plan {
                 Slot::Draft(draft) => draft.idempotency.and_then(|own| {
                     let first = self.known(own.key).map(|first| first.digest);
                     let first = first.unwrap_or_else(|| *own_keys.entry(own.key).or_insert(own.digest));
-                    (first != own.digest).then(conflict)
+                    (!may_be_one(&first, &own.digest)).then(conflict)
                 }),
             };
             errors.extend(error.map(|error| (index, error)));
@@ -257,7 +257,7 @@ impl View {
 
 /// What a key that is known is answered with.
 pub(super) fn answer(first: &First, own: &Idempotency) -> Slot {
-    if first.digest == own.digest {
+    if may_be_one(&first.digest, &own.digest) {
         Slot::Duplicate(Receipt::repeated(first))
     } else {
         Slot::Refused(conflict())

@@ -6,7 +6,8 @@ use attestore_keys::Key;
 use attestore_record::commitment::{PUBLIC_LABEL, group_commitment, personal_label, record_commitment};
 use attestore_record::group::encode;
 use attestore_record::{
-    Encoded, Envelope, ErrorCode, Event, EventError, Handle, Kind, PersonalGroup, RecordId, SaltKey, event,
+    Encoded, Envelope, ErrorCode, Event, EventError, Handle, Kind, PersonalGroup, PrivacyPolicy, RecordId,
+    SaltKey, event,
 };
 use bytes::Bytes;
 
@@ -35,6 +36,7 @@ impl Preparation<'_> {
     pub(crate) fn run(&self, items: &[Item]) -> Result<(Vec<Slot>, bool)> {
         let generation = self.tenant.generation.load();
         let rules = self.tenant.rules.load();
+        let privacy = self.tenant.privacy.load();
         let mut salts = ClassSalts::new(&generation);
         let mut random = vec![[0u8; 10]; items.len()];
         self.inner.entropy.fill(random.as_flattened_mut());
@@ -55,7 +57,7 @@ impl Preparation<'_> {
                         fallback_key: item.fallback_key.as_deref(),
                         id,
                     };
-                    self.slot(&item, hashing)?
+                    self.slot(&item, &privacy, hashing)?
                 }
                 Err(error) => Slot::Refused(refusal(error)),
             };
@@ -66,14 +68,14 @@ impl Preparation<'_> {
     }
 
     /// Encodes an event under the tenant's privacy policy, which may refuse it.
-    fn slot(&self, item: &Parsed<'_>, hashing: Hashing<'_>) -> Result<Slot> {
+    fn slot(&self, item: &Parsed<'_>, privacy: &PrivacyPolicy, hashing: Hashing<'_>) -> Result<Slot> {
         let envelope = Envelope {
             id: item.id,
             tenant: self.tenant.id,
             protocol: self.protocol,
             credential_id: self.credential_id,
         };
-        match encode(item.event, &envelope, &self.tenant.privacy) {
+        match encode(item.event, &envelope, privacy) {
             Ok(encoded) => {
                 crate::privacy::counts::detected(&encoded.detected);
                 let key = item.event.idempotency_key.as_deref().or(item.fallback_key);

@@ -48,6 +48,8 @@ pub(crate) const HOLD_RANGES: TableDefinition<OfTwoIds<u64>, &[u8]> = TableDefin
 pub(crate) const APPROVALS: OfTenant = TableDefinition::new("approvals");
 /// Tenant id to which acts take two persons. JSON; owned by `forget::approvals`, which gets along without the table.
 pub(crate) const APPROVAL_POLICIES: ByTenant = TableDefinition::new("approval_policies");
+/// (tenant id, version) to a version of its privacy policy. JSON; owned by `privacy`, which gets along without the table.
+pub(crate) const PRIVACY: TableDefinition<(&[u8; 16], u32), &[u8]> = TableDefinition::new("privacy");
 /// A key of two ids and a number.
 type OfTwoIds<N> = (&'static [u8; 16], &'static [u8; 16], N);
 

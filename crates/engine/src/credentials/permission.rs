@@ -75,11 +75,13 @@ pub enum Permission {
     Approve,
     /// Setting which acts take two persons.
     ManageApprovals,
+    /// Deciding what is personal, and what becomes of personal values in public fields.
+    ManagePrivacy,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -113,6 +115,7 @@ impl Permission {
         Self::ManageHolds,
         Self::Approve,
         Self::ManageApprovals,
+        Self::ManagePrivacy,
     ];
 
     /// Returns the name in documents and records.
@@ -151,6 +154,7 @@ impl Permission {
             Self::ManageHolds => "manage_holds",
             Self::Approve => "approve",
             Self::ManageApprovals => "manage_approvals",
+            Self::ManagePrivacy => "manage_privacy",
         }
     }
 
@@ -270,6 +274,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
                 P::ReadLog,
                 P::Erase,
                 P::Restrict,
+                P::ManagePrivacy,
                 P::SeeRetention,
                 P::Approve,
             ]),

@@ -64,7 +64,7 @@ impl Tenant {
             origin: row.origin,
             epoch: row.epoch,
             created_ms: row.created_ms,
-            privacy: row.privacy,
+            privacy: ArcSwap::from_pointee(row.privacy),
             feed: crate::follow::Feed::default(),
             index: ArcSwap::from_pointee(row.index),
             hash_version,

@@ -52,8 +52,8 @@ pub struct Tenant {
     pub created_ms: u64,
     /// Its keys.
     pub keys: TenantKeys,
-    /// What is personal.
-    pub privacy: PrivacyPolicy,
+    /// What is personal, and what becomes of values that detectors find. Replaced only under [`Self::deciding`].
+    pub(crate) privacy: ArcSwap<PrivacyPolicy>,
     /// The hash function of new entries.
     pub hash_version: HashVersion,
     pub(crate) catalog: Arc<Catalog>,
@@ -207,6 +207,11 @@ impl Tenant {
     /// What of its records is indexed.
     pub fn index_policy(&self) -> Arc<IndexPolicy> {
         self.index.load_full()
+    }
+
+    /// What is personal.
+    pub fn privacy_policy(&self) -> Arc<PrivacyPolicy> {
+        self.privacy.load_full()
     }
 
     pub(crate) fn touch(&self, boot_ms: u64) {

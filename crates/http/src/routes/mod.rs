@@ -14,6 +14,7 @@ pub mod index;
 pub mod log;
 pub mod log_keys;
 pub mod operations;
+pub mod privacy;
 pub mod purges;
 pub mod quota;
 pub mod receipt;
