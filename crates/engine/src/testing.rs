@@ -199,6 +199,7 @@ pub(crate) fn set_policy(
         basis: "contract".into(),
         mode,
         erasable: Erasable::Yes,
+        approved_by: Vec::new(),
     };
     let control = Control::RetentionPolicy(policy.clone());
     let receipt = append_control(&engine.inner, tenant, "tester", Kind::Policy, &control).unwrap();

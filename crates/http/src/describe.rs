@@ -92,7 +92,7 @@ fn reach(reach: Reach) -> &'static str {
 }
 
 /// Operations that take an empty body for an empty object.
-const NEEDS_NO_BODY: [(&str, &str); 9] = [
+const NEEDS_NO_BODY: [(&str, &str); 10] = [
     ("PUT", "/v1/tenants/{tenant}"),
     ("PUT", "/v1/tenants/{tenant}/quota"),
     ("POST", "/v1/tenants/{tenant}/purges"),

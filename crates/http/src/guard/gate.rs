@@ -323,7 +323,7 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
 /// Says for what restricted data is read.
 const PURPOSE: &str = "attestore-purpose";
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 9] = [
+const TARGETS: [&str; 11] = [
     "id",
     "record",
     "credential",

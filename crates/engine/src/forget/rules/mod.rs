@@ -30,7 +30,6 @@ use redb::ReadTransaction;
 use crate::catalog::{by_tenant, tables};
 use crate::error::Result;
 
-#[expect(unused_imports, reason = "of the parts that forget")]
 pub(crate) use super::holds::held;
 pub use preview::{ClassPreview, Preview};
 use row::RulesRow;
