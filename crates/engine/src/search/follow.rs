@@ -27,6 +27,8 @@ pub(crate) struct Filter {
     query: Query,
     columns: IndexPolicy,
     personal: bool,
+    /// Whether people who are being erased, or whose data is restricted, are looked at too.
+    hidden: bool,
     /// After how long one look gives up, milliseconds.
     deadline_ms: u64,
 }
@@ -61,6 +63,7 @@ impl Filter {
             },
             columns: IndexPolicy::minimal(),
             personal,
+            hidden: false,
             deadline_ms: u64::MAX,
         })
     }
@@ -69,6 +72,12 @@ impl Filter {
     pub(crate) fn between(mut self, from_ns: Option<i64>, to_ns: Option<i64>) -> Self {
         self.request.from_ns = from_ns;
         self.request.to_ns = to_ns;
+        self
+    }
+
+    /// Looks at people who are being erased, or whose data is restricted, too: for what decides whether their records may go.
+    pub(crate) fn with_hidden(mut self) -> Self {
+        self.hidden = true;
         self
     }
 
@@ -126,7 +135,9 @@ pub(crate) fn follow(
         aggregate: false,
     };
     let mut explain = Explain::default();
-    run.pass_over_hidden()?;
+    if !filter.hidden {
+        run.pass_over_hidden()?;
+    }
     let places = places(&run, seqs.clone(), &mut explain)?;
     let gathered = run.gather(&places, seqs.end, &want, &mut explain)?;
     let found: Vec<u64> = gathered.hits.into_iter().map(|(_, seq)| seq).collect();

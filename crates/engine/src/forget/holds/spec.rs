@@ -85,7 +85,7 @@ impl Sealed {
         asked
             .into_iter()
             .flatten()
-            .map(|query| Filter::parse(&query, true))
+            .map(|query| Filter::parse(&query, true).map(Filter::with_hidden))
             .collect()
     }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::row::{self, GoneFile, JobKey, PurgeRow, PurgeState};
 use super::select::{What, pick};
 use crate::append::append_control;
-use crate::credentials::Principal;
+use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::forget::Why;
 use crate::forget::approvals::{self, Operation, OperationKind};
@@ -277,6 +277,7 @@ fn approved(
         kind: OperationKind::PurgeOverride,
         parameters: parameters.clone(),
     };
+    principal.check(&tenant.name, Permission::BypassRetention)?;
     Ok(approvals::require(inner, tenant, principal, &operation)?.by)
 }
 
