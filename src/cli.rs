@@ -141,7 +141,7 @@ pub struct OnTenant {
     #[command(flatten)]
     pub remote: Remote,
     /// Tenant
-    #[arg(long, env = "ATTESTORE_TENANT", default_value = "default")]
+    #[arg(long, env = "ATTESTORE_TENANT", default_value = "default", global = true)]
     pub tenant: String,
 }
 

@@ -24,7 +24,7 @@ pub enum PolicyAction {
         output: Output,
     },
     /// Set the policy of a class; what is not named stays as it is
-    Set(PolicySetArgs),
+    Set(Box<PolicySetArgs>),
     /// Show what would go, when and how much
     Preview {
         /// RFC 3339 time or a date [default: now]

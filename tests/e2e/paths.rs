@@ -17,6 +17,8 @@ pub fn path(row: &Row, tenant: &str) -> String {
         ("{class}", "7"),
         ("{export}", ID),
         ("{purge}", ID),
+        ("{erasure}", ID),
+        ("{restriction}", ID),
         ("{number}", "1"),
         ("{name}", "manifest.json"),
         ("{id}", "0"),

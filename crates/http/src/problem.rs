@@ -38,7 +38,8 @@ pub struct Problem {
     pub suggestion: Option<String>,
     /// For a record that was purged or erased whole: what says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gone: Option<Gone>,
+    #[schema(value_type = Option<Gone>)]
+    pub gone: Option<Box<Gone>>,
     /// The id of the request, as in the header `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -95,11 +95,11 @@ pub fn problem(error: Error) -> Problem {
             seq, by, since_ms, ..
         } => {
             let mut problem = Problem::new(StatusCode::GONE, error.code(), error.to_string());
-            problem.gone = Some(Gone {
+            problem.gone = Some(Box::new(Gone {
                 seq,
                 by,
                 since: rfc3339_ms(since_ms),
-            });
+            }));
             problem
         }
         error => {

@@ -1,7 +1,5 @@
 //! Numbers with check digits, against what python-stdnum 2.2 says of them: `tests/interop/stdnum_numbers.py 1 20` made the list.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use attestore_record::detect::{Detector, Detectors, Scanner};
 use serde::Deserialize;
 

@@ -323,7 +323,7 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
 /// Says for what restricted data is read.
 const PURPOSE: &str = "attestore-purpose";
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "id",
     "record",
     "credential",
@@ -335,4 +335,5 @@ const TARGETS: [&str; 11] = [
     "number",
     "erasure",
     "restriction",
+    "purge",
 ];

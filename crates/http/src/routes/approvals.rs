@@ -101,7 +101,13 @@ pub fn needed(tenant: &str, approval: Approval) -> Problem {
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/approvals", tag = "forgetting",
     params(("tenant" = String, Path, description = "tenant name")),
-    responses((status = 200, body = ApprovalsBody)),
+    responses(
+        (status = 200, body = ApprovalsBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn list(
@@ -120,7 +126,13 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/approvals/{approval}", tag = "forgetting",
     params(("tenant" = String, Path), ("approval" = String, Path, description = "id of the request")),
-    responses((status = 200, body = ApprovalBody)),
+    responses(
+        (status = 200, body = ApprovalBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn get(
@@ -140,6 +152,12 @@ pub async fn get(
     responses(
         (status = 200, body = ApprovalBody),
         (status = 409, description = "`own_request`, or `approval_ended`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -158,6 +176,12 @@ pub async fn approve(
     responses(
         (status = 200, body = ApprovalBody),
         (status = 409, description = "`own_request`, or `approval_ended`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -185,7 +209,13 @@ async fn decide(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/approvals/policy", tag = "forgetting",
     params(("tenant" = String, Path, description = "tenant name")),
-    responses((status = 200, body = ApprovalPolicyBody)),
+    responses(
+        (status = 200, body = ApprovalPolicyBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn get_policy(
@@ -206,6 +236,15 @@ pub async fn get_policy(
     responses(
         (status = 200, description = "in force, and in the tenant's log", body = ApprovalPolicyBody),
         (status = 202, description = "somebody else has to approve first", body = ApprovalBody),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -250,6 +250,7 @@ pub async fn get(
         (status = 409, description = "`erasure_decided`: it is too late", body = Problem, content_type = "application/problem+json"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -175,7 +175,18 @@ impl PlaceBody {
     post, path = "/v1/tenants/{tenant}/holds", tag = "forgetting",
     params(("tenant" = String, Path, description = "tenant name")),
     request_body = PlaceBody,
-    responses((status = 201, description = "in force, and in the tenant's log", body = HoldBody)),
+    responses(
+        (status = 201, description = "in force, and in the tenant's log", body = HoldBody),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn place(
@@ -203,7 +214,13 @@ pub async fn place(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/holds", tag = "forgetting",
     params(("tenant" = String, Path, description = "tenant name")),
-    responses((status = 200, body = HoldsBody)),
+    responses(
+        (status = 200, body = HoldsBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn list(
@@ -222,7 +239,13 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/holds/{hold}", tag = "forgetting",
     params(("tenant" = String, Path), ("hold" = String, Path, description = "id of the hold")),
-    responses((status = 200, body = HoldBody)),
+    responses(
+        (status = 200, body = HoldBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn get(
@@ -244,6 +267,15 @@ pub async fn get(
         (status = 200, description = "over, and in the tenant's log", body = HoldBody),
         (status = 202, description = "somebody else has to approve first", body = ApprovalBody),
         (status = 409, description = "`hold_released`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -208,7 +208,13 @@ pub struct HeldByBody {
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/retention", tag = "forgetting",
     params(("tenant" = String, Path, description = "tenant name")),
-    responses((status = 200, body = ClassesBody)),
+    responses(
+        (status = 200, body = ClassesBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn list(
@@ -237,6 +243,15 @@ pub async fn list(
         (status = 200, description = "in force, and in the tenant's log", body = ClassBody),
         (status = 202, description = "somebody else has to approve first", body = ApprovalBody),
         (status = 409, description = "`retention_locked`", body = Problem, content_type = "application/problem+json"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 408, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -263,7 +278,13 @@ pub async fn put(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/retention/preview", tag = "forgetting",
     params(("tenant" = String, Path, description = "tenant name"), PreviewParams),
-    responses((status = 200, body = PreviewBody)),
+    responses(
+        (status = 200, body = PreviewBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn preview(
@@ -298,7 +319,13 @@ pub async fn preview(
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/events/{record}/retention", tag = "forgetting",
     params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id")),
-    responses((status = 200, body = VerdictBody)),
+    responses(
+        (status = 200, body = VerdictBody),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn explain(

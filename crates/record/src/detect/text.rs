@@ -86,7 +86,7 @@ impl<'t> Text<'t> {
 
     /// Tells whether no ASCII letter or digit touches a span.
     pub(crate) fn stands_alone(&self, span: &Range<usize>) -> bool {
-        !(span.start > 0 && self.is_alnum(span.start - 1)) && !self.is_alnum(span.end)
+        !(self.is_alnum(span.end) || span.start > 0 && self.is_alnum(span.start - 1))
     }
 
     /// Tells whether one of the words is in the member's name, or in the text up to [`CONTEXT_BYTES`] before a place.

@@ -464,7 +464,7 @@ fn crash_at(op: u64, fault: Fault) -> bool {
     assert_ne!(shown, Some(true), "{context}: shown after it was answered");
     drop(engine);
     world.disk = world.disk.crash();
-    if op % 3 == 0 {
+    if op.is_multiple_of(3) {
         world
             .disk
             .fail_at(world.disk.op_count() + op / 2, Fault::CrashTorn);

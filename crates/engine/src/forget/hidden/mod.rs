@@ -83,12 +83,14 @@ impl Veil {
     }
 }
 
+type Found = HashMap<(u64, u32), Arc<[Concerned]>>;
+
 /// Everybody who is hidden in one tenant.
 #[derive(Default)]
 pub(crate) struct Hidden {
     veils: HashMap<Handle, Veil>,
     /// Records of segments with groups about somebody hidden, by set and generation of the `.sub`.
-    found: Mutex<HashMap<(u64, u32), Arc<[Concerned]>>>,
+    found: Mutex<Found>,
 }
 
 /// A record with groups about somebody hidden.

@@ -379,7 +379,7 @@ pub(super) fn find(
         gone::each_entry(
             reader.source(),
             CLASS_CONTROL,
-            &[from.min(view.size)..view.size],
+            std::slice::from_ref(&(from.min(view.size)..view.size)),
             &mut |seq, entry| {
                 if entry.kind == Kind::Purge {
                     seqs.push((seq, *entry));

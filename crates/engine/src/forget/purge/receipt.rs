@@ -146,7 +146,7 @@ fn check(inner: &Inner, tenant: &Arc<Tenant>, view: &View, row: &PurgeRow, seq: 
         ) && gone::count_class(
             tree::reader(inner, tenant, view).source(),
             row.class,
-            &[range.start..range.start + 1],
+            std::slice::from_ref(&(range.start..range.start + 1)),
         )? > 0
         {
             left.push(format!("record {}", range.start));

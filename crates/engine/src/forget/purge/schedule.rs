@@ -104,8 +104,11 @@ fn of_tenant(inner: &Inner, name: &str, id: &TenantId, looked: &mut Looked) -> R
     Ok(())
 }
 
+/// Segments of a tenant.
+type Sets = Arc<Vec<Arc<FileSet>>>;
+
 /// A tenant's rules and segments, whether it is in memory or not.
-fn state(inner: &Inner, id: &TenantId) -> Result<(Arc<Rules>, Arc<Vec<Arc<FileSet>>>)> {
+fn state(inner: &Inner, id: &TenantId) -> Result<(Arc<Rules>, Sets)> {
     if let Some(tenant) = inner.tenants.get(id) {
         return Ok((tenant.rules.load_full(), Arc::clone(&tenant.view().flushed)));
     }

@@ -1,9 +1,9 @@
 //! Setting and showing the retention rules of a tenant.
 //!
 //! # Durability
-//! 1. The row says what is being set. 2. The log has which classes take which events, if that changes, and the policy. 3. The row has it in force, with
-//! the seq of its record. A crash after 1 leaves a row from which the next start goes on: what the log has already is not written
-//! again. Appends of another class than before begin after 3.
+//! First the row says what is being set; then the log has which classes take which events, if that changes, and the policy; then the
+//! row has it in force, with the seq of its record. A crash after the first leaves a row from which the next start goes on: what the log has already is not written
+//! again. Appends of another class than before begin after the last.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,7 +8,10 @@ use crate::catalog::{FileRow, tables};
 use crate::instance::file_context;
 
 /// An instance with a purge that is done, and the file that it dropped: row, bytes, key.
-fn purged(seed: u64) -> (World, Engine, Vec<(FileRow, Vec<u8>, attestore_keys::Key)>) {
+/// A file as it was: its row, its bytes and its key.
+type Kept = (FileRow, Vec<u8>, attestore_keys::Key);
+
+fn purged(seed: u64) -> (World, Engine, Vec<Kept>) {
     let world = World::new(seed);
     let engine = open(&world);
     let tenant = world.tenant(&engine, "acme");
@@ -25,7 +28,7 @@ fn purged(seed: u64) -> (World, Engine, Vec<(FileRow, Vec<u8>, attestore_keys::K
     });
     let kept: Vec<_> = kept.collect();
     assert!(kept.len() >= 2);
-    let first = order(1, Selection::Ranges(vec![1..11]));
+    let first = order(1, Selection::Ranges(std::iter::once(1..11).collect()));
     engine.purge("acme", &world.by, &first).unwrap();
     finish(&engine);
     assert_eq!(check(&world, &engine), (1..11).collect());
