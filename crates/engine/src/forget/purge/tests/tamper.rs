@@ -7,10 +7,10 @@ use super::*;
 use crate::catalog::{FileRow, tables};
 use crate::instance::file_context;
 
-/// An instance with a purge that is done, and the file that it dropped: row, bytes, key.
 /// A file as it was: its row, its bytes and its key.
 type Kept = (FileRow, Vec<u8>, attestore_keys::Key);
 
+/// An instance with a purge that is done, and the file that it dropped.
 fn purged(seed: u64) -> (World, Engine, Vec<Kept>) {
     let world = World::new(seed);
     let engine = open(&world);
