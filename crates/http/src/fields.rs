@@ -17,7 +17,7 @@ impl Fields {
         attestore_export::Fields::new(paths).map(Self).map_err(|error| {
             let mut problem = Problem::bad_request("invalid_fields", error.message);
             problem.path = Some(error.path);
-            problem.suggestion = error.suggestion;
+            problem.suggestion = error.suggestion.map(Into::into);
             problem
         })
     }

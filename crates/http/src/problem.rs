@@ -17,7 +17,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     /// Short text of the HTTP status.
-    pub title: String,
+    pub title: &'static str,
     /// HTTP status code.
     pub status: u16,
     /// Stable machine-readable code, snake_case.
@@ -35,7 +35,8 @@ pub struct Problem {
     pub column: Option<usize>,
     /// For a query: what may have been meant.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub suggestion: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub suggestion: Option<Box<str>>,
     /// For a record that was purged or erased whole: what says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Gone>)]
@@ -92,7 +93,7 @@ impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:attestore:problem:{code}"),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             code,
             detail: detail.into(),

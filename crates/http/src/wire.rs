@@ -88,7 +88,7 @@ pub fn problem(error: Error) -> Problem {
         } => {
             let mut problem = Problem::bad_request(error.code(), message);
             problem.column = column;
-            problem.suggestion.clone_from(suggestion);
+            problem.suggestion = suggestion.as_deref().map(Into::into);
             problem
         }
         Error::Gone {
