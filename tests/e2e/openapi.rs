@@ -28,10 +28,14 @@ fn every_route_documents_its_problems() {
     assert!(paths.len() >= 14, "{:?}", paths.keys());
     for (path, methods) in paths.iter().filter(|(p, _)| p.starts_with("/v1/")) {
         for (method, operation) in methods.as_object().unwrap() {
-            assert!(
-                operation["responses"]["401"].is_object(),
-                "{method} {path} does not say what a missing credential gets"
-            );
+            let as_problems = operation["responses"]["4XX"]["$ref"].is_string();
+            let statuses = ["401", "400", "403", "429", "503"];
+            for status in statuses.into_iter().take(if as_problems { 5 } else { 1 }) {
+                assert!(
+                    operation["responses"][status].is_object(),
+                    "{method} {path} does not say what {status} looks like"
+                );
+            }
             assert!(
                 operation["security"].is_array(),
                 "{method} {path} needs no credential?"

@@ -7,10 +7,17 @@ use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 
-use crate::guard::{Reach, Row, Tongue};
+use crate::guard::{Need, Reach, Row, Tongue};
 
 /// Completes the description of the routes in `rows`.
 pub fn complete(api: &mut OpenApi, rows: &[Row]) {
+    let schema = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    let problem = ResponseBuilder::new()
+        .description("A problem document; `code` is stable")
+        .content("application/problem+json", schema.build());
+    let components = api.components.get_or_insert_default();
+    let responses = &mut components.responses;
+    responses.insert("Problem".to_owned(), RefOr::T(problem.build()));
     for row in rows {
         let item = api.paths.paths.get_mut(&row.path);
         if let Some(operation) = item.and_then(|item| operation(item, row.method.as_str())) {
@@ -42,36 +49,42 @@ fn operation<'i>(item: &'i mut PathItem, method: &str) -> Option<&'i mut Operati
 
 /// Every route may refuse a request for what is wrong with it, with its sender, or with the server: in one form.
 fn refuses(operation: &mut Operation, row: &Row) {
-    let answer = || -> RefOr<Response> {
-        let answer = ResponseBuilder::new();
-        RefOr::T(match row.entry.tongue {
-            Tongue::Problem => answer
-                .description("A problem document; `code` is stable")
-                .content(
-                    "application/problem+json",
-                    ContentBuilder::new()
-                        .schema(Some(Ref::from_schema_name("Problem")))
-                        .build(),
-                )
-                .build(),
-            Tongue::Elastic => answer
-                .description("As Elasticsearch writes errors")
-                .content("application/json", ContentBuilder::new().build())
-                .build(),
-            Tongue::Otlp => answer
-                .description("google.rpc.Status")
-                .content("application/json", ContentBuilder::new().build())
-                .content("application/x-protobuf", ContentBuilder::new().build())
-                .build(),
-        })
+    let mut also = |status: &str, answer: RefOr<Response>| {
+        let all = &mut operation.responses.responses;
+        all.entry(status.to_owned()).or_insert(answer);
     };
-    for status in ["4XX", "5XX"] {
-        operation
-            .responses
-            .responses
-            .entry(status.to_owned())
-            .or_insert_with(answer);
+    if row.entry.tongue == Tongue::Problem && row.entry.need != Need::Public {
+        let mut statuses = vec!["400", "401", "403", "429", "503"];
+        if row.path.contains('{') {
+            statuses.push("404");
+        }
+        if operation.request_body.is_some() {
+            statuses.extend(["408", "413", "415"]);
+        }
+        for status in statuses {
+            also(status, problem());
+        }
     }
+    for status in ["4XX", "5XX"] {
+        also(status, refusal(row.entry.tongue));
+    }
+}
+
+/// A refusal, which the components hold.
+fn problem() -> RefOr<Response> {
+    RefOr::Ref(Ref::from_response_name("Problem"))
+}
+
+fn refusal(tongue: Tongue) -> RefOr<Response> {
+    let answer = ResponseBuilder::new();
+    let json = |answer: ResponseBuilder| answer.content("application/json", ContentBuilder::new().build());
+    RefOr::T(match tongue {
+        Tongue::Problem => return problem(),
+        Tongue::Elastic => json(answer.description("As Elasticsearch writes errors")).build(),
+        Tongue::Otlp => json(answer.description("google.rpc.Status"))
+            .content("application/x-protobuf", ContentBuilder::new().build())
+            .build(),
+    })
 }
 
 fn listed(row: &Row) -> Value {

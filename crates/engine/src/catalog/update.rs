@@ -94,7 +94,7 @@ impl<'a> Update<'a> {
         Ok(slot)
     }
 
-    /// Takes keys out of the tree; they are out of reach once the root was rotated ([`crate::rotation`]).
+    /// Takes keys out of the tree; they are out of reach once the root was rotated (`rotation`).
     ///
     /// # Errors
     /// As [`KeyTree::destroy`].

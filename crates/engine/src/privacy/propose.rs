@@ -58,7 +58,7 @@ impl Engine {
     /// Looks through the newest records of a tenant for what its policy could cover.
     ///
     /// # Errors
-    /// [`Error::UnknownTenant`], [`Error::Forbidden`], or as reads.
+    /// [`crate::Error::UnknownTenant`], [`crate::Error::Forbidden`], or as reads.
     pub fn privacy_proposals(&self, tenant: &str, by: &Principal, sample: u64) -> Result<Proposals> {
         by.check(tenant, Permission::ManagePrivacy)?;
         let inner = &self.inner;

@@ -46,11 +46,6 @@ pub struct AccessLogBody {
     params(("tenant" = String, Path), AccessLogQuery),
     responses(
         (status = 200, body = AccessLogBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

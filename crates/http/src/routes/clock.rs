@@ -37,10 +37,6 @@ pub struct ClockBody {
     request_body = ClockBodyIn,
     responses(
         (status = 200, description = "in force, and on record in `_system`", body = ClockBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -145,11 +145,7 @@ impl From<CredentialInfo> for CredentialBody {
     request_body = CredentialBodyIn,
     responses(
         (status = 201, description = "made; durable", body = NewCredentialBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "not allowed, or a role that is not the caller's to hand out", body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -177,10 +173,6 @@ pub async fn create(
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = CredentialsBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -206,10 +198,6 @@ pub async fn list(
     params(("tenant" = String, Path), ("credential" = String, Path, description = "its id")),
     responses(
         (status = 204, description = "revoked; durable"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -234,12 +222,7 @@ pub async fn revoke(
     request_body = RotationBodyIn,
     responses(
         (status = 200, description = "replaced; durable", body = NewCredentialBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "it has ended", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -259,11 +242,8 @@ pub async fn rotate(
     request_body = WideCredentialBodyIn,
     responses(
         (status = 201, description = "made; durable", body = NewCredentialBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "not allowed, or a role that is not the caller's to hand out", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "one of the tenants", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -293,9 +273,6 @@ pub async fn create_wide(
     get, path = "/v1/credentials", tag = "credentials",
     responses(
         (status = 200, body = CredentialsBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -311,10 +288,6 @@ pub async fn list_wide(State(app): State<App>, caller: Caller) -> Result<Json<Cr
     params(("credential" = String, Path, description = "its id")),
     responses(
         (status = 200, body = CredentialBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -334,10 +307,6 @@ pub async fn get_wide(
     params(("credential" = String, Path, description = "its id")),
     responses(
         (status = 204, description = "revoked; durable"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -358,12 +327,7 @@ pub async fn revoke_wide(
     request_body = RotationBodyIn,
     responses(
         (status = 200, description = "replaced; durable", body = NewCredentialBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "it has ended", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

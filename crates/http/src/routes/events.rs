@@ -64,12 +64,7 @@ pub struct EventsBody {
     params(("tenant" = String, Path), EventsQuery),
     responses(
         (status = 200, body = EventsBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "a good question that would cost too much", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -146,10 +141,6 @@ pub async fn search(
     params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id")),
     responses(
         (status = 200, body = RecordBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "`purged` or `erased`: its entry and every proof of it stay", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -183,10 +174,6 @@ pub struct ProofQuery {
     params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id"), ProofQuery),
     responses(
         (status = 200, description = "c2sp.org/tlog-proof@v1", body = String, content_type = "text/plain"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -213,14 +213,9 @@ pub struct ExportsBody {
     request_body = ExportRequest,
     responses(
         (status = 202, description = "the job is durable and pinned to the log as it is now; Location names it", body = ExportBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`not_witnessed`: no witnessed checkpoint covers it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "the server was built without the format", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "too many exports", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -274,9 +269,6 @@ pub async fn create(
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = ExportsBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -298,9 +290,6 @@ pub async fn list(
     params(("tenant" = String, Path), ("export" = String, Path)),
     responses(
         (status = 200, body = ExportBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -321,10 +310,6 @@ pub async fn get(
     params(("tenant" = String, Path), ("export" = String, Path)),
     responses(
         (status = 204, description = "its files cannot be read any more"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -345,11 +330,7 @@ pub async fn delete(
     params(("tenant" = String, Path), ("export" = String, Path)),
     responses(
         (status = 200, body = ExportBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "it is over", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -370,12 +351,8 @@ pub async fn cancel(
     params(("tenant" = String, Path), ("export" = String, Path)),
     responses(
         (status = 202, body = ExportBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "it did not fail", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "too many exports", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -397,9 +374,6 @@ pub async fn resume(
     params(("tenant" = String, Path), ("export" = String, Path)),
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "it is not done yet", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "its files are gone", body = Problem, content_type = "application/problem+json"),
     ),
@@ -444,9 +418,6 @@ pub async fn manifest(
             (serde_json::Value = "application/json"), (String = "text/plain"),
         )),
         (status = 304, description = "If-None-Match names what the caller has"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "it is not done yet", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "its files are gone", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "the file has no such range", body = Problem, content_type = "application/problem+json"),

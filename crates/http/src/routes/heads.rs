@@ -14,8 +14,6 @@ use crate::wire;
     params(("tenant" = String, Path)),
     responses(
         (status = 200, description = "a slot proof: signed checkpoint, way to the round's root, proof of the round's record", body = String, content_type = "text/plain"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "no round with this log is witnessed since the server started, or none ever", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "rollback detected: nothing is signed", body = Problem, content_type = "application/problem+json"),
     ),

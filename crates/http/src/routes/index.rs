@@ -69,9 +69,6 @@ pub struct IndexBody {
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = IndexBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -93,11 +90,6 @@ pub async fn get(
     request_body = IndexPolicyBody,
     responses(
         (status = 200, description = "in force; durable, and logged in the tenant's log", body = IndexBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -47,9 +47,6 @@ pub struct WitnessesBody {
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = WitnessesBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -74,9 +71,6 @@ pub async fn witnesses(
     params(("tenant" = String, Path), CheckpointQuery),
     responses(
         (status = 200, description = "a signed note", body = String, content_type = "text/plain"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "rollback detected: nothing is signed", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -110,9 +104,6 @@ pub async fn checkpoint(
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = String, content_type = "text/plain"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -128,9 +119,6 @@ pub async fn vkey(State(app): State<App>, Path(tenant): Path<String>) -> Result<
     params(("tenant" = String, Path), ("tile" = String, Path, description = "e.g. `0/x001/234.p/5` or `entries/000`; slashes are part of it")),
     responses(
         (status = 200, body = serde_json::Value, content_type = "application/octet-stream"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "the log is not that large", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -189,10 +177,6 @@ pub struct ConsistencyBody {
     params(("tenant" = String, Path), ConsistencyQuery),
     responses(
         (status = 200, body = ConsistencyBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

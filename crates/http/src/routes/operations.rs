@@ -76,8 +76,6 @@ pub struct StatusBody {
 #[utoipa::path(get, path = "/v1/status", tag = "operations",
     responses(
         (status = 200, body = Object),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])))]
 pub async fn status(State(app): State<App>) -> Result<Json<StatusBody>, Problem> {

@@ -205,16 +205,7 @@ impl From<PurgePage> for PurgesBody {
     responses(
         (status = 200, description = "nothing may go, or a dry run", body = OrderedBody),
         (status = 202, description = "the records are gone; their files and keys follow", body = OrderedBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 408, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "the rules forbid it: `retention_locked`, `retention_minimum`, `no_policy`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -255,11 +246,6 @@ pub async fn create(
     params(("tenant" = String, Path, description = "tenant name"), PurgesQuery),
     responses(
         (status = 200, body = PurgesBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -289,10 +275,6 @@ pub async fn list(
     params(("tenant" = String, Path, description = "tenant name"), ("purge" = String, Path, description = "id of the purge")),
     responses(
         (status = 200, body = PurgeStatusBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -312,11 +294,7 @@ pub async fn get(
     params(("tenant" = String, Path, description = "tenant name"), ("purge" = String, Path, description = "id of the purge")),
     responses(
         (status = 200, description = "DSSE envelope", body = serde_json::Value, content_type = "application/vnd.dsse.envelope.v1+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "there is none yet", body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

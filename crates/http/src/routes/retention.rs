@@ -210,10 +210,6 @@ pub struct HeldByBody {
     params(("tenant" = String, Path, description = "tenant name")),
     responses(
         (status = 200, body = ClassesBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -243,15 +239,6 @@ pub async fn list(
         (status = 200, description = "in force, and in the tenant's log", body = ClassBody),
         (status = 202, description = "somebody else has to approve first", body = ApprovalBody),
         (status = 409, description = "`retention_locked`", body = Problem, content_type = "application/problem+json"),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
-        (status = 408, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 415, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -280,10 +267,6 @@ pub async fn put(
     params(("tenant" = String, Path, description = "tenant name"), PreviewParams),
     responses(
         (status = 200, body = PreviewBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -321,10 +304,6 @@ pub async fn preview(
     params(("tenant" = String, Path), ("record" = String, Path, description = "seq or id")),
     responses(
         (status = 200, body = VerdictBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

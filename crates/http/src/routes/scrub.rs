@@ -100,9 +100,6 @@ impl From<ScrubReport> for VerificationBody {
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = VerificationBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -123,9 +120,6 @@ pub async fn get(
     params(("tenant" = String, Path)),
     responses(
         (status = 202, description = "it has its turn next; GET tells how far it is", body = VerificationBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -165,10 +165,6 @@ pub struct PhasesBody {
     responses(
         (status = 200, body = SearchBody),
         (status = 400, description = "what is asked for makes no sense; `path`, `column` and `suggestion` say where and what", body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "a good question that would cost too much: too broad a term, too many buckets, too many records to scan", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "the deadline passed, or too many searches run; see Retry-After", body = Problem, content_type = "application/problem+json"),
     ),

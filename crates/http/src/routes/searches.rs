@@ -134,9 +134,6 @@ pub struct RunBody {
     responses(
         (status = 201, description = "saved; durable", body = SavedSearchBody),
         (status = 400, description = "it could not be run", body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "the name is taken", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "the tenant has as many as it may", body = Problem, content_type = "application/problem+json"),
     ),
@@ -169,9 +166,6 @@ pub async fn create(
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = SavedSearchesBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -196,9 +190,6 @@ pub async fn list(
     params(("tenant" = String, Path), ("search" = String, Path, description = "its id")),
     responses(
         (status = 200, body = SavedSearchBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -223,10 +214,6 @@ pub async fn get(
     request_body = SavedSearchSpec,
     responses(
         (status = 200, description = "replaced; durable", body = SavedSearchBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "it was changed meanwhile", body = Problem, content_type = "application/problem+json"),
     ),
@@ -257,9 +244,6 @@ pub async fn put(
     ),
     responses(
         (status = 204, description = "deleted; durable"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 412, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -284,12 +268,7 @@ pub async fn delete(
     request_body = RunSpec,
     responses(
         (status = 200, body = RunBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "a good question that would cost too much", body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

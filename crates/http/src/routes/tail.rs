@@ -48,9 +48,6 @@ pub struct TailQuery {
     responses(
         (status = 200, description = "server-sent events: unnamed ones carry a record each, as items of searches; `progress` says how far the tail has come, `gap` names seqs that are no longer held, `end` says why the stream ends", body = String, content_type = "text/event-stream"),
         (status = 400, description = "a query that does not parse, or an event id that is not of this log", body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "too many tails; see Retry-After", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))

@@ -74,9 +74,6 @@ impl From<TenantInfo> for TenantBody {
     responses(
         (status = 201, description = "made; durable", body = TenantBody),
         (status = 200, description = "was there", body = TenantBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -106,8 +103,6 @@ pub async fn put(
     params(("tenant" = String, Path)),
     responses(
         (status = 200, body = TenantBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -142,8 +137,6 @@ pub struct TenantsBody {
     get, path = "/v1/tenants", tag = "tenants", params(TenantsQuery),
     responses(
         (status = 200, body = TenantsBody),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -146,9 +146,6 @@ pub struct DeadLettersBody {
     responses(
         (status = 200, description = "set; durable", body = SetWatchBody),
         (status = 400, description = "a URL or secret that a watch may not have", body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "the tenant has as many as it may", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -202,9 +199,6 @@ pub async fn put(
     params(("tenant" = String, Path), ("search" = String, Path, description = "id of the saved search")),
     responses(
         (status = 200, body = WatchBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -225,9 +219,6 @@ pub async fn get(
     params(("tenant" = String, Path), ("search" = String, Path, description = "id of the saved search")),
     responses(
         (status = 204, description = "removed; durable"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -248,9 +239,6 @@ pub async fn delete(
     params(("tenant" = String, Path), ("search" = String, Path, description = "id of the saved search")),
     responses(
         (status = 200, body = DeadLettersBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -278,9 +266,6 @@ pub async fn dead(
     ),
     responses(
         (status = 202, description = "it is sent when nothing else is under way", body = DeadLetterBody),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -305,9 +290,6 @@ pub async fn redeliver(
     ),
     responses(
         (status = 204, description = "deleted; durable"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -1,6 +1,6 @@
 //! Detectors: values in a text that say who somebody is, reach or pay for somebody, or open something.
 //!
-//! [`Scanner::scan`] looks through one text, [`json`] through every string, number and name of a JSON value. A hit says
+//! [`Scanner::scan`] looks through one text, `json` through every string, number and name of a JSON value. A hit says
 //! which detector, where, and how sure; it never holds the value. What is found depends on the text and the name of the
 //! field that holds it, on nothing else, so that the same event is always judged alike.
 //!

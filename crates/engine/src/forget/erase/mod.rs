@@ -4,12 +4,12 @@
 //!
 //! | state | what holds from here on | how |
 //! |---|---|---|
-//! | `received` | nobody is shown the data; new events about the person are about a new handle | [`request`] |
-//! | `deferred` | the same, until no hold covers a record and no policy forbids it | [`decide`] |
-//! | `approved` | it cannot be taken back; the log tells of it | [`decide`] |
-//! | `unreadable` | nothing opens the data: not today's files, not copies of them | [`destroy`] |
-//! | `index_clean` | no split has terms of it | [`clean`] |
-//! | `done` | no file has bytes of it, sealed or not | [`clean`] |
+//! | `received` | nobody is shown the data; new events about the person are about a new handle | `request` |
+//! | `deferred` | the same, until no hold covers a record and no policy forbids it | `decide` |
+//! | `approved` | it cannot be taken back; the log tells of it | `decide` |
+//! | `unreadable` | nothing opens the data: not today's files, not copies of them | `destroy` |
+//! | `index_clean` | no split has terms of it | `clean` |
+//! | `done` | no file has bytes of it, sealed or not | `clean` |
 //!
 //! Public groups, entries and the tree stay as they are, so every proof does.
 //!

@@ -5,7 +5,7 @@
 //! Queries, people and the typed reason are sealed in the row and never in the log.
 //!
 //! Holds overlap. What one covers stays until every hold that covers it is released. Nothing goes before every hold was asked for its
-//! matches up to the last record concerned ([`held`]).
+//! matches up to the last record concerned (`held`).
 //!
 //! | file | what |
 //! |---|---|
