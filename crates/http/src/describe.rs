@@ -19,7 +19,7 @@ pub fn complete(api: &mut OpenApi, rows: &[Row]) {
     let responses = &mut components.responses;
     responses.insert("Problem".to_owned(), RefOr::T(problem.build()));
     for row in rows {
-        let item = api.paths.paths.get_mut(&row.path);
+        let item = api.paths.paths.get_mut(&row.path.replace("{*", "{"));
         if let Some(operation) = item.and_then(|item| operation(item, row.method.as_str())) {
             refuses(operation, row);
             let reach = ExtensionsBuilder::new().add("x-attestore-reach", reach(row.entry.reach));
