@@ -753,17 +753,28 @@ pub struct EraseArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum EraseAction {
-    /// Erase data subjects; wait until it is done
+    /// Erase data subjects, or whole records; wait until it is done
     Run {
         /// Whom, as events name them; one person may be several
-        #[arg(long, value_name = "TYPE:ID", required = true)]
+        #[arg(
+            long,
+            value_name = "TYPE:ID",
+            required_unless_present = "seq",
+            conflicts_with = "seq"
+        )]
         subject: Vec<String>,
+        /// Seqs of whole records of one class; they cannot be brought back
+        #[arg(long, conflicts_with = "undo_s")]
+        seq: Vec<u64>,
         /// On what ground; it stays in the log for good, so name nobody
         #[arg(long)]
         basis: String,
         /// For how many seconds it may be taken back; the data is hidden meanwhile
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
         undo_s: u64,
+        /// Also records below a minimum in mode governance; takes a second person
+        #[arg(long, requires = "seq")]
+        bypass_governance: bool,
         /// Do not wait
         #[arg(long)]
         no_wait: bool,
@@ -784,6 +795,14 @@ pub enum EraseAction {
         /// How to print it
         #[arg(long, value_enum, default_value_t)]
         output: Output,
+    },
+    /// Fetch the certificate of an erasure
+    Certificate {
+        /// Id of the erasure
+        id: String,
+        /// Write it to this file
+        #[arg(long, short = 'o')]
+        out: Option<PathBuf>,
     },
     /// Take an erasure back, in time
     Undo {

@@ -2,12 +2,14 @@
 //! reach a terminal.
 
 use std::io::Write;
+use std::path::Path;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::files;
 
 /// Prints one line to standard output. A closed pipe ends the process quietly, as for other Unix tools.
 pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
@@ -22,6 +24,18 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
 pub fn note(text: impl std::fmt::Display) {
     let mut err = anstream::stderr();
     let _ = writeln!(err, "{text}");
+}
+
+/// Prints a document, or writes it to a file.
+pub fn save(document: &str, what: &str, out: Option<&Path>) -> Result<(), Failure> {
+    match out {
+        None => line(document),
+        Some(path) => {
+            files::write_text(path, document)?;
+            note(format!("wrote the {what} to {}", path.display()));
+            Ok(())
+        }
+    }
 }
 
 /// Prints a value as indented JSON.

@@ -1,4 +1,4 @@
-//! `attestore erase`: erases data subjects, and shows how far that is.
+//! `attestore erase`: erases data subjects and whole records, and shows how far that is.
 
 use std::time::Duration;
 
@@ -17,13 +17,21 @@ pub fn run(args: &EraseArgs) -> Result<(), Failure> {
     match &args.action {
         EraseAction::Run {
             subject,
+            seq,
             basis,
             undo_s,
+            bypass_governance,
             no_wait,
             output,
         } => {
-            let body = json!({ "subjects": subjects(subject)?, "basis": basis, "undo_s": undo_s });
-            let headers = [("content-type", "application/json")];
+            let body = match seq.is_empty() {
+                true => json!({ "subjects": subjects(subject)?, "basis": basis, "undo_s": undo_s }),
+                false => json!({ "seqs": seq, "basis": basis }),
+            };
+            let mut headers = vec![("content-type", "application/json")];
+            if *bypass_governance {
+                headers.push(("attestore-bypass-governance", "true"));
+            }
             let answer = client.post(&path, &headers, &serde_json::to_vec(&body)?)?;
             let asked: Value = serde_json::from_slice(&answer.success()?)?;
             let erasure = match *no_wait || *undo_s > 0 {
@@ -35,6 +43,10 @@ pub fn run(args: &EraseArgs) -> Result<(), Failure> {
         EraseAction::List { output } => list(&client.get_json(&path)?, *output),
         EraseAction::Show { id, output } => {
             show(&client.get_json(&format!("{path}/{}", escape(id)))?, *output)
+        }
+        EraseAction::Certificate { id, out } => {
+            let certificate = client.get_text(&format!("{path}/{}/certificate", escape(id)))?;
+            output::save(&certificate, "certificate", out.as_deref())
         }
         EraseAction::Undo { id } => client.delete(&format!("{path}/{}", escape(id))),
     }
@@ -81,11 +93,20 @@ fn list(erasures: &Value, output: Output) -> Result<(), Failure> {
         Output::Json => output::json(&items),
         Output::Ndjson => items.iter().try_for_each(output::ndjson),
         Output::Table => output::table(
-            ["ID", "STATE", "REQUESTED", "UNREADABLE SINCE", "RECORDS", "BASIS"],
+            [
+                "ID",
+                "SCOPE",
+                "STATE",
+                "REQUESTED",
+                "UNREADABLE SINCE",
+                "RECORDS",
+                "BASIS",
+            ],
             items.iter().map(|item| {
                 let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
                 [
                     text("id"),
+                    text("scope"),
                     text("state"),
                     text("requested_at"),
                     text("unreadable_since"),
@@ -104,6 +125,7 @@ fn show(erasure: &Value, output: Output) -> Result<(), Failure> {
         Output::Table => {
             let rows = [
                 "id",
+                "scope",
                 "state",
                 "deferred",
                 "basis",
@@ -114,6 +136,7 @@ fn show(erasure: &Value, output: Output) -> Result<(), Failure> {
                 "unreadable_since",
                 "terms_gone_since",
                 "bytes_gone_since",
+                "certificate",
             ];
             output::table(
                 ["", ""],

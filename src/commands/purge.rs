@@ -1,13 +1,11 @@
 //! `attestore purge`.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::cli::{Output, PurgeAction, PurgeArgs, PurgeRunArgs};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
-use crate::{files, output};
+use crate::output;
 
 /// Orders, lists and shows purges.
 pub fn run(args: &PurgeArgs) -> Result<(), Failure> {
@@ -22,7 +20,7 @@ pub fn run(args: &PurgeArgs) -> Result<(), Failure> {
         }
         PurgeAction::Receipt { id, out } => {
             let receipt = client.get_text(&format!("{path}/{}/receipt", escape(id)))?;
-            save(&receipt, out.as_deref())
+            output::save(&receipt, "receipt", out.as_deref())
         }
     }
 }
@@ -147,17 +145,6 @@ fn ranges(purge: &Value) -> String {
     match more {
         0 => shown.join(" "),
         more => format!("{} and {more} more", shown.join(" ")),
-    }
-}
-
-fn save(receipt: &str, out: Option<&Path>) -> Result<(), Failure> {
-    match out {
-        None => output::line(receipt),
-        Some(path) => {
-            files::write_text(path, receipt)?;
-            output::note(format!("wrote the receipt to {}", path.display()));
-            Ok(())
-        }
     }
 }
 

@@ -227,6 +227,7 @@ fn routes() -> Routes {
         .route(ERASE.recorded(Recorded::Told), routes!(erasures::create))
         .route(ERASE.recorded(Recorded::Along), routes!(erasures::list))
         .route(ERASE.recorded(Recorded::Along), routes!(erasures::get))
+        .route(ERASE.recorded(Recorded::Along), routes!(erasures::certificate))
         .route(ERASE.recorded(Recorded::First), routes!(erasures::undo))
         .route(RESTRICT.recorded(Recorded::Told), routes!(restrictions::create))
         .route(RESTRICT.recorded(Recorded::Along), routes!(restrictions::list))

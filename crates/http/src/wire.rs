@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use attestore_engine::read::RecordView;
 use attestore_engine::{AppendError, Error, ItemError, Tree as EngineTree};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -250,6 +250,24 @@ pub fn rfc3339_ms(ms: u64) -> String {
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     timestamp.map_or_else(|| ms.to_string(), |t| format!("{t:.3}"))
+}
+
+/// Whether the request means to go below a lock in mode governance: S3's `x-amz-bypass-governance-retention`, under our own name.
+///
+/// # Errors
+/// 400 for anything but `true` and `false`.
+pub fn bypasses_governance(headers: &HeaderMap) -> Result<bool, Problem> {
+    match headers
+        .get("attestore-bypass-governance")
+        .map(HeaderValue::as_bytes)
+    {
+        None | Some(b"false") => Ok(false),
+        Some(b"true") => Ok(true),
+        Some(_) => Err(Problem::bad_request(
+            "invalid_header",
+            "Attestore-Bypass-Governance is true or false",
+        )),
+    }
 }
 
 /// An RFC 3339 time, or a date alone (midnight UTC), as nanoseconds since the Unix epoch.

@@ -584,10 +584,22 @@ const SHOWN_MAX: usize = 1000;
 /// # Errors
 /// As changes of the catalog; what the disk says.
 pub(crate) fn let_go_personal(inner: &Inner, tenant: &Tenant) -> Result<u64> {
+    let_go(inner, tenant, |row| row.personal)
+}
+
+/// As [`let_go_personal`], every export.
+///
+/// # Errors
+/// As [`let_go_personal`].
+pub(crate) fn let_go_all(inner: &Inner, tenant: &Tenant) -> Result<u64> {
+    let_go(inner, tenant, |_| true)
+}
+
+fn let_go(inner: &Inner, tenant: &Tenant, is_it: impl Fn(&ExportRow) -> bool) -> Result<u64> {
     let _one_at_a_time = inner.exports.changes.lock();
     let mut gone = 0;
     for (id, row) in jobs(&inner.catalog.read()?, &tenant.id)? {
-        if !row.personal || row.slot.is_none() {
+        if row.slot.is_none() || !is_it(&row) {
             continue;
         }
         let key = (tenant.id, id);

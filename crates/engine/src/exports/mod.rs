@@ -31,8 +31,8 @@ mod work;
 use std::sync::Weak;
 use std::time::Duration;
 
-pub(crate) use api::let_go_personal;
 pub use api::{ExportInfo, ExportPart, ExportSpec, ExportWritten, MANIFEST, NOTE};
+pub(crate) use api::{let_go_all, let_go_personal};
 pub use attestore_export::{Compression, Format};
 pub use evidence::{Evidence, EvidenceScope};
 pub(crate) use expire::{clean, expose, scan};

@@ -1,9 +1,11 @@
 //! What a log already says: for an act that a crash may have interrupted between its record and its row.
 
-use attestore_record::Kind;
 use attestore_record::control::Control;
+use attestore_record::entry::CLASS_CONTROL;
+use attestore_record::{Entry, Kind};
 
 use crate::error::Result;
+use crate::forget::gone;
 use crate::instance::Inner;
 use crate::read::{records, snapshot, tree};
 use crate::tenant::Tenant;
@@ -33,6 +35,41 @@ pub(crate) fn controls(inner: &Inner, tenant: &Tenant, kind: Kind, from: u64) ->
             at = end;
         }
         Ok(found)
+    })
+}
+
+/// Finds a control record of a kind from a seq on, by its public group.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn find(
+    inner: &Inner,
+    tenant: &Tenant,
+    kind: Kind,
+    from: u64,
+    is_it: &dyn Fn(&[u8]) -> bool,
+) -> Result<Option<(u64, Entry)>> {
+    snapshot(tenant, |view| {
+        let reader = tree::reader(inner, tenant, view);
+        let mut seqs = Vec::new();
+        gone::each_entry(
+            reader.source(),
+            CLASS_CONTROL,
+            std::slice::from_ref(&(from.min(view.size)..view.size)),
+            &mut |seq, entry| {
+                if entry.kind == kind {
+                    seqs.push((seq, *entry));
+                }
+                Ok(())
+            },
+        )?;
+        for (seq, entry) in seqs {
+            let record = records::read(inner, tenant, view, seq, false)?;
+            if is_it(&record.public) {
+                return Ok(Some((seq, entry)));
+            }
+        }
+        Ok(None)
     })
 }
 

@@ -1,9 +1,17 @@
 //! Statements that a log's key signs: receipts of purges, certificates of erasures.
 
+use std::sync::Arc;
+
+use attestore_record::Kind;
 use attestore_verify::statement::{Digest, Statement, Subject};
+use serde::Serialize;
 use serde_json::Value;
 
+use super::logged;
+use crate::append::append_control;
+use crate::credentials::Principal;
 use crate::error::{Error, Result};
+use crate::instance::Inner;
 use crate::tenant::Tenant;
 
 /// Signs a statement about a record of the tenant's log, as its keys are now; an in-toto Statement in a DSSE envelope.
@@ -32,3 +40,43 @@ pub(crate) fn signed(
         .with_signers(&tenant.origin, |signers| statement.sign(signers))
         .map_err(|error| Error::Io(error.to_string()))
 }
+
+/// Has the log name a statement about the record `of`, unless it does already.
+///
+/// # Errors
+/// As reads and appends.
+pub(crate) fn name(inner: &Inner, tenant: &Arc<Tenant>, kind: Kind, of: u64, sha256: &str) -> Result<()> {
+    let named = format!("\"sha256\":\"{sha256}\"");
+    let is_it = |public: &[u8]| String::from_utf8_lossy(public).contains(&named);
+    if logged::find(inner, tenant, kind, of, &is_it)?.is_none() {
+        let ty = "receipt";
+        append_control(
+            inner,
+            tenant,
+            Principal::INTERNAL,
+            kind,
+            &Named { ty, of, sha256 },
+        )?;
+    }
+    Ok(())
+}
+
+/// The record that names a statement.
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(rename = "type")]
+    ty: &'static str,
+    /// Seq of the record that it is about.
+    of: u64,
+    sha256: &'a str,
+}
+
+/// Type of the predicate of an erasure's certificate.
+pub(crate) const CERTIFICATE: &str = "urn:attestore:predicate:erasure-certificate:v1";
+
+/// What is promised of the medium itself.
+pub(crate) const MEDIUM: &str = "best effort: the root key is in files, and what a medium keeps of overwritten bytes is not known; files of \
+                                 the log that wait to be used again keep bytes that no key opens";
+
+/// How old a copy of the keys may be that somebody keeps on purpose: none is made.
+pub(crate) const KEY_BACKUPS: &str = "none configured";

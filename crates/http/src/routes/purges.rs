@@ -218,7 +218,7 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let bytes = body::read(&headers, body, &app.settings().body).await?;
     let wanted: PurgeBody = wire::document(&bytes, "invalid_purge")?;
-    let order = order(&wanted, bypasses(&headers)?)?;
+    let order = order(&wanted, wire::bypasses_governance(&headers)?)?;
     caller
         .tells(serde_json::to_string(&wanted).map_err(wire::internal)?)
         .await?;
@@ -345,19 +345,6 @@ fn order(body: &PurgeBody, bypass: bool) -> Result<PurgeOrder, Problem> {
     })
 }
 
-/// Whether the caller wants to go below a minimum.
-fn bypasses(headers: &HeaderMap) -> Result<bool, Problem> {
-    match headers.get(BYPASS).map(|value| value.as_bytes()) {
-        None | Some(b"false") => Ok(false),
-        Some(b"true") => Ok(true),
-        Some(_) => Err(Problem::bad_request(
-            "invalid_header",
-            "Attestore-Bypass-Governance is true or false",
-        )),
-    }
-}
-
-const BYPASS: &str = "attestore-bypass-governance";
 const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;

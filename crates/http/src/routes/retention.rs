@@ -249,7 +249,7 @@ pub async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ClassBody>, Problem> {
-    let bypass = bypass(&headers)?;
+    let bypass = wire::bypasses_governance(&headers)?;
     let bytes = body::read(&headers, body, &app.settings().body).await?;
     let wanted: PolicyBody = wire::document(&bytes, "invalid_retention")?;
     let told = serde_json::json!({ "class": class, "policy": wanted, "bypass_governance": bypass });
@@ -316,18 +316,6 @@ pub async fn explain(
     let engine = app.engine().clone();
     let verdict = wire::blocking(move || engine.retention_verdict(&tenant, &caller.principal, which)).await?;
     Ok(Json(verdict.into()))
-}
-
-/// Whether the request says that it means to weaken a lock.
-fn bypass(headers: &HeaderMap) -> Result<bool, Problem> {
-    match headers.get(BYPASS).map(|value| value.as_bytes()) {
-        None | Some(b"false") => Ok(false),
-        Some(b"true") => Ok(true),
-        Some(_) => Err(Problem::bad_request(
-            "invalid_header",
-            "Attestore-Bypass-Governance is true or false",
-        )),
-    }
 }
 
 fn spec(class: u16, body: PolicyBody) -> ClassSpec {
@@ -435,6 +423,3 @@ impl From<Verdict> for VerdictBody {
         }
     }
 }
-
-/// S3's `x-amz-bypass-governance-retention`, under our own name.
-const BYPASS: &str = "attestore-bypass-governance";

@@ -1,20 +1,24 @@
 //! Looking at erasures.
 
+use redb::ReadTransaction;
 use serde::Serialize;
 
-use super::Recipient;
 use super::row::{ErasureRow, ErasureState};
+use super::{ErasureScope, Recipient};
 use crate::Engine;
 use crate::catalog::of_tenant::RowKey;
 use crate::catalog::{hex, of_tenant, tables, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
+use crate::forget::purge::{self, erasure};
 
 /// How an erasure is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErasureInfo {
     /// Its id, 32 hex digits.
     pub id: String,
+    /// Of what: of everything that is personal about somebody, or of whole records.
+    pub scope: ErasureScope,
     /// How far it is.
     pub state: ErasureState,
     /// Why it waits: `hold` or `policy`.
@@ -51,6 +55,8 @@ pub struct ErasureInfo {
     pub terms_gone_since_ms: Option<u64>,
     /// Since when no file has bytes of it.
     pub bytes_gone_since_ms: Option<u64>,
+    /// SHA-256 of the certificate, hex, once it is signed.
+    pub certificate: Option<String>,
 }
 
 impl Engine {
@@ -61,10 +67,25 @@ impl Engine {
     pub fn erasure(&self, tenant: &str, by: &Principal, id: &str) -> Result<ErasureInfo> {
         by.check(tenant, Permission::Erase)?;
         let tenant = self.inner.tenant(tenant)?;
-        let missing = Error::NotFound("erasure");
-        let key = (tenant.id, unhex(id).ok_or_else(|| missing.clone())?);
-        let row: Option<ErasureRow> = of_tenant::get(&self.inner.catalog.read()?, tables::ERASURES, &key)?;
-        Ok(info(&key, &row.ok_or(missing)?))
+        let key = (tenant.id, unhex(id).ok_or(Error::NotFound("erasure"))?);
+        find(&self.inner.catalog.read()?, &key)
+    }
+
+    /// The certificate of an erasure: an in-toto statement in a DSSE envelope, signed by the key of the tenant's log.
+    ///
+    /// # Errors
+    /// As [`Engine::erasure`]; [`Error::Conflict`] as long as there is none.
+    pub fn erasure_certificate(&self, tenant: &str, by: &Principal, id: &str) -> Result<String> {
+        by.check(tenant, Permission::Erase)?;
+        let tenant = self.inner.tenant(tenant)?;
+        let key = (tenant.id, unhex(id).ok_or(Error::NotFound("erasure"))?);
+        let txn = self.inner.catalog.read()?;
+        find(&txn, &key)?;
+        purge::statement_of(&txn, &key)?.ok_or_else(|| Error::Conflict {
+            code: "no_certificate_yet",
+            message: "the certificate is signed once no file has bytes of what is erased: look again"
+                .to_owned(),
+        })
     }
 
     /// All erasures of a tenant, the newest first.
@@ -74,20 +95,27 @@ impl Engine {
     pub fn erasures(&self, tenant: &str, by: &Principal) -> Result<Vec<ErasureInfo>> {
         by.check(tenant, Permission::Erase)?;
         let tenant = self.inner.tenant(tenant)?;
-        let rows: Vec<([u8; 16], ErasureRow)> =
-            of_tenant::of(&self.inner.catalog.read()?, tables::ERASURES, &tenant.id)?;
-        let mut all: Vec<ErasureInfo> = rows
-            .iter()
-            .map(|(id, row)| info(&(tenant.id, *id), row))
-            .collect();
+        let txn = self.inner.catalog.read()?;
+        let rows: Vec<([u8; 16], ErasureRow)> = of_tenant::of(&txn, tables::ERASURES, &tenant.id)?;
+        let mut all = erasure::all(&txn, &tenant.id)?;
+        all.extend(rows.iter().map(|(id, row)| info(&(tenant.id, *id), row)));
         all.sort_by_key(|one| std::cmp::Reverse(one.requested_ms));
         Ok(all)
+    }
+}
+
+fn find(txn: &ReadTransaction, key: &RowKey) -> Result<ErasureInfo> {
+    let row: Option<ErasureRow> = of_tenant::get(txn, tables::ERASURES, key)?;
+    match row {
+        Some(row) => Ok(info(key, &row)),
+        None => erasure::find(txn, key),
     }
 }
 
 pub(super) fn info(key: &RowKey, row: &ErasureRow) -> ErasureInfo {
     ErasureInfo {
         id: hex(&key.1),
+        scope: ErasureScope::Subject,
         state: row.state,
         deferred: row.deferred.clone(),
         basis: row.basis.clone(),
@@ -106,5 +134,6 @@ pub(super) fn info(key: &RowKey, row: &ErasureRow) -> ErasureInfo {
         unreadable_since_ms: row.unreadable_since_ms,
         terms_gone_since_ms: row.terms_gone_since_ms,
         bytes_gone_since_ms: row.bytes_gone_since_ms,
+        certificate: row.certificate.clone(),
     }
 }

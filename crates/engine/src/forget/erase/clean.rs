@@ -7,8 +7,8 @@ use attestore_disk::Mode;
 use attestore_record::{Handle, TenantId};
 use hashbrown::HashSet;
 
-use super::rewrite;
 use super::row::{ErasureRow, ErasureState, PartBytes};
+use super::{certificate, rewrite};
 use crate::catalog::of_tenant::RowKey;
 use crate::catalog::{of_tenant, tables};
 use crate::error::{Error, Result};
@@ -30,12 +30,28 @@ pub(super) fn clean(inner: &Inner, id: &TenantId, keys: &[RowKey]) -> Result<()>
     }
     drop(txn);
     jobs.retain(|(_, row)| matches!(row.state, ErasureState::Unreadable | ErasureState::IndexClean));
-    if jobs.is_empty() {
-        return Ok(());
+    // Those were clean before a crash.
+    let (mut clean, mut jobs): (Vec<_>, Vec<_>) =
+        jobs.into_iter().partition(|(_, row)| row.certificate.is_some());
+    if !jobs.is_empty() {
+        take_out(inner, &tenant, &mut jobs)?;
+        clean.append(&mut jobs);
     }
-    let (segments, bytes) = rewrite_all(inner, &tenant)?;
+    for (key, row) in &mut clean {
+        certificate::log(inner, &tenant, row)?;
+        row.state = ErasureState::Done;
+        inner.change(|update| of_tenant::put(update, tables::ERASURES, key, row))?;
+        inner.erasures.note(*key, row);
+        metrics::counter!("attestore_erasures_total", "state" => row.state.name()).increment(1);
+    }
+    Ok(())
+}
+
+/// Takes what no key opens out of every file, and signs the certificates.
+fn take_out(inner: &Inner, tenant: &Arc<Tenant>, jobs: &mut [(RowKey, ErasureRow)]) -> Result<()> {
+    let (segments, bytes) = rewrite_all(inner, tenant)?;
     let terms_ms = inner.rotate_root()?;
-    for (_, row) in &mut jobs {
+    for (_, row) in jobs.iter_mut() {
         if row.state == ErasureState::Unreadable {
             row.state = ErasureState::IndexClean;
             row.terms_gone_since_ms = Some(terms_ms);
@@ -43,31 +59,31 @@ pub(super) fn clean(inner: &Inner, id: &TenantId, keys: &[RowKey]) -> Result<()>
         row.segments += segments;
         row.bytes_rewritten += bytes;
     }
-    put(inner, &jobs)?;
+    put(inner, jobs)?;
     for part in jobs.iter().flat_map(|(_, row)| &row.overwrite) {
         overwrite(inner, part)?;
     }
-    inner.erasures.remove_left(inner, &tenant)?;
+    inner.erasures.remove_left(inner, tenant)?;
     let bytes_ms = inner.clock.now_ms();
     let mut handles: Vec<Handle> = Vec::new();
-    for (_, row) in &mut jobs {
-        handles.extend(row.destroyed()?);
-        row.state = ErasureState::Done;
+    let mut certificates = Vec::new();
+    for (key, row) in jobs.iter_mut() {
         row.bytes_gone_since_ms = Some(bytes_ms);
+        certificates.push(certificate::make(inner, tenant, key, row)?);
+        handles.extend(row.destroyed()?);
         // From here on nothing in the row leads anywhere.
         row.handles.clear();
         row.overwrite.clear();
     }
     inner.change(|update| {
         restrict::forget(update, &tenant.id, &handles)?;
-        jobs.iter()
-            .try_for_each(|(key, row)| of_tenant::put(update, tables::ERASURES, key, row))
+        for ((key, row), certificate) in jobs.iter_mut().zip(&certificates) {
+            certificate::put(update, key, row, certificate)?;
+            of_tenant::put(update, tables::ERASURES, key, row)?;
+        }
+        Ok(())
     })?;
     tenant.veil(&handles, |veil| *veil = crate::forget::hidden::Veil::default());
-    for (key, row) in &jobs {
-        inner.erasures.note(*key, row);
-        metrics::counter!("attestore_erasures_total", "state" => row.state.name()).increment(1);
-    }
     Ok(())
 }
 

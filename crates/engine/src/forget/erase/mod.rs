@@ -24,15 +24,18 @@
 //! 5. The root is rotated; one commit notes when the old one was gone.
 //! 6. Segment by segment: a `.sub` without the groups and an `.idx` built anew, written and synced, then one commit in their
 //!    place; the old files are removed. Parts of `l0` files get files of their own, and their old bytes are overwritten.
-//! 7. The root is rotated; one commit ends the job.
+//! 7. The root is rotated; one commit notes that the files are clean, and has the signed certificate. The log names its hash; one
+//!    commit ends the job.
 //!
 //! A crash anywhere leaves the row, and the next start goes on from it.
 
 mod api;
+mod certificate;
 mod clean;
 mod decide;
 mod destroy;
 mod recipients;
+mod records;
 mod request;
 mod rewrite;
 mod row;
@@ -41,7 +44,9 @@ mod tests;
 mod work;
 
 pub use api::ErasureInfo;
+pub use attestore_record::control::ErasureScope;
 pub use recipients::Recipient;
+pub use records::RecordErasure;
 pub use request::ErasureRequest;
 pub use row::ErasureState;
 pub(crate) use row::{ErasureRow, LeavingRow};

@@ -52,7 +52,7 @@ impl Engine {
         }
         let approved = require(inner, &tenant, by, &operation(&tenant, request, &known))?;
         let now_ms = inner.clock.now_ms();
-        let row = ErasureRow {
+        let mut row = ErasureRow {
             state: ErasureState::Received,
             requested_ms: now_ms,
             requested_by: by.id.clone(),
@@ -71,6 +71,7 @@ impl Engine {
             segments: 0,
             bytes_rewritten: 0,
             recipients: recipients.ok(),
+            certificate: None,
             suppressed_since_ms: now_ms,
             unreadable_since_ms: None,
             terms_gone_since_ms: None,
@@ -84,11 +85,16 @@ impl Engine {
             of_tenant::put(update, tables::ERASURES, &key, &row)
         })?;
         hide(&tenant, &known)?;
+        // Nobody works on it before it is noted.
+        let counted = crate::exports::let_go_personal(inner, &tenant).and_then(|exports| {
+            row.exports = exports;
+            inner.change(|update| of_tenant::put(update, tables::ERASURES, &key, &row))
+        });
         drop(deciding);
         inner.erasures.note(key, &row);
         metrics::counter!("attestore_erasures_total", "state" => row.state.name()).increment(1);
-        crate::exports::let_go_personal(inner, &tenant)?;
         inner.erasures.wake();
+        counted?;
         Ok(info(&key, &row))
     }
 
@@ -179,17 +185,28 @@ fn operation(tenant: &Tenant, request: &ErasureRequest, known: &[Known]) -> Oper
 }
 
 fn check(request: &ErasureRequest) -> Result<()> {
-    let invalid = |message: &str| Error::Invalid {
-        code: "invalid_erasure",
-        message: message.to_owned(),
-    };
-    if !(1..=BASIS_BYTES_MAX).contains(&request.basis.len()) {
-        return Err(invalid("`basis` has 1 to 256 bytes"));
+    check_basis(&request.basis)?;
+    match request.undo_s <= UNDO_S_MAX {
+        true => Ok(()),
+        false => Err(Error::Invalid {
+            code: "invalid_erasure",
+            message: "`undo_s` is 30 days at most".to_owned(),
+        }),
     }
-    if request.undo_s > UNDO_S_MAX {
-        return Err(invalid("`undo_s` is 30 days at most"));
+}
+
+/// Refuses a ground that is none.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub(super) fn check_basis(basis: &str) -> Result<()> {
+    match (1..=BASIS_BYTES_MAX).contains(&basis.len()) {
+        true => Ok(()),
+        false => Err(Error::Invalid {
+            code: "invalid_erasure",
+            message: "`basis` has 1 to 256 bytes".to_owned(),
+        }),
     }
-    Ok(())
 }
 
 const BASIS_BYTES_MAX: usize = 256;

@@ -100,6 +100,9 @@ pub(crate) struct ErasureRow {
     /// Who may have been shown the data; `None` when `_system` could not be asked.
     #[serde(default)]
     pub(crate) recipients: Option<Vec<Recipient>>,
+    /// SHA-256 of the certificate, hex: it is signed and stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
     pub(crate) suppressed_since_ms: u64,
     #[serde(default)]
     pub(crate) unreadable_since_ms: Option<u64>,

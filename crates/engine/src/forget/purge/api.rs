@@ -2,16 +2,19 @@
 
 use std::ops::Range;
 
+use redb::ReadTransaction;
 use serde_json::json;
 
-use super::decide::{Plan, Wanted, check_clock, decide, plan};
-use super::row::{self, JobKey, PurgeStatus};
+use super::decide::{By, Wanted, check_clock, decide};
+use super::plan::{Aim, Plan, plan};
+use super::row::{self, JobKey, PurgeRow, PurgeStatus};
 use super::select::What;
 use super::{schedule, work};
 use crate::Engine;
 use crate::catalog::{hex, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
+use crate::forget::Why;
 
 /// What somebody wants purged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +68,13 @@ impl Engine {
         let wanted = self.wanted(tenant, order)?;
         let tenant = self.inner.tenant(tenant)?;
         let _deciding = tenant.deciding.lock();
-        let expired = order.selection == Selection::Due;
+        let aim = match order.selection {
+            Selection::Due => Aim::Expire,
+            _ => Aim::Purge,
+        };
         let plans = wanted
             .iter()
-            .map(|(class, what)| plan(&self.inner, &tenant, *class, what, expired));
+            .map(|(class, what)| plan(&self.inner, &tenant, *class, what, aim));
         plans.filter_map(Result::transpose).collect()
     }
 
@@ -88,12 +94,12 @@ impl Engine {
         for (class, what) in wanted {
             let wanted = match expired {
                 true => Wanted::Schedule,
-                false => Wanted::By {
+                false => Wanted::Purge(By {
                     principal: by,
                     bypass: order.bypass,
                     note: &order.note,
                     parameters: &parameters,
-                },
+                }),
             };
             if let Some(key) = decide(inner, &tenant, class, &what, wanted)? {
                 purges.push(self.status_of(&key)?);
@@ -121,6 +127,7 @@ impl Engine {
         let mut rows = row::list(
             &self.inner.catalog.read()?,
             &tenant.id,
+            Why::Purged,
             before,
             limit.saturating_add(1),
         )?;
@@ -153,7 +160,7 @@ impl Engine {
         let tenant = self.inner.tenant(tenant)?;
         let key = (tenant.id, row::parse_id(id)?);
         let txn = self.inner.catalog.read()?;
-        row::get(&txn, &key)?;
+        purge(&txn, &key)?;
         row::receipt(&txn, &key)?.ok_or_else(|| Error::Conflict {
             code: "no_receipt_yet",
             message: "the receipt is signed once the records are out of every file and every key: look again"
@@ -179,8 +186,7 @@ impl Engine {
     }
 
     fn status_of(&self, key: &JobKey) -> Result<PurgeStatus> {
-        let row = row::get(&self.inner.catalog.read()?, key)?;
-        Ok(PurgeStatus::of(&key.1, row))
+        Ok(PurgeStatus::of(&key.1, purge(&self.inner.catalog.read()?, key)?))
     }
 
     /// What an order means, class by class. What it may mean of the tail is flushed first.
@@ -227,6 +233,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// The job of that key, if it is a purge.
+fn purge(txn: &ReadTransaction, key: &JobKey) -> Result<PurgeRow> {
+    let row = row::get(txn, key)?;
+    Some(row)
+        .filter(|row| row.why() == Why::Purged)
+        .ok_or(Error::NotFound("purge"))
 }
 
 /// What the approval of an order covers.

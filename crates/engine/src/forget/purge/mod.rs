@@ -5,11 +5,13 @@
 //! | file | what |
 //! |---|---|
 //! | `select` | which records of a class are due, or were asked for |
+//! | `plan` | what would go, by the rules |
 //! | `decide` | whether they may go, and the point of no return |
 //! | `work` | what is left to do then: files, log, keys, receipt |
 //! | `receipt` | the signed account of it |
 //! | `row` | what the catalog keeps |
 //! | `schedule` | purges that nobody has to order |
+//! | `erasure` | erasure of whole records, which go the same way |
 //! | `api` | ordering, listing, showing |
 //!
 //! # Durability
@@ -22,6 +24,8 @@
 
 mod api;
 mod decide;
+pub(super) mod erasure;
+mod plan;
 mod receipt;
 mod row;
 mod schedule;
@@ -43,10 +47,12 @@ use crate::instance::Inner;
 use crate::search::wake::Wake;
 
 pub use api::{Ordered, PurgeOrder, PurgePage, Selection};
-pub use decide::Plan;
 pub(crate) use decide::settle;
+pub(super) use decide::{By, Ground};
+pub use plan::Plan;
 use row::JobKey;
 pub use row::{PurgeState, PurgeStatus};
+pub(super) use row::{put_receipt as put_statement, receipt as statement_of};
 
 /// What purges of an instance share.
 pub(crate) struct Purges {

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use super::row::{JobKey, PurgeRow};
 use crate::catalog::{FileRow, hex, unhex};
 use crate::error::{Error, Result};
-use crate::forget::{gone, statement, sweep};
+use crate::forget::{Why, gone, statement, sweep};
 use crate::instance::{Inner, file_context};
 use crate::read::{records, snapshot, tree};
 use crate::tenant::{Tenant, View};
 
-/// Type of the predicate.
+/// Type of the predicate of a purge's receipt.
 pub(super) const PREDICATE: &str = "urn:attestore:predicate:purge-receipt:v1";
 
 /// Makes the receipt of a purge whose records are out of reach.
@@ -34,7 +34,11 @@ pub(super) fn make(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, row: &Purg
         Ok((control, predicate(inner, tenant, view, key, row, seq)?))
     })?;
     let leaf = leaf_hash(&control.to_bytes());
-    statement::signed(tenant, seq, &leaf.0, PREDICATE, predicate)
+    let predicate_type = match row.why() {
+        Why::Purged => PREDICATE,
+        Why::Erased => statement::CERTIFICATE,
+    };
+    statement::signed(tenant, seq, &leaf.0, predicate_type, predicate)
 }
 
 fn predicate(
@@ -68,8 +72,7 @@ fn predicate(
         .iter()
         .map(|file| json!({ "slot": file.slot, "container": file.id }))
         .collect();
-    Ok(json!({
-        "purge": hex(&key.1),
+    let mut predicate = json!({
         "origin": tenant.origin,
         "class": row.class,
         "reason": row.reason,
@@ -98,10 +101,24 @@ fn predicate(
         "hidden_since": time(row.recorded_ms),
         "unreadable_since": time(row.unreadable_since_ms),
         "gone_since": time(row.gone_since_ms),
-        "medium": MEDIUM,
-        "key_backups": "none configured",
+        "medium": statement::MEDIUM,
+        "key_backups": statement::KEY_BACKUPS,
         "check": check(inner, tenant, view, row, seq)?,
-    }))
+    });
+    let own = match &row.basis {
+        None => json!({ "purge": hex(&key.1) }),
+        Some(basis) => json!({
+            "erasure": hex(&key.1),
+            "scope": "records",
+            "basis": basis,
+            "exports_destroyed": row.exports,
+            "recipients": row.recipients,
+        }),
+    };
+    if let (Some(predicate), Value::Object(own)) = (predicate.as_object_mut(), own) {
+        predicate.extend(own);
+    }
+    Ok(predicate)
 }
 
 /// The policy as the log has it.
@@ -154,7 +171,3 @@ fn check(inner: &Inner, tenant: &Arc<Tenant>, view: &View, row: &PurgeRow, seq: 
     }
     Ok(json!({ "clean": left.is_empty(), "left": left }))
 }
-
-/// What is promised of the medium itself.
-const MEDIUM: &str = "best effort: the root key is in files, and what a medium keeps of overwritten bytes is not known; files of the log \
-                      that wait to be used again keep bytes that no key opens";

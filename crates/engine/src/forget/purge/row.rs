@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::path::PathBuf;
 
-use attestore_record::TenantId;
-use attestore_record::control::{Control, Purge, PurgeReason, Ranges};
+use attestore_record::control::{Control, Erasure, ErasureScope, Purge, PurgeReason, Ranges};
+use attestore_record::{Kind, TenantId};
 use redb::{ReadTransaction, TableError};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Update, encode, hex, json, storage, tables, unhex};
 use crate::error::{Error, Result};
+use crate::forget::Why;
+use crate::forget::erase::Recipient;
 
 /// Names a job: its tenant, and its own id, which begins with the time it was decided.
 pub(crate) type JobKey = (TenantId, [u8; 16]);
@@ -54,6 +56,15 @@ pub(super) struct PurgeRow {
     /// Why, as it was typed.
     #[serde(default)]
     pub(super) note: String,
+    /// On what ground the records are erased; `None` for a purge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) basis: Option<String>,
+    /// For an erasure: who may have been shown the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recipients: Option<Vec<Recipient>>,
+    /// For an erasure: exports that were destroyed.
+    #[serde(default)]
+    pub(super) exports: u64,
     /// Size of the log before its record was written: it is there or behind.
     pub(super) log_from: u64,
     pub(super) decided_ms: u64,
@@ -95,16 +106,43 @@ pub(super) struct GoneFile {
 }
 
 impl PurgeRow {
+    /// Why its records are gone.
+    pub(super) fn why(&self) -> Why {
+        match self.basis {
+            None => Why::Purged,
+            Some(_) => Why::Erased,
+        }
+    }
+
+    /// The kind of its record.
+    pub(super) fn kind(&self) -> Kind {
+        match self.basis {
+            None => Kind::Purge,
+            Some(_) => Kind::Erasure,
+        }
+    }
+
     /// Its record.
     pub(super) fn control(&self) -> Control {
-        Control::Purge(Purge {
-            class: self.class,
-            policy: self.policy,
-            reason: self.reason,
-            ranges: self.ranges.clone(),
-            records: self.records,
-            approved_by: self.approved_by.clone(),
-        })
+        let (ranges, records, approved_by) = (self.ranges.clone(), self.records, self.approved_by.clone());
+        match &self.basis {
+            None => Control::Purge(Purge {
+                class: self.class,
+                policy: self.policy,
+                reason: self.reason,
+                ranges,
+                records,
+                approved_by,
+            }),
+            Some(basis) => Control::Erasure(Erasure {
+                scope: ErasureScope::Records,
+                policy: Some(self.policy),
+                ranges,
+                records,
+                basis: basis.clone(),
+                approved_by,
+            }),
+        }
     }
 }
 
@@ -205,13 +243,14 @@ pub(super) fn get(txn: &ReadTransaction, key: &JobKey) -> Result<PurgeRow> {
     json(row.ok_or(Error::NotFound("purge"))?.value())
 }
 
-/// Jobs of a tenant, newest first, from the one before `before` on.
+/// Jobs of a tenant of that kind, newest first, from the one before `before` on.
 ///
 /// # Errors
 /// As reads.
 pub(super) fn list(
     txn: &ReadTransaction,
     tenant: &TenantId,
+    why: Why,
     before: Option<[u8; 16]>,
     limit: usize,
 ) -> Result<Vec<([u8; 16], PurgeRow)>> {
@@ -227,13 +266,12 @@ pub(super) fn list(
     let rows = table
         .range::<(&[u8; 16], &[u8; 16])>((Bound::Included((tenant.as_bytes(), &first)), end))
         .map_err(storage)?;
-    rows.rev()
-        .take(limit)
-        .map(|row| {
-            let (key, row) = row.map_err(storage)?;
-            Ok((*key.value().1, json(row.value())?))
-        })
-        .collect()
+    let rows = rows.rev().map(|row| {
+        let (key, row) = row.map_err(storage)?;
+        Ok((*key.value().1, json::<PurgeRow>(row.value())?))
+    });
+    let rows = rows.filter(|row| row.as_ref().map_or(true, |(_, row)| row.why() == why));
+    rows.take(limit).collect()
 }
 
 /// Every job that is not done.
@@ -283,7 +321,7 @@ pub(super) fn remove(update: &Update<'_>, key: &JobKey) -> Result<()> {
 ///
 /// # Errors
 /// As writes.
-pub(super) fn put_receipt(update: &Update<'_>, key: &JobKey, receipt: &str) -> Result<()> {
+pub(in crate::forget) fn put_receipt(update: &Update<'_>, key: &JobKey, receipt: &str) -> Result<()> {
     let mut table = update.txn().open_table(tables::PURGE_RECEIPTS).map_err(storage)?;
     table
         .insert((key.0.as_bytes(), &key.1), receipt.as_bytes())
@@ -295,7 +333,7 @@ pub(super) fn put_receipt(update: &Update<'_>, key: &JobKey, receipt: &str) -> R
 ///
 /// # Errors
 /// As reads.
-pub(super) fn receipt(txn: &ReadTransaction, key: &JobKey) -> Result<Option<String>> {
+pub(in crate::forget) fn receipt(txn: &ReadTransaction, key: &JobKey) -> Result<Option<String>> {
     let table = match txn.open_table(tables::PURGE_RECEIPTS) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         table => table.map_err(storage)?,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::decide::Found;
+use super::plan::Found;
 use crate::error::Result;
 use crate::forget::gone::{Gone, each_entry};
 use crate::read::tree::Tree;
@@ -11,7 +11,7 @@ use crate::tenant::{FileSet, View};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(in crate::forget) enum What {
     /// Records received until then, Unix milliseconds; of a segment that has newer ones only if its oldest was received until
     /// `cut_ms`, or if that is absent none.
     Until { until_ms: u64, cut_ms: Option<u64> },
@@ -44,6 +44,8 @@ pub(super) fn pick(tree: &Tree<'_>, view: &View, gone: &Gone, class: u16, what: 
     let of_class = view.flushed.iter().filter(|set| set.class == class);
     for (place, set) in of_class.enumerate() {
         for seqs in wanted(tree, set, what)? {
+            // What is named is taken as it is named, without what lies between two segments.
+            let place = matches!(what, What::Until { .. }).then_some(place);
             pieces.add(gone, class, place, set, seqs);
         }
     }
@@ -101,15 +103,15 @@ impl Pieces {
         self.0.first().map_or(0..0, |piece| piece.seqs.start..end)
     }
 
-    fn add(&mut self, gone: &Gone, class: u16, place: usize, set: &FileSet, seqs: Range<u64>) {
+    fn add(&mut self, gone: &Gone, class: u16, place: Option<usize>, set: &FileSet, seqs: Range<u64>) {
         let away = gone.within(class, &seqs);
         let left = without(&seqs, &away);
         let whole = away.is_empty() && seqs == (set.min_seq()..set.max_seq().saturating_add(1));
         for seqs in left {
             let piece = Piece {
                 known: whole.then_some((set.seg.count, set.seg.max_time_ms)),
-                from: whole.then_some(place),
-                to: whole.then_some(place),
+                from: place.filter(|_| whole),
+                to: place.filter(|_| whole),
                 seqs,
             };
             match self.0.last_mut() {

@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use attestore_export::sha256_hex;
-use attestore_record::Kind;
-use serde::Serialize;
 
-use super::decide::{find, settle};
+use super::decide::{let_exports_go, settle};
 use super::receipt;
 use super::row::{self, JobKey, PurgeRow, PurgeState};
-use crate::append::append_control;
 use crate::error::{Error, Result};
-use crate::forget::{gone, sweep};
+use crate::forget::{Why, gone, statement, sweep};
 use crate::instance::Inner;
 use crate::tenant::Tenant;
 
@@ -70,6 +67,7 @@ fn step(
 /// Takes the records out of segments.
 fn out_of_segments(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: PurgeRow) -> Result<()> {
     let control = control(&row)?;
+    let_exports_go(inner, tenant, key, &mut row)?;
     if !sweep::advance(inner, tenant, control)? {
         return Ok(());
     }
@@ -77,7 +75,9 @@ fn out_of_segments(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: P
     row.swept_ms = Some(inner.clock.now_ms());
     gone::swept(inner, tenant, control, |update| row::put(update, key, &row))?;
     let bytes: u64 = row.files.iter().map(|file| file.bytes).sum();
-    metrics::counter!("attestore_purged_bytes_total").increment(bytes);
+    if row.why() == Why::Purged {
+        metrics::counter!("attestore_purged_bytes_total").increment(bytes);
+    }
     Ok(())
 }
 
@@ -140,15 +140,7 @@ fn sign(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: PurgeRow) ->
 /// Has the log name the receipt.
 fn conclude(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: PurgeRow) -> Result<()> {
     let (of, sha256) = (control(&row)?, row.receipt.clone().unwrap_or_default());
-    let receipt = Receipt {
-        ty: "receipt",
-        of,
-        sha256: &sha256,
-    };
-    let named = |public: &[u8]| String::from_utf8_lossy(public).contains(&format!("\"sha256\":\"{sha256}\""));
-    if find(inner, tenant, of, &named)?.is_none() {
-        append_control(inner, tenant, "internal", Kind::Purge, &receipt)?;
-    }
+    statement::name(inner, tenant, row.kind(), of, &sha256)?;
     row.state = PurgeState::Done;
     row.done_ms = Some(inner.clock.now_ms());
     inner.change(|update| row::put(update, key, &row))?;
@@ -159,14 +151,4 @@ fn conclude(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: PurgeRow
 fn control(row: &PurgeRow) -> Result<u64> {
     row.control
         .ok_or_else(|| Error::damage("catalog", 0, "a purge on record that names no record"))
-}
-
-/// The log names the receipt of what it recorded.
-#[derive(Serialize)]
-struct Receipt<'a> {
-    #[serde(rename = "type")]
-    ty: &'static str,
-    /// Seq of the record of the purge.
-    of: u64,
-    sha256: &'a str,
 }
