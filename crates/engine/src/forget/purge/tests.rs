@@ -1,6 +1,7 @@
 //! Purges of whole instances: what goes is gone everywhere, what stays is as it was, and the log says why.
 
 mod crash;
+mod erasure;
 mod model;
 mod tamper;
 
