@@ -1,7 +1,11 @@
 //! Retention, holds and approvals by the command line, over kills.
 
-use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use crate::exports::attestore_verify;
 use crate::harness::{Server, binary, event};
 
 /// The secret of a new credential with these roles.
@@ -106,4 +110,92 @@ fn policies_holds_and_approvals_by_the_command_line_survive_a_kill() {
         listed.contains("released") && listed.contains("case 7"),
         "{listed}"
     );
+}
+
+#[test]
+fn what_went_by_order_and_by_erasure_is_certified_to_outsiders() {
+    let mut server = Server::start_with(&[], &[("ATTESTORE_ENGINE__FLUSH_AGE_MS", "300")]);
+    let manager = with_roles(&server, &["retention_manager"]);
+    let officer = with_roles(&server, &["privacy_officer"]);
+    let client = server.client();
+    for n in 0..30 {
+        let appended = client.post_json("/v1/tenants/default/events", &event(n));
+        assert_eq!(appended.status, 201);
+    }
+    let policy = ["policy", "set", "1", "--name", "all", "--basis", "contract"];
+    let policy = json_of(&server, &manager, &[&policy[..], &["--output", "json"]].concat());
+    let policy = policy["record"].as_u64().or(policy["seq"].as_u64()).unwrap_or(30);
+    let purged = [
+        "purge", "run", "--class", "1", "--range", "3..6", "--reason", "ordered", "--output", "json",
+    ];
+    let purged = json_of(&server, &manager, &purged);
+    let purged = purged[0]["id"].as_str().unwrap().to_owned();
+    let erased = [
+        "erase",
+        "run",
+        "--seq",
+        "10",
+        "--seq",
+        "12",
+        "--basis",
+        "classified by mistake",
+        "--output",
+        "json",
+    ];
+    let erased = json_of(&server, &officer, &erased);
+    assert_eq!(
+        (&erased["state"], &erased["scope"], &erased["records"]),
+        (&json!("done"), &json!("records"), &json!(2)),
+        "{erased}"
+    );
+    for (seq, code) in [(4, "purged"), (10, "erased"), (12, "erased")] {
+        let path = format!("/v1/tenants/default/events/{seq}");
+        client.get(&path).problem(410, code);
+        assert_eq!(client.get(&format!("{path}/proof")).status, 200);
+    }
+    let again = ["erase", "run", "--seq", "12", "--basis", "again"];
+    let (done, _, why) = run(&server, &officer, &again);
+    assert!(!done && why.contains("erased"), "{why}");
+    let control = policy.to_string();
+    let (done, _, why) = run(&server, &officer, &["erase", "run", "--seq", &control, "--basis", "x"]);
+    assert!(!done && why.contains("control"), "{why}");
+
+    let folder = tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (receipt, certificate) = (path("receipt.json"), path("certificate.json"));
+    let begin = Instant::now();
+    while !run(&server, &manager, &["purge", "receipt", &purged, "-o", &receipt]).0 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no receipt");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let id = erased["id"].as_str().unwrap();
+    let (done, _, why) = run(
+        &server,
+        &officer,
+        &["erase", "certificate", id, "-o", &certificate],
+    );
+    assert!(done, "{why}");
+    let key = client.get("/v1/tenants/default/log/vkey").text();
+    let other = client.get("/v1/tenants/_system/log/vkey").text();
+    for file in [&receipt, &certificate] {
+        let code = |key: &str| attestore_verify(&["statement", file, "--vkey", key.trim()]).status.code();
+        assert_eq!(code(&key), Some(0), "{file}");
+        assert_eq!(code(&other), Some(3), "{file}");
+    }
+    let text = std::fs::read_to_string(&certificate).unwrap();
+    std::fs::write(&certificate, text.replacen("eyJ", "eyK", 1)).unwrap();
+    let doctored = attestore_verify(&["statement", &certificate, "--vkey", key.trim()]);
+    assert_eq!(doctored.status.code(), Some(3));
+
+    let whole = path("all.evidence");
+    let end = client.get("/v1/tenants/default").json()["size"].to_string();
+    server.cli_ok(&["export", "--format", "evidence", "--range", &format!("0..{end}"), "-o", &whole]);
+    let judged = attestore_verify(&["bundle", &whole, "--vkey", key.trim(), "--output", "json"]);
+    let said: Value = serde_json::from_slice(&judged.stdout).unwrap();
+    let range = &said["report"]["range"];
+    assert_eq!((&range["purged"], &range["erased"]), (&json!(3), &json!(2)), "{said}");
+    assert_eq!(range["findings"], json!([]));
+    server.stop();
+    let fsck = server.cli_ok(&["fsck", "--data", server.data().to_str().unwrap()]);
+    assert!(!fsck.contains("DAMAGE"), "{fsck}");
 }
