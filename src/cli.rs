@@ -994,6 +994,8 @@ pub enum BenchAction {
     Ingest(BenchIngestArgs),
     /// Questions over generated data, in process and over HTTP, warm and cold
     Search(BenchSearchArgs),
+    /// Erasure of many people and a purge of half a tenant, while somebody appends
+    Forget(BenchForgetArgs),
     /// The load of `ingest`
     #[command(hide = true)]
     Feed(FeedArgs),
@@ -1096,6 +1098,31 @@ pub struct BenchSearchArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How to print the rows
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchForgetArgs {
+    /// Folder to measure in; a temporary directory is made in it and removed
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// Events to make
+    #[arg(long, short = 'n', default_value_t = 1_000_000)]
+    pub events: u64,
+    /// People to erase, at most 1,000
+    #[arg(long, default_value_t = 1000)]
+    pub subjects: usize,
+    /// How many of them a request names
+    #[arg(long, default_value_t = 1000)]
+    pub per_request: usize,
+    /// Seconds of appends before
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u64,
+    /// Seed of the events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the figures
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

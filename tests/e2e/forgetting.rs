@@ -157,7 +157,11 @@ fn what_went_by_order_and_by_erasure_is_certified_to_outsiders() {
     let (done, _, why) = run(&server, &officer, &again);
     assert!(!done && why.contains("erased"), "{why}");
     let control = policy.to_string();
-    let (done, _, why) = run(&server, &officer, &["erase", "run", "--seq", &control, "--basis", "x"]);
+    let (done, _, why) = run(
+        &server,
+        &officer,
+        &["erase", "run", "--seq", &control, "--basis", "x"],
+    );
     assert!(!done && why.contains("control"), "{why}");
 
     let folder = tempdir().unwrap();
@@ -178,7 +182,11 @@ fn what_went_by_order_and_by_erasure_is_certified_to_outsiders() {
     let key = client.get("/v1/tenants/default/log/vkey").text();
     let other = client.get("/v1/tenants/_system/log/vkey").text();
     for file in [&receipt, &certificate] {
-        let code = |key: &str| attestore_verify(&["statement", file, "--vkey", key.trim()]).status.code();
+        let code = |key: &str| {
+            attestore_verify(&["statement", file, "--vkey", key.trim()])
+                .status
+                .code()
+        };
         assert_eq!(code(&key), Some(0), "{file}");
         assert_eq!(code(&other), Some(3), "{file}");
     }
@@ -189,11 +197,23 @@ fn what_went_by_order_and_by_erasure_is_certified_to_outsiders() {
 
     let whole = path("all.evidence");
     let end = client.get("/v1/tenants/default").json()["size"].to_string();
-    server.cli_ok(&["export", "--format", "evidence", "--range", &format!("0..{end}"), "-o", &whole]);
+    server.cli_ok(&[
+        "export",
+        "--format",
+        "evidence",
+        "--range",
+        &format!("0..{end}"),
+        "-o",
+        &whole,
+    ]);
     let judged = attestore_verify(&["bundle", &whole, "--vkey", key.trim(), "--output", "json"]);
     let said: Value = serde_json::from_slice(&judged.stdout).unwrap();
     let range = &said["report"]["range"];
-    assert_eq!((&range["purged"], &range["erased"]), (&json!(3), &json!(2)), "{said}");
+    assert_eq!(
+        (&range["purged"], &range["erased"]),
+        (&json!(3), &json!(2)),
+        "{said}"
+    );
     assert_eq!(range["findings"], json!([]));
     server.stop();
     let fsck = server.cli_ok(&["fsck", "--data", server.data().to_str().unwrap()]);

@@ -6,6 +6,7 @@ mod dataset;
 mod feed;
 mod figures;
 mod floor;
+mod forget;
 pub mod generate;
 mod ingest;
 mod load;
@@ -22,6 +23,7 @@ pub fn run(args: BenchArgs) -> Result<(), Failure> {
         BenchAction::Append(args) => append::run(&args),
         BenchAction::Ingest(args) => ingest::run(&args),
         BenchAction::Search(args) => search::run(&args),
+        BenchAction::Forget(args) => forget::run(&args),
         BenchAction::Feed(args) => feed::run(&args),
         BenchAction::Generate(args) => generate::run(&args),
     }

@@ -199,7 +199,8 @@ fn an_erasure_hides_at_once_and_ends_without_a_trace() {
     assert!(!has_canary(certificate.as_bytes()));
     let key: attestore_tlog::VerifierKey = engine.vkey("acme").unwrap().parse().unwrap();
     let says =
-        attestore_verify::statement::verify_statement(&certificate, &attestore_verify::Trust::Key(key)).unwrap();
+        attestore_verify::statement::verify_statement(&certificate, &attestore_verify::Trust::Key(key))
+            .unwrap();
     let says = says.statement.predicate;
     assert_eq!(says["check"], serde_json::json!({"clean": true, "left": []}));
     assert_eq!((&says["records"], &says["scope"]), (&8.into(), &"subject".into()));

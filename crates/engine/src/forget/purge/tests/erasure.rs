@@ -83,9 +83,18 @@ fn erased_records_are_gone_whole_and_every_proof_stays() {
     assert!(info.unreadable_since_ms.is_some() && info.bytes_gone_since_ms.is_some());
     assert_eq!(engine.erasures("acme", &world.by).unwrap(), [info.clone()]);
     // It is no purge.
-    assert!(engine.purges("acme", &world.by, None, 10).unwrap().items.is_empty());
+    assert!(
+        engine
+            .purges("acme", &world.by, None, 10)
+            .unwrap()
+            .items
+            .is_empty()
+    );
     assert_eq!(
-        engine.purge_status("acme", &world.by, &job.id).unwrap_err().code(),
+        engine
+            .purge_status("acme", &world.by, &job.id)
+            .unwrap_err()
+            .code(),
         Error::NotFound("purge").code()
     );
     let says = certificate(&world, &engine, &job.id).statement;
