@@ -135,7 +135,7 @@ fn what_is_no_request_is_told_what_is_wrong_with_it() {
         assert!(!answer.contains("\nHTTP/1.1 "), "{shown}: {answer}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.to_lowercase().contains("application/problem+json"), "{shown}: {head}");
-        assert!(head.to_lowercase().contains("connection: close"), "{shown}: {head}");
+        assert!(head.contains("connection: close"), "{shown}: {head}");
         let problem: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(problem["code"], code, "{shown}: {problem}");
         assert!(problem["request_id"].is_string(), "{problem}");
@@ -408,4 +408,27 @@ fn a_server_leaves_no_core_dump() {
         .unwrap();
     let fields: Vec<_> = core.split_whitespace().collect();
     assert_eq!(fields[4..6], ["0", "0"], "{core}");
+}
+
+#[test]
+fn a_connection_serves_on_after_a_refusal_whose_body_came_late() {
+    let server = Server::start();
+    let mut stream = connect(&server);
+    for _ in 0..3 {
+        let head = "POST /v1/tenants/default/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer nobody\r\n\
+                    content-type: application/json\r\ncontent-length: 2\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        stream.write_all(b"{}").unwrap();
+        let (head, body) = answer(&mut stream).unwrap();
+        assert!(head.starts_with("http/1.1 401 "), "{head}");
+        assert!(!head.contains("connection: close"), "{head}");
+        assert!(body.contains("unauthenticated"), "{body}");
+    }
+    // Who does not send it in time is told that this was the last.
+    let head = "POST /v1/tenants/default/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let (head, _) = answer(&mut stream).unwrap();
+    assert!(head.starts_with("http/1.1 401 "), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
 }

@@ -8,7 +8,7 @@ mod memory;
 use std::io::Read;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -43,6 +43,31 @@ impl Default for Limits {
         }
     }
 }
+
+/// Reads what is left of a body that nobody wants, so that the connection can be used again: a little, for a moment. Returns
+/// whether that was all of it.
+pub async fn leave(headers: &HeaderMap, mut body: Body) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    // Whoever asks before sending is told by the answer.
+    if headers.contains_key(header::EXPECT) {
+        return false;
+    }
+    let read = async {
+        let mut left = UNWANTED_BYTES_MAX;
+        while let Some(frame) = body.frame().await {
+            let bytes = frame.ok().and_then(|frame| frame.into_data().ok());
+            left = left.checked_sub(bytes.map_or(0, |bytes| bytes.len()))?;
+        }
+        Some(())
+    };
+    let read = tokio::time::timeout(UNWANTED_WAIT, read).await;
+    matches!(read, Ok(Some(())))
+}
+
+const UNWANTED_BYTES_MAX: usize = 64 << 10;
+const UNWANTED_WAIT: Duration = Duration::from_millis(100);
 
 /// The largest window that a zstd frame may ask for: 8 MiB (RFC 8878 section 3.1.1.1.2 recommends it).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use attestore_engine::audit::{Act, Limited, Outcome, Target};
 use attestore_engine::credentials::Purpose;
 use attestore_engine::{Error, Permission, Principal};
+use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -17,6 +18,7 @@ use super::entry::{Entry, Need, Reach, Recorded, Tongue};
 use super::ledger::{self, Ledger};
 use super::limits;
 use super::token::{self, Stranger};
+use crate::body;
 use crate::elastic::answer::Refusal;
 use crate::metrics::method_label;
 use crate::problem::Problem;
@@ -54,7 +56,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
             app.engine()
                 .limited(Limited::from_address(address), entry.class.name());
         }
-        return say(entry.tongue, &parts.headers, problem);
+        return refused(entry, &parts.headers, body, problem).await;
     }
     let Need::Permission(permission) = entry.need else {
         return next.run(Request::from_parts(parts, body)).await;
@@ -66,7 +68,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         permission,
     };
     match visit.admit(&mut parts).await {
-        Err(problem) => say(entry.tongue, &parts.headers, problem),
+        Err(problem) => refused(entry, &parts.headers, body, problem).await,
         Ok((admitted, ledger)) => {
             let headers = (entry.tongue != Tongue::Problem).then(|| parts.headers.clone());
             let mut response = next.run(Request::from_parts(parts, body)).await;
@@ -309,6 +311,16 @@ fn target(name: &str, value: &str) -> Option<Target> {
 pub(super) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     (1..=63).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Refuses a request whose body is not read any more. A client that goes on with the connection must be able to, or be told not to.
+async fn refused(entry: Entry, headers: &HeaderMap, body: Body, problem: Problem) -> Response {
+    let mut response = say(entry.tongue, headers, problem);
+    if !body::leave(headers, body).await {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 /// Says it the way that the route's clients read it.
