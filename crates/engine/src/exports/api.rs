@@ -595,7 +595,7 @@ pub(crate) fn let_go_all(inner: &Inner, tenant: &Tenant) -> Result<u64> {
     let_go(inner, tenant, |_| true)
 }
 
-fn let_go(inner: &Inner, tenant: &Tenant, is_it: impl Fn(&ExportRow) -> bool) -> Result<u64> {
+fn let_go(inner: &Inner, tenant: &Tenant, is_it: impl Fn(&JobRow) -> bool) -> Result<u64> {
     let _one_at_a_time = inner.exports.changes.lock();
     let mut gone = 0;
     for (id, row) in jobs(&inner.catalog.read()?, &tenant.id)? {

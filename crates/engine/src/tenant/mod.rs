@@ -24,10 +24,8 @@ use parking_lot::{Mutex, RwLock};
 pub use create::TenantInfo;
 pub(crate) use create::{check_name, fresh_origin, new_tenant};
 pub use directory::Subject;
-#[cfg(test)]
-pub(crate) use directory::handle_row;
 pub(crate) use directory::{
-    Directory, SubjectCache, SubjectState, lookup_context, set_key_of, subject_context,
+    Directory, SubjectCache, SubjectState, handle_row, lookup_context, set_key_of, subject_context,
 };
 pub use keys::{Generation, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};

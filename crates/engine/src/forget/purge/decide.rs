@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use attestore_keys::random_array;
-use attestore_record::Kind;
 use attestore_record::control::Control;
 use serde_json::json;
 

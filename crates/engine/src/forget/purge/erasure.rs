@@ -32,7 +32,6 @@ pub(in crate::forget) struct Named {
 /// # Errors
 /// [`Error::UnknownRecord`], [`Error::Gone`], [`Error::Invalid`] for records of several classes or for too many, or as reads.
 pub(in crate::forget) fn named(inner: &Inner, tenant: &Tenant, seqs: &BTreeSet<u64>) -> Result<Named> {
-    let invalid = |code, message: String| Err(Error::Invalid { code, message });
     let mut named: Option<Named> = None;
     snapshot(tenant, |view| {
         named = None;
@@ -53,7 +52,7 @@ pub(in crate::forget) fn named(inner: &Inner, tenant: &Tenant, seqs: &BTreeSet<u
                     "records of one class are erased together: record {seq} is of class {class}, others are of class {}",
                     named.class
                 );
-                return invalid("several_classes", message);
+                return Err(invalid("several_classes", message));
             }
             named.records += 1;
             match named.runs.last_mut() {
@@ -66,12 +65,14 @@ pub(in crate::forget) fn named(inner: &Inner, tenant: &Tenant, seqs: &BTreeSet<u
     let named = named.ok_or(Error::UnknownRecord)?;
     let most = ranges_max(inner);
     if named.runs.len() > most {
-        return invalid(
-            "too_many_records",
-            format!("the records stand in more than {most} places: erase some of them first"),
-        );
+        let message = format!("the records stand in more than {most} places: erase some of them first");
+        return Err(invalid("too_many_records", message));
     }
     Ok(named)
+}
+
+fn invalid(code: &'static str, message: String) -> Error {
+    Error::Invalid { code, message }
 }
 
 /// Erases records: on return they are gone, the rest follows.
