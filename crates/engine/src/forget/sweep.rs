@@ -3,6 +3,7 @@
 //! Segments of which nothing is left are dropped in one commit, the others are written again by the compactor. The log is freed as
 //! a whole: its sections hold records of many tenants under one key for each file.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::compact;
@@ -32,4 +33,25 @@ pub(crate) fn advance(inner: &Inner, tenant: &Arc<Tenant>, by: u64) -> Result<bo
         }
     }
     Ok(!is_held(tenant, by))
+}
+
+/// Removes files; returns those that are still there.
+pub(super) fn remove(inner: &Inner, paths: &[PathBuf]) -> Vec<PathBuf> {
+    let is_left = |path: &&PathBuf| match inner.disk.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "a file that nothing names is not removed");
+            true
+        }
+        _ => false,
+    };
+    paths.iter().filter(is_left).cloned().collect()
+}
+
+/// Syncs the tenant's folder. A failure is final.
+pub(super) fn sync_dir(inner: &Inner, tenant: &Tenant) -> Result<()> {
+    let dir = tenant.dir();
+    inner.disk.sync_dir(&dir).map_err(|error| {
+        inner.fail_stop(format!("{}: {error}", dir.display()));
+        error.into()
+    })
 }

@@ -121,7 +121,9 @@ impl Engine {
         recovery::relog(&inner, replayed.end, &hex(&nonce), capacity_bytes)?;
         inner.resume_rotation()?;
         let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
-        report.strays = recovery::clean(&*inner.disk, &inner.catalog, &inner.tenants, low)?;
+        let mut forgetting = inner.purges.tenants();
+        forgetting.extend(inner.erasures.tenants());
+        report.strays = recovery::clean(&*inner.disk, &inner.catalog, &inner.tenants, low, forgetting)?;
         report
             .strays
             .extend(crate::exports::clean(&*inner.disk, &inner.catalog)?);

@@ -1,7 +1,7 @@
 //! Removes what an interrupted flush or start left: files with our names that the catalog does not name.
 //!
-//! Only folders that a flush or a compaction may have been working on are looked at: those of tenants with a tail and of those
-//! that a compaction noted, `l0` and `wal`.
+//! Only folders that somebody may have been working on are looked at: those of tenants with a tail, of those that a compaction
+//! noted and of those with a purge or an erasure under way, `l0` and `wal`.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,7 +16,8 @@ use crate::catalog::{Catalog, storage, tables};
 use crate::tenant::Registry;
 use crate::{Error, Result};
 
-/// Removes leftovers; returns what was removed. The log must have been written anew.
+/// Removes leftovers; returns what was removed. The log must have been written anew. `forgetting` are tenants with a purge or an
+/// erasure under way.
 ///
 /// # Errors
 /// What the catalog or the system says.
@@ -25,6 +26,7 @@ pub(crate) fn clean(
     catalog: &Catalog,
     registry: &Registry,
     wal_low: u64,
+    forgetting: BTreeSet<TenantId>,
 ) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     let freed = |name: &str| parse_file_name(name).is_some_and(|number| number < wal_low);
@@ -38,6 +40,7 @@ pub(crate) fn clean(
         .filter(|tenant| !tenant.view().tail.is_empty());
     let mut tenants: BTreeSet<TenantId> = with_tail.map(|tenant| tenant.id).collect();
     tenants.extend(crate::compact::noted(catalog)?);
+    tenants.extend(forgetting);
     let txn = catalog.read()?;
     for id in tenants {
         let sets = crate::tenant::file_sets(&txn, &id)?;

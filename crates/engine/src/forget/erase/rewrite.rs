@@ -13,6 +13,7 @@ use attestore_segment::{SubReader, SubWriter, WriteError, container, write_file_
 use crate::catalog::{FileRow, hex};
 use crate::compact::pace;
 use crate::error::{Error, Result};
+use crate::forget::sweep;
 use crate::instance::{Inner, OpenMode, file_context};
 use crate::read::readers::{self, segment_error};
 use crate::search::rebuild::{self, Idx};
@@ -49,41 +50,20 @@ pub(super) fn rewrite(inner: &Inner, tenant: &Arc<Tenant>, set: &Arc<FileSet>) -
             written => written.map_err(std::io::Error::from)?,
         }
     }
-    sync_dir(inner, tenant)?;
+    sweep::sync_dir(inner, tenant)?;
     if !put(inner, tenant, set, destructions, sub.as_ref(), idx.as_ref())? {
         let paths: Vec<PathBuf> = new.iter().map(|file| file.row.path.clone()).collect();
-        remove(inner, &paths);
+        sweep::remove(inner, &paths);
         return Ok(None);
     }
     let old = [set.sub.as_ref(), set.idx.as_ref()].into_iter().flatten();
     let old: Vec<PathBuf> = old.map(|row| row.path.clone()).collect();
-    let left = remove(inner, &old);
-    sync_dir(inner, tenant)?;
+    let left = sweep::remove(inner, &old);
+    sweep::sync_dir(inner, tenant)?;
     Ok(Some(Rewritten {
         bytes: new.iter().map(|file| file.row.length).sum(),
         left,
     }))
-}
-
-/// Removes files; returns those that are still there.
-pub(super) fn remove(inner: &Inner, paths: &[PathBuf]) -> Vec<PathBuf> {
-    let is_left = |path: &&PathBuf| match inner.disk.remove(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "a file that nothing names is not removed");
-            true
-        }
-        _ => false,
-    };
-    paths.iter().filter(is_left).cloned().collect()
-}
-
-/// Syncs the tenant's folder. A failure is final.
-pub(super) fn sync_dir(inner: &Inner, tenant: &Tenant) -> Result<()> {
-    let dir = tenant.dir();
-    inner.disk.sync_dir(&dir).map_err(|error| {
-        inner.fail_stop(format!("{}: {error}", dir.display()));
-        error.into()
-    })
 }
 
 /// Seals the personal groups of everybody who is still there; `None` if there is nobody.

@@ -511,10 +511,38 @@ fn crash_at(op: u64, fault: Fault) -> bool {
         let after = canaries(&engine, &tenant);
         assert!(!after.iter().any(|(_, canary)| *canary), "{context}: {after:?}");
     }
-    let controls = (0..tenant.view().size)
-        .filter(|seq| engine.get("acme", &world.by, Which::Seq(*seq)).unwrap().kind == "erasure")
-        .count();
-    assert_eq!(controls, jobs.len(), "{context}: records of it");
+    let view = tenant.view();
+    let named: Vec<_> = view
+        .flushed
+        .iter()
+        .flat_map(|set| set.files().map(|file| file.path.clone()))
+        .collect();
+    let is_sealed = |path: &std::path::Path| {
+        let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+        path.starts_with("tenants") && matches!(extension, Some("seg" | "sub" | "idx"))
+    };
+    let own = format!("tenants/{}", tenant.id);
+    for path in world
+        .disk
+        .paths()
+        .into_iter()
+        .filter(|path| path.starts_with(&own))
+    {
+        assert!(
+            !is_sealed(&path) || named.contains(&path),
+            "{context}: {}",
+            path.display()
+        );
+    }
+    let texts: Vec<String> = (0..tenant.view().size)
+        .map(|seq| engine.get("acme", &world.by, Which::Seq(seq)).unwrap())
+        .filter(|record| record.kind == "erasure")
+        .map(|record| record.event)
+        .collect();
+    for part in ["\"scope\":\"subject\"", "\"type\":\"receipt\""] {
+        let records = texts.iter().filter(|text| text.contains(part)).count();
+        assert_eq!(records, jobs.len(), "{context}: {part} in {texts:?}");
+    }
     let report = engine.verify("acme", &mut |_, _| {}).unwrap();
     assert_eq!(report.problems, [], "{context}");
     world.append(&engine, "acme", &[about(90)]);

@@ -1,6 +1,6 @@
 //! Who does the work: a thread that decides and destroys, which others wait for, and one of low priority that rewrites files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,10 +10,11 @@ use attestore_record::TenantId;
 use parking_lot::Mutex;
 
 use super::row::{ErasureRow, ErasureState};
-use super::{clean, destroy, rewrite};
+use super::{clean, destroy};
 use crate::catalog::of_tenant::RowKey;
 use crate::catalog::{Catalog, of_tenant, tables};
 use crate::error::{Error, Result};
+use crate::forget::sweep;
 use crate::instance::Inner;
 use crate::search::wake::Wake;
 use crate::tenant::Tenant;
@@ -54,6 +55,11 @@ impl Erasures {
             erasures.note(*key, row);
         }
         Ok(erasures)
+    }
+
+    /// Whose erasures are not over.
+    pub(crate) fn tenants(&self) -> BTreeSet<TenantId> {
+        self.open.lock().keys().map(|(tenant, _)| *tenant).collect()
     }
 
     /// Takes up how far an erasure is.
@@ -112,9 +118,9 @@ impl Erasures {
         let Some(paths) = self.left.lock().remove(&tenant.id) else {
             return Ok(());
         };
-        let left = rewrite::remove(inner, &paths);
+        let left = sweep::remove(inner, &paths);
         if left.is_empty() {
-            return rewrite::sync_dir(inner, tenant);
+            return sweep::sync_dir(inner, tenant);
         }
         self.leave(tenant.id, left);
         Err(Error::Io("erasure: a file cannot be removed".into()))

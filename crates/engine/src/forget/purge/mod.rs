@@ -39,6 +39,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use attestore_record::TenantId;
 use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
@@ -77,6 +78,11 @@ impl Purges {
             looked_ms: AtomicU64::new(0),
             working: Mutex::default(),
         })
+    }
+
+    /// Whose jobs are not done.
+    pub(crate) fn tenants(&self) -> BTreeSet<TenantId> {
+        self.open.lock().iter().map(|(tenant, _)| *tenant).collect()
     }
 
     /// Tells the thread to end.

@@ -1,5 +1,6 @@
 //! What is left to do once records are gone: files, log, keys, receipt.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use attestore_export::sha256_hex;
@@ -68,7 +69,7 @@ fn step(
 fn out_of_segments(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: PurgeRow) -> Result<()> {
     let control = control(&row)?;
     let_exports_go(inner, tenant, key, &mut row)?;
-    if !sweep::advance(inner, tenant, control)? {
+    if !sweep::advance(inner, tenant, control)? || !remove_left(inner, tenant, &row)? {
         return Ok(());
     }
     row.state = PurgeState::Swept;
@@ -79,6 +80,29 @@ fn out_of_segments(inner: &Inner, tenant: &Arc<Tenant>, key: &JobKey, mut row: P
         metrics::counter!("attestore_purged_bytes_total").increment(bytes);
     }
     Ok(())
+}
+
+/// Removes files that nothing names any more and that a crash or an error left; says whether all are gone.
+fn remove_left(inner: &Inner, tenant: &Tenant, row: &PurgeRow) -> Result<bool> {
+    let view = tenant.view();
+    let in_use = |path: &Path| {
+        let files = view.flushed.iter().flat_map(|set| set.files());
+        files.into_iter().any(|file| file.path == path)
+    };
+    let mut left = Vec::new();
+    // Parts of shared files go with the last of them.
+    let own = row.files.iter().filter(|file| !file.path.starts_with("l0"));
+    for file in own.filter(|file| !in_use(&file.path)) {
+        if inner.disk.exists(&file.path)? {
+            left.push(file.path.clone());
+        }
+    }
+    if left.is_empty() {
+        return Ok(true);
+    }
+    let left = sweep::remove(inner, &left);
+    sweep::sync_dir(inner, tenant)?;
+    Ok(left.is_empty())
 }
 
 /// Frees the log and rotates the root, once for all jobs that wait for it; says whether there were any.

@@ -149,6 +149,7 @@ fn nothing_is_erased_where_a_rule_keeps_one_of_the_records() {
     let tenant = world.tenant(&engine, "acme");
     fill(&engine, &tenant, 1, 20);
     fill(&engine, &tenant, 2, 20);
+    fill(&engine, &tenant, 3, 20);
     let code = |request: &RecordErasure| match engine.erase_records("acme", &world.by, request) {
         Err(error) => error.code(),
         Ok(_) => "ok",
@@ -157,23 +158,18 @@ fn nothing_is_erased_where_a_rule_keeps_one_of_the_records() {
     assert_eq!(code(&request(&[3, 14])), "several_classes");
     assert_eq!(code(&request(&[])), "invalid_erasure");
     assert_eq!(code(&request(&[9999])), Error::UnknownRecord.code());
-    let mut seq = tenant.view().size;
-    let mut policy = |mode| {
-        set_policy(&engine, &tenant, 1, (DAY_MS, None), mode);
-        seq += 1;
-        seq - 1
-    };
-    policy(RetentionMode::Compliance);
-    assert_eq!(code(&request(&[3])), "retention_locked");
-    let bypass = RecordErasure {
+    let bypass = |seq| RecordErasure {
         bypass: true,
-        ..request(&[3])
+        ..request(&[seq])
     };
-    assert_eq!(code(&bypass), "retention_locked");
-    policy(RetentionMode::Governance);
-    assert_eq!(code(&request(&[3])), "retention_minimum");
-    assert_eq!(code(&bypass), "approval_needed");
-    let control = policy(RetentionMode::None);
+    set_policy(&engine, &tenant, 2, (DAY_MS, None), RetentionMode::Compliance);
+    assert_eq!(code(&request(&[14])), "retention_locked");
+    assert_eq!(code(&bypass(14)), "retention_locked");
+    set_policy(&engine, &tenant, 3, (DAY_MS, None), RetentionMode::Governance);
+    assert_eq!(code(&request(&[24])), "retention_minimum");
+    assert_eq!(code(&bypass(24)), "approval_needed");
+    let control = tenant.view().size;
+    set_policy(&engine, &tenant, 1, (DAY_MS, None), RetentionMode::None);
     assert_eq!(code(&request(&[control])), "control_records");
     let hold = HoldSpec {
         scope: HoldScope {
