@@ -489,8 +489,8 @@ pub enum VerifyWhat {
     /// Look for what is left of somebody in a data directory that no server uses
     ///
     /// Opens everything that today's keys open (log, segments, indexes, exports, catalog, free pages of it too) and looks for the
-    /// values in it and in the raw bytes of every file: as they are in any case, percent-encoded, escaped, and in hexadecimal, base64 and
-    /// UTF-16. Exit code 3 if any is found. Look before an erasure too: what is not found then proves nothing after it.
+    /// values in it and in the raw bytes of every file: as they are in any case, percent-encoded, escaped, in hexadecimal, base64 and
+    /// UTF-16, and addresses and large numbers in binary. Exit code 3 if any is found. Look before an erasure too: what is not found then proves nothing after it.
     Erasure(ErasureCheckArgs),
 }
 

@@ -1,5 +1,7 @@
 //! Values to look for, as they are and as they are commonly written in other ways.
 
+use std::net::IpAddr;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, BuildError};
 use serde::Serialize;
 
@@ -19,6 +21,8 @@ pub enum Writing {
     Base64,
     /// UTF-16, of either byte order.
     Utf16,
+    /// An internet address or a large number in binary, as indexes have them.
+    Binary,
 }
 
 /// Finds values in bytes.
@@ -79,6 +83,10 @@ impl Needles {
                 exact.push(units.iter().flat_map(|unit| unit.to_le_bytes()).collect());
                 exact.push(units.iter().flat_map(|unit| unit.to_be_bytes()).collect());
                 exact_of.extend([(at, Writing::Utf16); 2]);
+            }
+            for bytes in binary(value) {
+                exact.push(bytes);
+                exact_of.push((at, Writing::Binary));
             }
         }
         if count == 0 {
@@ -150,6 +158,27 @@ fn json(value: &str) -> String {
         .collect()
 }
 
+/// What an address or a number is in terms of an index and in packed values. Small numbers would be found by chance.
+fn binary(value: &str) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    if let Ok(address) = value.parse::<IpAddr>() {
+        let octets = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        found.extend([octets.to_vec(), octets.iter().rev().copied().collect()]);
+    }
+    if let Ok(number) = value.parse::<u64>()
+        && number >= NUMBER_MIN
+    {
+        // Signed ones ascend in terms: their first bit is turned round.
+        let signed = number ^ 1 << 63;
+        found.extend([number, signed].map(|number| number.to_be_bytes().to_vec()));
+        found.push(number.to_le_bytes().to_vec());
+    }
+    found
+}
+
 fn hex(bytes: &[u8]) -> String {
     crate::catalog::hex(bytes)
 }
@@ -185,10 +214,13 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// Shorter values are found by chance.
 pub const VALUE_BYTES_MIN: usize = 6;
+/// Smaller numbers are found by chance in binary.
+const NUMBER_MIN: u64 = 1 << 32;
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::Ipv6Addr;
 
     use super::{Needles, Writing};
 
@@ -232,6 +264,37 @@ mod tests {
             .map(|unit| format!("\\u{unit:04X}"))
             .collect();
         assert_eq!(found(escaped.as_bytes()), BTreeSet::from([Writing::JsonEscaped]));
+    }
+
+    #[test]
+    fn addresses_and_numbers_are_found_as_indexes_have_them() {
+        let values = ["203.0.113.77", "2001:db8::77", "880000001009", "123456"];
+        let needles = Needles::new(values).unwrap();
+        let found = |bytes: &[u8]| {
+            let mut found = BTreeSet::new();
+            needles.find(bytes, |value, writing, _| {
+                found.insert((value, writing));
+            });
+            found
+        };
+        let mapped: Ipv6Addr = "::ffff:203.0.113.77".parse().unwrap();
+        let address: Ipv6Addr = "2001:db8::77".parse().unwrap();
+        let number = 880_000_001_009_u64;
+        for (bytes, value) in [
+            (mapped.octets().to_vec(), 0),
+            (address.octets().to_vec(), 1),
+            (address.to_bits().to_le_bytes().to_vec(), 1),
+            (number.to_be_bytes().to_vec(), 2),
+            (number.to_le_bytes().to_vec(), 2),
+            ((number | 1 << 63).to_be_bytes().to_vec(), 2),
+        ] {
+            assert_eq!(
+                found(&bytes),
+                BTreeSet::from([(value, Writing::Binary)]),
+                "{bytes:?}"
+            );
+        }
+        assert_eq!(found(&123_456_u64.to_be_bytes()), BTreeSet::new());
     }
 
     #[test]

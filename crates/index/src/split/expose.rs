@@ -1,13 +1,14 @@
 //! Everything that a split holds, in clear: what a search for leftovers looks through.
 
-use tantivy::columnar::{ColumnarReader, DynamicColumn};
+use tantivy::columnar::{Column, ColumnarReader, DynamicColumn};
 use tantivy::index::SegmentComponent;
 
 use super::Split;
 use crate::Error;
 
 impl Split {
-    /// Visits its plain bytes, every term of every field, every text of every column, and every address as 16 bytes and as text.
+    /// Visits its plain bytes, every term of every field, every text of every column, every address in one as 16 bytes and
+    /// as text, and every number in one as text.
     ///
     /// # Errors
     /// [`Error::Io`] when a sealed split cannot be read.
@@ -48,7 +49,27 @@ fn column(docs: u32, column: &DynamicColumn, visit: &mut dyn FnMut(&[u8])) -> Re
                 visit(text.as_bytes());
             }
         }
-        _ => {}
+        DynamicColumn::Bytes(bytes) => {
+            let mut terms = bytes.dictionary().stream()?;
+            while terms.advance() {
+                visit(terms.key());
+            }
+        }
+        DynamicColumn::U64(numbers) => decimals(docs, numbers, visit),
+        DynamicColumn::I64(numbers) => decimals(docs, numbers, visit),
+        DynamicColumn::F64(numbers) => decimals(docs, numbers, visit),
+        // Nobody is told from somebody else by a truth value, or by a time that every record has.
+        DynamicColumn::Bool(_) | DynamicColumn::DateTime(_) => {}
     }
     Ok(())
+}
+
+/// Numbers as people write them: columns have them packed.
+fn decimals<T>(docs: u32, column: &Column<T>, visit: &mut dyn FnMut(&[u8]))
+where
+    T: PartialOrd + Copy + std::fmt::Debug + std::fmt::Display + Send + Sync + 'static,
+{
+    for number in (0..docs).flat_map(|doc| column.values_for_doc(doc)) {
+        visit(number.to_string().as_bytes());
+    }
 }
