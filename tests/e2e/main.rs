@@ -38,6 +38,7 @@ mod privacy;
 mod purge;
 mod quickstart;
 mod receipts;
+mod residue;
 mod rollback;
 mod saved_searches;
 mod search;

@@ -1,6 +1,6 @@
 //! Watches: what newly matches reaches a webhook, signed, at least once and under one id; and goes nowhere it may not.
 
-mod receiver;
+pub(crate) mod receiver;
 
 use std::time::{Duration, Instant};
 
