@@ -346,7 +346,7 @@ fn order(body: &PurgeBody, bypass: bool) -> Result<PurgeOrder, Problem> {
 }
 
 /// Whether the caller wants to go below a minimum.
-fn bypasses(headers: &HeaderMap) -> Result<bool, Problem> {
+pub(super) fn bypasses(headers: &HeaderMap) -> Result<bool, Problem> {
     match headers.get(BYPASS).map(|value| value.as_bytes()) {
         None | Some(b"false") => Ok(false),
         Some(b"true") => Ok(true),

@@ -41,8 +41,9 @@ mod tests;
 mod work;
 
 pub use api::ErasureInfo;
+pub(crate) use clean::overwrite;
 pub use recipients::Recipient;
 pub use request::ErasureRequest;
 pub use row::ErasureState;
-pub(crate) use row::{ErasureRow, LeavingRow};
+pub(crate) use row::{ErasureRow, LeavingRow, PartBytes};
 pub(crate) use work::{Erasures, run, run_cleaner, step};

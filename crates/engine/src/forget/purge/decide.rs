@@ -154,7 +154,7 @@ pub(super) fn decide(
 ///
 /// # Errors
 /// [`Error::Conflict`].
-pub(super) fn check_clock(inner: &Inner) -> Result<()> {
+pub(crate) fn check_clock(inner: &Inner) -> Result<()> {
     match inner.guard.clock_ahead_ms(&*inner.clock) {
         None => Ok(()),
         Some(ahead_ms) => Err(Error::Conflict {
@@ -367,7 +367,7 @@ fn forget(inner: &Inner, key: &JobKey) -> Result<()> {
 ///
 /// # Errors
 /// As reads.
-pub(super) fn find(
+pub(crate) fn find(
     inner: &Inner,
     tenant: &Tenant,
     from: u64,

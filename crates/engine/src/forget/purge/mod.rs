@@ -35,6 +35,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use attestore_record::TenantId;
 use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
@@ -44,7 +45,7 @@ use crate::search::wake::Wake;
 
 pub use api::{Ordered, PurgeOrder, PurgePage, Selection};
 pub use decide::Plan;
-pub(crate) use decide::settle;
+pub(crate) use decide::{check_clock, find, settle};
 use row::JobKey;
 pub use row::{PurgeState, PurgeStatus};
 
@@ -77,6 +78,16 @@ impl Purges {
     pub(crate) fn stop(&self) {
         self.wake.stop();
     }
+
+    /// Has the thread look whether something is to be done.
+    pub(crate) fn notify(&self) {
+        self.wake.notify();
+    }
+
+    /// Forgets the jobs of a tenant that was destroyed.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.open.lock().retain(|(of, _)| of != tenant);
+    }
 }
 
 /// The background thread.
@@ -91,6 +102,7 @@ pub(crate) fn run(inner: &Weak<Inner>) {
         }
         schedule::tick(&strong);
         work::tick(&strong);
+        super::destroy::tick(&strong);
     }
 }
 
