@@ -554,6 +554,28 @@ pub enum TenantAction {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Destroy a tenant, with everything in it: this cannot be taken back
+    Destroy {
+        /// Name
+        name: String,
+        /// The name once more
+        #[arg(long, value_name = "NAME")]
+        confirm: String,
+        /// Why; stays in the log of `_system` for good, so no names of people
+        #[arg(long)]
+        reason: String,
+        /// Go below locked minimums in mode governance too, which takes a second person
+        #[arg(long)]
+        bypass_governance: bool,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Tenants that were destroyed
+    Destroyed {
+        #[command(subcommand)]
+        action: DestroyedAction,
+    },
     /// What of a tenant's records is indexed
     Index {
         #[command(subcommand)]
@@ -563,6 +585,32 @@ pub enum TenantAction {
     Quota {
         #[command(subcommand)]
         action: QuotaAction,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DestroyedAction {
+    /// List them
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show one
+    Show {
+        /// The id that the tenant had
+        id: String,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Get the receipt of a destruction: a DSSE envelope, signed by the log of `_system`
+    Receipt {
+        /// The id that the tenant had
+        id: String,
+        /// File to write it to, instead of the terminal
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 

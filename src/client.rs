@@ -189,6 +189,20 @@ impl Client {
         answer.success().map(drop)
     }
 
+    /// DELETE with extra headers of what must not be repeated; the caller judges the status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, stays busy, or may have acted on it.
+    pub fn delete_once(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, Failure> {
+        self.with_retries(false, || {
+            let mut request = self.authorised(self.agent.delete(self.url(path)));
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            request.call()
+        })
+    }
+
     /// GET of a stream that goes on until somebody ends it. Tried once.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `attestore tenant`.
 
+mod destroy;
 mod quota;
 
 use serde_json::{Value, json};
@@ -27,6 +28,14 @@ pub fn run(args: &TenantArgs) -> Result<(), Failure> {
             }
             IndexAction::Set(args) => set_index(&client, args),
         },
+        TenantAction::Destroy {
+            name,
+            confirm,
+            reason,
+            bypass_governance,
+            output,
+        } => destroy::run(&client, name, (confirm, reason), *bypass_governance, *output),
+        TenantAction::Destroyed { action } => destroy::destroyed(&client, action),
         TenantAction::Quota { action } => quota::run(&client, action),
     }
 }

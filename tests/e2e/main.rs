@@ -21,6 +21,7 @@ mod canaries;
 mod cli;
 mod connections;
 mod damage;
+mod destroy;
 mod elastic;
 mod erasure;
 mod exports;

@@ -110,6 +110,12 @@ impl Guard {
 
     /// What the committer looks at once more.
     pub(crate) fn admit(&self, inner: &Inner, tenant: &Tenant, internal: bool) -> Result<(), AppendError> {
+        if tenant.is_ended() {
+            return Err(AppendError::UnknownTenant);
+        }
+        if tenant.ending.load(Ordering::Acquire) {
+            return Err(crate::forget::destroy::ending().into());
+        }
         // What the server does after a restore must be on record too, also in a `_system` that was rolled back with the rest:
         // nothing of it is signed until there is a fork, which takes these records along.
         let own = internal && tenant.name == crate::SYSTEM_TENANT;

@@ -102,6 +102,7 @@ pub struct Inner {
     pub(crate) quotas: crate::quotas::Quotas,
     pub(crate) purges: crate::forget::purge::Purges,
     pub(crate) erasures: crate::forget::erase::Erasures,
+    pub(crate) destructions: crate::forget::destroy::Destructions,
     /// What the thread waits on that looks for newer matches of legal holds.
     pub(crate) holding: Arc<crate::search::wake::Wake>,
     /// Held for a whole flush round, so that there is one at a time.
@@ -165,6 +166,9 @@ impl Inner {
 
     /// Damage while a row names the file, else [`Error::Io`].
     fn unless_replaced(&self, tenant: &Tenant, row: &FileRow, damage: &'static str) -> Result<Error> {
+        if tenant.is_ended() {
+            return Ok(Error::UnknownTenant);
+        }
         if self.catalog.has_file(&tenant.id, row)? {
             return Ok(Error::damage(&row.path, row.offset, damage));
         }

@@ -25,9 +25,9 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, approvals, clock, credentials, erasures, events, exports, heads, holds, index, log,
-    log_keys, operations, privacy, purges, quota, restrictions, retention, scrub, search, searches, tail,
-    tenants, watch,
+    access_log, append, approvals, clock, credentials, destroyed, erasures, events, exports, heads, holds,
+    index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub, search,
+    searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -251,6 +251,16 @@ fn routes() -> Routes {
         .route(Entry::named(P::SeeTenant, C::Read), routes!(tenants::list))
         .route(Entry::instance(P::CreateTenants, C::Admin), routes!(tenants::put))
         .route(Entry::tenant(P::SeeTenant, C::Read), routes!(tenants::get))
+        .route(
+            Entry::tenant(P::DestroyTenants, C::Admin).recorded(Recorded::Told),
+            routes!(destroyed::destroy),
+        )
+        .route(Entry::instance(P::ReadSystem, C::Read), routes!(destroyed::list))
+        .route(Entry::instance(P::ReadSystem, C::Read), routes!(destroyed::get))
+        .route(
+            Entry::instance(P::ReadSystem, C::Read),
+            routes!(destroyed::receipt),
+        )
         .route(
             Entry::tenant(P::Verify, C::Admin),
             routes!(scrub::get, scrub::post),

@@ -18,6 +18,14 @@ impl Engine {
     pub fn access_log(&self, tenant: &str, by: &Principal, request: SearchRequest) -> Result<SearchPage> {
         by.check(tenant, Permission::ReadAccessLog)?;
         let name = &self.inner.tenant(tenant)?.name;
+        // What another tenant of that name left behind is not theirs to see.
+        let mut request = request;
+        if let Some(ms) = self.inner.destructions.last_of(name) {
+            let after_ns = i64::try_from(ms + 1)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000);
+            request.from_ns = Some(request.from_ns.map_or(after_ns, |from| from.max(after_ns)));
+        }
         if name == SYSTEM_TENANT {
             by.check(SYSTEM_TENANT, Permission::Search)?;
         }

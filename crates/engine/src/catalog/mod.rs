@@ -11,6 +11,7 @@ mod pages;
 mod rows;
 pub mod storage;
 pub(crate) mod tables;
+pub(crate) mod tenant_rows;
 mod update;
 
 use std::io;

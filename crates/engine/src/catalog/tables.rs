@@ -75,5 +75,7 @@ pub(crate) const WATCH_LETTERS: TableDefinition<OfTwoIds<u64>, &[u8]> = TableDef
 pub(crate) const ERASURES: OfTenant = TableDefinition::new("erasures");
 /// (tenant id, restriction id) to it. JSON; owned by `forget::restrict`, which gets along without the table.
 pub(crate) const RESTRICTIONS: OfTenant = TableDefinition::new("restrictions");
+/// Tenant id to a tenant that was destroyed. JSON; owned by `forget::destroy`, which gets along without the table. The rows stay.
+pub(crate) const DESTROYED: ByTenant = TableDefinition::new("destroyed");
 /// A table of rows that each belong to a tenant and have an id of their own.
 pub(crate) type OfTenant = TableDefinition<'static, (&'static [u8; 16], &'static [u8; 16]), &'static [u8]>;

@@ -27,6 +27,7 @@ use crate::{
         tables,
     },
     error::{Error, OpenError, Result},
+    forget::destroy,
     heads::{self, HeadStore, RegisterError, register::Frozen},
     instance::{Inner, file_context},
     read::readers,
@@ -282,6 +283,13 @@ impl Fsck<'_> {
             named.insert(path.with_extension("new"));
             named.insert(path);
         }
+        for (id, row) in destroy::all(&txn)? {
+            // What a destruction has not come to yet.
+            if row.state < destroy::DestroyedState::Gone {
+                named.extend(destroy::files_of(&*parts.disk, &id)?);
+                named.extend(row.emptied);
+            }
+        }
         let tenants = tenants(&txn)?;
         self.names(&txn, &tenants)?;
         self.shared(&txn, &tenants)?;
@@ -499,8 +507,10 @@ impl Fsck<'_> {
             Err(error) => self.problem(Problem::of(&error.into(), store.place())),
             Ok(None) => {}
             Ok(Some(heads)) => {
-                let former = match former_origins(inner, named) {
-                    Ok(former) => former,
+                let former = former_origins(inner, named);
+                let destroyed = self.destroyed(inner, &heads.rows);
+                let former = match former.and_then(|former| Ok((former, destroyed?))) {
+                    Ok((former, destroyed)) => former.union(&destroyed).cloned().collect::<BTreeSet<_>>(),
                     Err(error) => return self.problem(Problem::of(&error, "catalog")),
                 };
                 for (origin, head) in heads.rows {
@@ -518,6 +528,27 @@ impl Fsck<'_> {
                 }
             }
         }
+    }
+}
+
+impl Fsck<'_> {
+    /// Holds tenants that were destroyed against the log of `_system`, the register, and what is there; returns the origins of their
+    /// logs.
+    fn destroyed(
+        &mut self,
+        inner: &Inner,
+        registered: &BTreeMap<String, heads::Head>,
+    ) -> Result<BTreeSet<String>> {
+        let mut origins = BTreeSet::new();
+        for (id, row) in destroy::all(&inner.catalog.read()?)? {
+            for reason in destroy::contradictions(inner, &id, &row, registered.get(&row.origin))? {
+                let reason = format!("the destroyed tenant {id}: {reason}");
+                self.report.problems.push(Problem::damage("catalog", 0, reason));
+            }
+            origins.extend(row.former_origins);
+            origins.insert(row.origin);
+        }
+        Ok(origins)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use attestore_record::TenantId;
 
 use super::Failure;
-use crate::catalog::{Catalog, storage, tables, unhex};
+use crate::catalog::{Catalog, Update, storage, tables, unhex};
 use crate::instance::Inner;
 use crate::tenant::Tenant;
 use crate::{Error, Result};
@@ -81,6 +81,16 @@ pub(crate) fn noted(catalog: &Catalog) -> Result<Vec<TenantId>> {
         tenants.push(TenantId::from_bytes(id));
     }
     Ok(tenants)
+}
+
+/// Forgets what was noted of a tenant that is being destroyed.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn unnote(update: &Update<'_>, tenant: &TenantId) -> Result<()> {
+    let mut table = update.txn().open_table(tables::META).map_err(storage)?;
+    table.remove(key(tenant).as_str()).map_err(storage)?;
+    Ok(())
 }
 
 fn key(tenant: &TenantId) -> String {

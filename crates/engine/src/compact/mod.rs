@@ -29,11 +29,12 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use attestore_record::TenantId;
 use parking_lot::Mutex;
 use serde::Serialize;
 
 pub(crate) use handoff::commit_handed;
-pub(crate) use leftovers::noted;
+pub(crate) use leftovers::{noted, unnote};
 pub(crate) use plan::WINDOW_MS;
 pub use status::CompactionStatus;
 pub(crate) use sweep::{drop_gone, sweep_now};
@@ -311,6 +312,11 @@ pub(crate) fn rewrite_part(inner: &Inner, tenant: &Arc<Tenant>, set: &Arc<FileSe
         Err(Failure::Overtaken) => Ok(None),
         Err(failure) => Err(report(inner, tenant, failure)),
     }
+}
+
+/// Forgets what is known of a tenant that was destroyed.
+pub(crate) fn forget(inner: &Inner, tenant: &TenantId) {
+    inner.compactor.state.lock().forget(tenant);
 }
 
 /// Notes durably that a tenant's folder may hold files that nothing names: the next start removes them.

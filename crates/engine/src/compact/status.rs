@@ -65,6 +65,13 @@ impl State {
         }
     }
 
+    /// Forgets a tenant that was destroyed.
+    pub(super) fn forget(&mut self, tenant: &TenantId) {
+        self.failed.remove(tenant);
+        self.unreadable.retain(|(of, _)| of != tenant);
+        self.unclean.remove(tenant);
+    }
+
     pub(super) fn is_held_off(&self, tenant: &TenantId, now_ms: u64) -> bool {
         self.failed
             .get(tenant)

@@ -467,7 +467,7 @@ fn invalid<T>(message: &str) -> Result<T> {
     })
 }
 
-fn text(id: &CredentialId) -> &str {
+pub(super) fn text(id: &CredentialId) -> &str {
     std::str::from_utf8(id).unwrap_or_default() // base62, by construction
 }
 

@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod api;
+mod leave;
 mod network;
 mod permission;
 mod principal;

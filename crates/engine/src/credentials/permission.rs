@@ -77,11 +77,13 @@ pub enum Permission {
     ManageApprovals,
     /// Deciding what is personal, and what becomes of personal values in public fields.
     ManagePrivacy,
+    /// Destroying tenants, with everything in them.
+    DestroyTenants,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -116,6 +118,7 @@ impl Permission {
         Self::Approve,
         Self::ManageApprovals,
         Self::ManagePrivacy,
+        Self::DestroyTenants,
     ];
 
     /// Returns the name in documents and records.
@@ -155,6 +158,7 @@ impl Permission {
             Self::Approve => "approve",
             Self::ManageApprovals => "manage_approvals",
             Self::ManagePrivacy => "manage_privacy",
+            Self::DestroyTenants => "destroy_tenants",
         }
     }
 
@@ -250,9 +254,11 @@ pub const TABLE: [(Role, Permissions); 11] = {
     [
         (
             Role::Admin,
-            TENANT_ADMIN
-                .and(OPERATOR)
-                .and(Permissions::new(&[P::ReadSystem, P::ManageKeys])),
+            TENANT_ADMIN.and(OPERATOR).and(Permissions::new(&[
+                P::ReadSystem,
+                P::ManageKeys,
+                P::DestroyTenants,
+            ])),
         ),
         (
             Role::Ingest,

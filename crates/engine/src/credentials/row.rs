@@ -90,6 +90,11 @@ impl Row {
         }
     }
 
+    pub(super) fn set_scope(&mut self, scope: Scope) {
+        self.tenant = None;
+        self.scope = Some(scope);
+    }
+
     /// # Errors
     /// Damage where a hash is none.
     pub(super) fn secrets(&self) -> Result<Secrets> {

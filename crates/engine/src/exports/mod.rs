@@ -39,6 +39,7 @@ pub(crate) use expire::{clean, expose, scan};
 pub use file::{ExportFile, FoundFile};
 pub(crate) use handoff::commit_handed;
 pub(crate) use queue::Exports;
+pub(crate) use row::key_slots;
 pub use row::{ExportFault, ExportState};
 
 use crate::Engine;

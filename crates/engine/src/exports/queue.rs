@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use attestore_record::TenantId;
 use parking_lot::Mutex;
 
 use super::handoff::Handed;
@@ -157,6 +158,19 @@ impl Exports {
     /// Forgets a job.
     pub(super) fn forget(&self, key: &JobKey) {
         self.state.lock().due.retain(|(_, known)| known != key);
+    }
+
+    /// Forgets the jobs of a tenant that was destroyed, and ends the one that is being worked on.
+    pub(crate) fn forget_tenant(&self, tenant: &TenantId) {
+        let mut state = self.state.lock();
+        state.waiting.retain(|(of, _)| of != tenant);
+        state.due.retain(|(_, (of, _))| of != tenant);
+        state.show();
+        if let Some(((of, _), live)) = &state.running
+            && of == tenant
+        {
+            live.cancelled.store(true, Ordering::Relaxed);
+        }
     }
 
     /// A job about which something is to be done.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use attestore_export::{Compression, Format};
+use attestore_keys::Slot;
 use attestore_record::TenantId;
 use redb::{ReadTransaction, ReadableTable, TableError};
 use serde::{Deserialize, Serialize};
@@ -249,6 +250,21 @@ pub(super) fn job_in(update: &Update<'_>, key: &JobKey) -> Result<Option<JobRow>
     let table = update.txn().open_table(tables::EXPORTS).map_err(storage)?;
     let row = table.get((key.0.as_bytes(), &key.1)).map_err(storage)?;
     row.map(|row| json(row.value())).transpose()
+}
+
+/// Slots of the keys of a tenant's exports.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn key_slots(update: &Update<'_>, tenant: &TenantId) -> Result<Vec<Slot>> {
+    let table = update.txn().open_table(tables::EXPORTS).map_err(storage)?;
+    let all = (tenant.as_bytes(), &[0; 16])..=(tenant.as_bytes(), &[0xFF; 16]);
+    let mut slots = Vec::new();
+    for row in table.range(all).map_err(storage)? {
+        let row: JobRow = json(row.map_err(storage)?.1.value())?;
+        slots.extend(row.slot.map(Slot));
+    }
+    Ok(slots)
 }
 
 /// Stores a job.

@@ -1,6 +1,6 @@
 //! What the followers of one tenant share: the front, and being told of new records.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -15,6 +15,8 @@ pub(crate) struct Feed {
     /// The size that those who wait were last told of.
     told: AtomicU64,
     front: Mutex<Front>,
+    /// Whether nothing comes any more: the tenant was destroyed.
+    ended: AtomicBool,
     pub(super) turns: Turns,
 }
 
@@ -42,12 +44,18 @@ impl Feed {
         }
     }
 
-    /// Resolves when `size` is beyond `next`.
+    /// Tells everybody who waits that nothing comes any more.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.news.notify_waiters();
+    }
+
+    /// Resolves when `size` is beyond `next`, or nothing comes any more.
     pub(super) async fn changed(&self, next: u64, size: impl Fn() -> u64) {
         loop {
             // Made before the size is looked at: what is published after that look wakes it.
             let news = self.news.notified();
-            if size() > next {
+            if size() > next || self.ended.load(Ordering::Acquire) {
                 return;
             }
             news.await;

@@ -119,10 +119,12 @@ impl Follower {
         self.next >= view.flushed_count() || view.size.saturating_sub(self.next) <= LIVE_RECORDS
     }
 
-    /// Whether the credential that it was made with still works.
+    /// Whether the credential that it was made with still works, and the tenant is there.
     pub fn is_allowed(&self) -> bool {
-        self.engine
-            .credential_works(&self.credential.0, self.credential.1)
+        !self.tenant.is_ended()
+            && self
+                .engine
+                .credential_works(&self.credential.0, self.credential.1)
     }
 
     /// How long to leave between two steps once it has caught up: longer where there are many.
@@ -143,6 +145,9 @@ impl Follower {
     /// As searches; [`Error::Deadline`] where a few records take too long several times in a row. The place does not move then.
     pub fn step(&mut self, limit: usize, bytes: usize, stop: &(dyn Fn() -> bool + Sync)) -> Result<Step> {
         let inner = &self.engine.inner;
+        if self.tenant.is_ended() {
+            return Err(Error::UnknownTenant);
+        }
         self.tenant.touch(inner.clock.boot_ms());
         let taken = snapshot(&self.tenant, |view| {
             let seqs = self.window(view);

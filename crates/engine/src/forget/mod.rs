@@ -11,9 +11,11 @@
 //! | `statement` | signed accounts of what went |
 //! | [`erase`] | erasure of data subjects |
 //! | [`restrict`] | restriction of reading |
+//! | [`destroy`] | destruction of whole tenants |
 //! | `hidden` | who is hidden from readers meanwhile |
 
 pub mod approvals;
+pub mod destroy;
 pub mod erase;
 pub(crate) mod gone;
 pub(crate) mod hidden;
@@ -88,5 +90,6 @@ pub(crate) fn finish(inner: &Inner) -> Vec<String> {
         "a legal hold that was being placed or released",
         holds::finish(inner),
     );
+    look("the destruction of a tenant", destroy::finish(inner));
     warnings
 }

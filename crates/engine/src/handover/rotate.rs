@@ -45,6 +45,11 @@ impl Retiring {
         self.0.lock()
     }
 
+    /// Forgets a tenant that was destroyed.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.0.lock().remove(tenant);
+    }
+
     /// Takes up what the catalog has.
     pub(crate) fn load(catalog: &Catalog) -> Result<Self> {
         let rows = by_tenant::all::<HandoverRow>(&catalog.read()?, tables::HANDOVERS)?;

@@ -20,6 +20,14 @@ pub(crate) struct HandoverRow {
     pub(super) fork: Option<PendingFork>,
 }
 
+impl HandoverRow {
+    /// Slots of the keys that it names.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u64> {
+        let next = self.next.as_ref().map(|key| key.slot);
+        next.into_iter().chain(self.retiring.as_ref().map(|key| key.slot))
+    }
+}
+
 /// A key before the current one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct FormerRow {

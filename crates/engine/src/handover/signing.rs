@@ -46,6 +46,12 @@ impl Signing {
         VerifierKey::new(origin, self.current.public()).expect("an origin is a key name")
     }
 
+    /// The vkeys of every key that the log has or had, the oldest first.
+    pub(crate) fn vkeys(&self, origin: &str) -> Vec<String> {
+        let former = self.former.iter().map(|former| former.key.to_string());
+        former.chain([self.verifier(origin).to_string()]).collect()
+    }
+
     /// Origins that the log had before its last fork.
     pub(crate) fn former_origins(&self) -> impl Iterator<Item = &str> {
         self.former.iter().map(|former| former.key.name())

@@ -77,6 +77,13 @@ impl Heads {
         self.signed.forget(tenant);
     }
 
+    /// Forgets a log whose tenant was destroyed. Its last head stays registered.
+    pub(crate) fn forget(&self, tenant: &attestore_record::TenantId) {
+        self.moved.lock().remove(tenant);
+        self.signed.forget(tenant);
+        self.witnessed.forget(tenant);
+    }
+
     /// What the background thread waits on.
     pub(crate) fn wake(&self) -> Arc<Wake> {
         Arc::clone(&self.wake)

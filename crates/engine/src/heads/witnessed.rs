@@ -54,6 +54,11 @@ impl WitnessedHeads {
         }
         Ok(Self(RwLock::new(notes)))
     }
+
+    /// Forgets that of a tenant that was destroyed.
+    pub(super) fn forget(&self, tenant: &TenantId) {
+        self.0.write().remove(tenant);
+    }
 }
 
 impl Engine {

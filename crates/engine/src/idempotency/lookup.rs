@@ -36,6 +36,13 @@ impl Filters {
         Ok(())
     }
 
+    /// Forgets the filters of segments that are no longer there.
+    pub(crate) fn forget<'a>(&self, segs: impl Iterator<Item = &'a FileRow>) {
+        for id in segs.filter_map(|seg| seg.container_id().ok()) {
+            self.0.remove(&id);
+        }
+    }
+
     /// Returns the filter of a segment; the inner one is absent for a segment without keys.
     fn of(&self, inner: &Inner, tenant: &Tenant, set: &FileSet) -> Result<Arc<Option<BloomFilter>>> {
         let id = set.seg.container_id()?;

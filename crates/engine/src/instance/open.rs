@@ -99,6 +99,7 @@ impl Engine {
             quotas: crate::quotas::Quotas::load(&catalog)?,
             purges: crate::forget::purge::Purges::load(&catalog)?,
             erasures: crate::forget::erase::Erasures::load(&catalog)?,
+            destructions: crate::forget::destroy::Destructions::load(&catalog)?,
             holding: Arc::default(),
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
@@ -234,6 +235,7 @@ impl Engine {
         heads::tick(&self.inner);
         crate::forget::erase::step(&self.inner);
         crate::forget::holds::tick(&self.inner);
+        crate::forget::destroy::tick(&self.inner);
     }
 }
 

@@ -68,7 +68,8 @@ impl Quotas {
         self.any.store(true, Ordering::Release);
     }
 
-    fn remove(&self, tenant: &TenantId) {
+    /// Forgets that of a tenant.
+    pub(crate) fn remove(&self, tenant: &TenantId) {
         let mut of = self.of.write();
         of.remove(tenant);
         self.any.store(!of.is_empty(), Ordering::Release);

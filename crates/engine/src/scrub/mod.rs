@@ -91,6 +91,13 @@ impl Scrub {
         self.wake.stop();
     }
 
+    /// Forgets a tenant that was destroyed.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.rows.lock().remove(tenant);
+        self.wanted.lock().remove(tenant);
+        self.show();
+    }
+
     /// What is known of a tenant.
     fn row(&self, tenant: &TenantId) -> ScrubRow {
         let rows = self.rows.lock();

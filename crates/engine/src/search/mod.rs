@@ -146,6 +146,14 @@ impl Search {
         self.loose.remove(tenant);
     }
 
+    /// Forgets everything of a tenant that was destroyed.
+    pub(crate) fn ended(&self, tenant: &TenantId, name: &str) {
+        self.forget(tenant);
+        self.dirty.lock().remove(tenant);
+        self.sealed.retain(|(of, _, _), _| of != tenant);
+        self.rebuilds.forget(tenant, name);
+    }
+
     /// Forgets splits over parts of a tenant, of whose records somebody was erased.
     pub(crate) fn erased(&self, tenant: &TenantId) {
         self.loose.remove(tenant);

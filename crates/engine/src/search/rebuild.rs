@@ -102,6 +102,14 @@ impl Rebuilds {
         };
     }
 
+    /// Forgets a tenant that was destroyed.
+    pub(super) fn forget(&self, tenant: &TenantId, name: &str) {
+        self.tenants.lock().remove(name);
+        self.damaged.lock().retain(|(of, _, _)| of != tenant);
+        self.pending.lock().remove(tenant);
+        self.done.lock().remove(tenant);
+    }
+
     /// What the background thread waits on.
     pub(crate) fn wake(&self) -> Arc<Wake> {
         Arc::clone(&self.wake)

@@ -272,6 +272,16 @@ impl Directory {
 }
 
 impl SubjectCache {
+    /// Forgets subjects of a tenant that was destroyed.
+    pub(crate) fn forget(&self, blinds: &[[u8; 32]], handles: &[Handle]) {
+        for blind in blinds {
+            self.by_blind.remove(blind);
+        }
+        for handle in handles {
+            self.by_handle.remove(handle);
+        }
+    }
+
     fn insert(&self, subject: &Arc<Subject>) {
         self.by_blind.insert(subject.blind, Arc::clone(subject));
         self.by_handle.insert(subject.handle, Arc::clone(&subject.key));

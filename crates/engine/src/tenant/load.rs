@@ -56,6 +56,7 @@ impl Tenant {
         };
         let generation = Arc::new(Generation::fresh(row.salt_generation, entropy));
         let keys = keys(catalog, &txn, &id, &row)?;
+        let ending = crate::forget::destroy::is_decided(&txn, &id)?;
         let hidden = crate::forget::load_hidden(catalog, &txn, &id, &keys.tenant)?;
         Ok(Self {
             id,
@@ -93,6 +94,8 @@ impl Tenant {
             hidden: ArcSwap::from_pointee(hidden),
             destructions: AtomicU64::new(0),
             deciding: Mutex::default(),
+            ending: AtomicBool::new(ending),
+            ended: AtomicBool::new(false),
             gone: ArcSwap::from_pointee(crate::forget::gone::Gone::load(&txn, &id)?),
         })
     }

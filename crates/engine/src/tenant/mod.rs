@@ -91,6 +91,10 @@ pub struct Tenant {
     pub(crate) destructions: AtomicU64,
     /// Held while it is decided what of its records may go, until that is durable.
     pub(crate) deciding: Mutex<()>,
+    /// Whether it is being destroyed: its log takes nothing more. Set under the committer's lock.
+    pub(crate) ending: AtomicBool,
+    /// Whether it was destroyed: nobody finds it any more, and who had it before finds no keys.
+    pub(crate) ended: AtomicBool,
 }
 
 /// What the committer owns of a tenant.
@@ -120,6 +124,11 @@ impl Tenant {
     /// Why appends are refused since the data is older than what was once signed; `None` normally.
     pub fn rolled_back(&self) -> Option<String> {
         self.rolled_back.read().clone()
+    }
+
+    /// Whether it was destroyed since it was loaded.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Whether its log was forked since the start.

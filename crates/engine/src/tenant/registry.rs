@@ -37,6 +37,19 @@ impl Registry {
         loaded.by_id.insert(tenant.id, Arc::clone(tenant));
     }
 
+    /// Lets go of a tenant that was destroyed.
+    pub(crate) fn remove(&self, tenant: &Tenant) {
+        let mut loaded = self.loaded.write();
+        loaded.by_id.remove(&tenant.id);
+        if loaded
+            .by_name
+            .get(&tenant.name)
+            .is_some_and(|named| named.id == tenant.id)
+        {
+            loaded.by_name.remove(&tenant.name);
+        }
+    }
+
     /// Every loaded tenant, by id: an order that does not depend on hashing.
     pub(crate) fn all(&self) -> Vec<Arc<Tenant>> {
         let mut all: Vec<_> = self.loaded.read().by_id.values().cloned().collect();

@@ -5,6 +5,7 @@ pub mod append;
 pub mod approvals;
 pub mod clock;
 pub mod credentials;
+pub mod destroyed;
 pub mod erasures;
 pub mod events;
 pub mod exports;

@@ -160,7 +160,11 @@ pub async fn list(
             let later = own
                 .iter()
                 .filter(|name| after.as_ref().is_none_or(|after| *name > after));
-            later.take(limit).map(|name| engine.tenant(name)).collect()
+            let found = later.take(limit).map(|name| engine.tenant(name));
+            // A token may name one that was destroyed.
+            found
+                .filter(|info| !matches!(info, Err(attestore_engine::Error::UnknownTenant)))
+                .collect()
         }
         None => engine.tenants(after.as_deref(), limit),
     })

@@ -23,7 +23,7 @@ mod tests;
 pub use api::{Approval, ApprovalState, Decision};
 pub use operation::{Operation, OperationKind};
 pub use policy::ApprovalPolicy;
-pub(crate) use require::{forget_ended, require};
+pub(crate) use require::{forget_ended, require, require_two};
 
 /// Who stands for an act.
 #[derive(Clone, Debug, PartialEq, Eq)]

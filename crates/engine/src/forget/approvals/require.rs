@@ -35,6 +35,20 @@ pub(crate) fn require(
             by: vec![by.id.clone()],
         });
     }
+    require_two(inner, tenant, by, operation)
+}
+
+/// As [`require`], for an act that takes two persons whatever the tenant's policy says.
+///
+/// # Errors
+/// As [`require`].
+pub(crate) fn require_two(
+    inner: &Inner,
+    tenant: &Tenant,
+    by: &Principal,
+    operation: &Operation,
+) -> Result<Approved> {
+    let policy = policy::load(&inner.catalog.read()?, &tenant.id)?;
     let now_ms = inner.clock.now_ms();
     let found = inner.change(|update| {
         let rows = end_and_list(update, tenant, now_ms)?;

@@ -142,7 +142,10 @@ fn next(inner: &Inner, tenant: &Tenant) -> Result<Option<Arc<FileSet>>> {
 }
 
 /// Overwrites a part of a shared file that nothing names any more. Numbers of shared files are not used twice.
-fn overwrite(inner: &Inner, part: &PartBytes) -> Result<()> {
+///
+/// # Errors
+/// What the system says; a failed sync is final.
+pub(crate) fn overwrite(inner: &Inner, part: &PartBytes) -> Result<()> {
     let file = match inner.disk.open(Path::new(&part.path), Mode::ReadWrite) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         file => file?,

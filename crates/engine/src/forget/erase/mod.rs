@@ -45,9 +45,10 @@ mod work;
 
 pub use api::ErasureInfo;
 pub use attestore_record::control::ErasureScope;
+pub(crate) use clean::overwrite;
 pub use recipients::Recipient;
 pub use records::RecordErasure;
 pub use request::ErasureRequest;
 pub use row::ErasureState;
-pub(crate) use row::{ErasureRow, LeavingRow};
+pub(crate) use row::{ErasureRow, LeavingRow, PartBytes};
 pub(crate) use work::{Erasures, run, run_cleaner, step};

@@ -83,6 +83,12 @@ impl Erasures {
         metrics::gauge!("attestore_erasures_open").set(open.len() as f64);
     }
 
+    /// Forgets the erasures of a tenant that was destroyed.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.open.lock().retain(|(of, _), _| of != tenant);
+        self.left.lock().remove(tenant);
+    }
+
     /// Has everything done that is due.
     pub(super) fn wake(&self) {
         self.wake.notify();

@@ -78,6 +78,11 @@ impl Holds {
         ))
     }
 
+    /// Their ids.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|hold| crate::catalog::hex(&hold.id))
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

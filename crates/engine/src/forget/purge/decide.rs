@@ -146,7 +146,7 @@ pub(in crate::forget) fn decide(
 ///
 /// # Errors
 /// [`Error::Conflict`].
-pub(super) fn check_clock(inner: &Inner) -> Result<()> {
+pub(crate) fn check_clock(inner: &Inner) -> Result<()> {
     match inner.guard.clock_ahead_ms(&*inner.clock) {
         None => Ok(()),
         Some(ahead_ms) => Err(Error::Conflict {

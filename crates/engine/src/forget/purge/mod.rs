@@ -48,7 +48,7 @@ use crate::instance::Inner;
 use crate::search::wake::Wake;
 
 pub use api::{Ordered, PurgeOrder, PurgePage, Selection};
-pub(crate) use decide::settle;
+pub(crate) use decide::{check_clock, settle};
 pub(super) use decide::{By, Ground};
 pub use plan::Plan;
 use row::JobKey;
@@ -89,6 +89,16 @@ impl Purges {
     pub(crate) fn stop(&self) {
         self.wake.stop();
     }
+
+    /// Has the thread look whether something is to be done.
+    pub(crate) fn notify(&self) {
+        self.wake.notify();
+    }
+
+    /// Forgets the jobs of a tenant that was destroyed.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.open.lock().retain(|(of, _)| of != tenant);
+    }
 }
 
 /// The background thread.
@@ -103,6 +113,7 @@ pub(crate) fn run(inner: &Weak<Inner>) {
         }
         schedule::tick(&strong);
         work::tick(&strong);
+        super::destroy::tick(&strong);
     }
 }
 
