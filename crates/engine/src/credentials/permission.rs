@@ -59,6 +59,8 @@ pub enum Permission {
     Purge,
     /// Erasing data subjects, and seeing erasures.
     Erase,
+    /// Having all that is held about somebody put together for them, and fetching that.
+    AccessRequests,
     /// Restricting the reading of data about somebody, and ending that.
     Restrict,
     /// Reading restricted data, for a purpose.
@@ -81,7 +83,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -107,6 +109,7 @@ impl Permission {
         Self::ConfirmClock,
         Self::Purge,
         Self::Erase,
+        Self::AccessRequests,
         Self::Restrict,
         Self::ReadRestricted,
         Self::SeeRetention,
@@ -146,6 +149,7 @@ impl Permission {
             Self::ConfirmClock => "confirm_clock",
             Self::Purge => "purge",
             Self::Erase => "erase",
+            Self::AccessRequests => "access_requests",
             Self::Restrict => "restrict",
             Self::ReadRestricted => "read_restricted",
             Self::SeeRetention => "see_retention",
@@ -273,6 +277,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
                 P::SeeTenant,
                 P::ReadLog,
                 P::Erase,
+                P::AccessRequests,
                 P::Restrict,
                 P::ManagePrivacy,
                 P::SeeRetention,

@@ -42,6 +42,7 @@ mod work;
 
 pub use api::ErasureInfo;
 pub use recipients::Recipient;
+pub(crate) use recipients::recipients;
 pub use request::ErasureRequest;
 pub use row::ErasureState;
 pub(crate) use row::{ErasureRow, LeavingRow};

@@ -87,7 +87,8 @@ impl Engine {
         drop(deciding);
         inner.erasures.note(key, &row);
         metrics::counter!("attestore_erasures_total", "state" => row.state.name()).increment(1);
-        crate::exports::let_go_personal(inner, &tenant)?;
+        let handles: Vec<Handle> = known.iter().map(|known| known.handle).collect();
+        crate::exports::let_go_personal(inner, &tenant, &handles)?;
         inner.erasures.wake();
         Ok(info(&key, &row))
     }
