@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod forget;
 mod privacy;
 mod witness;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::access::{AccessAction, AccessArgs, AccessKind, AccessRunArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
     PolicySetArgs,
@@ -59,6 +61,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Let data about people be read for a purpose only (Art. 18 GDPR)
     Restrict(RestrictArgs),
+    /// Put together what is held about somebody, for them
+    Access(AccessArgs),
     /// Show and set how long records are kept, and see what would go
     Policy(PolicyArgs),
     /// Place, show and release legal holds

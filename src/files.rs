@@ -105,6 +105,18 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
     std::fs::rename(from, to).map_err(|e| named(from, &e))
 }
 
+/// Creates a file that must not exist yet, readable by its owner only.
+pub fn create_private(path: &Path) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.map_err(|e| named(path, &e))
+}
+
+/// Removes a file.
+pub fn remove(path: &Path) -> Result<(), Failure> {
+    std::fs::remove_file(path).map_err(|e| named(path, &e))
+}
+
 /// Names in a directory, sorted.
 pub fn names(dir: &Path) -> Result<Vec<String>, Failure> {
     let entries = std::fs::read_dir(dir).map_err(|e| named(dir, &e))?;

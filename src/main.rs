@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Man(args) => commands::generate::man(&args),
         Command::Erase(args) => commands::erase::run(&args),
         Command::Restrict(args) => commands::restrict::run(&args),
+        Command::Access(args) => commands::access::run(&args),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Hold(args) => commands::hold::run(&args),
         Command::Approval(args) => commands::approval::run(&args),

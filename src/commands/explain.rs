@@ -27,6 +27,8 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
                 ("due at", "due_at"),
                 ("lock", "lock"),
                 ("erasable", "erasable"),
+                ("gone by record", "gone_by"),
+                ("gone since", "gone_since"),
             ];
             output::table(
                 ["", ""],

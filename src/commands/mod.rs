@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod access;
 pub mod append;
 pub mod approval;
 pub mod bench;

@@ -16,6 +16,7 @@
 mod harness;
 mod paths;
 
+mod access;
 mod bad_input;
 mod canaries;
 mod cli;

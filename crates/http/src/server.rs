@@ -25,8 +25,8 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, append, approvals, clock, credentials, destroyed, erasures, events, exports, heads, holds,
-    index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub, search,
+    access_log, access_requests, append, approvals, clock, credentials, destroyed, erasures, events, exports,
+    heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub, search,
     searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
@@ -178,6 +178,7 @@ fn routes() -> Routes {
     const LOG: Entry = Entry::tenant(P::ReadLog, C::Proof);
     const KEYS: Entry = Entry::tenant(P::ManageKeys, C::Admin);
     const ERASE: Entry = Entry::tenant(P::Erase, C::Admin);
+    const ACCESS: Entry = Entry::tenant(P::AccessRequests, C::Admin);
     const RESTRICT: Entry = Entry::tenant(P::Restrict, C::Admin);
     const EXPORT: Entry = Entry::tenant(P::Export, C::Export);
     const EXPORTS: Entry = Entry::tenant(P::SeeExports, C::Export);
@@ -229,6 +230,11 @@ fn routes() -> Routes {
         .route(ERASE.recorded(Recorded::Along), routes!(erasures::get))
         .route(ERASE.recorded(Recorded::Along), routes!(erasures::certificate))
         .route(ERASE.recorded(Recorded::First), routes!(erasures::undo))
+        .route(ACCESS.recorded(Recorded::Told), routes!(access_requests::create))
+        .route(ACCESS.recorded(Recorded::Along), routes!(access_requests::list))
+        .route(ACCESS.recorded(Recorded::Along), routes!(access_requests::get))
+        .route(ACCESS.recorded(Recorded::First), routes!(access_requests::file))
+        .route(ACCESS.recorded(Recorded::First), routes!(access_requests::delete))
         .route(RESTRICT.recorded(Recorded::Told), routes!(restrictions::create))
         .route(RESTRICT.recorded(Recorded::Along), routes!(restrictions::list))
         .route(RESTRICT.recorded(Recorded::First), routes!(restrictions::end))

@@ -59,6 +59,8 @@ pub enum Permission {
     Purge,
     /// Erasing data subjects, and seeing erasures.
     Erase,
+    /// Having all that is held about somebody put together for them, and fetching that.
+    AccessRequests,
     /// Restricting the reading of data about somebody, and ending that.
     Restrict,
     /// Reading restricted data, for a purpose.
@@ -109,6 +111,7 @@ impl Permission {
         Self::ConfirmClock,
         Self::Purge,
         Self::Erase,
+        Self::AccessRequests,
         Self::Restrict,
         Self::ReadRestricted,
         Self::SeeRetention,
@@ -149,6 +152,7 @@ impl Permission {
             Self::ConfirmClock => "confirm_clock",
             Self::Purge => "purge",
             Self::Erase => "erase",
+            Self::AccessRequests => "access_requests",
             Self::Restrict => "restrict",
             Self::ReadRestricted => "read_restricted",
             Self::SeeRetention => "see_retention",
@@ -279,6 +283,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
                 P::SeeTenant,
                 P::ReadLog,
                 P::Erase,
+                P::AccessRequests,
                 P::Restrict,
                 P::ManagePrivacy,
                 P::SeeRetention,

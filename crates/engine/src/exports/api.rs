@@ -2,6 +2,7 @@
 
 use attestore_export::{Compression, Fields, Format, Options};
 use attestore_keys::{Key, random_array};
+use attestore_record::Handle;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{self, Evidence, EvidenceScope};
@@ -10,9 +11,10 @@ use super::handoff::Thread;
 use super::row::{
     ExportFault, ExportState, JobKey, JobRow, PartRow, job, job_in, jobs, manifest, parts, put_job,
 };
-use super::{expire, source};
+use super::{access, expire, source};
 use crate::catalog::{hex, unhex};
 use crate::credentials::{Permission, Principal};
+use crate::heads::checkpoint::Signed;
 use crate::instance::{Inner, file_context};
 use crate::tenant::Tenant;
 use crate::{Engine, Error, Result};
@@ -160,43 +162,10 @@ impl Engine {
         check_limits(inner, &tenant)?;
         let head = evidence::head(self, &tenant, &spec.evidence)?;
         let key: JobKey = (tenant.id, random_array(&*inner.entropy));
-        let mut row = JobRow {
-            tenant: tenant.name.clone(),
-            spec,
-            personal,
-            created_by: by.id.clone(),
-            created_ms: inner.clock.now_ms(),
-            origin: tenant.origin.clone(),
-            size: head.size,
-            root: hex(head.root.as_bytes()),
-            checkpoint: head.note.to_string(),
-            state: ExportState::Queued,
-            fault: None,
-            slot: None,
-            leftovers: 0,
-            next_seq: 0,
-            parts: 0,
-            records: 0,
-            erased: 0,
-            bytes: 0,
-            sealed_bytes: 0,
-            finished_ms: None,
-            expires_ms: 0,
-            note: None,
-            deleted: false,
-        };
+        let row = new_row(inner, &tenant, by, spec, personal, &head);
         // The log may tell of an export that a crash then prevented, never the other way round.
         log(inner, "export.create", "export", by, &key, &row)?;
-        let file_key = Key::random(&*inner.entropy);
-        let context = file_context(&tenant, key.1, false);
-        let stored = inner.catalog.update::<_, Error>(|update| {
-            row.slot = Some(update.put_key(context, Some(&tenant.keys.tenant), &file_key)?.0);
-            put_job(update, &key, &row)
-        });
-        stored.inspect_err(|_| poisoned(inner))?;
-        metrics::counter!("attestore_exports_total", "outcome" => "created").increment(1);
-        inner.exports.note(key, &row);
-        inner.exports.enqueue(key);
+        let row = enqueue(inner, &tenant, &key, row, &Key::random(&*inner.entropy))?;
         Ok(info(inner, &key, &row, by, Vec::new()))
     }
 
@@ -209,7 +178,7 @@ impl Engine {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant)?;
         let mut rows = jobs(&inner.catalog.read()?, &tenant.id)?;
-        rows.retain(|(_, row)| !row.deleted);
+        rows.retain(|(_, row)| !row.deleted && row.access.is_none());
         rows.sort_by_key(|(id, row)| (std::cmp::Reverse(row.created_ms), *id));
         let infos = rows.iter();
         Ok(infos
@@ -365,6 +334,7 @@ impl Engine {
             }
         };
         Ok(FoundFile {
+            once: None,
             engine: self.clone(),
             event: download_event(by, &key, &row, name),
             file,
@@ -391,7 +361,7 @@ impl Engine {
         let missing = Error::NotFound("export");
         let Some(id) = unhex(id) else { return Err(missing) };
         let key = (tenant.id, id);
-        let row = job(&self.inner.catalog, &key)?.filter(|row| !row.deleted);
+        let row = job(&self.inner.catalog, &key)?.filter(|row| !row.deleted && row.access.is_none());
         Ok((tenant, key, row.ok_or(missing)?))
     }
 }
@@ -476,7 +446,67 @@ fn info(inner: &Inner, key: &JobKey, row: &JobRow, by: &Principal, files: Vec<Ex
     }
 }
 
-fn check_limits(inner: &Inner, tenant: &Tenant) -> Result<()> {
+/// A job that is to be.
+pub(super) fn new_row(
+    inner: &Inner,
+    tenant: &Tenant,
+    by: &Principal,
+    spec: ExportSpec,
+    personal: bool,
+    head: &Signed,
+) -> JobRow {
+    JobRow {
+        tenant: tenant.name.clone(),
+        spec,
+        personal,
+        created_by: by.id.clone(),
+        created_ms: inner.clock.now_ms(),
+        origin: tenant.origin.clone(),
+        size: head.size,
+        root: hex(head.root.as_bytes()),
+        checkpoint: head.note.to_string(),
+        state: ExportState::Queued,
+        fault: None,
+        slot: None,
+        leftovers: 0,
+        next_seq: 0,
+        parts: 0,
+        records: 0,
+        erased: 0,
+        bytes: 0,
+        sealed_bytes: 0,
+        finished_ms: None,
+        expires_ms: 0,
+        note: None,
+        deleted: false,
+        access: None,
+    }
+}
+
+/// Stores a new job with the key of its files, and puts it in the queue. Durable on return.
+///
+/// # Errors
+/// As changes of the catalog.
+pub(super) fn enqueue(
+    inner: &Inner,
+    tenant: &Tenant,
+    key: &JobKey,
+    mut row: JobRow,
+    file_key: &Key,
+) -> Result<JobRow> {
+    let context = file_context(tenant, key.1, false);
+    let stored = inner.catalog.update::<_, Error>(|update| {
+        row.slot = Some(update.put_key(context, Some(&tenant.keys.tenant), file_key)?.0);
+        put_job(update, key, &row)
+    });
+    stored.inspect_err(|_| poisoned(inner))?;
+    metrics::counter!("attestore_exports_total", "outcome" => "created").increment(1);
+    inner.exports.note(*key, &row);
+    inner.exports.enqueue(*key);
+    Ok(row)
+}
+
+pub(super) fn check_limits(inner: &Inner, tenant: &Tenant) -> Result<()> {
     if inner.exports.active() >= ACTIVE_MAX {
         return Err(too_many(
             "the instance has too many exports under way; try again later",
@@ -506,7 +536,7 @@ fn too_many(message: &str) -> Error {
     }
 }
 
-fn poisoned(inner: &Inner) {
+pub(super) fn poisoned(inner: &Inner) {
     if let Some(reason) = inner.catalog.poisoned() {
         inner.fail_stop(reason);
     }
@@ -578,31 +608,33 @@ const ACTIVE_MAX: usize = 256;
 /// Exports of a tenant whose files are gone and that are still shown.
 const SHOWN_MAX: usize = 1000;
 
-/// Destroys every export of a tenant that may hold personal fields, done or under way: the key, then the files. Returns how
-/// many those were.
+/// Destroys every export of a tenant that may hold personal fields, done or under way, and of access requests those that are about
+/// somebody of `handles`: the key, then the files. Returns how many those were.
 ///
 /// # Errors
 /// As changes of the catalog; what the disk says.
-pub(crate) fn let_go_personal(inner: &Inner, tenant: &Tenant) -> Result<u64> {
-    let_go(inner, tenant, |row| row.personal)
+pub(crate) fn let_go_personal(inner: &Inner, tenant: &Tenant, handles: &[Handle]) -> Result<u64> {
+    let_go(inner, tenant, |key, row| {
+        row.personal && access::concerns(inner, tenant, key, row, handles)
+    })
 }
 
-/// As [`let_go_personal`], every export.
+/// As [`let_go_personal`], everything.
 ///
 /// # Errors
 /// As [`let_go_personal`].
 pub(crate) fn let_go_all(inner: &Inner, tenant: &Tenant) -> Result<u64> {
-    let_go(inner, tenant, |_| true)
+    let_go(inner, tenant, |_, _| true)
 }
 
-fn let_go(inner: &Inner, tenant: &Tenant, is_it: impl Fn(&JobRow) -> bool) -> Result<u64> {
+fn let_go(inner: &Inner, tenant: &Tenant, is_it: impl Fn(&JobKey, &JobRow) -> bool) -> Result<u64> {
     let _one_at_a_time = inner.exports.changes.lock();
     let mut gone = 0;
     for (id, row) in jobs(&inner.catalog.read()?, &tenant.id)? {
-        if row.slot.is_none() || !is_it(&row) {
+        let key = (tenant.id, id);
+        if row.slot.is_none() || !is_it(&key, &row) {
             continue;
         }
-        let key = (tenant.id, id);
         let state = match row.state.is_active() {
             true => ExportState::Cancelled,
             false => ExportState::Expired,

@@ -21,9 +21,17 @@ use crate::tenant::Tenant;
 use crate::{Error, Result};
 
 /// When the files of a job that is done now go.
-pub(super) fn expires_ms(inner: &Inner) -> u64 {
-    let kept_ms = u64::from(inner.settings.export_hours).saturating_mul(HOUR_MS);
+pub(super) fn expires_ms(inner: &Inner, row: &JobRow) -> u64 {
+    let kept_ms = kept_ms(inner.settings.export_hours, row);
     inner.clock.now_ms().saturating_add(kept_ms)
+}
+
+/// For how long the files of a job are kept: as it says, or for so many hours.
+pub(super) fn kept_ms(hours: u32, row: &JobRow) -> u64 {
+    match &row.access {
+        Some(access) => access.keep_ms,
+        None => u64::from(hours).saturating_mul(HOUR_MS),
+    }
 }
 
 /// Lets go of what has expired, and of what somebody wants gone.
@@ -82,10 +90,25 @@ fn look(inner: &Inner, key: &JobKey, now_ms: u64) -> Result<()> {
 /// # Errors
 /// As changes of the catalog; what the disk says, and then it is tried again later.
 pub(super) fn let_go(inner: &Inner, thread: Thread, key: &JobKey, state: ExportState) -> Result<JobRow> {
+    let_go_if(inner, thread, key, state, |_| Ok(()))
+}
+
+/// As [`let_go`], if `check`, which may change the row, lets it.
+///
+/// # Errors
+/// As [`let_go`]; what `check` says.
+pub(super) fn let_go_if(
+    inner: &Inner,
+    thread: Thread,
+    key: &JobKey,
+    state: ExportState,
+    check: impl FnOnce(&mut JobRow) -> Result<()> + Send + 'static,
+) -> Result<JobRow> {
     let expires_ms = inner.clock.now_ms().saturating_add(ROW_MS);
     let of = *key;
     let row = change(inner, thread, move |update| {
         let mut row = job_in(update, &of)?.ok_or(Error::NotFound("export"))?;
+        check(&mut row)?;
         row.leftovers += std::mem::take(&mut row.parts);
         remove_parts(update, &of, row.leftovers)?;
         if let Some(slot) = row.slot.take() {
@@ -94,6 +117,9 @@ pub(super) fn let_go(inner: &Inner, thread: Thread, key: &JobKey, state: ExportS
         row.state = state;
         row.note = None;
         row.sealed_bytes = 0;
+        if let Some(access) = &mut row.access {
+            access.sealed = None;
+        }
         row.expires_ms = expires_ms;
         put_job(update, &of, &row)?;
         Ok(row)

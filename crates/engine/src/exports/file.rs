@@ -13,6 +13,8 @@ use crate::{Engine, Error, Result};
 /// A file of an export, found and not yet read: it says what it is called, how long it is, and its hash. The only way to its
 /// bytes is [`FoundFile::download`], which is logged, so that nobody gets at them by asking in an unusual way.
 pub struct FoundFile {
+    /// Whether it is gone once it is downloaded.
+    pub(super) once: Option<JobKey>,
     pub(super) engine: Engine,
     pub(super) event: serde_json::Value,
     pub(super) file: ExportFile,
@@ -49,7 +51,17 @@ impl FoundFile {
         self.engine
             .inner
             .append_internal(self.event.to_string().as_bytes())?;
+        if let Some(key) = &self.once {
+            let by = self.event["actor"]["id"].as_str().unwrap_or_default();
+            super::access::take(&self.engine.inner, key, by)?;
+        }
         Ok(self.file)
+    }
+
+    /// Whether it can be downloaded once only, and as a whole: it is destroyed before its first byte is handed out, and what is
+    /// handed out is read from the file that is still open.
+    pub fn is_once(&self) -> bool {
+        self.once.is_some()
     }
 }
 

@@ -17,20 +17,20 @@ pub(super) fn finish(inner: &Inner, tenant: &Tenant, key: &JobKey, mut row: JobR
     row.checkpoint = checkpoint_again(tenant, &row)?;
     let bytes = manifest(inner, key, &row)?.to_bytes();
     row.note = Some(sign(tenant, &row, &bytes)?);
-    commit(inner, key, row, bytes, None)
+    commit(inner, key, row, Some(bytes), None)
 }
 
-/// Commits the end of a job with its manifest, and its last part if that is not yet committed.
+/// Commits the end of a job with its manifest, if that is kept beside the files, and its last part if that is not yet committed.
 pub(super) fn commit(
     inner: &Inner,
     key: &JobKey,
     mut row: JobRow,
-    manifest: Vec<u8>,
+    manifest: Option<Vec<u8>>,
     part: Option<(u32, PartRow)>,
 ) -> Result<(), Failure> {
     row.state = ExportState::Done;
     row.fault = None;
-    row.expires_ms = expire::expires_ms(inner);
+    row.expires_ms = expire::expires_ms(inner, &row);
     let (key, done) = (*key, row.clone());
     let committed = change(inner, Thread::Flusher, move |update| {
         let now = job_in(update, &key)?;
@@ -40,7 +40,9 @@ pub(super) fn commit(
         if let Some((number, part)) = &part {
             put_part(update, &key, *number, part)?;
         }
-        put_manifest(update, &key, &manifest)?;
+        if let Some(manifest) = &manifest {
+            put_manifest(update, &key, manifest)?;
+        }
         put_job(update, &key, &done)
     });
     if let Err(error) = committed {
@@ -110,7 +112,7 @@ pub(super) fn checkpoint_again(tenant: &Tenant, row: &JobRow) -> Result<String> 
     signed.map_err(|error| Error::damage("catalog", 0, format!("checkpoint of an export: {error}")))
 }
 
-fn sign(tenant: &Tenant, row: &JobRow, manifest: &[u8]) -> Result<String> {
+pub(super) fn sign(tenant: &Tenant, row: &JobRow, manifest: &[u8]) -> Result<String> {
     let root = unhex(&row.root).ok_or_else(|| Error::damage("catalog", 0, "root of an export"))?;
     let text = note_text(manifest, &row.origin, row.size, &root);
     let signed = tenant.keys.signing.load().note(&tenant.origin, &text);

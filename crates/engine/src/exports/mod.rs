@@ -11,11 +11,13 @@
 //! named: so the parts hold each match once, in order. When all are there, a manifest is made, signed, and committed with the
 //! job's end.
 //!
-//! An evidence bundle is one part, made in one turn: see `evidence`.
+//! An evidence bundle is one part, made in one turn: see `evidence`. So is what somebody gets who asks for data about them: see
+//! `access`.
 //!
 //! One thread of low priority works for all jobs, one part at a time, in turn: memory does not grow with the number of records
 //! or jobs. Files live for some hours; then, or when somebody cancels, their key is destroyed, and they are removed.
 
+mod access;
 mod api;
 mod evidence;
 mod expire;
@@ -31,6 +33,7 @@ mod work;
 use std::sync::Weak;
 use std::time::Duration;
 
+pub use access::{AccessInfo, AccessKind, AccessRequest, AccessState};
 pub use api::{ExportInfo, ExportPart, ExportSpec, ExportWritten, MANIFEST, NOTE};
 pub(crate) use api::{let_go_all, let_go_personal};
 pub use attestore_export::{Compression, Format};

@@ -8,6 +8,7 @@ use attestore_record::TenantId;
 use redb::{ReadTransaction, ReadableTable, TableError};
 use serde::{Deserialize, Serialize};
 
+use super::access::AccessRow;
 use super::api::ExportSpec;
 use crate::catalog::{Catalog, Update, hex, json, storage, tables, unhex};
 use crate::{Error, Result};
@@ -89,6 +90,9 @@ pub(crate) struct JobRow {
     pub(crate) note: Option<String>,
     /// Somebody wants it gone altogether.
     pub(crate) deleted: bool,
+    /// Of an access request: whom it is about, and for whom it is. No export then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Box<AccessRow>>,
 }
 
 /// A part.

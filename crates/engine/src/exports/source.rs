@@ -49,6 +49,7 @@ pub(super) struct Source<'a> {
     tenant: &'a Arc<Tenant>,
     pick: Pick,
     personal: bool,
+    sight: Sight,
     /// Seqs that one search looks at.
     window: u64,
     stop: &'a (dyn Fn() -> bool + Sync),
@@ -68,9 +69,16 @@ impl<'a> Source<'a> {
             tenant,
             pick,
             personal,
+            sight: Sight::ordinary(personal),
             window: WINDOW_RECORDS,
             stop,
         }
+    }
+
+    /// The same, for a purpose for which restricted data may be read.
+    pub(super) fn for_a_purpose(mut self) -> Self {
+        self.sight.purpose = true;
+        self
     }
 
     /// Looks at some of `seqs` from their start on and hands what is picked to `each`; returns the seq to go on from.
@@ -161,9 +169,8 @@ impl<'a> Source<'a> {
         let in_tail = seqs.partition_point(|seq| *seq < view.flushed_count());
         let (sealed, tail) = seqs.split_at(in_tail);
         let tree = tree::reader(self.inner, self.tenant, view);
-        let sight = Sight::ordinary(self.personal);
         let mut emit = |mut record: Record| {
-            self.tenant.hidden.load().mask(&mut record, sight);
+            self.tenant.hidden.load().mask(&mut record, self.sight);
             let found = self.found(&tree, &record)?;
             let flow = each(&found)?;
             *next = record.seq.saturating_add(1);

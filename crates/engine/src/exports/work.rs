@@ -139,9 +139,10 @@ fn turn(inner: &Inner, key: &JobKey, live: &Live) -> Result<bool, Failure> {
         slot,
         file_key: &file_key,
     };
-    match row.format() {
-        Format::Evidence => turn.bundle().map(|()| false),
-        _ => turn.run(),
+    match (&row.access, row.format()) {
+        (Some(access), _) => turn.dossier(access).map(|()| false),
+        (None, Format::Evidence) => turn.bundle().map(|()| false),
+        (None, _) => turn.run(),
     }
 }
 
@@ -184,7 +185,7 @@ pub(super) struct Turn<'a> {
     pub(super) live: &'a Live,
     pub(super) row: &'a JobRow,
     slot: u64,
-    file_key: &'a Key,
+    pub(super) file_key: &'a Key,
 }
 
 /// What a turn has written so far.
@@ -480,7 +481,8 @@ fn fail(inner: &Inner, key: &JobKey, error: &Error) {
         code: error.code().to_owned(),
         message: error.to_string(),
     };
-    let (key, now_ms, expires_ms) = (*key, inner.clock.now_ms(), expire::expires_ms(inner));
+    let (key, now_ms) = (*key, inner.clock.now_ms());
+    let hours = inner.settings.export_hours;
     let noted = change(inner, Thread::Flusher, move |update| {
         let Some(mut row) = job_in(update, &key)?.filter(|row| row.state.is_active()) else {
             return Ok(None);
@@ -488,7 +490,7 @@ fn fail(inner: &Inner, key: &JobKey, error: &Error) {
         row.state = ExportState::Failed;
         row.fault = Some(fault);
         row.finished_ms = Some(now_ms);
-        row.expires_ms = expires_ms;
+        row.expires_ms = now_ms.saturating_add(expire::kept_ms(hours, &row));
         put_job(update, &key, &row)?;
         Ok(Some(row))
     });

@@ -26,7 +26,7 @@ pub mod restrict;
 pub mod rules;
 mod sealed;
 pub(crate) mod statement;
-mod subjects;
+pub(crate) mod subjects;
 pub(crate) mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;

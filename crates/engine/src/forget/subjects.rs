@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use attestore_record::{Handle, SubjectRef};
+use hashbrown::HashSet;
 
 use super::erase::{ErasureRow, ErasureState, LeavingRow};
 use crate::catalog::{of_tenant, tables};
 use crate::error::{Error, Result};
 use crate::instance::Inner;
-use crate::tenant::Tenant;
+use crate::read::readers::segment_error;
+use crate::read::snapshot;
+use crate::tenant::{FileSet, Tenant};
 
 /// A handle of a person, and the row that leads to it.
 pub(crate) struct Known {
@@ -57,6 +60,58 @@ pub(crate) fn known(inner: &Inner, tenant: &Arc<Tenant>, subjects: &[SubjectRef]
         }
     }
     Ok(known)
+}
+
+/// The records of a log's first `size` with groups about somebody of `handles`: seqs, ascending. What is in the log only counts
+/// too; those that are gone but still in a file do as well.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn seqs_about(
+    inner: &Inner,
+    tenant: &Tenant,
+    handles: &HashSet<[u8; 16]>,
+    size: u64,
+) -> Result<Vec<u64>> {
+    snapshot(tenant, |view| {
+        let mut seqs = Vec::new();
+        for set in view.flushed.iter() {
+            seqs.extend(seqs_in(inner, tenant, set, handles)?);
+        }
+        for record in view.tail.iter(view.tail.range()) {
+            let mut about = record.groups.iter().flat_map(|group| &group.handles);
+            if about.any(|handle| handles.contains(handle.as_bytes())) {
+                seqs.push(record.seq);
+            }
+        }
+        seqs.retain(|seq| *seq < size);
+        seqs.sort_unstable();
+        seqs.dedup();
+        Ok(seqs)
+    })
+}
+
+/// The records of a segment with groups about somebody of `handles`.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn seqs_in(
+    inner: &Inner,
+    tenant: &Tenant,
+    set: &FileSet,
+    handles: &HashSet<[u8; 16]>,
+) -> Result<Vec<u64>> {
+    let Some(row) = &set.sub else {
+        return Ok(Vec::new());
+    };
+    let reader = inner.readers.sub(inner, tenant, row)?;
+    let about = |set: &[[u8; 16]]| set.iter().any(|handle| handles.contains(handle));
+    if !reader.handle_sets().any(about) {
+        return Ok(Vec::new());
+    }
+    let sets = reader.sets().map_err(segment_error)?;
+    let sets = sets.into_iter().filter(|set| about(&set.handles));
+    Ok(sets.flat_map(|set| set.seqs).collect())
 }
 
 /// A person, as a request names them.

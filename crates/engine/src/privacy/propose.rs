@@ -9,7 +9,8 @@ use attestore_record::detect::{Confidence, Detector, Detectors, Family, scan_pub
 use attestore_record::policy::{Rule, SubjectRule};
 
 use crate::credentials::{Permission, Principal};
-use crate::read::{records, snapshot};
+use crate::forget::gone::Filter;
+use crate::read::{records, snapshot, tree};
 use crate::{Engine, Result};
 
 /// Records that are looked through unless asked otherwise.
@@ -71,8 +72,15 @@ impl Engine {
         let mut end = size;
         while end > last && !found.cut_short {
             let start = end.saturating_sub(AT_ONCE).max(last);
-            let seqs: Vec<u64> = (start..end).collect();
             let read = snapshot(&tenant, |view| {
+                let tree = tree::reader(inner, &tenant, view);
+                let mut filter = Filter::new(&tenant, tree.source(), view.size);
+                let mut seqs = Vec::new();
+                for seq in start..end {
+                    if !filter.is_gone(seq)? {
+                        seqs.push(seq);
+                    }
+                }
                 records::read_many(inner, &tenant, view, &seqs, false, &|| Ok(()))
             })?;
             for record in &read {

@@ -1,6 +1,6 @@
 //! Opens the commitments of records for outsiders, and checks each opening before anybody else does.
 
-use attestore_record::{Entry, commitment};
+use attestore_record::{Entry, Handle, commitment};
 use attestore_verify::{GroupOpening, OpenedRecord, verify_opening};
 
 use super::records::{Personal, Record, SetSalts};
@@ -18,6 +18,20 @@ pub(crate) fn opened(
     record: &Record,
     salts: &mut SetSalts,
 ) -> Result<OpenedRecord> {
+    opened_of(tenant, entry, record, salts, |_| true)
+}
+
+/// As [`opened`], with the groups about some sets of subjects only; the others stand as bare commitments.
+///
+/// # Errors
+/// As [`opened`].
+pub(crate) fn opened_of(
+    tenant: &Tenant,
+    entry: &Entry,
+    record: &Record,
+    salts: &mut SetSalts,
+    is_opened: impl Fn(&[Handle]) -> bool,
+) -> Result<OpenedRecord> {
     let id = record.id()?;
     let mut withheld = record.commitments.clone();
     let mut groups = Vec::with_capacity(withheld.len());
@@ -25,6 +39,9 @@ pub(crate) fn opened(
         let Personal::Opened { handles, bytes } = group else {
             continue;
         };
+        if !is_opened(handles) {
+            continue;
+        }
         let Some(salt) = salts.salt(tenant, &id, handles)? else {
             continue;
         };

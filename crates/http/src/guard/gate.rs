@@ -335,7 +335,8 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
 /// Says for what restricted data is read.
 const PURPOSE: &str = "attestore-purpose";
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 12] = [
+const TARGETS: [&str; 13] = [
+    "access_request",
     "id",
     "record",
     "credential",

@@ -21,9 +21,9 @@ use crate::wire;
 #[serde(deny_unknown_fields)]
 pub struct PersonBody {
     /// The type: `user`, or as `data_subjects` of events have it.
-    r#type: String,
+    pub(super) r#type: String,
     /// The id. It is not kept once it is no longer needed.
-    id: String,
+    pub(super) id: String,
 }
 
 impl From<PersonBody> for Person {
@@ -107,7 +107,7 @@ pub struct ErasureBody {
 pub struct RecipientBody {
     /// Id of the credential, or of the foreign identity.
     id: String,
-    /// How often, by permission: `read`, `search`, `tail`, `prove`, `export`.
+    /// How often, by permission: `read`, `search`, `tail`, `prove`, `export`, `access_requests`.
     requests: std::collections::BTreeMap<String, u64>,
 }
 

@@ -2,12 +2,15 @@
 
 pub mod evidence;
 
+use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use attestore_engine::exports::{
-    Compression, Evidence, ExportFile, ExportInfo, ExportPart, ExportSpec, ExportState, Format, MANIFEST,
+    Compression, Evidence, ExportFile, ExportInfo, ExportPart, ExportSpec, ExportState, Format, FoundFile,
+    MANIFEST,
 };
 use attestore_engine::{Engine, Error, Principal};
 use attestore_export::rfc3339_ns;
@@ -179,9 +182,9 @@ pub struct ProgressBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FaultBody {
     /// Stable code.
-    code: String,
+    pub(super) code: String,
     /// What went wrong.
-    detail: String,
+    pub(super) detail: String,
 }
 
 /// A finished file.
@@ -455,19 +458,38 @@ async fn download(
         engine.export_file(&tenant, &principal, &export, &name)
     })
     .await?;
+    send(file, method, headers, |file, bytes| {
+        blocking(PERSONAL, move || file.download(&bytes))
+    })
+    .await
+}
+
+/// Answers with a file, or the range of it that is asked for. Of a file for one download there are no ranges: they would be
+/// further downloads.
+pub(super) async fn send<F, T>(
+    file: FoundFile,
+    method: &Method,
+    headers: &HeaderMap,
+    open: F,
+) -> Result<Response, Problem>
+where
+    F: FnOnce(FoundFile, Range<u64>) -> T,
+    T: Future<Output = Result<ExportFile, Problem>>,
+{
+    let once = file.is_once();
     let (name, length) = (file.name().to_owned(), file.len());
     let etag = format!("\"{}\"", file.sha256());
     let same = |name: HeaderName| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
         value.is_some_and(|value| value.split(',').any(|tag| tag.trim() == etag))
     };
-    if same(header::IF_NONE_MATCH) {
+    if same(header::IF_NONE_MATCH) && !once {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let fresh = !headers.contains_key(header::IF_RANGE) || same(header::IF_RANGE);
     let range = headers
         .get(header::RANGE)
-        .filter(|_| fresh)
+        .filter(|_| fresh && !once)
         .and_then(|range| parse_range(range.to_str().ok()?, length));
     let (status, from, to) = match range {
         None => (StatusCode::OK, 0, length),
@@ -486,7 +508,7 @@ async fn download(
     let body = match *method == Method::HEAD {
         true => Body::empty(),
         false => Body::new(FileBody {
-            file: Arc::new(blocking(PERSONAL, move || file.download(&(from..to))).await?),
+            file: Arc::new(open(file, from..to).await?),
             at: from,
             end: to,
             reading: None,
@@ -500,7 +522,8 @@ async fn download(
     out.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&name)));
     out.insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
     out.insert(header::ETAG, text(etag)?);
-    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let ranges = if once { "none" } else { "bytes" };
+    out.insert(header::ACCEPT_RANGES, HeaderValue::from_static(ranges));
     out.insert(header::CONTENT_DISPOSITION, text(disposition)?);
     out.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -533,7 +556,7 @@ fn parse_range(range: &str, length: u64) -> Option<Option<(u64, u64)>> {
 
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
-        Some("evidence") => "application/zip",
+        Some("evidence" | "zip") => "application/zip",
         Some("gz") => "application/gzip",
         Some("zst") => "application/zstd",
         Some("ndjson") => "application/x-ndjson",
@@ -761,7 +784,7 @@ impl From<ExportState> for StateBody {
 
 const PERSONAL: &str = "see_personal: personal fields were exported";
 const OWN: &str = "manage_searches: somebody else made the export";
-const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
+pub(super) const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 
 #[cfg(test)]
 mod tests {

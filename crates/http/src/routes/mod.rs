@@ -1,6 +1,7 @@
 //! One file for each group of routes; [`crate::server`] lists them.
 
 pub mod access_log;
+pub mod access_requests;
 pub mod append;
 pub mod approvals;
 pub mod clock;

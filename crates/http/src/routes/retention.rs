@@ -173,7 +173,7 @@ pub struct VerdictBody {
     /// Its age, milliseconds.
     age_ms: u64,
     /// `control`: stays for ever; `held`; `kept`: younger than the minimum, or of a class without a policy; `may_go`: when somebody
-    /// orders it; `due`: with the next purge.
+    /// orders it; `due`: with the next purge; `purged`, `erased`: it is gone.
     standing: &'static str,
     /// The same in a sentence.
     explanation: String,
@@ -193,6 +193,10 @@ pub struct VerdictBody {
     erasable: ErasableBody,
     /// Holds that cover it.
     held_by: Vec<HeldByBody>,
+    /// Index of the record in the log that says that it is gone.
+    gone_by: Option<u64>,
+    /// Since when no read shows it.
+    gone_since: Option<String>,
 }
 
 /// A hold that covers a record.
@@ -412,6 +416,8 @@ impl From<Verdict> for VerdictBody {
             due_at: verdict.due_ms.map(wire::rfc3339_ms),
             lock: verdict.lock.into(),
             erasable: verdict.erasable.into(),
+            gone_by: verdict.gone.map(|gone| gone.seq),
+            gone_since: verdict.gone.map(|gone| wire::rfc3339_ms(gone.since_ms)),
             held_by: verdict
                 .held_by
                 .into_iter()

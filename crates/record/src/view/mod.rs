@@ -8,11 +8,13 @@
 //! # Errors
 //! [`ViewError`] names what does not fit. It means damage or a mix-up: these bytes were written by the encoder.
 
+mod disclose;
 mod fields;
 mod open;
 mod rebuild;
 mod skim;
 
+pub use disclose::{About, Disclosed, Part, SHARED_MARKER, THIRD_PARTY_MARKER, disclose};
 pub use fields::{FieldValues, Fields, fields, leaf_strings};
 pub use open::{Body, Opened, handles, open};
 pub use rebuild::{PERSONAL_MARKER, rebuild};

@@ -36,7 +36,7 @@ pub enum Body<'a> {
 }
 
 /// Free-form values were bounded more tightly when they were accepted.
-const DEPTH_MAX: usize = 128;
+pub(super) const DEPTH_MAX: usize = 128;
 
 /// What a public group says besides its body.
 pub(super) struct Head<'a> {

@@ -50,7 +50,10 @@ pub fn rebuild(public: &[u8], personal: &[&[u8]]) -> Result<String, ViewError> {
 }
 
 /// Sets every value at its pointer, the marker where there is none.
-fn put_back<'a>(event: &mut Event<'a>, values: &'a BTreeMap<&str, Option<Raw<'a>>>) -> Result<(), Fail> {
+pub(super) fn put_back<'a>(
+    event: &mut Event<'a>,
+    values: &'a BTreeMap<&str, Option<Raw<'a>>>,
+) -> Result<(), Fail> {
     let mut inside: BTreeMap<(Leaf, usize), Vec<(&str, &str)>> = BTreeMap::new();
     for (pointer, value) in values {
         let located = Leaf::locate(pointer).ok_or_else(|| misfit(pointer))?;

@@ -32,6 +32,7 @@ mod zip;
 
 pub use check::{BundleError, BundleOptions, BundleReport, verify_bundle};
 pub use complete::{RANGE_FINDINGS_MAX, RangeFinding, RangeReport};
+pub use summary::escape;
 pub use write::{BundleHead, BundleTree, BundleWriter, Finished, ReadEntries, Scope, WriteError};
 pub use zip::{Archive, MEMBERS_MAX, Member, ReadAt, ZipError, ZipWriter};
 

@@ -128,7 +128,8 @@ pub(super) fn page(manifest: &Manifest, rows: &Rows) -> String {
 }
 
 /// Text as HTML shows it, cut if it is long; control characters and those that turn the direction of text become visible marks.
-fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.chars().enumerate() {
         if at == CELL_MAX {

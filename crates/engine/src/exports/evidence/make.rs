@@ -28,11 +28,12 @@ use crate::read::records::SetSalts;
 use crate::read::tree;
 use crate::{Error, Result};
 
-/// A bundle that is durable but for its name in the catalog.
-struct Made {
-    row: JobRow,
-    part: PartRow,
-    manifest: Vec<u8>,
+/// A job's one file, which is durable but for its name in the catalog.
+pub(in super::super) struct Made {
+    pub(in super::super) row: JobRow,
+    pub(in super::super) part: PartRow,
+    /// What is kept beside the file.
+    pub(in super::super) manifest: Option<Vec<u8>>,
 }
 
 impl Turn<'_> {
@@ -43,6 +44,11 @@ impl Turn<'_> {
     pub(in super::super) fn bundle(&self) -> Result<(), Failure> {
         let path = part_path(self.key, 0);
         let made = self.cleared(self.write_bundle(&path), &path)?;
+        self.commit_one(made, &path)
+    }
+
+    /// Names the one file of a job, which ends the job.
+    pub(in super::super) fn commit_one(&self, made: Made, path: &Path) -> Result<(), Failure> {
         let (part, size) = (made.part.clone(), self.row.size);
         let done = manifest::commit(
             self.inner,
@@ -55,7 +61,7 @@ impl Turn<'_> {
             Ok(()) => count(Some(&part), size),
             Err(Failure::Sync(_)) => {}
             Err(_) => {
-                let _ = self.inner.disk.remove(&path);
+                let _ = self.inner.disk.remove(path);
             }
         }
         done
@@ -128,7 +134,7 @@ impl Turn<'_> {
                 last_seq: records.last,
                 ..part
             },
-            manifest: finished.manifest.to_bytes(),
+            manifest: Some(finished.manifest.to_bytes()),
             row,
         })
     }
@@ -207,7 +213,7 @@ impl Turn<'_> {
     }
 
     /// Whether the file may become so long, beside what other exports of the tenant take.
-    fn may_grow(&self, used: u64, length: u64) -> Result<(), Failure> {
+    pub(in super::super) fn may_grow(&self, used: u64, length: u64) -> Result<(), Failure> {
         if self.is_stopped() {
             return Err(self.stopped());
         }
@@ -224,10 +230,10 @@ impl Turn<'_> {
 }
 
 /// Nodes of the tree, as long as nobody stops the job.
-struct Nodes<'a> {
-    reader: &'a tree::Reader<'a>,
-    turn: &'a Turn<'a>,
-    trouble: &'a Trouble,
+pub(in super::super) struct Nodes<'a> {
+    pub(in super::super) reader: &'a tree::Reader<'a>,
+    pub(in super::super) turn: &'a Turn<'a>,
+    pub(in super::super) trouble: &'a Trouble,
 }
 
 impl NodeReader for Nodes<'_> {

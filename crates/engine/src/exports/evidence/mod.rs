@@ -1,8 +1,8 @@
 //! Evidence bundles as exports: what they are about, and how that is checked before a job is made.
 
 mod control;
-mod make;
-mod sink;
+pub(super) mod make;
+pub(super) mod sink;
 
 use std::sync::Arc;
 

@@ -8,25 +8,25 @@ use super::super::work::Failure;
 
 /// What went wrong below a writer that knows of errors of input and output only.
 #[derive(Default)]
-pub(super) struct Trouble(RefCell<Option<Failure>>);
+pub(in super::super) struct Trouble(RefCell<Option<Failure>>);
 
 impl Trouble {
     /// Keeps a failure; returns what stands for it.
-    pub(super) fn keep(&self, failure: Failure) -> io::Error {
+    pub(in super::super) fn keep(&self, failure: Failure) -> io::Error {
         self.0.borrow_mut().get_or_insert(failure);
         io::Error::other("the export stopped")
     }
 
-    pub(super) fn take(&self) -> Option<Failure> {
+    pub(in super::super) fn take(&self) -> Option<Failure> {
         self.0.borrow_mut().take()
     }
 }
 
 /// Writes a part; asks before each piece whether the part may become so long.
-pub(super) struct Sink<'a> {
-    pub(super) part: PartWriter<'a>,
-    pub(super) may_grow: &'a dyn Fn(u64) -> Result<(), Failure>,
-    pub(super) trouble: &'a Trouble,
+pub(in super::super) struct Sink<'a> {
+    pub(in super::super) part: PartWriter<'a>,
+    pub(in super::super) may_grow: &'a dyn Fn(u64) -> Result<(), Failure>,
+    pub(in super::super) trouble: &'a Trouble,
 }
 
 impl Write for Sink<'_> {

@@ -18,7 +18,7 @@ enum Found {
 }
 
 /// Answers once whoever has to has approved the act. An approval is used up by that, whatever becomes of the act: call it after
-/// everything else that can refuse the act, and before `Tenant::deciding` is taken.
+/// everything else that can refuse the act. That the log would take the record of the act now is looked at here.
 ///
 /// # Errors
 /// [`Error::ApprovalNeeded`] until another principal has approved it, [`Error::TooMany`] for too many open requests, or as changes of
@@ -49,6 +49,9 @@ pub(crate) fn require_two(
     operation: &Operation,
 ) -> Result<Approved> {
     let policy = policy::load(&inner.catalog.read()?, &tenant.id)?;
+    inner.check_running()?;
+    inner.guard.sample(inner);
+    inner.guard.admit(inner, tenant, true)?;
     let now_ms = inner.clock.now_ms();
     let found = inner.change(|update| {
         let rows = end_and_list(update, tenant, now_ms)?;

@@ -221,3 +221,21 @@ fn what_is_asked_for_is_not_in_the_catalogs_bytes() {
     let reader = who("reader", &[Role::Reader]);
     assert_eq!(engine.approval("acme", &reader, &id).unwrap().parameters, None);
 }
+
+#[test]
+fn an_approval_is_not_used_up_where_the_log_would_refuse_the_act() {
+    let world = World::new(9);
+    let engine = two_for_erasing(&world);
+    let asker = who("asker", &[Role::PrivacyOfficer]);
+    let id = ask(&engine, &asker, &erase("u1")).unwrap_err();
+    decide(&engine, &officer(), &id, Decision::Approve).unwrap();
+    let tenant = engine.inner.tenant("acme").unwrap();
+    *tenant.rolled_back.write() = Some("older than what was signed".to_owned());
+    let refused = require(&engine.inner, &tenant, &asker, &erase("u1"));
+    assert!(matches!(refused, Err(Error::Append(_))), "{refused:?}");
+    *tenant.rolled_back.write() = None;
+    assert_eq!(
+        ask(&engine, &asker, &erase("u1")),
+        Ok(vec!["asker".into(), "officer".into()])
+    );
+}

@@ -14,11 +14,10 @@ use crate::catalog::of_tenant::RowKey;
 use crate::catalog::{of_tenant, tables};
 use crate::error::{Error, Result};
 use crate::forget::hidden::Leaving;
-use crate::forget::rules;
+use crate::forget::{rules, subjects};
 use crate::instance::Inner;
-use crate::read::readers::segment_error;
 use crate::read::{records, snapshot, tree};
-use crate::tenant::{FileSet, Tenant};
+use crate::tenant::Tenant;
 
 /// Decides, and puts it on record; `None` when it has to wait, or was taken back.
 ///
@@ -88,7 +87,7 @@ fn concerned(inner: &Inner, tenant: &Tenant, handles: &[Handle]) -> Result<BTree
     snapshot(tenant, |view| {
         let mut about: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
         for set in view.flushed.iter() {
-            let found = seqs_in(inner, tenant, set, &handles)?;
+            let found = subjects::seqs_in(inner, tenant, set, &handles)?;
             if !found.is_empty() {
                 about.entry(set.class).or_default().extend(found);
             }
@@ -99,20 +98,6 @@ fn concerned(inner: &Inner, tenant: &Tenant, handles: &[Handle]) -> Result<BTree
         }
         Ok(about)
     })
-}
-
-fn seqs_in(inner: &Inner, tenant: &Tenant, set: &FileSet, handles: &HashSet<[u8; 16]>) -> Result<Vec<u64>> {
-    let Some(row) = &set.sub else {
-        return Ok(Vec::new());
-    };
-    let reader = inner.readers.sub(inner, tenant, row)?;
-    let about = |set: &[[u8; 16]]| set.iter().any(|handle| handles.contains(handle));
-    if !reader.handle_sets().any(about) {
-        return Ok(Vec::new());
-    }
-    let sets = reader.sets().map_err(segment_error)?;
-    let sets = sets.into_iter().filter(|set| about(&set.handles));
-    Ok(sets.flat_map(|set| set.seqs).collect())
 }
 
 /// What keeps the erasure from taking place now.

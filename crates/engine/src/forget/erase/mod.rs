@@ -47,6 +47,7 @@ pub use api::ErasureInfo;
 pub use attestore_record::control::ErasureScope;
 pub(crate) use clean::overwrite;
 pub use recipients::Recipient;
+pub(crate) use recipients::recipients;
 pub use records::RecordErasure;
 pub use request::ErasureRequest;
 pub use row::ErasureState;

@@ -1,4 +1,5 @@
-//! Who was shown records of a tenant, as far as `_system` tells: whom to tell that somebody was erased (Art. 19 GDPR).
+//! Who was shown records of a tenant, as far as `_system` tells: whom to tell that somebody was erased (Art. 19 GDPR), and whom
+//! somebody is told of who asks (Art. 15).
 //!
 //! `_system` says who read, searched, followed, proved and exported what tenant's records, and not which fields they saw. So this
 //! names everybody who may have been shown the data. It does not know what they did with it.
@@ -17,7 +18,7 @@ use crate::search::SearchRequest;
 pub struct Recipient {
     /// Id of the credential, or of the foreign identity.
     pub id: String,
-    /// How often, by permission: `read`, `search`, `tail`, `prove`, `export`.
+    /// How often, by permission: `read`, `search`, `tail`, `prove`, `export`, `access_requests`.
     pub requests: Vec<(String, u64)>,
 }
 
@@ -25,7 +26,7 @@ pub struct Recipient {
 ///
 /// # Errors
 /// As searches.
-pub(super) fn recipients(engine: &Engine, tenant: &str) -> Result<Vec<Recipient>> {
+pub(crate) fn recipients(engine: &Engine, tenant: &str) -> Result<Vec<Recipient>> {
     let reader = Principal::of(Identity {
         kind: Kind::Internal,
         subject: Principal::INTERNAL.to_owned(),
@@ -62,5 +63,5 @@ pub(super) fn recipients(engine: &Engine, tenant: &str) -> Result<Vec<Recipient>
     Ok(all.collect())
 }
 
-const SHOWS: [&str; 5] = ["read", "search", "tail", "prove", "export"];
+const SHOWS: [&str; 6] = ["read", "search", "tail", "prove", "export", "access_requests"];
 const RECIPIENTS_MAX: usize = 1000;

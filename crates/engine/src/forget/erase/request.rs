@@ -86,7 +86,8 @@ impl Engine {
         })?;
         hide(&tenant, &known)?;
         // Nobody works on it before it is noted.
-        let counted = crate::exports::let_go_personal(inner, &tenant).and_then(|exports| {
+        let handles: Vec<Handle> = known.iter().map(|known| known.handle).collect();
+        let counted = crate::exports::let_go_personal(inner, &tenant, &handles).and_then(|exports| {
             row.exports = exports;
             inner.change(|update| of_tenant::put(update, tables::ERASURES, &key, &row))
         });

@@ -405,3 +405,64 @@ fn dropping_a_segment_costs_the_same_whatever_its_size() {
     // By where its pages lie, a commit of the catalog takes a write more or less.
     assert!(large.abs_diff(small) <= 1, "{large} operations, {small} for less");
 }
+
+#[test]
+fn what_is_gone_is_explained_as_gone_and_neither_previewed_nor_proposed() {
+    let world = World::new(41);
+    let engine = open(&world);
+    let tenant = world.tenant(&engine, "acme");
+    set_policy(&engine, &tenant, 2, (0, Some(10 * DAY_MS)), RetentionMode::None);
+    let first = tenant.view().size;
+    fill(&engine, &tenant, 2, 64);
+    let verdict = |seq| {
+        engine
+            .retention_verdict("acme", &world.by, Which::Seq(seq))
+            .unwrap()
+    };
+    assert_eq!(verdict(first).standing.name(), "may_go");
+    let due = || {
+        let at = world.clock_ms() + 20 * DAY_MS;
+        let preview = engine.retention_preview("acme", &world.by, Some(at)).unwrap();
+        let class = preview.classes[&2];
+        (class.due_records, class.whole_segments)
+    };
+    assert_eq!(due(), (10, 1));
+    let looked = || {
+        engine
+            .privacy_proposals("acme", &world.by, 10_000)
+            .unwrap()
+            .records
+    };
+    let before = looked();
+    world.clock.advance_ms(1000);
+    // Some of a segment, still in its file; then after it was written again; then all of it.
+    engine
+        .purge(
+            "acme",
+            &world.by,
+            &order(2, Selection::Ranges(vec![first..first + 4])),
+        )
+        .unwrap();
+    let control = tenant.view().size - 1;
+    for step in 0..2 {
+        let gone = verdict(first + 3);
+        let by = gone.gone.unwrap();
+        assert_eq!((gone.standing.name(), by.seq), ("purged", control), "step {step}");
+        assert!(gone.held_by.is_empty() && gone.due_ms.is_none() && gone.kept_until_ms.is_none());
+        let explained = gone.explanation(|ms| ms.to_string());
+        assert!(explained.contains(&format!("record {control}")), "{explained}");
+        assert_eq!(verdict(first + 4).standing.name(), "may_go");
+        assert_eq!(due().0, 6, "step {step}");
+        finish(&engine);
+    }
+    let records_of_it = tenant.view().size - first - 10;
+    assert_eq!(looked(), before - 4 + records_of_it);
+    engine
+        .purge(
+            "acme",
+            &world.by,
+            &order(2, Selection::Ranges(vec![first + 4..first + 10])),
+        )
+        .unwrap();
+    assert_eq!(due(), (0, 0));
+}

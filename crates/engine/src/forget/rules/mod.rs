@@ -37,7 +37,7 @@ pub use selector::Selector;
 pub use set::ClassInfo;
 pub(crate) use set::finish;
 pub use spec::{ClassSpec, Warning};
-pub use verdict::{HeldBy, Standing, Verdict};
+pub use verdict::{GoneBy, HeldBy, Standing, Verdict};
 
 /// The retention rules of a tenant that are in force.
 #[derive(Clone, Debug, Default)]

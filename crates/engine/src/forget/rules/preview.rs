@@ -1,5 +1,5 @@
-//! A dry run: what would go at a moment, by what is in force now. Reads rows of files, and entries only of segments that would go in
-//! part or are partly held.
+//! A dry run: what would go at a moment, by what is in force now, of what is not gone. Reads rows of files, and entries only of segments
+//! that would go in part, are partly held or partly gone.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,6 +10,7 @@ use attestore_record::Entry;
 use crate::Engine;
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
+use crate::forget::gone::Gone;
 use crate::forget::holds;
 use crate::instance::Inner;
 use crate::read::{snapshot, tree};
@@ -59,6 +60,7 @@ fn preview(inner: &Inner, tenant: &Arc<Tenant>, view: &View, at_ms: u64) -> Resu
     let rules = tenant.rules.load();
     let tree = tree::reader(inner, tenant, view);
     let known = holds::known(inner, tenant)?;
+    let gone = tenant.gone.load();
     let mut classes = BTreeMap::new();
     for found in rules.policies() {
         let policy = &found.policy;
@@ -71,7 +73,7 @@ fn preview(inner: &Inner, tenant: &Arc<Tenant>, view: &View, at_ms: u64) -> Resu
         let held = known.of(policy.class, 0..view.size);
         let mut sum = ClassPreview::default();
         for set in view.flushed.iter().filter(|set| set.class == policy.class) {
-            add(&mut sum, set, before_ms, &held, &tree)?;
+            add(&mut sum, set, before_ms, (&held, &gone), &tree)?;
         }
         let due = |entry: &Entry| entry.class == policy.class && entry.time_ms <= before_ms;
         for record in view
@@ -104,10 +106,10 @@ fn add(
     sum: &mut ClassPreview,
     set: &FileSet,
     before_ms: u64,
-    held: &[Range<u64>],
+    (held, gone): (&[Range<u64>], &Gone),
     tree: &tree::Reader<'_>,
 ) -> Result<()> {
-    if set.seg.min_time_ms > before_ms {
+    if set.seg.min_time_ms > before_ms || gone.covers(set) {
         return Ok(());
     }
     let bytes: u64 = set.files().map(|row| row.length).sum();
@@ -119,7 +121,7 @@ fn add(
     let covered = held
         .iter()
         .any(|range| range.start <= seqs.start && seqs.end <= range.end);
-    if whole && (covered || !touching) {
+    if whole && (covered || !touching) && !gone.touches(set) {
         sum.due_records += set.seg.count;
         sum.due_bytes += bytes;
         sum.whole_segments += 1;
@@ -134,7 +136,8 @@ fn add(
             let entry = Entry::from_bytes(&bytes)
                 .map_err(|error| Error::damage("entries", seq * bytes.len() as u64, error.to_string()))?;
             // Segments of several classes lie over each other, and so may two of one class after a compaction.
-            if entry.class == set.class && entry.time_ms <= before_ms {
+            let is_due = entry.class == set.class && entry.time_ms <= before_ms;
+            if is_due && gone.find(entry.class, seq).is_none() {
                 sum.count(entry.time_ms, is_in(held, seq));
             }
         }

@@ -77,6 +77,8 @@ impl Engine {
         inner.check_running()?;
         let may_bypass = bypass && by.check(tenant, Permission::BypassRetention).is_ok();
         let tenant = inner.tenant(tenant)?;
+        let row = by_tenant::get::<RulesRow>(&inner.catalog.read()?, tables::RETENTION, &tenant.id)?;
+        check_room(&row.unwrap_or_default(), spec)?;
         let approved_by = match takes_now(&tenant, spec) {
             Takes::Manager => Vec::new(),
             Takes::Bypass if may_bypass => require(inner, &tenant, by, &operation(spec)?)?.by,
@@ -107,12 +109,7 @@ impl Engine {
         };
         inner.change(|update| {
             let mut row = stored(update, &tenant)?;
-            if row.classes.len() >= CLASSES_MAX && !row.classes.contains_key(&spec.class) {
-                return Err(Error::TooMany {
-                    code: "too_many_classes",
-                    message: format!("a tenant has at most {CLASSES_MAX} classes"),
-                });
-            }
+            check_room(&row, spec)?;
             row.pending = Some(pending.clone());
             by_tenant::put(update, tables::RETENTION, &tenant.id, &row)
         })?;
@@ -220,6 +217,16 @@ fn seq_of(inner: &Inner, tenant: &Tenant, pending: &PendingRow) -> Result<Option
 fn is_same(row: &ClassRow, spec: &ClassSpec) -> bool {
     let policy = spec.policy(row.policy.approved_by.clone());
     row.policy == policy && row.select == spec.select
+}
+
+fn check_room(row: &RulesRow, spec: &ClassSpec) -> Result<()> {
+    match row.classes.len() >= CLASSES_MAX && !row.classes.contains_key(&spec.class) {
+        true => Err(Error::TooMany {
+            code: "too_many_classes",
+            message: format!("a tenant has at most {CLASSES_MAX} classes"),
+        }),
+        false => Ok(()),
+    }
 }
 
 fn takes_now(tenant: &Tenant, spec: &ClassSpec) -> Takes {

@@ -10,6 +10,7 @@ use super::PolicyInForce;
 use crate::Engine;
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
+use crate::forget::Why;
 use crate::instance::Inner;
 use crate::read::{Which, find, snapshot, tree};
 use crate::tenant::Tenant;
@@ -41,6 +42,17 @@ pub struct Verdict {
     pub erasable: Erasable,
     /// Holds that cover it, by id.
     pub held_by: Vec<HeldBy>,
+    /// By what it is gone, and since when.
+    pub gone: Option<GoneBy>,
+}
+
+/// What took a record away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoneBy {
+    /// Seq of the control record.
+    pub seq: u64,
+    /// Since when no read shows it, Unix milliseconds.
+    pub since_ms: u64,
 }
 
 /// What becomes of a record.
@@ -56,6 +68,10 @@ pub enum Standing {
     MayGo,
     /// It is older than the maximum of its class: the next purge takes it.
     Due,
+    /// It is gone: its retention was over, or somebody ordered it.
+    Purged,
+    /// It is gone: it was erased whole.
+    Erased,
 }
 
 /// A hold that covers a record.
@@ -99,9 +115,16 @@ fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<Verdict> {
     let keep_min_ms = policy.as_ref().map_or(0, |found| found.policy.keep_min_ms);
     let keep_max_ms = policy.as_ref().and_then(|found| found.policy.keep_max_ms);
     let due_ms = keep_max_ms.map(|max| entry.time_ms.saturating_add(max.max(keep_min_ms)));
-    let held_by = super::super::holds::covering(inner, tenant, entry.class, seq)?;
+    let gone = tenant.gone.load();
+    let gone = gone.find(entry.class, seq).filter(|_| !is_control);
+    let held_by = match gone {
+        Some(_) => Vec::new(),
+        None => super::super::holds::covering(inner, tenant, entry.class, seq)?,
+    };
     let standing = match () {
         () if is_control => Standing::Control,
+        () if gone.is_some_and(|gone| gone.why == Why::Purged) => Standing::Purged,
+        () if gone.is_some() => Standing::Erased,
         () if !held_by.is_empty() => Standing::Held,
         () if due_ms.is_some_and(|due| due <= now_ms) => Standing::Due,
         () if policy.is_none() || age_ms < keep_min_ms => Standing::Kept,
@@ -114,18 +137,25 @@ fn verdict(inner: &Inner, tenant: &Arc<Tenant>, seq: u64) -> Result<Verdict> {
         received_ms: entry.time_ms,
         age_ms,
         standing,
-        kept_until_ms: policy.as_ref().map(|_| entry.time_ms.saturating_add(keep_min_ms)),
-        due_ms,
+        kept_until_ms: policy
+            .as_ref()
+            .filter(|_| gone.is_none())
+            .map(|_| entry.time_ms.saturating_add(keep_min_ms)),
+        due_ms: due_ms.filter(|_| gone.is_none()),
         lock: policy
             .as_ref()
             .map_or(RetentionMode::None, |found| found.policy.mode),
-        erasable: match (&policy, is_control) {
+        erasable: match (&policy, is_control || gone.is_some()) {
             (_, true) => Erasable::No,
             (Some(found), false) => found.policy.erasable,
             (None, false) => Erasable::PersonalOnly,
         },
         policy,
         held_by,
+        gone: gone.map(|gone| GoneBy {
+            seq: gone.by,
+            since_ms: gone.since_ms,
+        }),
     })
 }
 
@@ -138,6 +168,8 @@ impl Standing {
             Self::Kept => "kept",
             Self::MayGo => "may_go",
             Self::Due => "due",
+            Self::Purged => Why::Purged.name(),
+            Self::Erased => Why::Erased.name(),
         }
     }
 }
@@ -177,6 +209,16 @@ impl Verdict {
                 Some(due) => format!("{class}: may be purged on order, and is due at {}", time(due)),
                 None => format!("{class}: may be purged on order, and never falls due"),
             },
+            Standing::Purged | Standing::Erased => {
+                let gone = self.gone.unwrap_or(GoneBy { seq: 0, since_ms: 0 });
+                format!(
+                    "class {}: {} since {}, as record {} says; its entry stays",
+                    self.class,
+                    self.standing.name(),
+                    time(gone.since_ms),
+                    gone.seq
+                )
+            }
             Standing::Due => format!(
                 "{class}: due since {}, the next purge takes it",
                 time(self.due_ms.unwrap_or(0))
