@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::access::{AccessAction, AccessArgs, AccessKind, AccessRunArgs};
+pub use self::access::{AccessAction, AccessArgs, AccessRunArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
     PolicySetArgs,

@@ -26,8 +26,8 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
     access_log, access_requests, append, approvals, clock, credentials, destroyed, erasures, events, exports,
-    heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub, search,
-    searches, tail, tenants, watch,
+    heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub,
+    search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;

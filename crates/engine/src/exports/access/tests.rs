@@ -64,7 +64,7 @@ fn events() -> Vec<String> {
         ),
         own(CAT, 4),
         format!(
-            r#"{{"action":"job.run","actor":{{"type":"service","id":"cron"}},"data_subjects":[{{"type":"user","id":"{ANN}","fields":["/payload/a"]}},{{"type":"user","id":"{BEN}","fields":["/payload/b"]}}],"payload":{{"a":"{ANN}-payload","b":"{BEN}-payload"}}}}"#
+            r#"{{"action":"job.run","actor":{{"type":"service","id":"cron"}},"data_subjects":[{{"type":"user","id":"{ANN}","fields":["/metadata/a"]}},{{"type":"user","id":"{BEN}","fields":["/metadata/b"]}}],"metadata":{{"a":"{ANN}-payload","b":"{BEN}-payload"}}}}"#
         ),
     ]
 }

@@ -48,8 +48,8 @@ use crate::instance::Inner;
 use crate::search::wake::Wake;
 
 pub use api::{Ordered, PurgeOrder, PurgePage, Selection};
-pub(crate) use decide::{check_clock, settle};
 pub(super) use decide::{By, Ground};
+pub(crate) use decide::{check_clock, settle};
 pub use plan::Plan;
 use row::JobKey;
 pub use row::{PurgeState, PurgeStatus};
