@@ -39,7 +39,6 @@ const OWNED: &[(&str, &str)] = &[
     ("utoipa", "attestore-http"),
     ("redb", "attestore-engine"),
     ("aws-lc-rs", "attestore-keys"),
-    ("age", "attestore-keys"),
     ("zstd", "attestore-segment"),
     ("csv", "attestore-export"),
     ("parquet", "attestore-export"),

@@ -35,11 +35,11 @@ pub enum AccessAction {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Wait for the file and download it; without a recipient that can be done once
+    /// Wait for the file and download it, which can be done once
     Fetch {
         /// Id of the request
         id: String,
-        /// File to write, which must not exist [default: access-<id>.zip, or .zip.age]
+        /// File to write, which must not exist [default: access-<id>.zip]
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -58,16 +58,13 @@ pub struct AccessRunArgs {
     /// Everything about them (Art. 15 GDPR), or what they did themselves, for machines (Art. 20)
     #[arg(long, value_enum, default_value_t)]
     pub kind: AccessKind,
-    /// Encrypt the file for this age X25519 public key, so that only its owner reads it
-    #[arg(long, value_name = "AGE1…")]
-    pub recipient: Option<String>,
     /// On what ground; stands in the manifest, and names nobody
     #[arg(long)]
     pub basis: Option<String>,
     /// For how many seconds the file is kept on the server [default: 14 days]
     #[arg(long, value_name = "SECONDS")]
     pub expires_in_s: Option<u64>,
-    /// File to write, which must not exist [default: access-<id>.zip, or .zip.age]
+    /// File to write, which must not exist [default: access-<id>.zip]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Do not wait: print the id

@@ -42,10 +42,8 @@ impl Requests {
 
     fn run(&self, wanted: &AccessRunArgs) -> Result<(), Failure> {
         let mut body = json!({ "subjects": subjects(&wanted.subject)?, "kind": wanted.kind.name() });
-        for (name, value) in [("recipient", &wanted.recipient), ("basis", &wanted.basis)] {
-            if let Some(value) = value {
-                body[name] = json!(value);
-            }
+        if let Some(basis) = &wanted.basis {
+            body["basis"] = json!(basis);
         }
         if let Some(seconds) = wanted.expires_in_s {
             body["expires_in_s"] = json!(seconds);
@@ -71,15 +69,10 @@ impl Requests {
     fn fetch(&self, id: &str, out: Option<&Path>) -> Result<(), Failure> {
         let done = self.wait(id)?;
         let file = &done["file"];
-        let (Some(name), Some(bytes), Some(sha256)) = (
-            file["name"].as_str(),
-            file["bytes"].as_u64(),
-            file["sha256"].as_str(),
-        ) else {
+        let (Some(bytes), Some(sha256)) = (file["bytes"].as_u64(), file["sha256"].as_str()) else {
             return Err(Failure::failed("the answer names no file"));
         };
-        let suffix = if name.ends_with(".age") { "zip.age" } else { "zip" };
-        let default = || PathBuf::from(format!("access-{}.{suffix}", escape(id)));
+        let default = || PathBuf::from(format!("access-{}.zip", escape(id)));
         let place = out.map_or_else(default, Path::to_path_buf);
         // Before anything is sent: there may be no second time.
         let mut written = files::create_private(&place)?;
@@ -193,7 +186,6 @@ fn show(request: &Value, output: Output) -> Result<(), Failure> {
                 "kind",
                 "state",
                 "basis",
-                "recipient",
                 "subjects",
                 "requested_by",
                 "requested_at",

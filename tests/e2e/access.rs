@@ -61,7 +61,7 @@ fn what_is_held_about_somebody_is_handed_out_once() {
     officer
         .post_json(
             PATH,
-            &json!({"subjects": [{"type": "user", "id": "zq8ann"}], "recipient": "x"}),
+            &json!({"subjects": [{"type": "user", "id": "zq8ann"}], "expires_in_s": 1}),
         )
         .problem(400, "invalid_access_request");
     let asked = officer.post_json(PATH, &body);

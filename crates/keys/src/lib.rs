@@ -9,8 +9,7 @@
 //! - [`Entropy`]: where randomness comes from;
 //! - [`RootProvider`], [`FileRoot`]: who holds the root;
 //! - [`KeyTree`], [`PageStore`]: the tree of key pages, over storage that the caller passes in;
-//! - [`signing`][]: Ed25519;
-//! - [`recipient`][]: age files for somebody outside.
+//! - [`signing`][]: Ed25519.
 //!
 //! Absent on purpose: this crate does not know tenants, subjects or files other than as opaque identifiers in
 //! [`SlotContext`], logs nothing, and opens no file but the root's, through `disk`.
@@ -21,7 +20,6 @@ pub mod aead;
 mod entropy;
 mod error;
 mod key;
-pub mod recipient;
 mod root;
 pub mod signing;
 mod tree;

@@ -39,9 +39,6 @@ pub struct AccessRequestBody {
     /// What.
     #[serde(default)]
     kind: KindBody,
-    /// Who alone may be able to read the file: an age X25519 public key, `age1…`. Without one, whoever fetches it reads it, and it
-    /// can be downloaded once.
-    recipient: Option<String>,
     /// On what ground, 1 to 256 bytes. It is in the manifest, and shown to who may see the request: it names nobody.
     basis: Option<String>,
     /// For how many seconds the file is kept once it is there.
@@ -61,8 +58,6 @@ pub struct AccessBody {
     state: &'static str,
     /// On what ground.
     basis: Option<String>,
-    /// Who alone can read the file.
-    recipient: Option<String>,
     /// How many handles the person has.
     subjects: u64,
     /// Id of the credential that asked.
@@ -73,7 +68,7 @@ pub struct AccessBody {
     finished_at: Option<String>,
     /// When it goes; null while it is not there.
     expires_at: Option<String>,
-    /// When it was downloaded, if it was for one download.
+    /// When it was downloaded.
     fetched_at: Option<String>,
     /// By whom.
     fetched_by: Option<String>,
@@ -142,7 +137,6 @@ pub async fn create(
             KindBody::Access => AccessKind::Access,
             KindBody::Portability => AccessKind::Portability,
         },
-        recipient: asked.recipient,
         basis: asked.basis,
         expires_in_s: asked.expires_in_s,
     };
@@ -198,7 +192,7 @@ pub async fn get(
     Ok((NO_STORE, Json(info.into())))
 }
 
-/// Download the file of an access request: once, as a whole, unless it is for a recipient. It is destroyed before its first byte is
+/// Download the file of an access request: once, as a whole. It is destroyed before its first byte is
 /// sent; if the download breaks off, ask again.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/access-requests/{access_request}/file", tag = "forgetting",
@@ -207,14 +201,9 @@ pub async fn get(
         ("access_request" = String, Path, description = "id of the request"),
     ),
     responses(
-        (status = 200, description = "the archive, or for a recipient an age file with it; its ETag is its SHA-256", content(
-            (String = "application/zip"), (String = "application/octet-stream"),
-        )),
-        (status = 206, description = "a range, of a file for a recipient", content((String = "application/octet-stream"))),
-        (status = 304, description = "If-None-Match names what the caller has, of a file for a recipient"),
+        (status = 200, description = "the archive; its ETag is its SHA-256", content((String = "application/zip"))),
         (status = 409, description = "`access_not_done`, `access_failed`", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "`already_fetched`; `access_gone`", body = Problem, content_type = "application/problem+json"),
-        (status = 416, description = "the file has no such range", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -286,7 +275,6 @@ impl From<AccessInfo> for AccessBody {
             },
             state: info.state.name(),
             basis: info.basis,
-            recipient: info.recipient,
             subjects: info.subjects,
             requested_by: info.requested_by,
             requested_at: wire::rfc3339_ms(info.requested_ms),

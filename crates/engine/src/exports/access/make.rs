@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write};
 use std::sync::atomic::Ordering;
 
 use attestore_export::FileHash;
-use attestore_keys::recipient::{Outgoing, Recipient};
 use attestore_record::Handle;
 use attestore_record::view::About;
 use attestore_tlog::{TlogProof, inclusion_proof};
@@ -60,8 +59,7 @@ impl Turn<'_> {
             trouble: &trouble,
         };
         let failed = |error: io::Error| trouble.take().unwrap_or_else(|| error.into());
-        let out = Out::new(BufWriter::with_capacity(BUFFER_BYTES, sink), access).map_err(failed)?;
-        let mut archive = Archive::new(out);
+        let mut archive = Archive::new(BufWriter::with_capacity(BUFFER_BYTES, sink));
 
         let seqs = subjects::seqs_about(inner, tenant, &person.handles, row.size)?;
         let (mut tally, mut rows) = (Tally::default(), Rows::default());
@@ -106,12 +104,7 @@ impl Turn<'_> {
         archive.member(MANIFEST, &bytes).map_err(failed)?;
         archive.member(NOTE, note.as_bytes()).map_err(failed)?;
         let sink = archive.finish().map_err(failed)?;
-        let suffix = if access.recipient.is_some() {
-            "zip.age"
-        } else {
-            "zip"
-        };
-        let part = sink.part.finish(format!("{}.{suffix}", hex(&self.key.1)))?;
+        let part = sink.part.finish(format!("{}.zip", hex(&self.key.1)))?;
         sync_dir(inner, &dir(&tenant.id))?;
 
         let mut row = row.clone();
@@ -313,45 +306,10 @@ impl<W: Write> Archive<W> {
     }
 }
 
-impl<'a> Archive<Out<'a>> {
+impl<'a> Archive<BufWriter<Sink<'a>>> {
     fn finish(self) -> io::Result<Sink<'a>> {
-        let out = match self.zip.finish()?.0 {
-            Out::Plain(out) => out,
-            Out::Sealed(out) => out.finish()?,
-        };
+        let (out, _) = self.zip.finish()?;
         out.into_inner().map_err(io::IntoInnerError::into_error)
-    }
-}
-
-/// Where the archive goes: as it is, or for a recipient alone.
-enum Out<'a> {
-    Plain(BufWriter<Sink<'a>>),
-    Sealed(Box<Outgoing<BufWriter<Sink<'a>>>>),
-}
-
-impl<'a> Out<'a> {
-    fn new(out: BufWriter<Sink<'a>>, access: &AccessRow) -> io::Result<Self> {
-        let Some(recipient) = &access.recipient else {
-            return Ok(Self::Plain(out));
-        };
-        let recipient: Recipient = recipient.parse().map_err(io::Error::other)?;
-        Ok(Self::Sealed(Box::new(recipient.wrap(out)?)))
-    }
-}
-
-impl Write for Out<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(out) => out.write(bytes),
-            Self::Sealed(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(out) => out.flush(),
-            Self::Sealed(out) => out.flush(),
-        }
     }
 }
 

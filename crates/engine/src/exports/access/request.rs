@@ -1,7 +1,6 @@
 //! What callers do with access requests.
 
 use attestore_export::{Compression, Format};
-use attestore_keys::recipient::Recipient;
 use attestore_keys::{Key, random_array};
 use attestore_record::Handle;
 
@@ -28,8 +27,6 @@ pub struct AccessRequest {
     pub subjects: Vec<Person>,
     /// What.
     pub kind: AccessKind,
-    /// Who alone may be able to read it: an age X25519 public key. Without one, the file is for one download.
-    pub recipient: Option<String>,
     /// On what ground.
     pub basis: Option<String>,
     /// For how long the file is kept, seconds; [`EXPIRES_S_DEFAULT`] if absent.
@@ -80,8 +77,6 @@ pub struct AccessInfo {
     pub fault: Option<ExportFault>,
     /// On what ground.
     pub basis: Option<String>,
-    /// Who alone can read the file.
-    pub recipient: Option<String>,
     /// How many handles the person has.
     pub subjects: u64,
     /// Id of the principal that asked.
@@ -92,7 +87,7 @@ pub struct AccessInfo {
     pub finished_ms: Option<u64>,
     /// When it goes, Unix milliseconds; `None` while it is not there.
     pub expires_ms: Option<u64>,
-    /// When it was downloaded, if it was for one download.
+    /// When it was downloaded.
     pub fetched_ms: Option<u64>,
     /// By whom.
     pub fetched_by: Option<String>,
@@ -155,7 +150,6 @@ impl Engine {
         let mut row = new_row(inner, &tenant, by, spec, true, &head);
         row.access = Some(Box::new(AccessRow {
             kind: request.kind,
-            recipient: request.recipient.clone(),
             basis: request.basis.clone(),
             keep_ms: request
                 .expires_in_s
@@ -196,7 +190,7 @@ impl Engine {
     }
 
     /// Finds the file of an access request that is done. Reading it takes [`FoundFile::download`], which is logged, and which is
-    /// the only one where the file is not for a recipient.
+    /// the only one.
     ///
     /// # Errors
     /// As [`Engine::access_request`]; [`Error::Conflict`] before it is done, and `already_fetched` after it was downloaded;
@@ -208,13 +202,9 @@ impl Engine {
         let part = part(&self.inner.catalog, &key, 0)?.ok_or(Error::NotFound("file"))?;
         let (disk, catalog) = (&*self.inner.disk, &self.inner.catalog);
         let file = ExportFile::part(disk, catalog, &tenant, &key, &row, 0, &part)?;
-        let sealed = row
-            .access
-            .as_ref()
-            .is_some_and(|access| access.recipient.is_some());
         Ok(FoundFile {
             engine: self.clone(),
-            once: (!sealed).then_some(key),
+            once: Some(key),
             event: event("access_request.download", "export", by, &key, &row),
             file,
         })
@@ -336,7 +326,6 @@ fn info(engine: &Engine, key: &JobKey, row: &JobRow) -> Result<AccessInfo> {
         state,
         fault: row.fault.clone(),
         basis: access.basis.clone(),
-        recipient: access.recipient.clone(),
         subjects: access.number,
         requested_by: row.created_by.clone(),
         requested_ms: row.created_ms,
@@ -368,11 +357,6 @@ fn check(request: &AccessRequest) -> Result<()> {
         code: "invalid_access_request",
         message: message.to_owned(),
     };
-    if let Some(recipient) = &request.recipient
-        && recipient.parse::<Recipient>().is_err()
-    {
-        return Err(invalid("`recipient` is an age X25519 public key, age1…"));
-    }
     let basis = request.basis.as_deref();
     if basis.is_some_and(|basis| !(1..=BASIS_BYTES_MAX).contains(&basis.len())) {
         return Err(invalid("`basis` has 1 to 256 bytes"));
@@ -407,7 +391,6 @@ fn event(action: &str, operation: &str, by: &Principal, key: &JobKey, row: &JobR
         "metadata": {
             "kind": access.map(|access| access.kind.name()),
             "subjects": access.map(|access| access.number),
-            "encrypted": access.is_some_and(|access| access.recipient.is_some()),
             "tree_size": row.size,
         },
     })

@@ -17,9 +17,6 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AccessRow {
     pub(crate) kind: AccessKind,
-    /// Who alone can read the file: an age X25519 public key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) recipient: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) basis: Option<String>,
     /// For how long the file is kept, milliseconds.
@@ -129,7 +126,7 @@ const CONTEXT: &str = "attestore 2026 access request v1";
 mod tests {
     use super::*;
 
-    const ROW: &str = r#"{"kind":"access","recipient":"age1x","basis":"Art. 15","keep_ms":5,"number":1,"sealed":"00","recipients":[{"id":"c","requests":[["read",2]]}]}"#;
+    const ROW: &str = r#"{"kind":"access","basis":"Art. 15","keep_ms":5,"number":1,"sealed":"00","recipients":[{"id":"c","requests":[["read",2]]}]}"#;
 
     #[test]
     fn rows_have_golden_bytes() {

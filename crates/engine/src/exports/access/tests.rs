@@ -1,7 +1,6 @@
 //! Archives of whole instances: what is in them, what is not, and when they go.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use attestore_disk::sim::{Fault, SimDisk};
 use attestore_export::{parse_note_text, sha256_hex};
@@ -38,7 +37,6 @@ fn request(ids: &[&str]) -> AccessRequest {
     AccessRequest {
         subjects: ids.iter().map(|id| person(id)).collect(),
         kind: AccessKind::Access,
-        recipient: None,
         basis: Some("Art. 15 GDPR".to_owned()),
         expires_in_s: None,
     }
@@ -318,34 +316,6 @@ fn one_download_is_all_there_is_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_file_for_a_recipient_is_read_by_nobody_else_and_fetched_again() {
-    let world = World::new(5);
-    let engine = filled(&world);
-    let identity = age::x25519::Identity::generate();
-    let info = asked(
-        &engine,
-        &AccessRequest {
-            recipient: Some(identity.to_public().to_string()),
-            ..request(&[ANN])
-        },
-    );
-    assert!(info.file.unwrap().name.ends_with(".zip.age"));
-    let sealed = fetched(&engine, &info.id);
-    assert_eq!(sealed, fetched(&engine, &info.id));
-    assert!(!has(&sealed, ANN) && sealed.starts_with(b"age-encryption.org/v1"));
-    let decryptor = age::Decryptor::new(&sealed[..]).unwrap();
-    let mut opened = Vec::new();
-    decryptor
-        .decrypt(std::iter::once(&identity as &dyn age::Identity))
-        .unwrap()
-        .read_to_end(&mut opened)
-        .unwrap();
-    let members = members(opened);
-    assert!(has(&members["records.ndjson"], ANN));
-    assert_eq!(manifest(&engine, &members)["records"], 8);
-}
-
-#[test]
 fn who_is_unknown_and_who_was_erased_look_the_same() {
     let world = World::new(6);
     let engine = filled(&world);
@@ -473,13 +443,6 @@ fn access_requests_are_no_exports_and_need_their_permission() {
         .unwrap();
     assert!(matches!(found(&engine, &info.id), Err(Error::NotFound(_))));
     for (wrong, field) in [
-        (
-            AccessRequest {
-                recipient: Some("age1x".into()),
-                ..request(&[ANN])
-            },
-            "recipient",
-        ),
         (
             AccessRequest {
                 expires_in_s: Some(1),
