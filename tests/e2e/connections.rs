@@ -135,7 +135,7 @@ fn what_is_no_request_is_told_what_is_wrong_with_it() {
         assert!(!answer.contains("\nHTTP/1.1 "), "{shown}: {answer}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.to_lowercase().contains("application/problem+json"), "{shown}: {head}");
-        assert!(head.contains("connection: close"), "{shown}: {head}");
+        assert!(head.to_lowercase().contains("connection: close"), "{shown}: {head}");
         let problem: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(problem["code"], code, "{shown}: {problem}");
         assert!(problem["request_id"].is_string(), "{problem}");

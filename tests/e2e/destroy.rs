@@ -131,6 +131,7 @@ fn a_tenant_is_destroyed_by_the_command_line_and_its_receipt_verifies_offline() 
     tenant(&server, "acme");
     let again = client.get(path).json();
     assert!(again["id"] != info["id"] && again["origin"] != info["origin"]);
+    let old = Client::new(server.base(), &reader);
     assert_eq!(old.get(path).status, 401);
     server.stop();
     let checked = binary()

@@ -122,7 +122,17 @@ fn what_went_by_order_and_by_erasure_is_certified_to_outsiders() {
         let appended = client.post_json("/v1/tenants/default/events", &event(n));
         assert_eq!(appended.status, 201);
     }
-    let policy = ["policy", "set", "1", "--name", "all", "--basis", "contract"];
+    let policy = [
+        "policy",
+        "set",
+        "1",
+        "--name",
+        "all",
+        "--basis",
+        "contract",
+        "--erasable",
+        "yes",
+    ];
     let policy = json_of(&server, &manager, &[&policy[..], &["--output", "json"]].concat());
     let policy = policy["record"].as_u64().or(policy["seq"].as_u64()).unwrap_or(30);
     let purged = [

@@ -19,6 +19,7 @@ pub fn path(row: &Row, tenant: &str) -> String {
         ("{purge}", ID),
         ("{erasure}", ID),
         ("{restriction}", ID),
+        ("{access_request}", ID),
         ("{number}", "1"),
         ("{name}", "manifest.json"),
         ("{id}", "0"),
