@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use attestore_http::{Recorded, RouteClass, Row};
 use serde_json::{Value, json};
@@ -115,8 +116,9 @@ fn what_was_answered_before_a_kill_is_on_record_after_it() {
                     }
                 });
             }
-            while count.load(Ordering::Relaxed) < 150 {
-                std::thread::yield_now();
+            let begin = Instant::now();
+            while count.load(Ordering::Relaxed) < 150 && begin.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(1));
             }
             server.kill();
             stop.store(true, Ordering::Relaxed);

@@ -97,7 +97,8 @@ impl World {
 
     pub(crate) fn append(&self, engine: &Engine, tenant: &str, events: &[String]) {
         let appended = self.try_append(engine, tenant, events).unwrap();
-        assert!(appended.items.iter().all(Result::is_ok));
+        let items = &appended.items;
+        assert!(items.iter().all(Result::is_ok), "{items:?}");
     }
 
     pub(crate) fn try_append(

@@ -207,9 +207,18 @@ fn bursts_from_everywhere_are_all_answered_also_while_the_engine_closes() {
         for number in 0..BURSTERS {
             let (engine, done) = (fixture.engine.clone(), done.clone());
             if number % 2 == 0 {
-                runtime.spawn(async move { done.send(burst(&engine).await) });
+                runtime.spawn(async move {
+                    let newest = burst(&engine).await;
+                    // The directory is opened again once all have answered.
+                    drop(engine);
+                    done.send(newest)
+                });
             } else {
-                std::thread::spawn(move || done.send(burst_blocking(&engine)));
+                std::thread::spawn(move || {
+                    let newest = burst_blocking(&engine);
+                    drop(engine);
+                    done.send(newest)
+                });
             }
         }
         while fixture.engine.tenant("acme").unwrap().size < 40 * (round % 5) {

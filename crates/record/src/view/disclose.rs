@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_about_others_and_what_is_about_both_is_taken_out() {
-        let event = r#"{"action":"a.b","actor":{"type":"user","id":"ann","email":"ann@x.org"},"targets":[{"type":"customer","id":"ben","name":"Ben"}],"changes":[{"field":"f","old":"ben-old","new":"ann-new"}],"data_subjects":[{"type":"customer","id":"ben"}],"metadata":{"n":1}}"#;
+        let event = r#"{"action":"a.b","actor":{"type":"user","id":"ann","email":"ann@x.org"},"targets":[{"type":"customer","id":"ben","name":"Ben"}],"changes":[{"path":"f","old":"ben-old","new":"ann-new"}],"data_subjects":[{"type":"customer","id":"ben"}],"metadata":{"n":1}}"#;
         let policy = PrivacyPolicy::default();
         let shown = shown(event, &policy, &policy);
         assert!(

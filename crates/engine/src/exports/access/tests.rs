@@ -54,7 +54,7 @@ fn events() -> Vec<String> {
         own(BEN, 1),
         // What Ben did to Ann.
         format!(
-            r#"{{"action":"customer.update","actor":{{"type":"user","id":"{BEN}","email":"{BEN}@example.org"}},"targets":[{{"type":"user","id":"{ANN}","name":"{ANN}-target"}}],"changes":[{{"field":"mail","old":"{ANN}-{BEN}-old","new":"{BEN}-new"}}],"data_subjects":[{{"type":"user","id":"{ANN}","fields":["/metadata/about"]}}],"metadata":{{"about":"{ANN}-meta"}}}}"#
+            r#"{{"action":"customer.update","actor":{{"type":"user","id":"{BEN}","email":"{BEN}@example.org"}},"targets":[{{"type":"user","id":"{ANN}","name":"{ANN}-target"}}],"changes":[{{"path":"/mail","old":"{ANN}-{BEN}-old","new":"{BEN}-new"}}],"data_subjects":[{{"type":"user","id":"{ANN}","fields":["/metadata/about"]}}],"metadata":{{"about":"{ANN}-meta"}}}}"#
         ),
         // A person among the targets whom nobody declared.
         format!(
