@@ -29,6 +29,9 @@ use crate::read::records::SetSalts;
 use crate::read::tree;
 use crate::{Error, Result};
 
+/// Takes a record; an error of the inside ends the job.
+type Take<'t> = dyn FnMut(&Found<'_>, &mut SetSalts) -> Result<Result<(), Failure>> + 't;
+
 impl Turn<'_> {
     /// Makes the archive of an access request and ends the job.
     ///
@@ -220,11 +223,7 @@ impl Turn<'_> {
     }
 
     /// Hands records on, ascending. What is gone is left out.
-    fn each(
-        &self,
-        seqs: Vec<u64>,
-        take: &mut dyn FnMut(&Found<'_>, &mut SetSalts) -> Result<Result<(), Failure>>,
-    ) -> Result<(), Failure> {
+    fn each(&self, seqs: Vec<u64>, take: &mut Take<'_>) -> Result<(), Failure> {
         let stop = || self.is_stopped();
         let ranges = seqs.into_iter().map(|seq| seq..seq.saturating_add(1)).collect();
         let source = Source::new(self.inner, self.tenant, Pick::Ranges(ranges), true, &stop);

@@ -440,7 +440,7 @@ fn what_is_gone_is_explained_as_gone_and_neither_previewed_nor_proposed() {
         .purge(
             "acme",
             &world.by,
-            &order(2, Selection::Ranges(vec![first..first + 4])),
+            &order(2, Selection::Ranges(std::iter::once(first..first + 4).collect())),
         )
         .unwrap();
     let control = tenant.view().size - 1;
@@ -461,7 +461,10 @@ fn what_is_gone_is_explained_as_gone_and_neither_previewed_nor_proposed() {
         .purge(
             "acme",
             &world.by,
-            &order(2, Selection::Ranges(vec![first + 4..first + 10])),
+            &order(
+                2,
+                Selection::Ranges(std::iter::once(first + 4..first + 10).collect()),
+            ),
         )
         .unwrap();
     assert_eq!(due(), (0, 0));
