@@ -39,7 +39,7 @@ pub enum AccessAction {
     Fetch {
         /// Id of the request
         id: String,
-        /// File to write, which must not exist [default: access-<id>.zip]
+        /// File to write, which must not exist [default: access-ID.zip]
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -64,7 +64,7 @@ pub struct AccessRunArgs {
     /// For how many seconds the file is kept on the server [default: 14 days]
     #[arg(long, value_name = "SECONDS")]
     pub expires_in_s: Option<u64>,
-    /// File to write, which must not exist [default: access-<id>.zip]
+    /// File to write, which must not exist [default: access-ID.zip]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Do not wait: print the id

@@ -29,7 +29,7 @@ pub struct AccessRequest {
     pub kind: AccessKind,
     /// On what ground.
     pub basis: Option<String>,
-    /// For how long the file is kept, seconds; [`EXPIRES_S_DEFAULT`] if absent.
+    /// For how long the file is kept, seconds; 14 days if absent.
     pub expires_in_s: Option<u64>,
 }
 
