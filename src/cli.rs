@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod correct;
 mod forget;
 mod privacy;
 mod witness;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::access::{AccessAction, AccessArgs, AccessRunArgs};
+pub use self::correct::{CorrectAction, CorrectArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
     PolicySetArgs,
@@ -61,6 +63,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Let data about people be read for a purpose only (Art. 18 GDPR)
     Restrict(RestrictArgs),
+    /// Say what is right where a record is wrong (Art. 16 GDPR)
+    Correct(CorrectArgs),
     /// Put together what is held about somebody, for them
     Access(AccessArgs),
     /// Show and set how long records are kept, and see what would go

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Erase(args) => commands::erase::run(&args),
         Command::Restrict(args) => commands::restrict::run(&args),
         Command::Access(args) => commands::access::run(&args),
+        Command::Correct(args) => commands::correct::run(&args),
         Command::Policy(args) => commands::policy::run(&args),
         Command::Hold(args) => commands::hold::run(&args),
         Command::Approval(args) => commands::approval::run(&args),

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod check_config;
 pub mod checkpoint;
 pub mod clock;
+pub mod correct;
 pub mod credential;
 pub mod erase;
 pub mod evidence;

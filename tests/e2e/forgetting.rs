@@ -229,3 +229,77 @@ fn what_went_by_order_and_by_erasure_is_certified_to_outsiders() {
     let fsck = server.cli_ok(&["fsck", "--data", server.data().to_str().unwrap()]);
     assert!(!fsck.contains("DAMAGE"), "{fsck}");
 }
+
+#[test]
+fn what_is_wrong_about_somebody_is_corrected_until_they_are_erased() {
+    let mut server = Server::start();
+    let officer = with_roles(&server, &["privacy_officer"]);
+    let reader = with_roles(&server, &["reader"]);
+    let sees = with_roles(&server, &["investigator"]);
+    let wrong = json!({ "action": "user.login", "severity": "info", "actor": { "type": "user", "id": "ann", "name": "Ann Wrong" } });
+    let appended = server.client().post_json("/v1/tenants/default/events", &wrong);
+    assert_eq!(appended.status, 201, "{}", appended.text());
+    let proof = server.client().get("/v1/tenants/default/events/0/proof").text();
+
+    let field = "/actor/name=Anne Right";
+    let correct = ["correct", "run", "0", "--field", field, "--reason", "wrote in"];
+    let (done, _, why) = run(&server, &sees, &correct);
+    assert!(!done && why.contains("forbidden"), "{why}");
+    let (done, _, why) = run(
+        &server,
+        &officer,
+        &["correct", "run", "0", "--field", "/actor/nick=A", "--reason", "x"],
+    );
+    assert!(!done && why.contains("no such field"), "{why}");
+    let severity = ["--field", "/severity=notice", "--output", "json"];
+    let made = json_of(&server, &officer, &[&correct[..], &severity].concat());
+    assert_eq!(made["seqs"], json!([1, 2]));
+    server.kill();
+    server.run();
+
+    let record = json_of(&server, &reader, &["get", "0"]);
+    assert_eq!(record["corrected_by"], json!([1, 2]));
+    assert_eq!(record["event"]["severity"], "info", "the record stays as it is");
+    let found = server
+        .client()
+        .get("/v1/tenants/default/events?q=action:user.login")
+        .json();
+    assert_eq!(found["items"][0]["corrected_by"], json!([1, 2]));
+    assert_eq!(found["items"][0]["event"]["actor"]["name"], "Ann Wrong");
+    let fields = |secret: &str| {
+        let all = json_of(&server, secret, &["correct", "list", "0", "--output", "json"]);
+        let items = all.as_array().unwrap().iter();
+        items.map(|item| item["fields"].clone()).collect::<Vec<_>>()
+    };
+    let notice = json!({ "/severity": "notice" });
+    assert_eq!(
+        fields(&sees),
+        [notice.clone(), json!({ "/actor/name": "Anne Right" })]
+    );
+    assert_eq!(
+        fields(&reader),
+        [notice.clone(), json!({ "/actor/name": "[personal]" })]
+    );
+    assert_eq!(
+        server.client().get("/v1/tenants/default/events/0/proof").status,
+        200
+    );
+    assert!(!proof.is_empty());
+
+    let erase = [
+        "erase",
+        "run",
+        "--subject",
+        "user:ann",
+        "--basis",
+        "Art. 17 GDPR",
+        "--undo-s",
+        "0",
+        "--output",
+        "json",
+    ];
+    json_of(&server, &officer, &erase);
+    assert_eq!(fields(&sees), [notice, json!({ "/actor/name": "[personal]" })]);
+    let (done, _, why) = run(&server, &officer, &correct);
+    assert!(!done && why.contains("erased"), "{why}");
+}

@@ -2,6 +2,8 @@
 
 mod open;
 mod tenants;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -1,6 +1,7 @@
 //! An instance on a simulated disk for tests inside of the crate, and appends that no client can make.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use attestore_disk::sim::SimDisk;
 use attestore_disk::{Disk, ManualClock};
@@ -23,6 +24,7 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) by: Principal,
     seed: u64,
+    starts: AtomicU64,
 }
 
 impl World {
@@ -32,6 +34,7 @@ impl World {
             clock: ManualClock::new(1_795_000_000_000),
             by: Principal::internal(),
             seed,
+            starts: AtomicU64::new(0),
         }
     }
 
@@ -41,7 +44,8 @@ impl World {
 
     fn try_parts(&self) -> Result<Parts, crate::OpenError> {
         // No two processes draw the same randomness.
-        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ self.disk.op_count()));
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ start));
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy))?;
         Ok(Parts {
@@ -55,17 +59,7 @@ impl World {
 
     /// As [`World::start_with`], where the disk may fail.
     pub(crate) fn try_start_with(&self, settings: Settings) -> Option<(Engine, Opened)> {
-        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ self.disk.op_count()));
-        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy)).ok()?;
-        let parts = Parts {
-            disk,
-            clock: Arc::new(self.clock.clone()),
-            entropy,
-            root: Arc::new(root),
-            register: None,
-        };
-        Engine::open_as(parts, settings, OpenMode::Inline).ok()
+        Engine::open_as(self.try_parts().ok()?, settings, OpenMode::Inline).ok()
     }
 
     pub(crate) fn open(&self, indexing: bool) -> Engine {

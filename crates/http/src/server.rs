@@ -25,9 +25,9 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, access_requests, append, approvals, clock, credentials, destroyed, erasures, events, exports,
-    heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub,
-    search, searches, tail, tenants, watch,
+    access_log, access_requests, append, approvals, clock, corrections, credentials, destroyed, erasures,
+    events, exports, heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions,
+    retention, scrub, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -235,6 +235,11 @@ fn routes() -> Routes {
         .route(ACCESS.recorded(Recorded::Along), routes!(access_requests::get))
         .route(ACCESS.recorded(Recorded::First), routes!(access_requests::file))
         .route(ACCESS.recorded(Recorded::First), routes!(access_requests::delete))
+        .route(
+            Entry::tenant(P::Rectify, C::Admin).recorded(Recorded::Told),
+            routes!(corrections::create),
+        )
+        .route(Entry::tenant(P::Read, C::Read), routes!(corrections::list))
         .route(RESTRICT.recorded(Recorded::Told), routes!(restrictions::create))
         .route(RESTRICT.recorded(Recorded::Along), routes!(restrictions::list))
         .route(RESTRICT.recorded(Recorded::First), routes!(restrictions::end))

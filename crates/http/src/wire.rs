@@ -54,6 +54,9 @@ pub struct RecordBody {
     /// There if it holds data about somebody whose data is restricted: without a purpose it shows as `[personal]`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub restricted: bool,
+    /// Indexes of the records that correct it, where it is corrected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub corrected_by: Vec<u64>,
 }
 
 /// Turns an engine record into its wire form.
@@ -69,6 +72,7 @@ pub fn record(view: RecordView) -> Result<RecordBody, Problem> {
         entry: hex(&view.entry),
         event: RawValue::from_string(view.event).map_err(internal)?,
         restricted: view.restricted,
+        corrected_by: Vec::new(),
     })
 }
 

@@ -23,6 +23,6 @@ pub(crate) use control::{append_control, commit_control};
 pub(crate) use lead::Lead;
 pub(crate) use queue::Queue;
 pub use receipt::{Appended, Item, Mode, Receipt, Tree};
-pub(crate) use submit::{append_internal, append_internal_all, append_own};
+pub(crate) use submit::{append_corrections, append_internal, append_internal_all, append_own};
 #[cfg(test)]
 pub(crate) use testing::{append_class, queue_request};

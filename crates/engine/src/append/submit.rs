@@ -14,6 +14,7 @@ use super::queue::{Reply, Request, Slot};
 use super::receipt::{Appended, Item, Mode, Receipt};
 use crate::credentials::{Permission, Principal};
 use crate::error::AppendError;
+use crate::forget::rectify::PROTOCOL;
 use crate::heads::HEADS_TENANT;
 use crate::instance::{Engine, Inner, OpenMode, SYSTEM_TENANT};
 use crate::tenant::Tenant;
@@ -100,6 +101,18 @@ pub(crate) fn append_internal_all<E: AsRef<[u8]>>(inner: &Inner, events: &[E]) -
         "atomic mode refuses as a whole"
     );
     Ok(())
+}
+
+/// Appends corrections of a tenant's records: all or none.
+pub(crate) fn append_corrections(
+    inner: &Inner,
+    tenant: &str,
+    by: &Principal,
+    events: Vec<Item>,
+) -> Result<Appended, AppendError> {
+    let charge = crate::quotas::charge(inner, tenant, &events)?;
+    let appended = block_on(run(inner, tenant, &by.id, PROTOCOL, events, Mode::Atomic, false));
+    settle(charge, appended)
 }
 
 /// Appends events of the server's own to `_system`.

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    Engine, Permission, Principal, Role, SYSTEM_TENANT, Scope,
-    credentials::{Identity, Kind},
+    Engine, Permission, Principal, Role, SYSTEM_TENANT,
     error::Result,
     search::{SearchPage, SearchRequest},
 };
@@ -42,14 +41,7 @@ impl Engine {
         if by.may_see_personal() {
             roles.push(Role::Investigator);
         }
-        let reader = Principal::of(Identity {
-            kind: Kind::Internal,
-            subject: Principal::INTERNAL.to_owned(),
-            name: Principal::INTERNAL.to_owned(),
-            roles,
-            tenants: Scope::All,
-            expires_at_ms: None,
-        });
+        let reader = Principal::internal_as(&roles);
         // The query finds a type and an id that may be those of two targets, `tenant acme` and `record 0`: only what has both in
         // one is shown.
         let mut all = about(self.search(SYSTEM_TENANT, &reader, &request)?, name);

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use attestore_disk::Disk;
 use attestore_keys::{Entropy, Key, KeyTree, RootProvider, Slot, SlotContext, TreeHead};
 use attestore_record::TenantId;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use serde::de::DeserializeOwned;
 use storage::SealedStorage;
@@ -37,7 +37,8 @@ use crate::{Error, OpenError, Result};
 
 /// The catalog of an instance.
 pub struct Catalog {
-    db: Database,
+    /// `None` once it is closed.
+    db: RwLock<Option<Database>>,
     sealed: SealedStorage,
     entropy: Arc<dyn Entropy>,
     root: Arc<dyn RootProvider>,
@@ -83,7 +84,7 @@ impl Catalog {
             destructions: 1,
         });
         Ok(Self {
-            db,
+            db: RwLock::new(Some(db)),
             sealed,
             entropy,
             root,
@@ -202,7 +203,9 @@ impl Catalog {
     /// # Errors
     /// What the store says.
     pub fn read(&self) -> Result<ReadTransaction> {
-        self.db.begin_read().map_err(storage)
+        let db = self.db.read();
+        let db = db.as_ref().ok_or_else(closed)?;
+        db.begin_read().map_err(storage)
     }
 
     /// Takes a key out of the tree.
@@ -271,9 +274,14 @@ impl Catalog {
         result
     }
 
-    /// Waits for the change under way, if there is one.
-    pub(crate) fn wait(&self) {
-        drop(self.state.lock());
+    /// Closes the store after the change under way, if there is one: whoever still has this catalog neither reads nor writes.
+    pub(crate) fn close(&self) {
+        let _state = self.state.lock();
+        if let Some(db) = self.db.write().take()
+            && let Err(error) = db.close()
+        {
+            tracing::warn!(%error, "the catalog was not closed cleanly; the next start looks through it");
+        }
     }
 
     /// Opens every page of the tree of keys.
@@ -315,7 +323,9 @@ impl Catalog {
     }
 
     fn begin(&self) -> Result<redb::WriteTransaction> {
-        self.db.begin_write().map_err(storage)
+        let db = self.db.read();
+        let db = db.as_ref().ok_or_else(closed)?;
+        db.begin_write().map_err(storage)
     }
 
     fn commit(&self, state: &mut State, txn: redb::WriteTransaction) -> Result<()> {
@@ -340,8 +350,13 @@ pub(crate) fn storage(error: impl Into<redb::Error>) -> Error {
     match error.into() {
         redb::Error::Corrupted(reason) => Error::damage("catalog", 0, reason),
         redb::Error::Io(error) => sealed(error),
+        redb::Error::DatabaseClosed => closed(),
         other => Error::Io(format!("catalog: {other}")),
     }
+}
+
+fn closed() -> Error {
+    Error::Stopped("the catalog is closed".to_owned())
 }
 
 /// Damage of a block comes through the store as an input/output error.

@@ -78,6 +78,9 @@ pub struct TenantRow {
     /// What of its records is indexed. Rows from before it was there mean the default.
     #[serde(default)]
     pub index: IndexPolicy,
+    /// Whether any of its records was ever corrected.
+    #[serde(default)]
+    pub corrected: bool,
     /// Number of the next salt generation.
     pub salt_generation: u32,
     /// Number of the next segment.

@@ -61,6 +61,8 @@ pub enum Permission {
     Erase,
     /// Having all that is held about somebody put together for them, and fetching that.
     AccessRequests,
+    /// Correcting what records say.
+    Rectify,
     /// Restricting the reading of data about somebody, and ending that.
     Restrict,
     /// Reading restricted data, for a purpose.
@@ -85,7 +87,7 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -112,6 +114,7 @@ impl Permission {
         Self::Purge,
         Self::Erase,
         Self::AccessRequests,
+        Self::Rectify,
         Self::Restrict,
         Self::ReadRestricted,
         Self::SeeRetention,
@@ -153,6 +156,7 @@ impl Permission {
             Self::Purge => "purge",
             Self::Erase => "erase",
             Self::AccessRequests => "access_requests",
+            Self::Rectify => "rectify",
             Self::Restrict => "restrict",
             Self::ReadRestricted => "read_restricted",
             Self::SeeRetention => "see_retention",
@@ -284,6 +288,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
                 P::ReadLog,
                 P::Erase,
                 P::AccessRequests,
+                P::Rectify,
                 P::Restrict,
                 P::ManagePrivacy,
                 P::SeeRetention,

@@ -212,11 +212,16 @@ impl Principal {
 
     /// The server itself, as it appears in `_system`.
     pub fn internal() -> Self {
+        Self::internal_as(&Role::ALL)
+    }
+
+    /// The server itself where it shall see no more than some roles do.
+    pub(crate) fn internal_as(roles: &[Role]) -> Self {
         Self::of(Identity {
             kind: Kind::Internal,
             subject: Self::INTERNAL.to_owned(),
             name: Self::INTERNAL.to_owned(),
-            roles: Role::ALL.to_vec(),
+            roles: roles.to_vec(),
             tenants: Scope::All,
             expires_at_ms: None,
         })

@@ -11,6 +11,7 @@
 //! | `statement` | signed accounts of what went |
 //! | [`erase`] | erasure of data subjects |
 //! | [`restrict`] | restriction of reading |
+//! | [`rectify`] | corrections of records |
 //! | [`destroy`] | destruction of whole tenants |
 //! | `hidden` | who is hidden from readers meanwhile |
 
@@ -22,6 +23,7 @@ pub(crate) mod hidden;
 pub mod holds;
 pub(crate) mod logged;
 pub mod purge;
+pub mod rectify;
 pub mod restrict;
 pub mod rules;
 mod sealed;

@@ -200,7 +200,8 @@ impl Engine {
             tracing::warn!(%error, "what is used of quotas is not stored");
         }
         inner.stop("closed".to_owned());
-        inner.catalog.wait();
+        // While the directory is locked: what comes after belongs to whoever opens it next.
+        inner.catalog.close();
         drop(inner.lock.lock().take());
         match stopped {
             Some(reason) => Err(Error::Stopped(reason)),

@@ -126,6 +126,7 @@ pub(crate) fn new_tenant(
         lookup_bucket: (0, 0),
         privacy: PrivacyPolicy::default(),
         index: IndexPolicy::default(),
+        corrected: false,
         salt_generation: 0,
         next_set: 0,
         flushed: 0,

@@ -94,6 +94,7 @@ impl Tenant {
             hidden: ArcSwap::from_pointee(hidden),
             destructions: AtomicU64::new(0),
             deciding: Mutex::default(),
+            corrected: AtomicBool::new(row.corrected),
             ending: AtomicBool::new(ending),
             ended: AtomicBool::new(false),
             gone: ArcSwap::from_pointee(crate::forget::gone::Gone::load(&txn, &id)?),

@@ -91,6 +91,8 @@ pub struct Tenant {
     pub(crate) destructions: AtomicU64,
     /// Held while it is decided what of its records may go, until that is durable.
     pub(crate) deciding: Mutex<()>,
+    /// Whether any of its records was ever corrected: otherwise nobody looks for corrections.
+    pub(crate) corrected: AtomicBool,
     /// Whether it is being destroyed: its log takes nothing more. Set under the committer's lock.
     pub(crate) ending: AtomicBool,
     /// Whether it was destroyed: nobody finds it any more, and who had it before finds no keys.

@@ -18,13 +18,13 @@ impl Play {
     pub(crate) fn check(&mut self, random: &mut Random) {
         self.adopt(Doubt::None);
         let size = self.model.records.len() as u64;
-        let gone = self.model.gone().len() as u64;
+        let (purged, erased) = self.model.counts();
         let info = self.engine().tenant(TENANT).unwrap();
-        assert_eq!((info.size, info.purged, info.erased), (size, gone, 0));
+        assert_eq!((info.size, info.purged, info.erased), (size, purged, erased));
         let report = self.engine().verify(TENANT, &mut |_, _| {}).unwrap();
         assert_eq!(report.problems, []);
         assert_eq!(report.live + report.purged + report.erased, size);
-        assert_eq!((report.purged, report.erased), (gone, 0));
+        assert_eq!((report.purged, report.erased), (purged, erased));
         for seq in 0..size {
             self.check_record(seq);
         }
@@ -42,8 +42,8 @@ impl Play {
             self.engine().get(TENANT, &by, Which::Seq(seq))
         };
         let view = match read(false) {
-            Err(Error::Gone { .. }) if known.gone => return,
-            Ok(view) if !known.gone => view,
+            Err(Error::Gone { why, .. }) if known.gone == Some(why) => return,
+            Ok(view) if known.gone.is_none() => view,
             other => panic!("record {seq}: {known:?} is {other:?}"),
         };
         let entry = Entry::from_bytes(&view.entry).unwrap();
@@ -99,14 +99,14 @@ impl Play {
         for seq in found {
             let known = self.model.record(seq);
             let is = known.about.as_ref().is_some_and(|about| about.actor.0 == person);
-            assert!(is && !known.gone, "record {seq}: {known:?}");
+            assert!(is && known.gone.is_none(), "record {seq}: {known:?}");
         }
     }
 
     fn check_verdict(&self, seq: u64) {
         let known = self.model.record(seq);
         // Of what is gone there is nothing to explain.
-        if known.gone {
+        if known.gone.is_some() {
             return;
         }
         let verdict = self

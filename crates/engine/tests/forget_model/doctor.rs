@@ -42,7 +42,7 @@ impl Play {
     fn victim(&self) -> Option<(u64, u16, u64)> {
         let within = |seq: u64| {
             let gone = self.model.gone();
-            gone.iter().any(|other| *other < seq) && gone.iter().any(|other| *other > seq)
+            gone.keys().any(|other| *other < seq) && gone.keys().any(|other| *other > seq)
         };
         let mut live: Vec<_> = self.model.live().collect();
         live.sort_by_key(|(seq, ..)| !within(*seq));

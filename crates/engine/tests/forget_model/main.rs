@@ -1,4 +1,4 @@
-//! Forgetting against a model that knows only times and rules: random policies, holds, purges, erasures and restrictions under a
+//! Forgetting against a model that knows only times and rules: random policies, holds, purges, erasures of people and of records, and restrictions under a
 //! clock that only the test moves, with flushes, compactions, restarts and crashes in between.
 //!
 //! Nothing goes early, nothing stays readable late, holds win, and what one half of a crash has done is never shown. What outsiders
@@ -21,8 +21,10 @@ mod doctor;
 mod guesses;
 mod keepsakes;
 mod model;
+mod people;
 mod play;
 mod random;
+mod removals;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use attestore_engine::forget::Why;
 use attestore_engine::forget::erase::ErasureState;
 use attestore_record::control::{Erasable, RetentionMode};
 
@@ -96,7 +97,8 @@ impl About {
 pub(crate) struct Known {
     pub(crate) class: u16,
     pub(crate) time_ms: u64,
-    pub(crate) gone: bool,
+    /// Why it is gone, if it is.
+    pub(crate) gone: Option<Why>,
     /// Whether no file can have it any more.
     pub(crate) swept: bool,
     /// `None` for control records.
@@ -209,12 +211,18 @@ impl Model {
     pub(crate) fn live(&self) -> impl Iterator<Item = (u64, &Known, &About)> {
         let all = (0u64..).zip(&self.records);
         all.filter_map(|(seq, known)| Some((seq, known, known.about.as_ref()?)))
-            .filter(|(_, known, _)| !known.gone)
+            .filter(|(_, known, _)| known.gone.is_none())
     }
 
-    pub(crate) fn gone(&self) -> BTreeSet<u64> {
+    pub(crate) fn gone(&self) -> BTreeMap<u64, Why> {
         let all = (0u64..).zip(&self.records);
-        all.filter(|(_, known)| known.gone).map(|(seq, _)| seq).collect()
+        all.filter_map(|(seq, known)| Some((seq, known.gone?))).collect()
+    }
+
+    /// How many records were purged, and how many erased whole.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let of = |why| self.gone().values().filter(|one| **one == why).count() as u64;
+        (of(Why::Purged), of(Why::Erased))
     }
 
     /// What the schedule has to take now.
@@ -244,7 +252,7 @@ impl Model {
             };
             if concerned && !known.swept && forbids() {
                 perhaps = true;
-                surely |= !known.gone;
+                surely |= known.gone.is_none();
             }
         }
         (surely, perhaps)
@@ -260,7 +268,7 @@ impl Model {
         });
         let (mut least, mut most) = (0, 0);
         for known in about {
-            least += u64::from(!known.gone);
+            least += u64::from(known.gone.is_none());
             most += u64::from(!known.swept);
         }
         (least, most)

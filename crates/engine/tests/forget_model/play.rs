@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use attestore_disk::sim::Fault;
+use attestore_engine::forget::Why;
 use attestore_engine::forget::approvals::{ApprovalPolicy, Decision, OperationKind};
 use attestore_engine::forget::holds::HoldState;
 use attestore_engine::forget::rules::{ClassSpec, Selector};
@@ -159,9 +160,8 @@ impl Play {
         let copy = self.world.copy();
         let report = attestore_engine::check::fsck(&copy.parts().unwrap(), &mut |_, _, _| {}).unwrap();
         assert_eq!(report.exit_code(), 0, "{:?}", report.problems);
-        let gone = self.model.gone().len() as u64;
         let counts = &report.counts;
-        assert_eq!((counts.purged, counts.erased), (gone, 0));
+        assert_eq!((counts.purged, counts.erased), self.model.counts());
         for told in &report.gone {
             assert_eq!(told.live + told.purged + told.erased, told.size);
         }
@@ -199,7 +199,7 @@ impl Play {
             let mut known = Known {
                 class: entry.class,
                 time_ms: entry.time_ms,
-                gone: false,
+                gone: None,
                 swept: false,
                 about: None,
             };
@@ -299,43 +299,46 @@ impl Play {
         if found == known {
             return;
         }
-        let news: BTreeSet<u64> = found.difference(&known).copied().collect();
-        assert!(
-            known.is_subset(&found),
-            "what was gone is back: {known:?} {found:?}"
-        );
-        match doubt {
-            Doubt::Purge { meant, whole: true } => assert_eq!(news, *meant, "a part of a purge"),
-            Doubt::Purge { meant, whole: false } => {
-                assert!(news.is_subset(meant), "{news:?} of {meant:?}");
-            }
-            _ => panic!("{news:?} went for no reason"),
+        let stays = known.iter().all(|(seq, why)| found.get(seq) == Some(why));
+        assert!(stays, "what was gone is back: {known:?} {found:?}");
+        let news: BTreeSet<u64> = found
+            .keys()
+            .filter(|seq| !known.contains_key(seq))
+            .copied()
+            .collect();
+        let Doubt::Gone { meant, whole, why } = doubt else {
+            panic!("{news:?} went for no reason")
+        };
+        match whole {
+            true => assert_eq!(news, *meant, "a part of what was to go"),
+            false => assert!(news.is_subset(meant), "{news:?} of {meant:?}"),
         }
-        self.let_go(&news);
+        self.let_go(&news, *why);
+        assert_eq!(self.model.gone(), found);
     }
 
-    /// Which records the engine says are gone.
-    pub(crate) fn gone(&self) -> BTreeSet<u64> {
+    /// Which records the engine says are gone, and why.
+    pub(crate) fn gone(&self) -> BTreeMap<u64, Why> {
         let size = self.engine().tenant(TENANT).unwrap().size;
-        let is_gone = |seq: &u64| match self.engine().get(TENANT, &self.reader, Which::Seq(*seq)) {
-            Ok(_) => false,
+        let why_gone = |seq: u64| match self.engine().get(TENANT, &self.reader, Which::Seq(seq)) {
+            Ok(_) => None,
             Err(Error::Gone { seq: of, why, .. }) => {
-                assert_eq!((of, why), (*seq, attestore_engine::forget::Why::Purged));
-                true
+                assert_eq!(of, seq);
+                Some((seq, why))
             }
             Err(error) => panic!(
                 "record {seq}: {error}: {:?}, due are {:?}",
-                self.model.records.get(usize::try_from(*seq).unwrap()),
+                self.model.records.get(usize::try_from(seq).unwrap()),
                 self.model.due(self.world.now_ms())
             ),
         };
-        (0..size).filter(is_gone).collect()
+        (0..size).filter_map(why_gone).collect()
     }
 
-    pub(crate) fn let_go(&mut self, seqs: &BTreeSet<u64>) {
+    pub(crate) fn let_go(&mut self, seqs: &BTreeSet<u64>, why: Why) {
         for seq in seqs {
             assert!(!self.model.is_held(*seq), "record {seq} is held");
-            self.model.records[usize::try_from(*seq).unwrap()].gone = true;
+            self.model.records[usize::try_from(*seq).unwrap()].gone = Some(why);
         }
     }
 

@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::corrections;
 use super::search::LIMIT_DEFAULT;
 use crate::guard::Caller;
 use crate::peer::Peer;
@@ -112,11 +113,11 @@ pub async fn search(
         ..SearchRequest::default()
     };
     caller.seeks(super::search::terms(&request));
-    let page = super::search::run(&app, &peer, tenant, principal, request).await?;
+    let (page, mut corrected_by) = super::search::run(&app, &peer, tenant, principal, request).await?;
     let items = page
         .items
         .into_iter()
-        .map(wire::record)
+        .map(|view| corrections::record(view, &mut corrected_by))
         .collect::<Result<_, _>>()?;
     let tree = wire::Tree {
         origin: page.tree.origin,
@@ -153,8 +154,13 @@ pub async fn get(
     let principal = Arc::clone(&caller.principal);
     let which = which(&record)?;
     let engine = app.engine().clone();
-    let view = wire::blocking(move || engine.get(&tenant, &principal, which)).await?;
-    Ok((NO_STORE, Json(wire::record(view)?)))
+    let (view, mut corrected_by) = wire::blocking(move || {
+        let view = engine.get(&tenant, &principal, which)?;
+        let corrected_by = engine.corrected_by(&tenant, &principal, &[(view.seq, view.id)])?;
+        Ok((view, corrected_by))
+    })
+    .await?;
+    Ok((NO_STORE, Json(corrections::record(view, &mut corrected_by)?)))
 }
 
 /// Query parameters of a proof.

@@ -5,6 +5,7 @@ pub mod access_requests;
 pub mod append;
 pub mod approvals;
 pub mod clock;
+pub mod corrections;
 pub mod credentials;
 pub mod destroyed;
 pub mod erasures;

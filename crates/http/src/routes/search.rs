@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::corrections::{self, CorrectedBy};
 use crate::body::{self, Limits};
 use crate::fields::Fields;
 use crate::guard::Caller;
@@ -189,8 +190,8 @@ pub async fn search(
     let fields = spec.fields.clone().map(Fields::new).transpose()?;
     let request = request(&spec)?;
     caller.seeks(terms(&request));
-    let page = run(&app, &peer, tenant, principal, request).await?;
-    let answer = answer(page, spec.highlight, spec.explain, fields.as_ref())?;
+    let found = run(&app, &peer, tenant, principal, request).await?;
+    let answer = answer(found, spec.highlight, spec.explain, fields.as_ref())?;
     Ok((NO_STORE, Json(answer)))
 }
 
@@ -201,6 +202,9 @@ pub fn terms(request: &SearchRequest) -> String {
         None => request.q.clone(),
     }
 }
+
+/// What was found, and which records of it are corrected by which.
+pub type Found = (SearchPage, CorrectedBy);
 
 /// Runs a search in its turn; gives it up when the caller of this function does, or some time after the client closed its
 /// side.
@@ -213,14 +217,18 @@ pub async fn run(
     tenant: String,
     principal: Arc<Principal>,
     request: SearchRequest,
-) -> Result<SearchPage, Problem> {
+) -> Result<Found, Problem> {
     let engine = app.engine().clone();
     let name = tenant.clone();
     let result = in_turn_of(app, peer, &name, request.deadline_ms, move |stop| {
-        engine.search_until(&tenant, &principal, &request, stop)
+        let page = engine.search_until(&tenant, &principal, &request, stop);
+        note(&page);
+        let page = page?;
+        let records: Vec<_> = page.items.iter().map(|item| (item.seq, item.id)).collect();
+        let corrected_by = engine.corrected_by(&tenant, &principal, &records)?;
+        Ok((page, corrected_by))
     })
     .await?;
-    note(&result);
     result.map_err(wire::problem)
 }
 
@@ -336,7 +344,7 @@ fn at(path: &str, mut problem: Problem) -> Problem {
 /// # Errors
 /// 500 when a stored event is not JSON.
 pub fn answer(
-    page: SearchPage,
+    (page, mut corrected_by): Found,
     highlight: bool,
     explain: bool,
     fields: Option<&Fields>,
@@ -352,7 +360,7 @@ pub fn answer(
         }
         let found = highlights.next();
         items.push(HitBody {
-            record: wire::record(view)?,
+            record: corrections::record(view, &mut corrected_by)?,
             highlights: highlight.then(|| found.unwrap_or_default().into_iter().map(Into::into).collect()),
         });
     }

@@ -299,8 +299,8 @@ pub async fn run(
     request.highlight = run.highlight;
     request.deadline_ms = run.deadline_ms;
     caller.seeks(search::terms(&request));
-    let page = search::run(&app, &peer, tenant, principal, request).await?;
-    let found = search::answer(page, run.highlight, run.explain, fields.as_ref())?;
+    let found = search::run(&app, &peer, tenant, principal, request).await?;
+    let found = search::answer(found, run.highlight, run.explain, fields.as_ref())?;
     let at = wire::rfc3339_ms(at_ms);
     Ok((NO_STORE, Json(RunBody { at, found })))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Engine;
-use crate::credentials::{Identity, Kind, Principal, Role, Scope};
+use crate::credentials::{Principal, Role};
 use crate::error::{Error, Result};
 use crate::instance::SYSTEM_TENANT;
 use crate::search::SearchRequest;
@@ -27,14 +27,7 @@ pub struct Recipient {
 /// # Errors
 /// As searches.
 pub(crate) fn recipients(engine: &Engine, tenant: &str) -> Result<Vec<Recipient>> {
-    let reader = Principal::of(Identity {
-        kind: Kind::Internal,
-        subject: Principal::INTERNAL.to_owned(),
-        name: Principal::INTERNAL.to_owned(),
-        roles: vec![Role::Auditor],
-        tenants: Scope::All,
-        expires_at_ms: None,
-    });
+    let reader = Principal::internal_as(&[Role::Auditor]);
     let actions = SHOWS.map(|name| format!("access.{name}")).join(" ");
     let request = SearchRequest {
         q: format!("target.type:tenant AND target.id:\"{tenant}\" AND action:IN [{actions}]"),

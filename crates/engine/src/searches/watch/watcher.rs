@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Engine,
     catalog::hex,
-    credentials::{Identity, Kind, Principal, Role, Scope},
+    credentials::{Principal, Role},
     error::{Error, Result},
     follow::{Follower, Start, Step},
     forget::hidden::Sight,
@@ -478,14 +478,7 @@ impl Watcher {
 
 /// Who asks for a watch: somebody who sees no personal fields, whoever set it.
 fn outsider() -> Principal {
-    Principal::of(Identity {
-        kind: Kind::Internal,
-        subject: Principal::INTERNAL.to_owned(),
-        name: Principal::INTERNAL.to_owned(),
-        roles: vec![Role::Auditor],
-        tenants: Scope::All,
-        expires_at_ms: None,
-    })
+    Principal::internal_as(&[Role::Auditor])
 }
 
 const CHANGED: Error = Error::Changed("watch");
