@@ -160,7 +160,10 @@ fn work(
     let answered = begin.elapsed();
     wait(engine, by, &asked, |info| info.unreadable_since_ms.is_some())?;
     let erasing = begin.elapsed();
-    output::note("waiting until no file has their data");
+    output::note(format!(
+        "nothing opens it {:.1} s after the first request; waiting until no file has it",
+        erasing.as_secs_f64()
+    ));
     load.phase.store(2, Ordering::Relaxed);
     let done = wait(engine, by, &asked, |info| info.state == ErasureState::Done)?;
     let rewriting = begin.elapsed().saturating_sub(erasing);
@@ -219,11 +222,20 @@ fn wait(
     until: impl Fn(&ErasureInfo) -> bool,
 ) -> Result<Vec<ErasureInfo>, Failure> {
     let begin = Instant::now();
+    let mut told = 0;
     while begin.elapsed() < PATIENCE {
         let all = asked.iter().map(|id| engine.erasure(TENANT, by, id));
         let all: Vec<ErasureInfo> = all.collect::<Result<_, _>>()?;
         if all.iter().all(&until) {
             return Ok(all);
+        }
+        let rewritten = all.iter().map(|info| info.segments_rewritten).max().unwrap_or(0);
+        if rewritten > told {
+            told = rewritten;
+            output::note(format!(
+                "{told} segments are rewritten after {:.0} s",
+                begin.elapsed().as_secs_f64()
+            ));
         }
         std::thread::sleep(LOOK);
     }
