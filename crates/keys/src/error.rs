@@ -71,6 +71,12 @@ pub enum Error {
         /// The generation.
         generation: u64,
     },
+    /// What holds the root cannot be reached now, or refuses to work. It may come back.
+    #[error("out of reach: {what}")]
+    Unreachable {
+        /// Who, and what they say.
+        what: String,
+    },
     /// The storage below failed.
     #[error("key storage: {0}")]
     Io(#[from] io::Error),
@@ -85,6 +91,7 @@ impl Error {
                 | Self::MissingKey { .. }
                 | Self::Destroyed { .. }
                 | Self::Permissions { .. }
+                | Self::Unreachable { .. }
         )
     }
 

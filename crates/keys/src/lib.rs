@@ -7,7 +7,7 @@
 //! - [`Key`], [`derive()`], [`KeyCheck`]: secrets, derivation, recognition of the right key;
 //! - [`aead`][]: AES-256-GCM;
 //! - [`Entropy`]: where randomness comes from;
-//! - [`RootProvider`], [`FileRoot`]: who holds the root;
+//! - [`RootProvider`], [`FileRoot`], [`RootSeal`]: who holds the root;
 //! - [`KeyTree`], [`PageStore`]: the tree of key pages, over storage that the caller passes in;
 //! - [`signing`][]: Ed25519.
 //!
@@ -27,7 +27,9 @@ mod tree;
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, random_array};
 pub use error::{Error, Result};
 pub use key::{Key, KeyCheck, derive};
-pub use root::{FileRoot, RootProvider};
+pub use root::{Cost, FileRoot, Holder, PassphraseSeal, Provider, RootProvider, RootSeal};
+#[cfg(feature = "pkcs11")]
+pub use root::{Pkcs11Seal, TokenAt};
 pub use signing::SigningKey;
 pub use tree::{
     KeyTree, NewKey, PageDamage, PageId, PageStore, SLOTS_PER_PAGE, Slot, SlotContext, SlotKind, TreeHead,

@@ -1,4 +1,4 @@
-//! The bytes of a root file and of a wrapped key.
+//! The bytes of a root file in the open and of a wrapped key. Root files that are sealed: [`super::sealed`].
 //!
 //! # Format
 //! ```text
@@ -14,9 +14,9 @@ use crate::{Entropy, Error, Key, KeyCheck, Result, aead};
 /// Bytes of a root file.
 pub(super) const FILE_LEN: usize = KEY_AT + Key::LEN + KeyCheck::LEN + 4;
 
-const MAGIC: [u8; 8] = *b"ATSTROOT";
+pub(super) const MAGIC: [u8; 8] = *b"ATSTROOT";
 const VERSION: u16 = 1;
-const GENERATION_AT: usize = 10;
+pub(super) const GENERATION_AT: usize = 10;
 const KEY_AT: usize = 18;
 const CHECK_AT: usize = KEY_AT + Key::LEN;
 const CRC_AT: usize = CHECK_AT + KeyCheck::LEN;

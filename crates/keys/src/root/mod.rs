@@ -2,12 +2,26 @@
 
 mod file;
 mod format;
+mod holder;
+mod passphrase;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+mod seal;
+mod sealed;
 
 pub use file::FileRoot;
+pub use holder::Holder;
+pub use passphrase::{Cost, PassphraseSeal};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Pkcs11Seal, TokenAt};
+pub use seal::{Provider, RootSeal};
 
 use crate::{Key, Result};
 
-/// The holder of the root: a file, or a module that never lets it out.
+/// The holder of the root: files, in the open or sealed by something else.
+///
+/// Whatever seals them, roots are in memory while the holder is open: wrapping and unwrapping wait for nothing and go on when a
+/// security module is away. [`RootProvider::next_generation`] and [`RootProvider::destroy`] need it.
 ///
 /// Roots come in generations. A new one is created beside the old ones, everything that hangs from the root directly
 /// is wrapped again, and then the old generation is destroyed; a crash in between leaves both readable, never none.
@@ -43,6 +57,19 @@ pub trait RootProvider: Send + Sync {
     /// [`crate::Error::InUse`] for the current generation; any failure of the medium, after which the generation
     /// may or may not be gone, and this has to be called again.
     fn destroy(&self, generation: u64) -> Result<()>;
+
+    /// Who holds new roots.
+    fn provider(&self) -> Provider {
+        Provider::File
+    }
+
+    /// Says whether what new generations and destructions need can be reached now. May take as long as a network does.
+    ///
+    /// # Errors
+    /// Why not.
+    fn reach(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use attestore_disk::{Disk, Mode, RealDisk};
 use super::{FileRoot, RootProvider};
 use crate::{Entropy, Error, Key, SeededEntropy};
 
+mod sealed;
+
 const FIRST: &str = "keys/root.1";
 
 fn entropy(seed: u64) -> Arc<dyn Entropy> {
