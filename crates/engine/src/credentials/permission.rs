@@ -81,11 +81,13 @@ pub enum Permission {
     ManagePrivacy,
     /// Destroying tenants, with everything in them.
     DestroyTenants,
+    /// Making backups, and seeing them.
+    ManageBackups,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -122,6 +124,7 @@ impl Permission {
         Self::ManageApprovals,
         Self::ManagePrivacy,
         Self::DestroyTenants,
+        Self::ManageBackups,
     ];
 
     /// Returns the name in documents and records.
@@ -163,6 +166,7 @@ impl Permission {
             Self::ManageApprovals => "manage_approvals",
             Self::ManagePrivacy => "manage_privacy",
             Self::DestroyTenants => "destroy_tenants",
+            Self::ManageBackups => "manage_backups",
         }
     }
 
@@ -241,6 +245,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
         P::ManageQuotas,
         P::Verify,
         P::ConfirmClock,
+        P::ManageBackups,
     ]);
     const READER: Permissions = Permissions::new(&[
         P::Read,
