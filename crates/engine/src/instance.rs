@@ -24,6 +24,7 @@ use crate::tenant::{Registry, Tenant};
 use crate::wal_files::WalFiles;
 use crate::{Error, Result, Settings};
 
+pub(crate) use open::LOCK;
 pub use open::OpenMode;
 
 /// Name of the tenant where Attestore logs its own actions.
@@ -105,6 +106,7 @@ pub struct Inner {
     pub(crate) purges: crate::forget::purge::Purges,
     pub(crate) erasures: crate::forget::erase::Erasures,
     pub(crate) destructions: crate::forget::destroy::Destructions,
+    pub(crate) backups: crate::backup::Backups,
     /// What the thread waits on that looks for newer matches of legal holds.
     pub(crate) holding: Arc<crate::search::wake::Wake>,
     /// Held for a whole flush round, so that there is one at a time.

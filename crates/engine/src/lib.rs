@@ -20,6 +20,7 @@
 //! | [`credentials`] | who may call, and what roles allow |
 //! | `scrub` | hashing stored records again, over and over |
 //! | [`privacy`] | what is personal, and what becomes of values that detectors find |
+//! | [`backup`] | backups, their restore, and the ledger of what was let go of |
 //! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
 //!
@@ -28,6 +29,7 @@
 
 pub mod append;
 pub mod audit;
+pub mod backup;
 pub mod catalog;
 pub mod check;
 mod compact;

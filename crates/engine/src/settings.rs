@@ -81,6 +81,9 @@ pub struct Settings {
     /// What an event may hold at most.
     #[serde(skip)]
     pub limits: Limits,
+    /// Where backups go; nowhere if not set.
+    #[serde(skip)]
+    pub backup: Option<crate::backup::Target>,
 }
 
 impl Default for Settings {
@@ -118,6 +121,7 @@ impl Default for Settings {
             purge_grace_hours: 24,
             purge_interval_s: 3600,
             limits: Limits::DEFAULT,
+            backup: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! - [`Entropy`]: where randomness comes from;
 //! - [`RootProvider`], [`FileRoot`], [`RootSeal`]: who holds the root;
 //! - [`KeyTree`], [`PageStore`]: the tree of key pages, over storage that the caller passes in;
+//! - [`Recipient`], [`RecipientKey`]: sealing for who keeps the key elsewhere;
 //! - [`signing`][]: Ed25519.
 //!
 //! Absent on purpose: this crate does not know tenants, subjects or files other than as opaque identifiers in
@@ -20,6 +21,7 @@ pub mod aead;
 mod entropy;
 mod error;
 mod key;
+mod recipient;
 mod root;
 pub mod signing;
 mod tree;
@@ -27,6 +29,7 @@ mod tree;
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, random_array};
 pub use error::{Error, Result};
 pub use key::{Key, KeyCheck, derive};
+pub use recipient::{Recipient, RecipientKey};
 pub use root::{Cost, FileRoot, Holder, PassphraseSeal, Provider, RootProvider, RootSeal};
 #[cfg(feature = "pkcs11")]
 pub use root::{Pkcs11Seal, TokenAt};

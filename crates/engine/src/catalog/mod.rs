@@ -47,6 +47,13 @@ pub struct Catalog {
     pub(crate) subjects: Arc<SubjectCache>,
 }
 
+/// The last committed state, with what opens its tree of keys.
+pub(crate) struct Snapshot {
+    pub(crate) txn: ReadTransaction,
+    pub(crate) instance: InstanceRow,
+    pub(crate) root_page_key: Key,
+}
+
 struct State {
     tree: Option<KeyTree>,
     poisoned: Option<String>,
@@ -206,6 +213,58 @@ impl Catalog {
         let db = self.db.read();
         let db = db.as_ref().ok_or_else(closed)?;
         db.begin_read().map_err(storage)
+    }
+
+    /// Takes the last committed state.
+    ///
+    /// # Errors
+    /// As reads; [`Error::Stopped`] when the tree of keys is not loaded.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
+        // Under the lock nothing is committed: rows, pages and the key of the root page are of one moment.
+        let state = self.state.lock();
+        let tree = state
+            .tree
+            .as_ref()
+            .ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        let instance = self
+            .instance()?
+            .ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
+        Ok(Snapshot {
+            txn: self.read()?,
+            instance,
+            root_page_key: tree.root_page_key().duplicate(),
+        })
+    }
+
+    /// Writes rows into a catalog that has no instance yet, in one transaction: a restore fills it with as many as it takes.
+    ///
+    /// # Errors
+    /// As writes.
+    pub(crate) fn fill(&self, rows: impl FnOnce(&redb::WriteTransaction) -> Result<()>) -> Result<()> {
+        let mut state = self.state.lock();
+        let txn = self.begin()?;
+        rows(&txn)?;
+        self.commit(&mut state, txn)
+    }
+
+    /// Takes up the tree of keys of rows that were filled in, and wraps the key of its root page under today's root.
+    ///
+    /// # Errors
+    /// As [`Catalog::update`].
+    pub(crate) fn adopt(&self, root_page_key: Key) -> Result<()> {
+        let row = self
+            .instance()?
+            .ok_or_else(|| Error::damage("catalog", 0, "no instance row"))?;
+        let head = TreeHead {
+            height: row.tree_height,
+            next_slot: row.tree_next_slot,
+        };
+        self.state.lock().tree = Some(KeyTree::load(root_page_key, head, self.entropy.clone()));
+        self.update::<_, Error>(|update| {
+            // No generation of today's wrapped it.
+            update.instance.root_generation = 0;
+            Ok(())
+        })
     }
 
     /// Takes a key out of the tree.

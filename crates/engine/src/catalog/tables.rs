@@ -77,5 +77,7 @@ pub(crate) const ERASURES: OfTenant = TableDefinition::new("erasures");
 pub(crate) const RESTRICTIONS: OfTenant = TableDefinition::new("restrictions");
 /// Tenant id to a tenant that was destroyed. JSON; owned by `forget::destroy`, which gets along without the table. The rows stay.
 pub(crate) const DESTROYED: ByTenant = TableDefinition::new("destroyed");
+/// Number of an entry, from 1, to what was let go of for good. JSON; owned by `backup::ledger`, which gets along without the table.
+pub(crate) const LEDGER: TableDefinition<u64, &[u8]> = TableDefinition::new("ledger");
 /// A table of rows that each belong to a tenant and have an id of their own.
 pub(crate) type OfTenant = TableDefinition<'static, (&'static [u8; 16], &'static [u8; 16]), &'static [u8]>;

@@ -188,7 +188,7 @@ mod tests {
     use super::tables;
 
     /// Tables whose rows are not of one tenant, or outlive it.
-    const OTHERS: [&str; 7] = [
+    const OTHERS: [&str; 8] = [
         "meta",
         "pages",
         "tenant_names",
@@ -196,6 +196,7 @@ mod tests {
         "wal",
         "credentials",
         "destroyed",
+        "ledger",
     ];
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Engine, SYSTEM_TENANT,
     append::append_internal_all,
+    backup::ledger,
     catalog::{hex, storage, tables},
     error::{Error, Result},
     instance::Inner,
@@ -301,8 +302,16 @@ impl Engine {
     fn store_credential(&self, id: CredentialId, mut row: Row, before: &Held) -> Result<Arc<Held>> {
         row.last_used_ms = before.last_used_ms();
         let held = Arc::new(Held::new(text(&id), row)?);
+        if let (Some(at_ms), None) = (held.row.revoked_at_ms, before.row.revoked_at_ms) {
+            let id = text(&id).to_owned();
+            let fact = ledger::Fact::Credential { id };
+            self.inner.change(|update| ledger::note(update, at_ms, fact))?;
+        }
         self.write_credentials(&[(id, held.row.clone())])?;
         self.inner.credentials.by_id.write().insert(id, Arc::clone(&held));
+        if held.row.revoked_at_ms.is_some() {
+            ledger::ship_soon(&self.inner);
+        }
         Ok(held)
     }
 

@@ -83,6 +83,8 @@ pub enum Permission {
     ManagePrivacy,
     /// Destroying tenants, with everything in them.
     DestroyTenants,
+    /// Making backups, and seeing them.
+    ManageBackups,
 }
 
 impl Permission {
@@ -125,6 +127,7 @@ impl Permission {
         Self::ManageApprovals,
         Self::ManagePrivacy,
         Self::DestroyTenants,
+        Self::ManageBackups,
     ];
 
     /// Returns the name in documents and records.
@@ -167,6 +170,7 @@ impl Permission {
             Self::ManageApprovals => "manage_approvals",
             Self::ManagePrivacy => "manage_privacy",
             Self::DestroyTenants => "destroy_tenants",
+            Self::ManageBackups => "manage_backups",
         }
     }
 
@@ -245,6 +249,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
         P::ManageQuotas,
         P::Verify,
         P::ConfirmClock,
+        P::ManageBackups,
     ]);
     const READER: Permissions = Permissions::new(&[
         P::Read,

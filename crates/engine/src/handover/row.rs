@@ -21,6 +21,11 @@ pub(crate) struct HandoverRow {
 }
 
 impl HandoverRow {
+    /// Whether the log was forked and the record of that is still to be written.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.fork.is_some()
+    }
+
     /// Slots of the keys that it names.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u64> {
         let next = self.next.as_ref().map(|key| key.slot);

@@ -46,6 +46,16 @@ impl Engine {
     /// # Errors
     /// As [`Engine::create_or_open`].
     pub fn open_as(parts: Parts, settings: Settings, mode: OpenMode) -> Result<(Self, Opened), OpenError> {
+        crate::backup::restore::refuse_unfinished(&*parts.disk)?;
+        Self::open_any(parts, settings, mode)
+    }
+
+    /// [`Engine::open_as`], also of a directory whose restore has not come to its end.
+    pub(crate) fn open_any(
+        parts: Parts,
+        settings: Settings,
+        mode: OpenMode,
+    ) -> Result<(Self, Opened), OpenError> {
         let settings = settings.clamped();
         let disk = Arc::clone(&parts.disk);
         let lock = disk.try_lock(Path::new(LOCK))?.ok_or(OpenError::InUse)?;
@@ -100,6 +110,7 @@ impl Engine {
             purges: crate::forget::purge::Purges::load(&catalog)?,
             erasures: crate::forget::erase::Erasures::load(&catalog)?,
             destructions: crate::forget::destroy::Destructions::load(&catalog)?,
+            backups: crate::backup::Backups::new(settings.backup.clone()),
             holding: Arc::default(),
             flushing: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
@@ -167,6 +178,7 @@ impl Engine {
         inner.purges.stop();
         inner.erasures.stop();
         inner.holding.stop();
+        inner.backups.stop();
         inner.search.stop();
         inner.heads.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
@@ -434,6 +446,13 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
         let weak = Weak::clone(&weak);
         Box::new(move || crate::forget::holds::run(&weak))
     })?;
+    spawn("attestore-backup", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || {
+            lower_priority(COMPACT_PRIORITY);
+            crate::backup::run(&weak);
+        })
+    })?;
     spawn("attestore-heads", {
         let wake = inner.heads.wake();
         Box::new(move || heads::run(weak, wake))
@@ -463,7 +482,7 @@ const COMPACT_PRIORITY: u8 = 0;
 const DAY_MS: u64 = 24 * 3_600_000;
 /// A pause between two starts that is longer is mentioned.
 const PAUSE_MS_MAX: u64 = 30 * DAY_MS;
-const LOCK: &str = "attestore.lock";
+pub(crate) const LOCK: &str = "attestore.lock";
 const FORMAT: u32 = 1;
 
 #[cfg(test)]

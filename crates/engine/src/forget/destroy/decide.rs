@@ -10,6 +10,7 @@ use serde_json::json;
 use super::row::{self, DestroyedRow, DestroyedState};
 use super::{ending, keeps, memory};
 use crate::append::append_control;
+use crate::backup::ledger::{self, Fact};
 use crate::catalog::{hex, tenant_rows};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
@@ -254,6 +255,11 @@ fn end(inner: &Inner, tenant: &Arc<Tenant>, mut row: DestroyedRow) -> Result<()>
         row.bytes = named.files.iter().map(|file| file.length).sum();
         row.credentials = leaving.revoked();
         leaving.put(update)?;
+        let fact = Fact::Tenant {
+            tenant: tenant.id.to_string(),
+            row: Box::new(row.clone()),
+        };
+        ledger::note(update, now_ms, fact)?;
         row::put(update, &tenant.id, &row)?;
         Ok((named, row))
     })?;
@@ -264,6 +270,7 @@ fn end(inner: &Inner, tenant: &Arc<Tenant>, mut row: DestroyedRow) -> Result<()>
     drop(flushing);
     inner.destructions.note(tenant.id, &row);
     memory::forget(inner, tenant, &named);
+    ledger::ship_soon(inner);
     metrics::counter!("attestore_tenants_destroyed_total").increment(1);
     tracing::info!(tenant = %tenant.id, records = row.size, "a tenant was destroyed");
     Ok(())

@@ -23,6 +23,7 @@
 //! A start goes on from the row. What is `decided` takes no appends from the start on; the record of 2 is looked for in `_system` from the
 //! size in the row on before it is written.
 
+mod again;
 mod api;
 mod check;
 mod decide;
@@ -45,6 +46,7 @@ use crate::catalog::{Catalog, by_tenant, tables};
 use crate::error::{Error, Result};
 use crate::tenant::Tenant;
 
+pub(crate) use again::again;
 pub use api::{DestroyOrder, DestroyedPage, DestroyedTenant};
 pub(crate) use check::contradictions;
 pub use row::DestroyedState;

@@ -61,7 +61,7 @@ pub(super) fn make(inner: &Inner, tenant: &TenantId, row: &DestroyedRow) -> Resu
         "unreadable_since": time(row.unreadable_since_ms),
         "gone_since": time(row.gone_since_ms),
         "medium": MEDIUM,
-        "key_backups": "none configured",
+        "key_backups": crate::backup::said_on_receipts(inner)?,
         "check": { "clean": left.is_empty(), "left": left },
     });
     statement::signed(&system, seq, &leaf.0, PREDICATE, predicate)

@@ -59,7 +59,7 @@ pub(super) fn make(inner: &Inner, tenant: &Arc<Tenant>, key: &RowKey, row: &Eras
             "terms_gone_since": time(row.terms_gone_since_ms),
             "bytes_gone_since": time(row.bytes_gone_since_ms),
             "medium": statement::MEDIUM,
-            "key_backups": statement::KEY_BACKUPS,
+            "key_backups": crate::backup::said_on_receipts(inner)?,
             "check": { "clean": left.is_empty(), "left": left },
         });
         Ok((leaf, predicate))

@@ -74,7 +74,11 @@ pub(super) fn decide(inner: &Inner, tenant: &Arc<Tenant>, key: &RowKey) -> Resul
 
 /// The records with groups about somebody of `handles`, by class, ascending. Nothing new is written about them: once the tail
 /// is flushed, what is in segments is all there is.
-fn concerned(inner: &Inner, tenant: &Tenant, handles: &[Handle]) -> Result<BTreeMap<u16, Vec<u64>>> {
+pub(super) fn concerned(
+    inner: &Inner,
+    tenant: &Tenant,
+    handles: &[Handle],
+) -> Result<BTreeMap<u16, Vec<u64>>> {
     let handles: HashSet<[u8; 16]> = handles.iter().map(|handle| *handle.as_bytes()).collect();
     let view = tenant.view();
     let in_tail = view.tail.iter(view.tail.range()).any(|record| {

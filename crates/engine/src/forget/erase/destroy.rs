@@ -10,6 +10,7 @@ use hashbrown::HashSet;
 
 use super::decide::decide;
 use super::row::{ErasureRow, ErasureState, Leaver, PartBytes};
+use crate::backup::ledger::{self, Fact};
 use crate::catalog::directory::{HandleRow, HandleState};
 use crate::catalog::of_tenant::RowKey;
 use crate::catalog::{Update, hex, of_tenant, storage, tables};
@@ -109,6 +110,7 @@ fn take_keys(inner: &Inner, batches: &mut [Batch]) -> Result<()> {
             .tenant
             .veil(&handles, |veil| veil.leaving = Some(Leaving::Destroyed));
     }
+    let now_ms = inner.clock.now_ms();
     let committed = inner.change(|update| {
         let mut slots = Vec::new();
         for batch in batches.iter() {
@@ -117,6 +119,7 @@ fn take_keys(inner: &Inner, batches: &mut [Batch]) -> Result<()> {
                     tombstone(update, &batch.tenant, leaver)?;
                     slots.extend([leaver.slot, leaver.lookup]);
                 }
+                ledger::note(update, now_ms, fact(&batch.tenant, &job.row))?;
                 of_tenant::put(update, tables::ERASURES, &job.key, &job.row)?;
             }
         }
@@ -140,7 +143,22 @@ fn take_keys(inner: &Inner, batches: &mut [Batch]) -> Result<()> {
         }
     }
     drop(flushing);
+    if committed.is_ok() {
+        ledger::ship_soon(inner);
+    }
     committed
+}
+
+/// What the ledger has of it.
+fn fact(tenant: &Tenant, row: &ErasureRow) -> Fact {
+    Fact::Subjects {
+        tenant: tenant.id.to_string(),
+        handles: row.handles.clone(),
+        basis: row.basis.clone(),
+        requested_by: row.requested_by.clone(),
+        approved_by: row.approved_by.clone(),
+        requested_ms: row.requested_ms,
+    }
 }
 
 fn destroy_all(update: &mut Update<'_>, slots: &[Slot]) -> Result<()> {

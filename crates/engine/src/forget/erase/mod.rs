@@ -29,6 +29,7 @@
 //!
 //! A crash anywhere leaves the row, and the next start goes on from it.
 
+mod again;
 mod api;
 mod certificate;
 mod clean;
@@ -43,6 +44,7 @@ mod row;
 mod tests;
 mod work;
 
+pub(crate) use again::{Again, again};
 pub use api::ErasureInfo;
 pub use attestore_record::control::ErasureScope;
 pub(crate) use clean::overwrite;

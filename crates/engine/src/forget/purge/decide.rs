@@ -10,6 +10,7 @@ use super::plan::{Aim, Plan, plan};
 use super::row::{self, JobKey, PurgeRow, PurgeState};
 use super::select::What;
 use crate::append::append_control;
+use crate::backup::ledger::{self, Fact, Records};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::forget::Why;
@@ -186,7 +187,7 @@ fn approved(inner: &Inner, tenant: &Tenant, plan: &Plan, wanted: &Wanted<'_>) ->
 }
 
 /// The point from which the records are gone.
-fn record(
+pub(super) fn record(
     inner: &Inner,
     tenant: &Arc<Tenant>,
     key: JobKey,
@@ -209,9 +210,12 @@ fn record(
         since_ms,
         swept: false,
     });
+    let fact = fact(tenant, &row, seq);
     gone::put(inner, tenant, row.class, ranges.collect(), |update| {
+        ledger::note(update, since_ms, fact)?;
         row::put(update, &key, &row)
     })?;
+    ledger::ship_soon(inner);
     match why {
         Why::Purged => metrics::counter!("attestore_purged_records_total").increment(row.records),
         Why::Erased => metrics::counter!("attestore_erased_records_total").increment(row.records),
@@ -219,6 +223,28 @@ fn record(
     let_exports_go(inner, tenant, &key, &mut row)?;
     tracing::info!(tenant = %tenant.id, class = row.class, records = row.records, why = why.name(), "records are gone");
     Ok(())
+}
+
+/// What the ledger has of it.
+fn fact(tenant: &Tenant, row: &PurgeRow, seq: u64) -> Fact {
+    Fact::Records(Box::new(Records {
+        tenant: tenant.id.to_string(),
+        class: row.class,
+        ranges: row.ranges.clone(),
+        why: row.why(),
+        reason: row.reason,
+        policy: tenant
+            .rules
+            .load()
+            .policy(row.class)
+            .map(|found| found.policy.clone()),
+        basis: row.basis.clone(),
+        by: row.by.clone(),
+        approved_by: row.approved_by.clone(),
+        note: row.note.clone(),
+        origin: tenant.origin.clone(),
+        seq,
+    }))
 }
 
 /// Destroys the files of exports, which may hold what is erased; after a purge they stay until they expire.
@@ -269,7 +295,7 @@ fn forget(inner: &Inner, key: &JobKey) -> Result<()> {
 }
 
 /// An id that sorts by time.
-fn job_id(inner: &Inner, now_ms: u64) -> [u8; 16] {
+pub(super) fn job_id(inner: &Inner, now_ms: u64) -> [u8; 16] {
     let mut id: [u8; 16] = random_array(&*inner.entropy);
     for (to, from) in id.iter_mut().zip(&now_ms.to_be_bytes()[2..]) {
         *to = *from;

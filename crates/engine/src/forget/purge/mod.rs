@@ -12,6 +12,7 @@
 //! | `row` | what the catalog keeps |
 //! | `schedule` | purges that nobody has to order |
 //! | `erasure` | erasure of whole records, which go the same way |
+//! | `again` | what went behind a backup that was restored |
 //! | `api` | ordering, listing, showing |
 //!
 //! # Durability
@@ -22,6 +23,7 @@
 //! 6. the root is rotated, so that the destroyed keys are out of reach of old copies; 7. the receipt is signed and stored, its hash goes into
 //! the log. Each step is done again after a crash.
 
+mod again;
 mod api;
 mod decide;
 pub(super) mod erasure;
@@ -47,6 +49,7 @@ use crate::error::Result;
 use crate::instance::Inner;
 use crate::search::wake::Wake;
 
+pub(crate) use again::again;
 pub use api::{Ordered, PurgeOrder, PurgePage, Selection};
 pub(super) use decide::{By, Ground};
 pub(crate) use decide::{check_clock, settle};

@@ -174,7 +174,7 @@ pub(super) fn ranges_max(inner: &Inner) -> usize {
 }
 
 /// The files that hold some of what goes.
-fn files(view: &View, class: u16, ranges: &Ranges) -> Vec<GoneFile> {
+pub(super) fn files(view: &View, class: u16, ranges: &Ranges) -> Vec<GoneFile> {
     let mut files = Vec::new();
     for set in view.flushed.iter().filter(|set| set.class == class) {
         let all = set.min_seq()..set.max_seq().saturating_add(1);

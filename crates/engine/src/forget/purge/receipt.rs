@@ -102,7 +102,7 @@ fn predicate(
         "unreadable_since": time(row.unreadable_since_ms),
         "gone_since": time(row.gone_since_ms),
         "medium": statement::MEDIUM,
-        "key_backups": statement::KEY_BACKUPS,
+        "key_backups": crate::backup::said_on_receipts(inner)?,
         "check": check(inner, tenant, view, row, seq)?,
     });
     let own = match &row.basis {

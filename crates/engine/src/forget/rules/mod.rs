@@ -8,8 +8,10 @@
 //! | `set` | setting and showing |
 //! | `preview` | what would go at a moment |
 //! | `row` | what the catalog keeps |
+//! | `again` | a policy by which records went behind a backup that was restored |
 //! | `verdict` | what holds for one record, and why |
 
+mod again;
 mod lock;
 mod preview;
 mod row;
@@ -31,6 +33,7 @@ use crate::catalog::{by_tenant, tables};
 use crate::error::Result;
 
 pub(crate) use super::holds::held;
+pub(crate) use again::again;
 pub use preview::{ClassPreview, Preview};
 use row::RulesRow;
 pub use selector::Selector;

@@ -74,6 +74,8 @@ impl Engine {
         registered.inspect_err(|error| stop_on(inner, error))?;
         let mut heads = inner.heads.register.rows();
         heads.remove(&log.origin);
+        // What is no log.
+        heads.retain(|origin, _| !origin.starts_with(crate::backup::ledger::REGISTER_PREFIX));
         let last = rounds.kept.read().last().cloned();
         let number = match last {
             Some(last) if last.heads == heads => return Ok(None),

@@ -1,0 +1,301 @@
+//! Asking for backups, listing them, and the ones that nobody has to ask for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use attestore_export::rfc3339_ms;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::folder::Known;
+use super::manifest::Manifest;
+use super::{Target, create, expire, ledger};
+use crate::catalog::hex;
+use crate::credentials::{Permission, Principal};
+use crate::error::{Error, Result};
+use crate::instance::{Engine, Inner, OpenMode};
+
+/// How far a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupState {
+    /// It waits for its turn.
+    Waiting,
+    /// It is being made.
+    Running,
+    /// It is there.
+    Done,
+    /// It was not made.
+    Failed,
+}
+
+/// What is told of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackupInfo {
+    /// Its id, hex.
+    pub id: String,
+    /// How far it is.
+    pub state: BackupState,
+    /// When it was asked for, or its snapshot was taken, Unix milliseconds.
+    pub at_ms: u64,
+    /// Bytes that were copied so far, and that are to be copied.
+    pub progress: (u64, u64),
+    /// Bytes of everything that it names.
+    pub bytes: u64,
+    /// Bytes of that which no earlier backup had.
+    pub bytes_copied: u64,
+    /// Tenants in it.
+    pub tenants: u64,
+    /// Entries of their logs.
+    pub entries: u64,
+    /// Entries of the ledger that it covers.
+    pub ledger: u64,
+    /// For whom its keys are sealed.
+    pub recipient: String,
+    /// When its keys are destroyed, if there is a newer one by then; Unix milliseconds.
+    pub keys_until_ms: Option<u64>,
+    /// Why it was not made.
+    pub error: Option<String>,
+}
+
+/// One that is not in the target.
+pub(super) struct Job {
+    id: [u8; 16],
+    at_ms: u64,
+    state: Mutex<(BackupState, Option<String>)>,
+    pub(super) done: AtomicU64,
+    pub(super) all: AtomicU64,
+}
+
+impl Engine {
+    /// Asks for a backup. With [`OpenMode::Inline`] it is made on return.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; [`Error::Conflict`] with the code `no_backup_target`, or `backup_running` if one is waiting already.
+    pub fn start_backup(&self, by: &Principal) -> Result<BackupInfo> {
+        by.check_instance(Permission::ManageBackups)?;
+        let inner = &self.inner;
+        inner.check_running()?;
+        let target = target(inner)?;
+        let job = queue(inner)?;
+        if inner.mode == OpenMode::Inline {
+            make(inner, &target, &job)?;
+            return self.backup(&hex(&job.id), by);
+        }
+        inner.backups.wake.notify();
+        Ok(job.info(&target))
+    }
+
+    /// Lists backups, the newest first, with those that are waiting, under way, or failed since the start.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; [`Error::Conflict`] with the code `no_backup_target`; what the target says.
+    pub fn backups(&self, by: &Principal) -> Result<Vec<BackupInfo>> {
+        by.check_instance(Permission::ManageBackups)?;
+        let target = target(&self.inner)?;
+        let known = Known::read(&*target.disk)?;
+        let mut all: Vec<BackupInfo> = known.manifests.iter().map(|found| info(found, &target)).collect();
+        let jobs = self.inner.backups.jobs.lock();
+        all.extend(jobs.values().map(|job| job.info(&target)));
+        all.sort_by(|a, b| b.id.cmp(&a.id));
+        Ok(all)
+    }
+
+    /// Shows one.
+    ///
+    /// # Errors
+    /// As [`Engine::backups`]; [`Error::NotFound`].
+    pub fn backup(&self, id: &str, by: &Principal) -> Result<BackupInfo> {
+        let all = self.backups(by)?;
+        let found = all.into_iter().find(|backup| backup.id == id);
+        found.ok_or(Error::NotFound("backup"))
+    }
+}
+
+impl Job {
+    fn info(&self, target: &Target) -> BackupInfo {
+        let (state, error) = self.state.lock().clone();
+        BackupInfo {
+            id: hex(&self.id),
+            state,
+            at_ms: self.at_ms,
+            progress: (
+                self.done.load(Ordering::Relaxed),
+                self.all.load(Ordering::Relaxed),
+            ),
+            bytes: 0,
+            bytes_copied: 0,
+            tenants: 0,
+            entries: 0,
+            ledger: 0,
+            recipient: target.recipient.to_string(),
+            keys_until_ms: None,
+            error,
+        }
+    }
+}
+
+fn info(manifest: &Manifest, target: &Target) -> BackupInfo {
+    BackupInfo {
+        id: manifest.id.clone(),
+        state: BackupState::Done,
+        at_ms: manifest.made_ms,
+        progress: (manifest.bytes_copied, manifest.bytes_copied),
+        bytes: manifest.bytes,
+        bytes_copied: manifest.bytes_copied,
+        tenants: manifest.tenants.len() as u64,
+        entries: manifest.tenants.iter().map(|tenant| tenant.size).sum(),
+        ledger: manifest.ledger,
+        recipient: manifest.recipient.clone(),
+        keys_until_ms: Some(manifest.made_ms.saturating_add(target.window_ms)),
+        error: None,
+    }
+}
+
+fn target(inner: &Inner) -> Result<Arc<Target>> {
+    inner.backups.target().ok_or_else(|| Error::Conflict {
+        code: "no_backup_target",
+        message: "no folder for backups is set (`[backup] to`)".to_owned(),
+    })
+}
+
+/// Puts a backup in line; one waits at most.
+fn queue(inner: &Inner) -> Result<Arc<Job>> {
+    let id = create::fresh_id(inner);
+    let mut jobs = inner.backups.jobs.lock();
+    if jobs.values().any(|job| job.state.lock().0 != BackupState::Failed) {
+        return Err(Error::Conflict {
+            code: "backup_running",
+            message: "a backup is being made already".to_owned(),
+        });
+    }
+    // Why earlier ones failed is told until there is a newer one.
+    jobs.clear();
+    let job = Arc::new(Job {
+        id,
+        at_ms: inner.clock.now_ms(),
+        state: Mutex::new((BackupState::Waiting, None)),
+        done: AtomicU64::new(0),
+        all: AtomicU64::new(0),
+    });
+    jobs.insert(hex(&id), Arc::clone(&job));
+    Ok(job)
+}
+
+fn make(inner: &Inner, target: &Target, job: &Job) -> Result<()> {
+    let _one_at_a_time = inner.backups.making.lock();
+    job.state.lock().0 = BackupState::Running;
+    let made = create::run(inner, target, job.id, job);
+    match &made {
+        Ok(manifest) => {
+            inner.backups.jobs.lock().remove(&hex(&job.id));
+            tracing::info!(backup = %manifest.id, bytes = manifest.bytes, copied = manifest.bytes_copied, "a backup was made");
+            metrics::counter!("attestore_backups_total", "state" => "done").increment(1);
+            metrics::counter!("attestore_backup_bytes_total").increment(manifest.bytes_copied);
+        }
+        Err(error) => {
+            *job.state.lock() = (BackupState::Failed, Some(error.to_string()));
+            tracing::error!(%error, "a backup was not made");
+            metrics::counter!("attestore_backups_total", "state" => "failed").increment(1);
+        }
+    }
+    made?;
+    expire::expire(target, inner.clock.now_ms())?;
+    Ok(())
+}
+
+/// Makes what is waiting or due, ships what is left of the ledger, and removes backups whose time is over.
+pub(super) fn tick(inner: &Inner) {
+    let Some(target) = inner.backups.target() else {
+        return;
+    };
+    if let Err(error) = told(inner) {
+        tracing::debug!(%error, "how far the ledger is shipped is not known");
+    }
+    let waiting = inner
+        .backups
+        .jobs
+        .lock()
+        .values()
+        .find(|job| job.state.lock().0 == BackupState::Waiting)
+        .cloned();
+    if let Some(job) = waiting {
+        // Said by itself.
+        let _ = make(inner, &target, &job);
+        return;
+    }
+    let boot_ms = inner.clock.boot_ms();
+    if boot_ms < inner.backups.pause_ms.load(Ordering::Relaxed) {
+        return;
+    }
+    inner
+        .backups
+        .pause_ms
+        .store(boot_ms.saturating_add(LOOK_MS), Ordering::Relaxed);
+    if let Err(error) = unasked(inner, &target) {
+        tracing::warn!(%error, "backups are not as they should be; it is tried again");
+        inner
+            .backups
+            .pause_ms
+            .store(boot_ms.saturating_add(RETRY_MS), Ordering::Relaxed);
+    }
+}
+
+/// What nobody has to ask for.
+fn unasked(inner: &Inner, target: &Target) -> Result<()> {
+    ledger::ship(inner)?;
+    let now_ms = inner.clock.now_ms();
+    {
+        let _one_at_a_time = inner.backups.making.lock();
+        expire::expire(target, now_ms)?;
+    }
+    let newest = Known::read(&*target.disk)?
+        .manifests
+        .last()
+        .map(|newest| newest.made_ms);
+    let is_due = newest.is_none_or(|newest| newest.saturating_add(target.every_ms) <= now_ms);
+    if target.every_ms == 0 || !is_due {
+        return Ok(());
+    }
+    let job = queue(inner)?;
+    let event = json!({
+        "action": "backup.create",
+        "operation": "create",
+        "actor": { "type": "server", "id": "internal" },
+        "targets": [{ "type": "backup", "id": hex(&job.id) }],
+    });
+    inner.append_internal(event.to_string().as_bytes())?;
+    make(inner, target, &job)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge")]
+fn told(inner: &Inner) -> Result<()> {
+    metrics::gauge!("attestore_backup_ledger_waiting").set(ledger::waiting(inner)? as f64);
+    Ok(())
+}
+
+/// What receipts and certificates say of copies of keys that somebody keeps on purpose. What the ledger has to say about them is in
+/// the target on return.
+///
+/// # Errors
+/// What the target says: then nothing is signed yet.
+pub(crate) fn said_on_receipts(inner: &Inner) -> Result<Value> {
+    let Some(target) = inner.backups.target() else {
+        return Ok(crate::forget::statement::KEY_BACKUPS.into());
+    };
+    let entries = ledger::ship(inner)?;
+    let known = Known::read(&*target.disk)?;
+    Ok(json!({
+        "escrow_window_s": target.window_ms / 1000,
+        "escrows": known.manifests.len() + known.bad.len(),
+        "oldest_escrow_at": known.manifests.first().map(|oldest| rfc3339_ms(oldest.made_ms)),
+        "sealed_for": hex(&target.recipient.id()),
+        "ledger_entries": entries,
+    }))
+}
+
+/// How often is looked whether a backup is due or over.
+const LOOK_MS: u64 = 60_000;
+/// How long what failed waits.
+const RETRY_MS: u64 = 600_000;

@@ -1,0 +1,441 @@
+//! Making a backup.
+//!
+//! 1. The ledger is shipped, what no manifest names is removed, every tail is flushed.
+//! 2. Under the lock of flushes: a snapshot of the catalog; then the sizes of all logs and the end of the log's file, of one moment;
+//!    what the log's files hold up to there is copied. They are freed by flushes only.
+//! 3. Sealed files that the target does not have are copied and compared with their checksums. A file that was replaced meanwhile
+//!    makes the backup go on with a newer snapshot; what was copied stays. The last attempt holds the lock of flushes to the end.
+//! 4. Runs of entries, the rows of the catalog, the escrow. The target's file system is synced.
+//! 5. The manifest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use attestore_disk::{Disk, Mode};
+use attestore_keys::{Key, random_array};
+use attestore_record::TenantId;
+use attestore_segment::FileWriter;
+use attestore_wal::{Position, file_path};
+use redb::ReadableTable;
+
+use super::api::Job;
+use super::escrow::Escrow;
+use super::folder::{self, Known};
+use super::manifest::{BlobSum, FORMAT, LogSum, Manifest, RUN, Sum, TenantSum, short};
+use super::{Target, dump, expire, ledger, manifest};
+use crate::catalog::{FileRow, Snapshot, TenantRow, WalRow, hex, json, storage, tables};
+use crate::error::{Error, Result};
+use crate::instance::Inner;
+
+/// What was taken at one moment.
+struct Cut {
+    snapshot: Snapshot,
+    made_ms: u64,
+    logs: Vec<LogSum>,
+    /// Size and root of logs that are in memory.
+    heads: BTreeMap<TenantId, (u64, String)>,
+}
+
+/// Why there is no backup of a snapshot.
+enum Missed {
+    /// Files of it were replaced.
+    Replaced,
+    Failed(Error),
+}
+
+impl From<Error> for Missed {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<io::Error> for Missed {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Makes a backup under an id.
+///
+/// # Errors
+/// What the data directory or the target says; damage of a file that is to be copied. Nothing names what was copied then.
+pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Result<Manifest> {
+    inner.check_running()?;
+    ledger::ship(inner)?;
+    let disk = &*target.disk;
+    folder::prepare(disk, &ledger::instance(inner)?)?;
+    let known = Known::read(disk)?;
+    expire::sweep(disk, &known)?;
+    crate::flush::round(inner, |_| true)?;
+    for attempt in 1..=ATTEMPTS {
+        let flushing = inner.flushing.lock();
+        inner.check_running()?;
+        let cut = cut(inner, disk, &id)?;
+        let held = (attempt == ATTEMPTS).then_some(flushing);
+        let made = Copying {
+            inner,
+            target,
+            id,
+            job,
+            known: &known,
+        }
+        .all(cut);
+        drop(held);
+        match made {
+            Ok(manifest) => return Ok(manifest),
+            Err(Missed::Failed(error)) => return Err(error),
+            Err(Missed::Replaced) => tracing::debug!(attempt, "a backup goes on with a newer snapshot"),
+        }
+    }
+    Err(Error::Io(
+        "files were replaced faster than they were copied".into(),
+    ))
+}
+
+/// Takes the snapshot. The caller holds the lock of flushes, so no file of the log is freed.
+fn cut(inner: &Inner, disk: &dyn Disk, id: &[u8; 16]) -> Result<Cut> {
+    for _ in 0..SNAPSHOTS {
+        let snapshot = inner.catalog.snapshot()?;
+        let (end, heads) = {
+            let committer = inner.committer.lock();
+            let end = committer
+                .watermark()
+                .ok_or_else(|| Error::Stopped("the log is closed".into()))?;
+            let views = inner.tenants.all().into_iter().map(|tenant| {
+                let view = tenant.view();
+                (tenant.id, (view.size, hex(view.root.as_bytes())))
+            });
+            (end, views.collect())
+        };
+        let files = log_files(&snapshot)?;
+        // A file that was begun behind the snapshot has its key in the next one.
+        if files.contains_key(&end.wal) {
+            return Ok(Cut {
+                made_ms: inner.clock.now_ms(),
+                logs: logs(inner, disk, &hex(id), &files, end)?,
+                heads,
+                snapshot,
+            });
+        }
+    }
+    Err(Error::Io(
+        "the log is faster than snapshots of the catalog".into(),
+    ))
+}
+
+fn log_files(snapshot: &Snapshot) -> Result<BTreeMap<u64, WalRow>> {
+    let table = snapshot.txn.open_table(tables::WAL).map_err(storage)?;
+    let rows = table.range(snapshot.instance.wal_low..).map_err(storage)?;
+    rows.map(|row| {
+        let (number, row) = row.map_err(storage)?;
+        Ok((number.value(), json(row.value())?))
+    })
+    .collect()
+}
+
+/// Copies what files of the log hold.
+fn logs(
+    inner: &Inner,
+    disk: &dyn Disk,
+    id: &str,
+    files: &BTreeMap<u64, WalRow>,
+    end: Position,
+) -> Result<Vec<LogSum>> {
+    let mut copied = Vec::new();
+    for (&number, row) in files.range(..=end.wal) {
+        let from = file_path(number);
+        // A number that was given out and not used.
+        if number != end.wal && !inner.disk.exists(&from)? {
+            continue;
+        }
+        let bytes = if number == end.wal { end.offset } else { row.size };
+        let path = folder::log_path(id, number);
+        let unhindered = |_| Ok(());
+        let mut to = FileWriter::create(disk, &path, &unhindered)?;
+        read(&*inner.disk, &from, 0, bytes, &mut |piece| to.write(piece))?;
+        let written = to.finish(false).map_err(io::Error::from)?;
+        copied.push(LogSum {
+            number,
+            size: row.size,
+            sum: Sum {
+                bytes: written.bytes,
+                blake3: hex(&written.checksum),
+            },
+        });
+    }
+    Ok(copied)
+}
+
+/// Reads a range of a file in pieces.
+fn read(
+    disk: &dyn Disk,
+    path: &Path,
+    from: u64,
+    bytes: u64,
+    each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = disk.open(path, Mode::Read)?;
+    let mut piece = vec![0; attestore_segment::CHUNK_BYTES.max(256 << 10)];
+    let mut done = 0;
+    while done < bytes {
+        let len = usize::try_from(bytes - done)
+            .unwrap_or(usize::MAX)
+            .min(piece.len());
+        let piece = &mut piece[..len];
+        file.read_exact_at(piece, from + done)?;
+        each(piece)?;
+        done += len as u64;
+    }
+    Ok(())
+}
+
+struct Copying<'a> {
+    inner: &'a Inner,
+    target: &'a Target,
+    id: [u8; 16],
+    job: &'a Job,
+    known: &'a Known,
+}
+
+impl Copying<'_> {
+    fn disk(&self) -> &dyn Disk {
+        &*self.target.disk
+    }
+
+    fn pace(&self) -> impl Fn(usize) -> io::Result<()> + '_ {
+        |bytes| {
+            if self.inner.backups.wake.is_stopped() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            self.job.done.fetch_add(bytes as u64, Ordering::Relaxed);
+            crate::compact::pace(self.inner, bytes)
+        }
+    }
+
+    fn all(&self, cut: Cut) -> std::result::Result<Manifest, Missed> {
+        let id = hex(&self.id);
+        let logs: u64 = cut.logs.iter().map(|log| log.sum.bytes).sum();
+        let (blobs, mut copied) = self.blobs(&cut.snapshot)?;
+        let (tenants, entries, entries_copied) = self.tenants(&cut)?;
+        copied += entries_copied + logs;
+        let escrow = Escrow {
+            dump: Key::random(&*self.inner.entropy),
+            root_page: cut.snapshot.root_page_key.duplicate(),
+        };
+        let pace = self.pace();
+        let file = FileWriter::create(self.disk(), &folder::catalog_path(&id), &pace)?;
+        let mut writer = dump::Writer::new(file, &escrow.dump, &*self.inner.entropy, self.id)?;
+        writer.catalog(&cut.snapshot.txn)?;
+        let written = writer.finish()?;
+        let instance = cut.snapshot.instance.id.clone();
+        let sealed = escrow.seal(&self.target.recipient, &*self.inner.entropy, &instance, &id)?;
+        folder::write(self.disk(), &folder::escrow_path(&id), &sealed)?;
+        // Everything that the manifest names, and the names.
+        self.disk().sync_all()?;
+        let bytes = blobs.iter().map(|blob| blob.sum.bytes).sum::<u64>() + entries + logs + written.bytes;
+        let manifest = Manifest {
+            format: FORMAT,
+            instance,
+            made_ms: cut.made_ms,
+            recipient: self.target.recipient.to_string(),
+            ledger: ledger::count(&cut.snapshot.txn)?,
+            escrow: Sum::of(&sealed),
+            catalog: Sum {
+                bytes: written.bytes,
+                blake3: hex(&written.checksum),
+            },
+            logs: cut.logs,
+            tenants,
+            blobs,
+            bytes,
+            bytes_copied: copied + written.bytes,
+            id: id.clone(),
+        };
+        let bytes = manifest::bytes(&manifest, &escrow.dump)?;
+        folder::write(self.disk(), &folder::manifest_path(&id), &bytes)?;
+        Ok(manifest)
+    }
+
+    /// Sees to it that every sealed file and part of a snapshot is in the target; returns how many bytes were copied, too.
+    fn blobs(&self, snapshot: &Snapshot) -> std::result::Result<(Vec<BlobSum>, u64), Missed> {
+        let there = folder::names_below(self.disk(), Path::new(folder::BLOBS))?;
+        let table = snapshot.txn.open_table(tables::FILES).map_err(storage)?;
+        let mut rows: Vec<(TenantId, FileRow)> = Vec::new();
+        for row in table.iter().map_err(storage)? {
+            let (key, row) = row.map_err(storage)?;
+            rows.push((TenantId::from_bytes(*key.value().0), json(row.value())?));
+        }
+        let lacks = |row: &FileRow| there.get(&row.id) != Some(&row.length);
+        let lacking = rows.iter().filter(|(_, row)| lacks(row));
+        let all: u64 = lacking.map(|(_, row)| row.length).sum();
+        self.job
+            .all
+            .store(self.job.done.load(Ordering::Relaxed) + all, Ordering::Relaxed);
+        let mut folders = BTreeSet::new();
+        let (mut sums, mut copied) = (Vec::with_capacity(rows.len()), 0);
+        for (tenant, row) in &rows {
+            if lacks(row) {
+                self.blob(tenant, row, &mut folders)?;
+                copied += row.length;
+            }
+            sums.push(BlobSum {
+                id: row.id.clone(),
+                sum: Sum {
+                    bytes: row.length,
+                    blake3: row.checksum.clone(),
+                },
+            });
+        }
+        sums.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok((sums, copied))
+    }
+
+    fn blob(
+        &self,
+        tenant: &TenantId,
+        row: &FileRow,
+        folders: &mut BTreeSet<std::path::PathBuf>,
+    ) -> std::result::Result<(), Missed> {
+        let path = folder::blob_path(&row.id);
+        self.make_folder(&path, folders)?;
+        let pace = self.pace();
+        let mut to = FileWriter::create(self.disk(), &path, &pace)?;
+        let read = read(
+            &*self.inner.disk,
+            &row.path,
+            row.offset,
+            row.length,
+            &mut |piece| to.write(piece),
+        );
+        let reason = match read {
+            Ok(()) => {
+                let written = to.finish(false).map_err(io::Error::from)?;
+                if hex(&written.checksum) == row.checksum {
+                    return Ok(());
+                }
+                folder::remove(self.disk(), &path)?;
+                "the file is not what was written"
+            }
+            Err(error) if is_cut(&error) => "the file is missing or cut short",
+            Err(error) => return Err(error.into()),
+        };
+        match self.inner.catalog.has_file(tenant, row)? {
+            true => Err(Error::damage(&row.path, row.offset, reason).into()),
+            false => Err(Missed::Replaced),
+        }
+    }
+
+    /// Sees to it that the entries of every log are in the target; returns how many bytes they have, and how many were copied.
+    fn tenants(&self, cut: &Cut) -> std::result::Result<(Vec<TenantSum>, u64, u64), Missed> {
+        let there = folder::names_below(self.disk(), Path::new(folder::ENTRIES))?;
+        let table = cut.snapshot.txn.open_table(tables::TENANTS).map_err(storage)?;
+        let mut folders = BTreeSet::new();
+        let (mut sums, mut bytes, mut copied) = (Vec::new(), 0, 0);
+        for row in table.iter().map_err(storage)? {
+            let (id, row) = row.map_err(storage)?;
+            let id = TenantId::from_bytes(*id.value());
+            let row: TenantRow = json(row.value())?;
+            let before = self.before(&id, &row);
+            let mut runs = Vec::new();
+            for first in (0..row.flushed).step_by(usize::try_from(RUN).unwrap_or(usize::MAX)) {
+                let len = RUN.min(row.flushed - first);
+                let held = before.and_then(|before| before.entries.get(runs.len()));
+                // Entries below a count never change, so a whole run is what it was.
+                let held = held.filter(|hash| len == RUN && there.get(*hash) == Some(&(RUN * ENTRY)));
+                if let Some(hash) = held {
+                    runs.push(hash.clone());
+                    continue;
+                }
+                let run = self.run(&id, first, len)?;
+                let hash = short(&blake3::hash(&run));
+                if there.get(&hash) != Some(&(run.len() as u64)) {
+                    let path = folder::entries_path(&hash);
+                    self.make_folder(&path, &mut folders)?;
+                    attestore_segment::write_file_paced(self.disk(), &path, &[&run], &self.pace(), false)
+                        .map_err(io::Error::from)?;
+                    copied += run.len() as u64;
+                }
+                runs.push(hash);
+            }
+            bytes += row.flushed * ENTRY;
+            let flushed = (row.flushed, row.root.clone());
+            let (size, root) = cut.heads.get(&id).cloned().unwrap_or(flushed);
+            sums.push(TenantSum {
+                id: id.to_string(),
+                origin: row.origin,
+                epoch: row.epoch,
+                size,
+                root,
+                flushed: row.flushed,
+                flushed_root: row.root,
+                entries: runs,
+            });
+        }
+        Ok((sums, bytes, copied))
+    }
+
+    /// What the newest backup has of the same epoch of a log.
+    fn before(&self, id: &TenantId, row: &TenantRow) -> Option<&TenantSum> {
+        let id = id.to_string();
+        let tenants = &self.known.manifests.last()?.tenants;
+        let found = tenants.iter().find(|tenant| tenant.id == id)?;
+        (found.origin == row.origin).then_some(found)
+    }
+
+    fn run(&self, id: &TenantId, first: u64, len: u64) -> std::result::Result<Vec<u8>, Missed> {
+        let path = Path::new("tenants").join(id.to_string()).join("entries");
+        let mut run = Vec::new();
+        let read = read(
+            &*self.inner.disk,
+            &path,
+            first * ENTRY,
+            len * ENTRY,
+            &mut |piece| {
+                run.extend_from_slice(piece);
+                Ok(())
+            },
+        );
+        match read {
+            Ok(()) => Ok(run),
+            Err(error) if is_cut(&error) => match self.inner.tenant_of(id) {
+                Err(Error::UnknownTenant) => Err(Missed::Replaced),
+                _ => Err(Error::damage(&path, first * ENTRY, "fewer entries than the catalog counts").into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn make_folder(&self, path: &Path, made: &mut BTreeSet<std::path::PathBuf>) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        if !made.contains(&folder) {
+            self.disk().create_dir_all(&folder)?;
+            made.insert(folder);
+        }
+        Ok(())
+    }
+}
+
+fn is_cut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// An id that sorts by time.
+pub(super) fn fresh_id(inner: &Inner) -> [u8; 16] {
+    let mut id: [u8; 16] = random_array(&*inner.entropy);
+    for (to, from) in id.iter_mut().zip(&inner.clock.now_ms().to_be_bytes()[2..]) {
+        *to = *from;
+    }
+    id
+}
+
+/// Snapshots that a backup goes on with at most.
+const ATTEMPTS: usize = 8;
+/// Snapshots that are taken until one knows the file that the log is in.
+const SNAPSHOTS: usize = 16;
+/// Bytes of an entry.
+const ENTRY: u64 = attestore_record::entry::ENTRY_BYTES as u64;

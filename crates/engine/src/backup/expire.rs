@@ -1,0 +1,104 @@
+//! Which backups go, and the files that no manifest names.
+//!
+//! A backup goes when there are `keep` newer ones, or when its escrow is as old as the window and there is a newer one. First its
+//! manifest, durably; then its escrow is overwritten and removed, durably; the rest is what no manifest names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use attestore_disk::Disk;
+
+use super::Target;
+use super::folder::{self, Known};
+use super::manifest::Manifest;
+use crate::error::Result;
+
+/// Removes backups whose time is over; returns how many.
+///
+/// # Errors
+/// What the target says.
+pub(super) fn expire(target: &Target, now_ms: u64) -> Result<usize> {
+    let disk = &*target.disk;
+    let known = Known::read(disk)?;
+    let over = over(&known.manifests, target, now_ms);
+    for id in &over {
+        folder::remove(disk, &folder::manifest_path(id))?;
+        disk.sync_dir(Path::new(folder::BACKUPS))?;
+        folder::erase(disk, &folder::escrow_path(id))?;
+        tracing::info!(backup = %id, "a backup and its keys were removed");
+    }
+    if !over.is_empty() {
+        sweep(disk, &Known::read(disk)?)?;
+    }
+    Ok(over.len())
+}
+
+/// Ids of those whose time is over.
+fn over(manifests: &[Manifest], target: &Target, now_ms: u64) -> Vec<String> {
+    let older = manifests.split_last().map_or(&[][..], |(_, older)| older);
+    let surplus = manifests.len().saturating_sub(target.keep.max(1));
+    let is_over = |(at, manifest): &(usize, &Manifest)| {
+        *at < surplus || manifest.made_ms.saturating_add(target.window_ms) <= now_ms
+    };
+    let over = older.iter().enumerate().filter(is_over);
+    over.map(|(_, manifest)| manifest.id.clone()).collect()
+}
+
+/// Removes what no manifest names. Nothing is removed as long as a manifest cannot be read: what it names is not known.
+///
+/// # Errors
+/// What the target says.
+pub(super) fn sweep(disk: &dyn Disk, known: &Known) -> Result<()> {
+    if let Some((path, reason)) = known.bad.first() {
+        tracing::warn!(path = %path.display(), reason, "a manifest cannot be read: nothing is removed from the backups' folder");
+        return Ok(());
+    }
+    let named: BTreeSet<PathBuf> = known.manifests.iter().flat_map(files).collect();
+    let flat = [folder::CATALOGS, folder::LOGS].map(|dir| (PathBuf::from(dir), false));
+    let mut dirs: Vec<(PathBuf, bool)> = flat.into();
+    dirs.push((PathBuf::from(folder::ESCROW), true));
+    for below in [folder::BLOBS, folder::ENTRIES] {
+        let folders = disk
+            .list(Path::new(below))?
+            .into_iter()
+            .filter(|entry| entry.is_dir);
+        dirs.extend(folders.map(|entry| (Path::new(below).join(entry.name), false)));
+    }
+    for (dir, secret) in dirs {
+        let names = folder::names(disk, &dir)?;
+        let unnamed = names
+            .into_keys()
+            .map(|name| dir.join(name))
+            .filter(|path| !named.contains(path));
+        let mut removed = false;
+        for path in unnamed {
+            removed = true;
+            match secret {
+                true => folder::erase(disk, &path)?,
+                false => folder::remove(disk, &path)?,
+            }
+        }
+        if removed {
+            disk.sync_dir(&dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every file that a manifest names.
+pub(super) fn files(manifest: &Manifest) -> Vec<PathBuf> {
+    let mut files = vec![
+        folder::catalog_path(&manifest.id),
+        folder::escrow_path(&manifest.id),
+    ];
+    files.extend(
+        manifest
+            .logs
+            .iter()
+            .map(|log| folder::log_path(&manifest.id, log.number)),
+    );
+    files.extend(manifest.blobs.iter().map(|blob| folder::blob_path(&blob.id)));
+    let runs = manifest.tenants.iter().flat_map(|tenant| &tenant.entries);
+    files.extend(runs.map(|hash| folder::entries_path(hash)));
+    files
+}
