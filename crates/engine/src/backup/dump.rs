@@ -175,6 +175,9 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Is called with table, key and value of a row.
+pub(super) type EachRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + 'a;
+
 /// Reads a dump: calls `each` with table, key and value of each row, in order.
 ///
 /// # Errors
@@ -184,7 +187,7 @@ pub(super) fn read(
     path: &Path,
     key: &Key,
     id: &[u8; 16],
-    each: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<()>,
+    each: &mut EachRow<'_>,
 ) -> Result<()> {
     let file = disk.open(path, Mode::Read)?;
     let end = file.len()?;
@@ -226,10 +229,7 @@ pub(super) fn read(
 }
 
 /// `None` is a piece that holds no rows.
-fn each_row(
-    mut rows: &[u8],
-    each: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<()>,
-) -> std::result::Result<(), Option<Error>> {
+fn each_row(mut rows: &[u8], each: &mut EachRow<'_>) -> std::result::Result<(), Option<Error>> {
     fn take<'a>(rows: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = rows.split_at_checked(len)?;
         *rows = rest;

@@ -10,8 +10,10 @@
 //! | `corrections` | the corrections of records |
 //!
 //! # Durability
-//! 1. The tenant's row says that it has corrections. 2. The corrections, in one append. A crash in between leaves a row that has readers
-//! look for corrections in vain.
+//! 1. The tenant's row says that it has corrections.
+//! 2. The corrections, in one append.
+//!
+//! A crash in between leaves a row that has readers look for corrections in vain.
 
 mod corrections;
 mod make;
