@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Server, binary, event, token};
+use crate::harness::{Client, Server, binary, event, token};
 
 const EVENTS: &str = "/v1/tenants/default/events";
 
@@ -78,6 +78,9 @@ fn a_token_that_is_gone_or_a_wrong_pin_is_a_key_problem_and_never_damage() {
 fn while_the_token_is_away_appends_go_on_and_erasures_wait_until_it_is_back() {
     let (token, mut server) = server();
     let client = server.client();
+    let wanted = json!({"name": "officer", "roles": ["privacy_officer"], "tenants": ["default"]});
+    let made = client.post_json("/v1/credentials", &wanted).json();
+    let officer = Client::new(server.base(), made["secret"].as_str().unwrap());
     await_reachable(&server, true);
     rename(token.path(), "tokens", "away");
     await_reachable(&server, false);
@@ -88,7 +91,7 @@ fn while_the_token_is_away_appends_go_on_and_erasures_wait_until_it_is_back() {
     let ready = client.get("/readyz");
     assert_eq!(ready.status, 200);
     assert!(ready.text().contains("root_unavailable"), "{}", ready.text());
-    let asked = client.post_json(
+    let asked = officer.post_json(
         "/v1/tenants/default/erasures",
         &json!({"subjects": [{"type": "user", "id": "u_1"}], "basis": "Art. 17 GDPR"}),
     );
@@ -98,12 +101,12 @@ fn while_the_token_is_away_appends_go_on_and_erasures_wait_until_it_is_back() {
         asked.json()["id"].as_str().unwrap()
     );
     std::thread::sleep(std::time::Duration::from_secs(4));
-    let waiting = client.get(&path).json();
+    let waiting = officer.get(&path).json();
     assert!(waiting["unreadable_since"].is_null(), "{waiting}");
     rename(token.path(), "away", "tokens");
     await_reachable(&server, true);
     for attempt in 0.. {
-        let erasure = client.get(&path).json();
+        let erasure = officer.get(&path).json();
         if erasure["state"] == "done" {
             assert!(erasure["unreadable_since"].is_string(), "{erasure}");
             break;
@@ -111,7 +114,7 @@ fn while_the_token_is_away_appends_go_on_and_erasures_wait_until_it_is_back() {
         assert!(attempt < 900, "{erasure}");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    let certificate = client.get(&format!("{path}/certificate")).json();
+    let certificate = officer.get(&format!("{path}/certificate")).json();
     let payload = certificate["payload"].as_str().unwrap();
     let decoded = Command::new("sh")
         .args(["-c", &format!("printf %s '{payload}' | base64 -d")])
