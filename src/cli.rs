@@ -35,6 +35,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(ServeArgs),
+    /// Give a server that started sealed the passphrase or PIN of its root key
+    Unseal(UnsealArgs),
     /// Check settings, and show every key in force and where it comes from
     CheckConfig(CheckConfigArgs),
     /// Append events from a file or standard input
@@ -204,9 +206,24 @@ pub struct ServeArgs {
     /// Write the first admin credential to this new file (mode 0600) instead of the terminal
     #[arg(long, env = "ATTESTORE_BOOTSTRAP_CREDENTIAL_FILE")]
     pub bootstrap_credential_file: Option<PathBuf>,
+    /// Start sealed, and wait for `attestore unseal`, whatever is at hand
+    #[arg(long)]
+    pub sealed: bool,
     /// Print the settings in force as TOML and stop
     #[arg(long)]
     pub print_settings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UnsealArgs {
+    #[command(flatten)]
+    pub remote: Remote,
+    /// The root is held by a security module: ask for its PIN
+    #[arg(long)]
+    pub pin: bool,
+    /// Return once the server serves, at most this many seconds later
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub wait_s: u64,
 }
 
 #[derive(Debug, Args)]
@@ -920,6 +937,31 @@ pub struct KeyArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct MoveRootArgs {
+    /// Data directory
+    #[arg(long, env = "ATTESTORE_DATA", default_value = "attestore-data")]
+    pub data: PathBuf,
+    /// The head register, if the server uses one outside of the data directory
+    #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
+    pub head_register: Option<PathBuf>,
+    /// Who is to hold it: file, passphrase or pkcs11
+    #[arg(long)]
+    pub to: String,
+    /// File with the new holder's passphrase or PIN [default: as for settings, else the terminal]
+    #[arg(long)]
+    pub secret_file: Option<PathBuf>,
+    /// Shared library of the security module
+    #[arg(long)]
+    pub module: Option<PathBuf>,
+    /// Label of the token in it
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Serial number of the token
+    #[arg(long)]
+    pub serial: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct PurgeArgs {
     #[command(flatten)]
     pub on: OnTenant,
@@ -996,6 +1038,8 @@ pub enum KeyAction {
     },
     /// Destroy the former key that still signs, before its time
     Retire,
+    /// Give the root key of a data directory another holder; the server must be stopped
+    MoveRoot(MoveRootArgs),
 }
 
 #[derive(Debug, Args)]

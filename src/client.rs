@@ -66,6 +66,30 @@ impl Client {
         })
     }
 
+    /// Makes a client for what takes no credential.
+    ///
+    /// # Errors
+    /// Usage when the URL makes no sense.
+    pub fn public(remote: &Remote) -> Result<Self, Failure> {
+        let (agent, base) = connect::agent(remote)?;
+        Ok(Self {
+            agent,
+            base,
+            authorization: None,
+        })
+    }
+
+    /// POST of a JSON document, once, whatever comes of it; the caller judges the status.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn post_once(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        let body = zeroize::Zeroizing::new(serde_json::to_vec(body)?);
+        let request = self.authorised(self.agent.post(self.url(path)));
+        let answer = request.header("content-type", "application/json").send(&body[..]);
+        Answer::read(answer.map_err(|error| Failure::failed(format!("{}: {error}", self.base)))?)
+    }
+
     /// GET, expecting success.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Tampering or damage was found.
 pub const DAMAGE: u8 = 3;
+/// Keys are missing or wrong.
+pub const KEYS: u8 = 4;
 
 impl Failure {
     /// Makes a failure.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use attestore_verify::bundle::ReadAt;
@@ -41,6 +41,34 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|e| named(path, &e))
+}
+
+/// Reads a small file that only its owner may read.
+pub fn read_secret(path: &Path) -> Result<String, Failure> {
+    let mode = std::fs::metadata(path).map_err(|e| named(path, &e))?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Failure::failed(format!(
+            "{}: mode {mode:03o} lets others in; wanted 0600 or 0400",
+            path.display()
+        )));
+    }
+    read_text(path)
+}
+
+/// Refuses a program that somebody else could have put there: it must belong to root or to this user, and nobody else may write to it.
+pub fn check_program(path: &Path) -> Result<(), Failure> {
+    let about = std::fs::metadata(path).map_err(|e| named(path, &e))?;
+    let own = rustix::process::geteuid().as_raw();
+    if ![0, own].contains(&about.uid()) || about.mode() & 0o022 != 0 {
+        return Err(Failure::new(
+            crate::failure::KEYS,
+            format!(
+                "{}: others may change this library, so it is not loaded",
+                path.display()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Writes or replaces a file that holds nothing secret.

@@ -7,6 +7,7 @@ mod failure;
 mod files;
 mod output;
 mod register;
+mod root;
 mod serving;
 mod settings;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Serve(args) => commands::serve::run(args),
+        Command::Unseal(args) => commands::unseal::run(&args),
         Command::CheckConfig(args) => commands::check_config::run(&args),
         Command::Append(args) => commands::append::run(&args),
         Command::Search(args) => commands::search::run(&args),

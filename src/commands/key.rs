@@ -1,14 +1,19 @@
 //! `attestore key`.
 
+use attestore_engine::{Engine, Settings};
 use serde_json::{Value, json};
 
-use crate::cli::{KeyAction, KeyArgs, Output};
+use crate::cli::{KeyAction, KeyArgs, MoveRootArgs, Output};
 use crate::client::{Client, escape};
 use crate::failure::Failure;
-use crate::output;
+use crate::settings::Root;
+use crate::{output, root};
 
-/// Shows and changes the keys of a log.
+/// Shows and changes the keys of a log; gives the root key another holder.
 pub fn run(args: &KeyArgs) -> Result<(), Failure> {
+    if let KeyAction::MoveRoot(args) = &args.action {
+        return move_root(args);
+    }
     let client = Client::new(&args.remote)?;
     let path = format!("/v1/tenants/{}/log/keys", escape(&args.tenant));
     match &args.action {
@@ -19,8 +24,44 @@ pub fn run(args: &KeyArgs) -> Result<(), Failure> {
             let answer = client.post(&path, &headers, &serde_json::to_vec(&body)?)?;
             output::json(&serde_json::from_slice::<Value>(&answer.success()?)?)
         }
+        KeyAction::MoveRoot(_) => Ok(()),
         KeyAction::Retire => client.delete(&format!("{path}/retiring")),
     }
+}
+
+/// Moves the root: a rotation from one holder to another. Both are needed until it has ended.
+fn move_root(args: &MoveRootArgs) -> Result<(), Failure> {
+    let disk = super::disk(&args.data, false)?;
+    let provider = serde_json::from_value(json!(args.to)).map_err(|_| {
+        Failure::usage(format!(
+            "--to {}: write file, passphrase or pkcs11",
+            output::visible(&args.to)
+        ))
+    })?;
+    let to = Root {
+        provider,
+        secret_file: args.secret_file.clone(),
+        module: args.module.clone(),
+        label: args.label.clone(),
+        serial: args.serial.clone(),
+        ..Root::default()
+    };
+    if let Some(missing) = to.missing() {
+        return Err(Failure::usage(missing));
+    }
+    let (root, from) = root::move_to(&disk, &to)?;
+    let parts = super::assembled(disk, root, args.head_register.as_deref())?;
+    // The engine wraps everything under the new root as it opens, and destroys the old ones.
+    let (engine, _) = Engine::create_or_open(parts, Settings::default())?;
+    let recorded = engine.record_root_moved(from.name());
+    let closed = engine.close();
+    recorded?;
+    closed?;
+    output::line(format!(
+        "the root was held by {}, and is held by {} now: set root.provider",
+        from.name(),
+        output::visible(&args.to)
+    ))
 }
 
 fn list(keys: &Value, output: Output) -> Result<(), Failure> {

@@ -31,6 +31,7 @@ pub mod serve;
 pub mod status;
 pub mod tail;
 pub mod tenant;
+pub mod unseal;
 pub mod verify;
 pub mod witness;
 
@@ -40,14 +41,22 @@ use std::sync::Arc;
 use attestore_disk::{Disk, RealDisk, SystemClock};
 use attestore_engine::Parts;
 use attestore_engine::check::Problem;
-use attestore_keys::{Entropy, FileRoot, SystemEntropy};
+use attestore_keys::{RootProvider, SystemEntropy};
 
 use crate::failure::Failure;
+use crate::root::{self, Secret};
 use crate::{output, register};
 
 /// Assembles the real parts of an engine over a data directory. With `create`, a directory that does not exist yet is
-/// made, with a root key; without, both must be there.
+/// made, with a root key in the open; without, both must be there.
 pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<Parts, Failure> {
+    let disk = disk(data, create)?;
+    let root = root::open(&disk, None, create, &Secret::FoundOrTyped)?;
+    assembled(disk, root, head_register)
+}
+
+/// A data directory, which exists already unless it may be made.
+pub fn disk(data: &Path, create: bool) -> Result<Arc<dyn Disk>, Failure> {
     // Without a catalog and with the rest, it is a damaged one: whoever opens it says so.
     let is_one = || {
         ["catalog", "wal", "tenants", "l0"]
@@ -60,23 +69,22 @@ pub fn parts(data: &Path, head_register: Option<&Path>, create: bool) -> Result<
             data.display()
         )));
     }
-    let disk: Arc<dyn Disk> =
-        Arc::new(RealDisk::new(data).map_err(|e| Failure::failed(format!("{}: {e}", data.display())))?);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let fresh = !data.join("catalog").exists();
-    let root = if create && fresh {
-        FileRoot::open_or_create(disk.clone(), Path::new("keys"), entropy.clone())
-    } else {
-        FileRoot::open(disk.clone(), Path::new("keys"), entropy.clone())
-    }
-    .map_err(|e| Failure::from(attestore_engine::OpenError::from(e)))?;
-    let register = head_register.map(register::open).transpose()?;
+    let disk = RealDisk::new(data).map_err(|e| Failure::failed(format!("{}: {e}", data.display())))?;
+    Ok(Arc::new(disk))
+}
+
+/// The parts of an engine over a data directory whose root is open.
+pub fn assembled(
+    disk: Arc<dyn Disk>,
+    root: Arc<dyn RootProvider>,
+    head_register: Option<&Path>,
+) -> Result<Parts, Failure> {
     Ok(Parts {
         disk,
         clock: Arc::new(SystemClock),
-        entropy,
-        root: Arc::new(root),
-        register,
+        entropy: Arc::new(SystemEntropy),
+        root,
+        register: head_register.map(register::open).transpose()?,
     })
 }
 

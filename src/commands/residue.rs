@@ -1,18 +1,16 @@
 //! `attestore verify erasure`: looks for what is left of somebody in a data directory.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use attestore_disk::{Disk, RealDisk};
 use attestore_engine::Parts;
 use attestore_engine::check::{Needles, ResidueReport, residue};
-use attestore_keys::{FileRoot, SystemEntropy};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::parts;
 use crate::cli::{ErasureCheckArgs, Output};
 use crate::failure::Failure;
+use crate::root::{self, Secret};
 use crate::{files, output};
 
 /// Looks for values; fails with code 3 if any is found.
@@ -53,14 +51,10 @@ pub fn run(args: &ErasureCheckArgs) -> Result<(), Failure> {
 /// The same parts, with the root keys of another data directory: what an old copy tells who has today's keys.
 fn with_keys_of(parts: Parts, other: Option<&Path>) -> Result<Parts, Failure> {
     let Some(other) = other else { return Ok(parts) };
-    let disk = RealDisk::new(other).map_err(|e| Failure::failed(format!("{}: {e}", other.display())))?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
-    let root = FileRoot::open(disk, Path::new("keys"), Arc::new(SystemEntropy))
-        .map_err(|e| Failure::from(attestore_engine::OpenError::from(e)))?;
-    Ok(Parts {
-        root: Arc::new(root),
-        ..parts
-    })
+    // A folder with keys is enough.
+    let disk = super::disk(other, true)?;
+    let root = root::open(&disk, None, false, &Secret::FoundOrTyped)?;
+    Ok(Parts { root, ..parts })
 }
 
 fn print(report: &ResidueReport, values: usize) -> Result<(), Failure> {

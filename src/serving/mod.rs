@@ -4,5 +4,7 @@ pub mod certificates;
 pub mod limits;
 pub mod listen;
 pub mod process;
+pub mod sealed;
+pub mod server;
 pub mod tokens;
 pub mod witnesses;

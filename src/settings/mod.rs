@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod http;
 mod listen;
+mod root;
 mod source;
 mod webhook;
 mod witness;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::audit::Audit;
 pub use self::http::Http;
 pub use self::listen::{Mtls, Tls, Unix};
+pub use self::root::{Root, RootProviderName};
 pub use self::source::Loaded;
 pub use self::webhook::Webhook;
 pub use self::witness::Witness;
@@ -42,6 +44,8 @@ pub struct Settings {
     /// Whether to keep all memory of the process from being swapped out: `auto` where the limit on locked memory
     /// (`LimitMEMLOCK=infinity`) allows it, `on` to refuse to start otherwise, or `off`.
     pub lock_memory: LockMemory,
+    /// Who holds the root key.
+    pub root: Root,
     /// The server's own log.
     pub log: Log,
     /// Limits of the HTTP side.
@@ -102,6 +106,7 @@ impl Default for Settings {
             head_register: None,
             threads: 0,
             lock_memory: LockMemory::default(),
+            root: Root::default(),
             log: Log::default(),
             http: Http::default(),
             tls: Tls::default(),

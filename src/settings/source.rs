@@ -53,6 +53,8 @@ const NOT_SETTINGS: &[&str] = &[
     "CLIENT_CERTIFICATE",
     "CLIENT_KEY",
     "BOOTSTRAP_CREDENTIAL_FILE",
+    "PASSPHRASE",
+    "PIN",
 ];
 const PREFIX: &str = "ATTESTORE_";
 /// Faults that are looked for before giving up.

@@ -124,6 +124,7 @@ fn secrets_are_hidden() {
 /// The sections of the tree: key, source file, struct. One that is missing here is missing in the documentation.
 const SECTIONS: &[(&str, &str, &str)] = &[
     ("", "src/settings/mod.rs", "Settings"),
+    ("root", "src/settings/root.rs", "Root"),
     ("log", "src/settings/mod.rs", "Log"),
     ("http", "src/settings/http.rs", "Http"),
     ("tls", "src/settings/listen.rs", "Tls"),

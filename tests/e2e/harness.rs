@@ -1,4 +1,9 @@
 //! A server process of our own, and a small HTTP client for it.
+//!
+//! With `ATTESTORE_TEST_ROOT=softhsm` the root of every server is in SoftHSM 2, in a token of the test's own, unless the test says where
+//! it is.
+
+pub mod token;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -19,6 +24,11 @@ pub fn binary() -> Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    match std::env::var("ATTESTORE_TEST_ROOT").as_deref() {
+        Ok("softhsm") => drop(command.envs(token::of_this_process())),
+        Ok(other) => panic!("ATTESTORE_TEST_ROOT={other}: there is softhsm"),
+        Err(_) => {}
+    }
     command
 }
 
@@ -138,7 +148,10 @@ impl Server {
                 let Ok(line) = line else { break };
                 let _ = writeln!(log, "{line}");
                 let parsed: Value = serde_json::from_str(&line).unwrap_or_default();
-                if parsed["fields"]["message"] == "serving" {
+                if ["serving", "sealed"]
+                    .iter()
+                    .any(|word| parsed["fields"]["message"] == *word)
+                {
                     let _ = found.send(
                         parsed["fields"]["address"]
                             .as_str()
@@ -180,6 +193,11 @@ impl Server {
     /// Gives further servers of this home a variable.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a variable from further servers of this home.
+    pub fn unset_env(&mut self, name: &str) {
+        self.env.retain(|(other, _)| other != name);
     }
 
     /// The data directory.

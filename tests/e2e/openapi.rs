@@ -26,7 +26,9 @@ fn every_route_documents_its_problems() {
     );
     let paths = api["paths"].as_object().unwrap();
     assert!(paths.len() >= 14, "{:?}", paths.keys());
-    for (path, methods) in paths.iter().filter(|(p, _)| p.starts_with("/v1/")) {
+    // Who unseals a server has no credential: those are behind the seal.
+    let asks = |path: &str| path.starts_with("/v1/") && path != "/v1/unseal";
+    for (path, methods) in paths.iter().filter(|(path, _)| asks(path)) {
         for (method, operation) in methods.as_object().unwrap() {
             let as_problems = operation["responses"]["4XX"]["$ref"].is_string();
             let statuses = ["401", "400", "403", "429", "503"];

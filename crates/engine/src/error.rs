@@ -94,6 +94,9 @@ pub enum Error {
     /// A key is missing or wrong.
     #[error("key: {0}")]
     Key(String),
+    /// What holds the root key cannot be reached now; it is tried again.
+    #[error("root key: {0}")]
+    RootUnavailable(String),
     /// The system refused a read or write.
     #[error("input/output: {0}")]
     Io(String),
@@ -161,6 +164,7 @@ impl Error {
             Self::Gone { why, .. } => why.name(),
             Self::Damage { .. } => "damaged",
             Self::Key(_) => "key",
+            Self::RootUnavailable(_) => "root_unavailable",
             Self::Io(_) => "io",
             Self::Stopped(_) => "stopped",
             Self::Append(error) => error.code(),
@@ -188,7 +192,7 @@ impl Error {
             Self::Erased(_) | Self::Gone { .. } => 410,
             Self::Changed(_) => 412,
             Self::Damage { .. } | Self::Key(_) | Self::Io(_) => 500,
-            Self::Stopped(_) | Self::Deadline | Self::Cancelled => 503,
+            Self::Stopped(_) | Self::RootUnavailable(_) | Self::Deadline | Self::Cancelled => 503,
             Self::Append(error) => error.status(),
         }
     }
@@ -216,6 +220,8 @@ impl From<attestore_keys::Error> for Error {
                 offset: 0,
                 reason: error.to_string(),
             }
+        } else if let attestore_keys::Error::Unreachable { what } = error {
+            Self::RootUnavailable(what)
         } else if error.is_key() {
             Self::Key(error.to_string())
         } else {
@@ -279,7 +285,7 @@ impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
         match error {
             Error::Damage { path, offset, reason } => Self::Damage { path, offset, reason },
-            Error::Key(what) => Self::Key(what),
+            Error::Key(what) | Error::RootUnavailable(what) => Self::Key(what),
             other => Self::Other(other.to_string()),
         }
     }

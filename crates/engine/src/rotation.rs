@@ -13,14 +13,21 @@
 //! the newest generation, then the older ones are destroyed.
 //!
 //! # Errors
-//! A root that cannot be replaced (a full disk, a folder that may only be read) leaves the old one in force and is tried
-//! again; a commit that fails stops the process, as everywhere.
+//! A root that cannot be replaced (a full disk, a folder that may only be read, a security module that is away) leaves the old one in
+//! force and is tried again; a commit that fails stops the process, as everywhere. Commits never ask the holder of the root: it is in
+//! memory. So while the holder is away, appends, flushes, new tenants and destructions of keys go on, and only what waits for a rotation
+//! waits: that something which was destroyed is unreadable also in old copies.
 
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use attestore_keys::Provider;
 
 use parking_lot::Mutex;
 
 use crate::instance::Inner;
+use crate::search::wake::Wake;
 use crate::{Error, Result};
 
 /// What is known of rotations.
@@ -32,6 +39,17 @@ pub(crate) struct Rotation {
     since_ms: AtomicU64,
     /// Not before this time, boot clock: the last attempt failed.
     pause_ms: AtomicU64,
+    /// Why the holder of the root cannot be reached, as of the last look.
+    unreachable: Mutex<Option<String>>,
+    /// What the thread waits on that looks.
+    pub(crate) looking: std::sync::Arc<Wake>,
+}
+
+impl Rotation {
+    /// Why the holder of the root cannot be reached; `None` when it could be when it was last asked.
+    pub(crate) fn unreachable(&self) -> Option<String> {
+        self.unreachable.lock().clone()
+    }
 }
 
 #[derive(Default)]
@@ -134,6 +152,47 @@ pub(crate) fn tick(inner: &Inner) {
     }
 }
 
+/// The background thread that asks the holder of the root whether it is there. It may hang as long as a network does.
+pub(crate) fn run(inner: &Weak<Inner>) {
+    let Some(wake) = inner.upgrade().map(|inner| inner.rotation.looking.clone()) else {
+        return;
+    };
+    loop {
+        let Some(inner) = inner.upgrade() else { return };
+        if inner.stopped().is_some() {
+            return;
+        }
+        look(&inner);
+        drop(inner);
+        if wake.wait(LOOK) {
+            return;
+        }
+    }
+}
+
+/// Asks the holder of the root whether it is there. Files are.
+pub(crate) fn look(inner: &Inner) {
+    if matches!(inner.root.provider(), Provider::File | Provider::Passphrase) {
+        return;
+    }
+    let now = inner.root.reach().err().map(|error| error.to_string());
+    let mut known = inner.rotation.unreachable.lock();
+    match (&*known, &now) {
+        (None, Some(why)) => tracing::error!(
+            why,
+            "the holder of the root key is away: the root is not replaced until it is back"
+        ),
+        (Some(_), None) => {
+            tracing::info!("the holder of the root key is back");
+            inner.rotation.pause_ms.store(0, Ordering::Relaxed);
+        }
+        _ => {}
+    }
+    *known = now;
+}
+
+/// How often the holder of the root is asked whether it is there.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long a rotation that failed waits.
 const RETRY_MS: u64 = 60_000;
 

@@ -44,8 +44,24 @@ pub struct Status {
     pub heads_waiting: u64,
     /// Whether the head register lives outside of the data directory.
     pub rollback_detection: bool,
+    /// The root key.
+    pub root: RootStatus,
     /// What keeps the instance from its full service, and what an operator should know.
     pub reasons: Vec<Reason>,
+}
+
+/// How the root key is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RootStatus {
+    /// Who holds it: `file`, `passphrase`, `pkcs11` or `vault`.
+    pub provider: &'static str,
+    /// The generation that is in force.
+    pub generation: u64,
+    /// Generations that are there: more than one while a rotation is under way.
+    pub generations: u64,
+    /// Whether its holder could be reached when it was last asked. Until it can, roots are neither made nor destroyed, and everything
+    /// else goes on.
+    pub reachable: bool,
 }
 
 /// One thing that is not as it should be.
@@ -95,6 +111,12 @@ impl Engine {
             reserve_bytes: inner.guard.space().1,
             heads_waiting: inner.heads.waiting() as u64,
             rollback_detection: inner.rollback_detection,
+            root: RootStatus {
+                provider: inner.root.provider().name(),
+                generation: inner.root.generation(),
+                generations: inner.root.generations().len() as u64,
+                reachable: inner.rotation.unreachable().is_none(),
+            },
             reasons: self.reasons(),
         })
     }
@@ -168,6 +190,12 @@ impl Engine {
                 "compaction",
                 format!("compaction failed and is tried again: {error}"),
             );
+        }
+        if let Some(why) = inner.rotation.unreachable() {
+            let message = format!(
+                "the root is not replaced until its holder is back, and nothing that was destroyed is unreadable: {why}"
+            );
+            note(false, "root_unavailable", message);
         }
         if inner.wal.over_budget() {
             note(

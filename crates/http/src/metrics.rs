@@ -115,6 +115,8 @@ pub fn gauges(status: &Status) {
     set("attestore_index_rebuilds_pending", status.index_rebuilds_pending);
     set("attestore_index_rebuilds_done", status.index_rebuilds_done);
     set("attestore_heads_waiting", status.heads_waiting);
+    set("attestore_root_reachable", u64::from(status.root.reachable));
+    set("attestore_root_generation", status.root.generation);
     set(
         "attestore_rollback_detection",
         u64::from(status.rollback_detection),

@@ -27,7 +27,7 @@ use crate::problem::Problem;
 use crate::routes::{
     access_log, access_requests, append, approvals, clock, corrections, credentials, destroyed, erasures,
     events, exports, heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions,
-    retention, scrub, search, searches, tail, tenants, watch,
+    retention, scrub, search, searches, tail, tenants, unseal, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -336,6 +336,7 @@ fn routes() -> Routes {
         )
         .route(PUBLIC, routes!(operations::livez))
         .route(PUBLIC, routes!(operations::readyz))
+        .route(PUBLIC, routes!(unseal::unseal))
         .route(
             Entry::instance(P::SeeStatus, C::Read),
             routes!(operations::status),

@@ -106,6 +106,10 @@ pub fn problem(error: Error) -> Problem {
             }));
             problem
         }
+        Error::RootUnavailable(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
+                .retry_after_ms(5000)
+        }
         error => {
             let status = if TOO_COSTLY.contains(&error.code()) {
                 StatusCode::UNPROCESSABLE_ENTITY

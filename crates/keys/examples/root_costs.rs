@@ -95,7 +95,10 @@ fn measure(
 }
 
 /// How long one takes.
-fn each<E>(times: usize, mut act: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
+fn each(
+    times: usize,
+    mut act: impl FnMut() -> attestore_keys::Result<()>,
+) -> attestore_keys::Result<Duration> {
     let start = Instant::now();
     for _ in 0..times {
         act()?;

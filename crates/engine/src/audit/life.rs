@@ -74,6 +74,34 @@ impl Engine {
         Ok(())
     }
 
+    /// Records that another provider holds the root from now on. Durable on return.
+    ///
+    /// # Errors
+    /// As appends.
+    pub fn record_root_moved(&self, from: &str) -> Result<()> {
+        let to = self.inner.root.provider().name();
+        self.note(&json!({
+            "action": "root.move", "operation": "update", "actor": SERVER,
+            "metadata": { "from": from, "to": to, "generation": self.inner.root.generation() },
+        }))
+    }
+
+    /// Records that somebody opened the root of a server that had started sealed, from which address, and how many wrong secrets were
+    /// tried before. Durable on return.
+    ///
+    /// # Errors
+    /// As appends.
+    pub fn record_unsealed(&self, address: Option<std::net::IpAddr>, refused: u32) -> Result<()> {
+        let mut event = json!({
+            "action": "server.unseal", "operation": "other", "actor": SERVER,
+            "metadata": { "refused": refused },
+        });
+        if let Some(address) = address {
+            event["context"] = json!({ "ip": address.to_string() });
+        }
+        self.note(&event)
+    }
+
     /// Records that the server was told to stop. Durable on return.
     ///
     /// # Errors

@@ -74,9 +74,11 @@ struct Named<'a> {
 /// Type of the predicate of an erasure's certificate.
 pub(crate) const CERTIFICATE: &str = "urn:attestore:predicate:erasure-certificate:v1";
 
-/// What is promised of the medium itself.
-pub(crate) const MEDIUM: &str = "best effort: the root key is in files, and what a medium keeps of overwritten bytes is not known; files of \
-                                 the log that wait to be used again keep bytes that no key opens";
+/// What is promised of the medium itself: what destroying a root is worth is its holder's word.
+pub(crate) fn medium(inner: &Inner) -> String {
+    let root = inner.root.medium();
+    format!("{root}; files of the log that wait to be used again keep bytes that no key opens")
+}
 
 /// How old a copy of the keys may be that somebody keeps on purpose: none is made.
 pub(crate) const KEY_BACKUPS: &str = "none configured";

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use attestore_keys::random_array;
+use attestore_keys::{Provider, random_array};
 use parking_lot::{Mutex, RwLock};
 
 use super::{Engine, Inner, Opened, Parts, SYSTEM_TENANT};
@@ -181,6 +181,7 @@ impl Engine {
         inner.backups.stop();
         inner.search.stop();
         inner.heads.stop();
+        inner.rotation.looking.stop();
         let threads: Vec<JoinHandle<()>> = std::mem::take(&mut *inner.threads.lock());
         for thread in threads {
             if thread.join().is_err() {
@@ -244,6 +245,7 @@ impl Engine {
         self.inner.committer.lock().close_frame(&self.inner);
         search::advance(&self.inner, &|| false);
         crate::flush::tick(&self.inner);
+        crate::rotation::look(&self.inner);
         crate::audit::tick(&self.inner);
         heads::tick(&self.inner);
         crate::forget::erase::step(&self.inner);
@@ -453,6 +455,12 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
             crate::backup::run(&weak);
         })
     })?;
+    if !matches!(inner.root.provider(), Provider::File | Provider::Passphrase) {
+        spawn("attestore-root", {
+            let weak = Weak::clone(&weak);
+            Box::new(move || crate::rotation::run(&weak))
+        })?;
+    }
     spawn("attestore-heads", {
         let wake = inner.heads.wake();
         Box::new(move || heads::run(weak, wake))

@@ -13,6 +13,8 @@ use crate::tenant::{Tenant, subject_context};
 use crate::testing::{World, destroy, event};
 use crate::{Engine, OpenError};
 
+mod away;
+
 const CATALOG: [&str; 4] = [
     "catalog",
     "catalog.journal.0",

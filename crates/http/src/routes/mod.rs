@@ -28,4 +28,5 @@ pub mod search;
 pub mod searches;
 pub mod tail;
 pub mod tenants;
+pub mod unseal;
 pub mod watch;

@@ -40,6 +40,8 @@ pub struct FileRoot {
     seal: Arc<dyn RootSeal>,
     /// Opens those of before the provider was changed.
     former: Option<Arc<dyn RootSeal>>,
+    /// Who held roots before, whether some of them are left or not.
+    was: Option<Provider>,
     /// By generation; never empty. Never held while something else is asked.
     roots: Mutex<BTreeMap<u64, Key>>,
     /// Held while a root is made or destroyed.
@@ -80,6 +82,46 @@ impl FileRoot {
             });
         }
         Ok(root)
+    }
+
+    /// Notes who held the roots before, for receipts.
+    #[must_use]
+    pub fn moved_from(self, provider: Provider) -> Self {
+        Self {
+            was: Some(provider),
+            ..self
+        }
+    }
+
+    /// Who holds the roots that are in `dir`, each once; opens nothing.
+    ///
+    /// # Errors
+    /// The medium's.
+    pub fn providers(disk: &Arc<dyn Disk>, dir: &Path, entropy: Arc<dyn Entropy>) -> Result<Vec<Provider>> {
+        let reader = Self {
+            disk: Arc::clone(disk),
+            dir: dir.to_owned(),
+            entropy,
+            seal: Arc::new(Open),
+            former: None,
+            was: None,
+            roots: Mutex::default(),
+            changing: Mutex::default(),
+        };
+        let mut found = Vec::new();
+        for entry in disk.list(dir)? {
+            let name = entry.name.strip_prefix(PREFIX);
+            let name = name.map(|name| name.strip_suffix(GONE).unwrap_or(name));
+            let Some(generation) = name.and_then(parse_generation) else {
+                continue;
+            };
+            let sealed = reader.sealed_at(generation, &dir.join(&entry.name))?;
+            let provider = sealed.map_or(Provider::File, |sealed| sealed.provider);
+            if !found.contains(&provider) {
+                found.push(provider);
+            }
+        }
+        Ok(found)
     }
 
     /// What holds roots in the open, for [`FileRoot::open_sealed`].
@@ -150,6 +192,7 @@ impl FileRoot {
             entropy,
             seal,
             former,
+            was: None,
             roots: Mutex::default(),
             changing: Mutex::default(),
         };
@@ -430,6 +473,18 @@ impl RootProvider for FileRoot {
 
     fn provider(&self) -> Provider {
         self.seal.provider()
+    }
+
+    fn medium(&self) -> String {
+        let now = self.provider().medium();
+        match self.was {
+            Some(was) if was != self.provider() => format!(
+                "{now}; roots of before it was moved there were held by the provider {}: {}",
+                was.name(),
+                was.medium()
+            ),
+            _ => now.to_owned(),
+        }
     }
 
     fn reach(&self) -> Result<()> {

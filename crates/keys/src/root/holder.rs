@@ -7,8 +7,10 @@
 //! provider pkcs11
 //! set 9f0c…                      16 bytes, hex: in the names of what is made for this directory
 //! module /usr/lib/softhsm/libsofthsm2.so
-//! token audit                    label, or `serial …`
+//! label audit                    of the token
+//! former.provider file           who held them before, and where: `former.module …`
 //! ```
+//! What is said of the former holder stays: receipts have to tell.
 //!
 //! # Durability
 //! Written under a temporary name, synced, renamed, the directory synced, before the first root.
@@ -30,6 +32,8 @@ pub struct Holder {
     pub set: String,
     /// Where to find the provider, by name: what these are is the provider's.
     pub place: BTreeMap<String, String>,
+    /// Who held them before, and where that is.
+    pub former: Option<(Provider, BTreeMap<String, String>)>,
 }
 
 impl Holder {
@@ -41,6 +45,7 @@ impl Holder {
             provider,
             set: set.iter().map(|byte| format!("{byte:02x}")).collect(),
             place,
+            former: None,
         }
     }
 
@@ -88,10 +93,29 @@ impl Holder {
         if set.len() != 32 || !set.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(damaged("the set is not 16 bytes in hex"));
         }
-        let provider = Provider::named(&name).ok_or_else(|| Error::MissingKey {
-            what: format!("{}: a provider that this version does not know", path.display()),
-        })?;
-        Ok(Some(Self { provider, set, place }))
+        let named = |name: &str| {
+            Provider::named(name).ok_or_else(|| Error::MissingKey {
+                what: format!("{}: a provider that this version does not know", path.display()),
+            })
+        };
+        let mut before: BTreeMap<String, String> = BTreeMap::new();
+        place.retain(|name, value| match name.strip_prefix(FORMER) {
+            Some(name) => {
+                before.insert(name.to_owned(), std::mem::take(value));
+                false
+            }
+            None => true,
+        });
+        let former = match before.remove("provider") {
+            Some(name) => Some((named(&name)?, before)),
+            None => None,
+        };
+        Ok(Some(Self {
+            provider: named(&name)?,
+            set,
+            place,
+            former,
+        }))
     }
 
     /// Writes it, durably; makes the directory if need be.
@@ -100,7 +124,17 @@ impl Holder {
     /// The medium's.
     pub fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
         let mut text = format!("{HEADER}\nprovider {}\nset {}\n", self.provider.name(), self.set);
-        for (name, value) in &self.place {
+        let former = self.former.iter().flat_map(|(provider, place)| {
+            let provider = ("provider".to_owned(), provider.name().to_owned());
+            let place = place.iter().map(|(name, value)| (name.clone(), value.clone()));
+            std::iter::once(provider).chain(place)
+        });
+        let former = former.map(|(name, value)| (format!("{FORMER}{name}"), value));
+        let place = self
+            .place
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
+        for (name, value) in place.chain(former) {
             if value.contains(['\n', '\r']) {
                 return Err(std::io::Error::other(format!("{name}: a line break")).into());
             }
@@ -144,5 +178,6 @@ impl Holder {
 
 const NAME: &str = "root.provider";
 const TEMPORARY: &str = "root.provider.new";
+const FORMER: &str = "former.";
 const HEADER: &str = "attestore root provider v1";
 const LEN_MAX: usize = 8192;

@@ -63,6 +63,11 @@ pub trait RootProvider: Send + Sync {
         Provider::File
     }
 
+    /// What a destroyed root is worth, for receipts.
+    fn medium(&self) -> String {
+        self.provider().medium().to_owned()
+    }
+
     /// Says whether what new generations and destructions need can be reached now. May take as long as a network does.
     ///
     /// # Errors

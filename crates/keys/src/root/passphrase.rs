@@ -135,7 +135,11 @@ impl RootSeal for PassphraseSeal {
     }
 
     fn settled(&self) {
-        self.state.lock().passphrase = None;
+        let mut state = self.state.lock();
+        // Where it is to seal its first root yet, it is needed still.
+        if !state.keys.is_empty() {
+            state.passphrase = None;
+        }
     }
 }
 

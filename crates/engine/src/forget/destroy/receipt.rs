@@ -60,7 +60,7 @@ pub(super) fn make(inner: &Inner, tenant: &TenantId, row: &DestroyedRow) -> Resu
         "hidden_since": time(row.destroyed_ms),
         "unreadable_since": time(row.unreadable_since_ms),
         "gone_since": time(row.gone_since_ms),
-        "medium": MEDIUM,
+        "medium": medium(inner),
         "key_backups": crate::backup::said_on_receipts(inner)?,
         "check": { "clean": left.is_empty(), "left": left },
     });
@@ -68,5 +68,10 @@ pub(super) fn make(inner: &Inner, tenant: &TenantId, row: &DestroyedRow) -> Resu
 }
 
 /// What is promised of the medium itself.
-const MEDIUM: &str = "best effort: the root key is in files, and what a medium keeps of bytes that were removed or overwritten is not known; \
-                      files of the log that wait to be used again, and blocks of the catalog that are free, keep bytes that no key of the tenant opens";
+fn medium(inner: &Inner) -> String {
+    let root = inner.root.medium();
+    format!(
+        "{root}; files of the log that wait to be used again, and blocks of the catalog that are free, keep bytes that no key of the \
+         tenant opens"
+    )
+}

@@ -58,7 +58,7 @@ pub(super) fn make(inner: &Inner, tenant: &Arc<Tenant>, key: &RowKey, row: &Eras
             "unreadable_since": time(row.unreadable_since_ms),
             "terms_gone_since": time(row.terms_gone_since_ms),
             "bytes_gone_since": time(row.bytes_gone_since_ms),
-            "medium": statement::MEDIUM,
+            "medium": statement::medium(inner),
             "key_backups": crate::backup::said_on_receipts(inner)?,
             "check": { "clean": left.is_empty(), "left": left },
         });

@@ -101,7 +101,7 @@ fn predicate(
         "hidden_since": time(row.recorded_ms),
         "unreadable_since": time(row.unreadable_since_ms),
         "gone_since": time(row.gone_since_ms),
-        "medium": statement::MEDIUM,
+        "medium": statement::medium(inner),
         "key_backups": crate::backup::said_on_receipts(inner)?,
         "check": check(inner, tenant, view, row, seq)?,
     });

@@ -188,7 +188,7 @@ fn the_layout_of_a_sealed_root_file_does_not_change() {
     assert_eq!((bytes.len(), crc32fast::hash(&bytes[..128])), (132, GOLDEN));
 }
 
-const GOLDEN: u32 = 558_161_692;
+const GOLDEN: u32 = 1_863_641_412;
 
 #[test]
 fn every_flipped_bit_of_a_sealed_root_file_is_damage() {
@@ -378,6 +378,68 @@ fn a_new_provider_takes_over_and_the_former_is_needed_until_its_roots_are_gone()
     drop(root);
     let root = open(Some(FileRoot::in_the_open())).unwrap();
     assert_eq!(root.generations(), [1, 2]);
+    let at = dynamic(&disk);
+    let providers = || FileRoot::providers(&at, Path::new("keys"), entropy(4)).unwrap();
+    assert_eq!(providers(), [Provider::File, Provider::Pkcs11]);
     root.destroy(1).unwrap();
-    assert_eq!(open(None).unwrap().generations(), [2]);
+    assert_eq!(providers(), [Provider::Pkcs11]);
+    let root = open(None).unwrap().moved_from(Provider::File);
+    assert_eq!(root.generations(), [2]);
+    let said = root.medium();
+    assert!(
+        said.starts_with("destroyed in module") && said.contains("best effort"),
+        "{said}"
+    );
+}
+
+/// Moves the root into a module, as far as it gets.
+fn move_to(disk: &SimDisk, seal: &Arc<dyn RootSeal>) -> crate::Result<()> {
+    let holder = Holder {
+        former: Some((Provider::File, BTreeMap::new())),
+        ..Holder::new(Provider::Pkcs11, BTreeMap::new(), &SeededEntropy::new(6))
+    };
+    holder.write(disk, Path::new("keys"))?;
+    let former = Some(FileRoot::in_the_open());
+    let root = FileRoot::open_sealed(dynamic(disk), "keys", entropy(4), Arc::clone(seal), former)?;
+    root.next_generation()?;
+    root.destroy(1)
+}
+
+#[test]
+fn a_crash_or_error_at_any_operation_of_a_move_leaves_roots_that_the_directory_knows_how_to_open() {
+    let begin = || {
+        let disk = SimDisk::new(1);
+        FileRoot::open_or_create(dynamic(&disk), "keys", entropy(1)).unwrap();
+        disk
+    };
+    let whole = begin();
+    let first = whole.op_count();
+    move_to(&whole, &(Arc::new(Module::default()) as Arc<dyn RootSeal>)).unwrap();
+    for op in first..whole.op_count() {
+        for fault in [
+            Fault::CrashBefore,
+            Fault::CrashTorn,
+            Fault::CrashAfter,
+            Fault::Errno(5),
+        ] {
+            let what = format!("{fault:?} at {op}");
+            let module = Arc::new(Module::default());
+            let seal = Arc::clone(&module) as Arc<dyn RootSeal>;
+            let disk = begin();
+            disk.fail_at(op, fault);
+            let moved = move_to(&disk, &seal);
+            let left = disk.crash();
+            let holder = Holder::read(&left, Path::new("keys")).unwrap();
+            let root = match &holder {
+                None => FileRoot::open(dynamic(&left), "keys", entropy(5)),
+                Some(_) => {
+                    let former = Some(FileRoot::in_the_open());
+                    FileRoot::open_sealed(dynamic(&left), "keys", entropy(5), seal, former)
+                }
+            };
+            let root = root.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(moved.is_err() || root.generations() == [2], "{what}");
+            assert!(holder.is_some() || root.generations() == [1], "{what}");
+        }
+    }
 }

@@ -1,0 +1,201 @@
+//! The root in SoftHSM 2: a token of its own for each server.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::harness::{Client, Server, binary, event, token};
+
+const EVENTS: &str = "/v1/tenants/default/events";
+
+/// A server whose root is in a token of its own.
+fn server() -> (TempDir, Server) {
+    let token = tempfile::tempdir().unwrap();
+    let env = token::make(token.path());
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let server = Server::start_with(&[], &env);
+    assert_eq!(server.client().post_json(EVENTS, &event(1)).status, 201);
+    (token, server)
+}
+
+fn rename(folder: &Path, from: &str, to: &str) {
+    std::fs::rename(folder.join(from), folder.join(to)).unwrap();
+}
+
+fn fsck(data: PathBuf, env: &[(&str, String)]) -> Output {
+    let mut command = binary();
+    command.arg("fsck").arg("--data").arg(data).stdin(Stdio::null());
+    command.envs(env.iter().map(|(name, value)| (*name, value.as_str())));
+    command.output().unwrap()
+}
+
+/// Waits until the server's status says it.
+fn await_reachable(server: &Server, reachable: bool) {
+    for _ in 0..300 {
+        let status = server.client().get("/v1/status").json();
+        if status["root"]["reachable"] == reachable {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the server does not notice: {}", server.log_text());
+}
+
+#[test]
+fn a_token_that_is_gone_or_a_wrong_pin_is_a_key_problem_and_never_damage() {
+    let (token, mut server) = server();
+    server.stop();
+    let env = token::variables(token.path());
+    let sound = fsck(server.data(), &env);
+    assert!(sound.status.success(), "{sound:?}");
+    let wrong: Vec<(&str, String)> = env
+        .iter()
+        .map(|(name, value)| match *name {
+            "ATTESTORE_PIN" => (*name, "0000".to_owned()),
+            _ => (*name, value.clone()),
+        })
+        .collect();
+    let refused = fsck(server.data(), &wrong);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    rename(token.path(), "tokens", "away");
+    std::fs::create_dir(token.path().join("tokens")).unwrap();
+    let refused = fsck(server.data(), &env);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    assert!(
+        server.try_run().is_err_and(|status| status.code() == Some(4)),
+        "{}",
+        server.log_text()
+    );
+    std::fs::remove_dir(token.path().join("tokens")).unwrap();
+    rename(token.path(), "away", "tokens");
+    server.run();
+    assert_eq!(server.client().count("default", "action:invoice.export"), 1);
+}
+
+#[test]
+fn while_the_token_is_away_appends_go_on_and_erasures_wait_until_it_is_back() {
+    let (token, mut server) = server();
+    let client = server.client();
+    let wanted = json!({"name": "officer", "roles": ["privacy_officer"], "tenants": ["default"]});
+    let made = client.post_json("/v1/credentials", &wanted).json();
+    let officer = Client::new(server.base(), made["secret"].as_str().unwrap());
+    await_reachable(&server, true);
+    rename(token.path(), "tokens", "away");
+    await_reachable(&server, false);
+    for n in 2..50 {
+        assert_eq!(client.post_json(EVENTS, &event(n)).status, 201);
+    }
+    assert_eq!(client.request("PUT", "/v1/tenants/acme", &[], b"{}").status, 201);
+    let ready = client.get("/readyz");
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains("root_unavailable"), "{}", ready.text());
+    let asked = officer.post_json(
+        "/v1/tenants/default/erasures",
+        &json!({"subjects": [{"type": "user", "id": "u_1"}], "basis": "Art. 17 GDPR"}),
+    );
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let path = format!(
+        "/v1/tenants/default/erasures/{}",
+        asked.json()["id"].as_str().unwrap()
+    );
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let waiting = officer.get(&path).json();
+    assert!(waiting["unreadable_since"].is_null(), "{waiting}");
+    rename(token.path(), "away", "tokens");
+    await_reachable(&server, true);
+    for attempt in 0.. {
+        let erasure = officer.get(&path).json();
+        if erasure["state"] == "done" {
+            assert!(erasure["unreadable_since"].is_string(), "{erasure}");
+            break;
+        }
+        assert!(attempt < 900, "{erasure}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let certificate = officer.get(&format!("{path}/certificate")).json();
+    let payload = certificate["payload"].as_str().unwrap();
+    let decoded = Command::new("sh")
+        .args(["-c", &format!("printf %s '{payload}' | base64 -d")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(decoded.stdout).unwrap();
+    assert!(text.contains("destroyed in module"), "{text}");
+    server.stop();
+    let sound = fsck(server.data(), &token::variables(token.path()));
+    assert!(sound.status.success(), "{sound:?}");
+}
+
+#[test]
+fn the_root_moves_from_a_file_under_a_passphrase_and_into_a_token() {
+    let mut server = Server::start_with(&[], &[("ATTESTORE_ROOT__PROVIDER", "file")]);
+    assert_eq!(server.client().post_json(EVENTS, &event(1)).status, 201);
+    server.stop();
+    let token = tempfile::tempdir().unwrap();
+    let mut variables = token::make(token.path());
+    variables.push(("ATTESTORE_PASSPHRASE", "correct horse battery staple".to_owned()));
+    let env = |provider: &str| -> Vec<(&str, String)> {
+        let others = variables
+            .iter()
+            .filter(|(name, _)| *name != "ATTESTORE_ROOT__PROVIDER")
+            .cloned();
+        others
+            .chain([("ATTESTORE_ROOT__PROVIDER", provider.to_owned())])
+            .collect()
+    };
+    let module = variables
+        .iter()
+        .find(|(name, _)| *name == "ATTESTORE_ROOT__MODULE")
+        .unwrap();
+    for (to, arguments) in [
+        ("passphrase", vec![]),
+        ("pkcs11", vec!["--module", module.1.as_str(), "--label", "audit"]),
+        ("file", vec![]),
+        ("pkcs11", vec!["--module", module.1.as_str(), "--label", "audit"]),
+    ] {
+        let mut command = binary();
+        command
+            .args(["key", "move-root", "--to", to, "--data"])
+            .arg(server.data())
+            .args(arguments);
+        let moved = command.envs(env(to)).stdin(Stdio::null()).output().unwrap();
+        assert!(moved.status.success(), "{to}: {moved:?}");
+        let sound = fsck(server.data(), &env(to));
+        assert!(sound.status.success(), "{to}: {sound:?}");
+        for (name, value) in env(to) {
+            server.unset_env(name);
+            server.set_env(name, &value);
+        }
+        server.run();
+        assert_eq!(
+            server.client().count("default", "action:invoice.export"),
+            1,
+            "{to}"
+        );
+        server.stop();
+    }
+    server.run();
+    assert_eq!(server.client().all("_system", "action:root.move").len(), 4);
+}
+
+#[test]
+fn a_server_that_waits_for_its_token_starts_when_it_comes() {
+    let (token, mut server) = server();
+    server.stop();
+    rename(token.path(), "tokens", "away");
+    std::fs::create_dir(token.path().join("tokens")).unwrap();
+    server.set_env("ATTESTORE_ROOT__SEALED_START", "true");
+    server.run();
+    server.client().get("/readyz").problem(503, "sealed");
+    std::fs::remove_dir(token.path().join("tokens")).unwrap();
+    rename(token.path(), "away", "tokens");
+    for attempt in 0.. {
+        if server.client().get("/readyz").status == 200 {
+            break;
+        }
+        assert!(attempt < 300, "{}", server.log_text());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(server.client().count("default", "action:invoice.export"), 1);
+}
