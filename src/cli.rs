@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod backup;
 mod correct;
 mod forget;
 mod privacy;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::access::{AccessAction, AccessArgs, AccessRunArgs};
+pub use self::backup::{BackupAction, BackupArgs, RestoreArgs};
 pub use self::correct::{CorrectAction, CorrectArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
@@ -83,6 +85,10 @@ pub enum Command {
     Key(KeyArgs),
     /// Purge records whose retention is over, and show what was purged
     Purge(PurgeArgs),
+    /// Make, list and check backups
+    Backup(BackupArgs),
+    /// Restore a backup into an empty directory
+    Restore(RestoreArgs),
     /// Give logs that lost entries a new epoch, after a restore; the server must be stopped
     Fork(ForkArgs),
     /// Confirm the server's clock after it stepped ahead

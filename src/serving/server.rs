@@ -62,7 +62,7 @@ impl Server {
     pub fn open(&self, disk: Arc<dyn Disk>, root: Arc<dyn RootProvider>) -> Result<Engine, Failure> {
         let settings = &self.settings;
         let parts = assembled(disk, root, settings.head_register.as_deref())?;
-        let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
+        let (engine, opened) = Engine::create_or_open(parts, settings.engine()?)?;
         let _ = self.engine.set(engine.clone());
         report(settings, &opened);
         // Without it nothing but what is public is answered, and `/readyz` has to say why.

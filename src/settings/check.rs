@@ -29,6 +29,7 @@ impl Settings {
             wrong("audit.wait_ms", "write 100 to 60000".into());
         }
         self.check_root(wrong);
+        self.backup.check(wrong);
         self.check_listeners(wrong);
         self.check_tls(wrong);
     }

@@ -197,6 +197,9 @@ impl Engine {
             );
             note(false, "root_unavailable", message);
         }
+        if let Some(fault) = inner.backups.fault() {
+            note(false, "backups", fault);
+        }
         if inner.wal.over_budget() {
             note(
                 false,
