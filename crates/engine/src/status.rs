@@ -169,6 +169,9 @@ impl Engine {
                 format!("compaction failed and is tried again: {error}"),
             );
         }
+        if let Some(fault) = inner.backups.fault() {
+            note(false, "backups", fault);
+        }
         if inner.wal.over_budget() {
             note(
                 false,

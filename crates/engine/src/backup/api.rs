@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::folder::Known;
 use super::manifest::Manifest;
-use super::{Target, create, expire, ledger};
-use crate::catalog::hex;
+use super::{Target, create, expire, folder, ledger, manifest};
+use crate::catalog::{hex, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::instance::{Engine, Inner, OpenMode};
@@ -107,9 +107,21 @@ impl Engine {
     /// # Errors
     /// As [`Engine::backups`]; [`Error::NotFound`].
     pub fn backup(&self, id: &str, by: &Principal) -> Result<BackupInfo> {
-        let all = self.backups(by)?;
-        let found = all.into_iter().find(|backup| backup.id == id);
-        found.ok_or(Error::NotFound("backup"))
+        by.check_instance(Permission::ManageBackups)?;
+        let target = target(&self.inner)?;
+        let missing = || Error::NotFound("backup");
+        unhex::<16>(id).ok_or_else(missing)?;
+        // First, as it leaves the jobs when it is in the folder.
+        if let Some(job) = self.inner.backups.jobs.lock().get(id) {
+            return Ok(job.info(&target));
+        }
+        let path = folder::manifest_path(id);
+        let bytes = match folder::read(&*target.disk, &path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+            bytes => bytes?,
+        };
+        let found = manifest::decode(&bytes).map_err(|reason| Error::damage(&path, 0, reason))?;
+        Ok(info(&found.manifest, &target))
     }
 }
 
@@ -233,13 +245,32 @@ pub(super) fn tick(inner: &Inner) {
         .backups
         .pause_ms
         .store(boot_ms.saturating_add(LOOK_MS), Ordering::Relaxed);
-    if let Err(error) = unasked(inner, &target) {
+    let done = unasked(inner, &target).and_then(|()| late(inner, &target));
+    *inner.backups.fault.lock() = match &done {
+        Ok(late) => late.clone(),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Err(error) = done {
         tracing::warn!(%error, "backups are not as they should be; it is tried again");
         inner
             .backups
             .pause_ms
             .store(boot_ms.saturating_add(RETRY_MS), Ordering::Relaxed);
     }
+}
+
+/// Whether the newest backup is older than its keys should be.
+fn late(inner: &Inner, target: &Target) -> Result<Option<String>> {
+    let newest = folder::ids(&*target.disk, folder::BACKUPS)?
+        .last()
+        .map(|(_, begun_ms)| *begun_ms);
+    let over = |newest: &u64| newest.saturating_add(target.window_ms) <= inner.clock.now_ms();
+    Ok(newest.filter(over).map(|newest| {
+        format!(
+            "the newest backup is of {}: its keys are kept beyond the window, as there is no newer one",
+            rfc3339_ms(newest)
+        )
+    }))
 }
 
 /// What nobody has to ask for.
@@ -250,10 +281,9 @@ fn unasked(inner: &Inner, target: &Target) -> Result<()> {
         let _one_at_a_time = inner.backups.making.lock();
         expire::expire(target, now_ms)?;
     }
-    let newest = Known::read(&*target.disk)?
-        .manifests
+    let newest = folder::ids(&*target.disk, folder::BACKUPS)?
         .last()
-        .map(|newest| newest.made_ms);
+        .map(|(_, begun_ms)| *begun_ms);
     let is_due = newest.is_none_or(|newest| newest.saturating_add(target.every_ms) <= now_ms);
     if target.every_ms == 0 || !is_due {
         return Ok(());
@@ -285,11 +315,22 @@ pub(crate) fn said_on_receipts(inner: &Inner) -> Result<Value> {
         return Ok(crate::forget::statement::KEY_BACKUPS.into());
     };
     let entries = ledger::ship(inner)?;
-    let known = Known::read(&*target.disk)?;
+    // One that is being made may have keys from before what is signed about. Its keys are in the folder before it leaves the jobs.
+    let jobs = inner.backups.jobs.lock();
+    let under_way = jobs
+        .values()
+        .filter(|job| job.state.lock().0 == BackupState::Running);
+    let mut begun: Vec<u64> = under_way.map(|job| job.at_ms).collect();
+    drop(jobs);
+    begun.extend(
+        folder::ids(&*target.disk, folder::ESCROW)?
+            .into_iter()
+            .map(|(_, begun_ms)| begun_ms),
+    );
     Ok(json!({
         "escrow_window_s": target.window_ms / 1000,
-        "escrows": known.manifests.len() + known.bad.len(),
-        "oldest_escrow_at": known.manifests.first().map(|oldest| rfc3339_ms(oldest.made_ms)),
+        "escrows": begun.len(),
+        "oldest_escrow_at": begun.iter().min().map(|begun_ms| rfc3339_ms(*begun_ms)),
         "sealed_for": hex(&target.recipient.id()),
         "ledger_entries": entries,
     }))

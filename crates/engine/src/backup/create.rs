@@ -8,35 +8,26 @@
 //! 4. Runs of entries, the rows of the catalog, the escrow. The target's file system is synced.
 //! 5. The manifest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use attestore_disk::{Disk, Mode};
+use attestore_disk::Disk;
 use attestore_keys::{Key, random_array};
 use attestore_record::TenantId;
 use attestore_segment::FileWriter;
-use attestore_wal::{Position, file_path};
 use redb::ReadableTable;
 
 use super::api::Job;
+use super::cut::{Cut, cut, read};
 use super::escrow::Escrow;
 use super::folder::{self, Known};
-use super::manifest::{BlobSum, FORMAT, LogSum, Manifest, RUN, Sum, TenantSum, short};
+use super::manifest::{BlobSum, FORMAT, Manifest, RUN, Sum, TenantSum, short};
 use super::{Target, dump, expire, ledger, manifest};
-use crate::catalog::{FileRow, Snapshot, TenantRow, WalRow, hex, json, storage, tables};
+use crate::catalog::{FileRow, Snapshot, TenantRow, hex, json, storage, tables};
 use crate::error::{Error, Result};
 use crate::instance::Inner;
-
-/// What was taken at one moment.
-struct Cut {
-    snapshot: Snapshot,
-    made_ms: u64,
-    logs: Vec<LogSum>,
-    /// Size and root of logs that are in memory.
-    heads: BTreeMap<TenantId, (u64, String)>,
-}
 
 /// Why there is no backup of a snapshot.
 enum Missed {
@@ -92,103 +83,6 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
     Err(Error::Io(
         "files were replaced faster than they were copied".into(),
     ))
-}
-
-/// Takes the snapshot. The caller holds the lock of flushes, so no file of the log is freed.
-fn cut(inner: &Inner, disk: &dyn Disk, id: &[u8; 16]) -> Result<Cut> {
-    for _ in 0..SNAPSHOTS {
-        let snapshot = inner.catalog.snapshot()?;
-        let (end, heads) = {
-            let committer = inner.committer.lock();
-            let end = committer
-                .watermark()
-                .ok_or_else(|| Error::Stopped("the log is closed".into()))?;
-            let views = inner.tenants.all().into_iter().map(|tenant| {
-                let view = tenant.view();
-                (tenant.id, (view.size, hex(view.root.as_bytes())))
-            });
-            (end, views.collect())
-        };
-        let files = log_files(&snapshot)?;
-        // A file that was begun behind the snapshot has its key in the next one.
-        if files.contains_key(&end.wal) {
-            return Ok(Cut {
-                made_ms: inner.clock.now_ms(),
-                logs: logs(inner, disk, &hex(id), &files, end)?,
-                heads,
-                snapshot,
-            });
-        }
-    }
-    Err(Error::Io(
-        "the log is faster than snapshots of the catalog".into(),
-    ))
-}
-
-fn log_files(snapshot: &Snapshot) -> Result<BTreeMap<u64, WalRow>> {
-    let table = snapshot.txn.open_table(tables::WAL).map_err(storage)?;
-    let rows = table.range(snapshot.instance.wal_low..).map_err(storage)?;
-    rows.map(|row| {
-        let (number, row) = row.map_err(storage)?;
-        Ok((number.value(), json(row.value())?))
-    })
-    .collect()
-}
-
-/// Copies what files of the log hold.
-fn logs(
-    inner: &Inner,
-    disk: &dyn Disk,
-    id: &str,
-    files: &BTreeMap<u64, WalRow>,
-    end: Position,
-) -> Result<Vec<LogSum>> {
-    let mut copied = Vec::new();
-    for (&number, row) in files.range(..=end.wal) {
-        let from = file_path(number);
-        // A number that was given out and not used.
-        if number != end.wal && !inner.disk.exists(&from)? {
-            continue;
-        }
-        let bytes = if number == end.wal { end.offset } else { row.size };
-        let path = folder::log_path(id, number);
-        let unhindered = |_| Ok(());
-        let mut to = FileWriter::create(disk, &path, &unhindered)?;
-        read(&*inner.disk, &from, 0, bytes, &mut |piece| to.write(piece))?;
-        let written = to.finish(false).map_err(io::Error::from)?;
-        copied.push(LogSum {
-            number,
-            size: row.size,
-            sum: Sum {
-                bytes: written.bytes,
-                blake3: hex(&written.checksum),
-            },
-        });
-    }
-    Ok(copied)
-}
-
-/// Reads a range of a file in pieces.
-fn read(
-    disk: &dyn Disk,
-    path: &Path,
-    from: u64,
-    bytes: u64,
-    each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let file = disk.open(path, Mode::Read)?;
-    let mut piece = vec![0; attestore_segment::CHUNK_BYTES.max(256 << 10)];
-    let mut done = 0;
-    while done < bytes {
-        let len = usize::try_from(bytes - done)
-            .unwrap_or(usize::MAX)
-            .min(piece.len());
-        let piece = &mut piece[..len];
-        file.read_exact_at(piece, from + done)?;
-        each(piece)?;
-        done += len as u64;
-    }
-    Ok(())
 }
 
 struct Copying<'a> {
@@ -435,7 +329,5 @@ pub(super) fn fresh_id(inner: &Inner) -> [u8; 16] {
 
 /// Snapshots that a backup goes on with at most.
 const ATTEMPTS: usize = 8;
-/// Snapshots that are taken until one knows the file that the log is in.
-const SNAPSHOTS: usize = 16;
 /// Bytes of an entry.
 const ENTRY: u64 = attestore_record::entry::ENTRY_BYTES as u64;

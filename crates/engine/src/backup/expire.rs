@@ -19,6 +19,16 @@ use crate::error::Result;
 /// What the target says.
 pub(super) fn expire(target: &Target, now_ms: u64) -> Result<usize> {
     let disk = &*target.disk;
+    let ids = folder::ids(disk, folder::BACKUPS)?;
+    // What a backup that failed left behind opens as much as one that did not.
+    if folder::ids(disk, folder::ESCROW)?.len() > ids.len() {
+        sweep(disk, &Known::read(disk)?)?;
+    }
+    let is_old = |(_, begun_ms): &(String, u64)| begun_ms.saturating_add(target.window_ms) <= now_ms;
+    if ids.len() <= target.keep.max(1) && !ids.iter().any(is_old) {
+        return Ok(0);
+    }
+    // Whether there is a newer one says only a manifest that can be read.
     let known = Known::read(disk)?;
     let over = over(&known.manifests, target, now_ms);
     for id in &over {

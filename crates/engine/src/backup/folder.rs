@@ -60,6 +60,19 @@ pub(super) fn prepare(disk: &dyn Disk, instance: &str) -> Result<()> {
     }
 }
 
+/// Ids in [`BACKUPS`] or [`ESCROW`] and when they were begun, Unix milliseconds, the oldest first. Nothing is read.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn ids(disk: &dyn Disk, dir: &str) -> Result<Vec<(String, u64)>> {
+    let names = names(disk, Path::new(dir))?.into_keys();
+    let ids = names.filter(|name| !is_unfinished(name)).filter_map(|name| {
+        let begun_ms = u64::from_str_radix(name.get(..TIME_DIGITS)?, 16).ok()?;
+        Some((name, begun_ms))
+    });
+    Ok(ids.collect())
+}
+
 /// The manifests of a target, the oldest first, and the names of those that do not hold.
 #[derive(Default)]
 pub(super) struct Known {
@@ -210,6 +223,8 @@ pub(super) const LOGS: &str = "logs";
 pub(super) const BLOBS: &str = "blobs";
 pub(super) const ENTRIES: &str = "entries";
 pub(super) const LEDGER: &str = "ledger";
+/// Digits of an id that are its time.
+const TIME_DIGITS: usize = 12;
 const MARK: &str = "attestore-backup";
 const FORMAT: u32 = 1;
 /// More than any escrow has.

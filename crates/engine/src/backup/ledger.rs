@@ -31,7 +31,7 @@ use crate::catalog::{Update, encode, json, storage, tables};
 use crate::error::{Error, Result};
 use crate::forget::Why;
 use crate::forget::destroy::DestroyedRow;
-use crate::heads::Head;
+use crate::heads::{Head, RegisterError};
 use crate::instance::{Inner, SYSTEM_TENANT};
 
 /// An entry.
@@ -166,7 +166,13 @@ pub(crate) fn ship(inner: &Inner) -> Result<u64> {
     };
     let name = register_row(&instance);
     if shipped.count > 0 && inner.heads.register().head(&name) != Some(head) {
-        inner.heads.register().advance(&[(&name, head)])?;
+        match inner.heads.register().advance(&[(&name, head)]) {
+            // Restored without the newest ledger: the register knows one of another course, until this one is longer.
+            Err(error @ (RegisterError::Backwards { .. } | RegisterError::Forked { .. })) => {
+                tracing::warn!(%error, "the head register has another ledger: a restore will be refused unless it is forced");
+            }
+            registered => registered?,
+        }
     }
     Ok(shipped.count)
 }
@@ -192,7 +198,7 @@ pub(super) fn waiting(inner: &Inner) -> Result<u64> {
 ///
 /// # Errors
 /// As reads.
-pub(super) fn count(txn: &ReadTransaction) -> Result<u64> {
+pub(crate) fn count(txn: &ReadTransaction) -> Result<u64> {
     match txn.open_table(tables::LEDGER) {
         Err(TableError::TableDoesNotExist(_)) => Ok(0),
         table => {

@@ -6,7 +6,7 @@
 //! | `manifest` | what one backup consists of |
 //! | `dump` | the rows of the catalog, sealed |
 //! | `escrow` | what opens a backup, sealed for who keeps the key elsewhere |
-//! | `create` | making one |
+//! | `create`, `cut` | making one |
 //! | `expire` | which ones go, and what nothing names |
 //! | `ledger` | what was let go of for good, shipped at once |
 //! | `api` | asking for backups, listing them |
@@ -21,6 +21,7 @@
 
 mod api;
 mod create;
+mod cut;
 mod dump;
 mod escrow;
 mod expire;
@@ -84,6 +85,8 @@ pub(crate) struct Backups {
     wake: Arc<Wake>,
     /// Not before this time, boot clock: the last attempt of what nobody asked for failed.
     pause_ms: AtomicU64,
+    /// Why backups are not as they should be; `None` when the last look found nothing.
+    fault: Mutex<Option<String>>,
 }
 
 impl Backups {
@@ -98,6 +101,11 @@ impl Backups {
     /// Where they go; `None` if nowhere.
     pub(crate) fn target(&self) -> Option<Arc<Target>> {
         self.target.clone()
+    }
+
+    /// Why backups are not as they should be.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.lock().clone()
     }
 
     /// Tells the thread to end.

@@ -21,6 +21,7 @@ use serde::Serialize;
 use super::{Problem, ProblemKind, exit_code, overlay::Overlay, records::check_tenant};
 use crate::{
     Engine, OpenMode, Parts, Settings,
+    backup::ledger::{self, REGISTER_PREFIX},
     catalog::{
         Catalog, FileRow, InstanceRow, TenantRow, WalRow, json, storage,
         storage::{Error as StorageError, SealedStorage},
@@ -490,6 +491,22 @@ impl Fsck<'_> {
         }
     }
 
+    /// Holds the ledger of what was let go of against the length that is registered.
+    fn ledger(&mut self, inner: &Inner, registered: u64) {
+        match inner.catalog.read().and_then(|txn| ledger::count(&txn)) {
+            Ok(count) if count >= registered => {}
+            Ok(count) => self.problem(Problem {
+                kind: ProblemKind::Rollback,
+                ..Problem::damage(
+                    "catalog",
+                    0,
+                    format!("the ledger has {count} entries, and {registered} were registered"),
+                )
+            }),
+            Err(error) => self.problem(Problem::of(&error, "catalog")),
+        }
+    }
+
     /// Reports logs that the register knows and the data does not.
     fn lost_logs(&mut self, parts: &Parts, inner: &Inner, named: &[crate::tenant::TenantInfo]) {
         let store = parts.head_store();
@@ -514,6 +531,10 @@ impl Fsck<'_> {
                     Err(error) => return self.problem(Problem::of(&error, "catalog")),
                 };
                 for (origin, head) in heads.rows {
+                    if origin.starts_with(REGISTER_PREFIX) {
+                        self.ledger(inner, head.size);
+                        continue;
+                    }
                     if head.size > 0
                         && !former.contains(&origin)
                         && !named.iter().any(|info| info.origin == origin)

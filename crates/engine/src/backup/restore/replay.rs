@@ -1,6 +1,6 @@
 //! New epochs for every log, and what was let go of behind the backup once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use attestore_record::{Handle, TenantId};
@@ -45,7 +45,7 @@ pub(super) fn run(
         );
     }
     let known = heads(inner)?;
-    fork(&engine, manifest)?;
+    fork(&engine, manifest, &facts)?;
     close(engine)?;
 
     let (engine, _) = open()?;
@@ -75,7 +75,8 @@ pub(super) fn run(
         if left(inner, &facts)?.is_none() {
             break;
         }
-        engine.tick();
+        // Only keys: what is signed about it has to say where its backups are.
+        erase::destroy_step(inner);
     }
     if let Some(what) = left(inner, &facts)? {
         return Err(OpenError::Other(format!(
@@ -140,8 +141,16 @@ fn heads(inner: &Inner) -> Result<BTreeMap<String, u64>> {
 }
 
 /// Gives every log a new epoch that does not have one yet.
-fn fork(engine: &Engine, manifest: &Manifest) -> Result<()> {
+fn fork(engine: &Engine, manifest: &Manifest, facts: &[Entry]) -> Result<()> {
     let inner = &engine.inner;
+    // Their last heads are known, and they end here.
+    let ended: BTreeSet<&str> = facts
+        .iter()
+        .filter_map(|entry| match &entry.fact {
+            Fact::Tenant { tenant, .. } => Some(tenant.as_str()),
+            _ => None,
+        })
+        .collect();
     let epochs: BTreeMap<&str, u32> = manifest
         .tenants
         .iter()
@@ -154,7 +163,7 @@ fn fork(engine: &Engine, manifest: &Manifest) -> Result<()> {
         let txn = inner.catalog.read()?;
         let pending =
             by_tenant::get::<HandoverRow>(&txn, tables::HANDOVERS, &id)?.is_some_and(|row| row.is_forked());
-        let ends = destroy::is_decided(&txn, &id)?;
+        let ends = destroy::is_decided(&txn, &id)? || ended.contains(id.to_string().as_str());
         drop(txn);
         let tenant = inner.tenant(&name)?;
         let epoch = epochs.get(id.to_string().as_str()).copied();

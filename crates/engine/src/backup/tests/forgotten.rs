@@ -90,17 +90,20 @@ fn who_was_erased_behind_a_backup_stays_erased() {
 
 #[test]
 fn a_restore_that_did_not_come_to_its_end_is_not_served() {
-    let site = Site::new(21);
-    let engine = filled(&site);
-    site.world.append(&engine, "acme", &[about(1)]);
-    site.backup(&engine);
-    erase(&site, &engine, CANARY);
-    engine.close().unwrap();
+    // No two of them share a register.
+    let made = || {
+        let site = Site::new(21);
+        let engine = filled(&site);
+        site.world.append(&engine, "acme", &[about(1)]);
+        site.backup(&engine);
+        erase(&site, &engine, CANARY);
+        engine.close().unwrap();
+        site
+    };
     let whole = SimDisk::new(53);
-    site.restore(&whole, &RestoreSpec::default()).unwrap();
-    // Before the ledger is gone through.
+    made().restore(&whole, &RestoreSpec::default()).unwrap();
     for share in 1..8 {
-        let disk = SimDisk::new(53);
+        let (site, disk) = (made(), SimDisk::new(53));
         disk.fail_at(
             whole.op_count() * share / 8,
             attestore_disk::sim::Fault::CrashBefore,

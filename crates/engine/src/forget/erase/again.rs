@@ -55,8 +55,9 @@ pub(crate) fn again(inner: &Inner, tenant: &Arc<Tenant>, of: &Again<'_>) -> Resu
             }
         }
     }
+    let waiting = approve_waiting(inner, tenant, &wanted)?;
     if leaving.is_empty() {
-        return Ok(0);
+        return Ok(waiting);
     }
     let records = concerned(inner, tenant, &handles)?
         .values()
@@ -97,5 +98,35 @@ pub(crate) fn again(inner: &Inner, tenant: &Arc<Tenant>, of: &Again<'_>) -> Resu
         drop(table);
         of_tenant::put(update, tables::ERASURES, &key, &row)
     })?;
-    Ok(leaving.len())
+    Ok(waiting + leaving.len())
+}
+
+/// Has erasures go on that waited when the backup was made: nothing waits for them any more. Returns how many people that is.
+fn approve_waiting(inner: &Inner, tenant: &Arc<Tenant>, wanted: &HashSet<[u8; 16]>) -> Result<usize> {
+    let rows: Vec<([u8; 16], ErasureRow)> =
+        of_tenant::of(&inner.catalog.read()?, tables::ERASURES, &tenant.id)?;
+    let mut people = 0;
+    for (id, mut row) in rows {
+        if !matches!(row.state, ErasureState::Received | ErasureState::Deferred) {
+            continue;
+        }
+        let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.tenant)?;
+        if !leavers
+            .iter()
+            .any(|leaver| wanted.contains(leaver.handle.as_bytes()))
+        {
+            continue;
+        }
+        let handles: Vec<Handle> = leavers.iter().map(|leaver| leaver.handle).collect();
+        row.records = concerned(inner, tenant, &handles)?
+            .values()
+            .map(|seqs| seqs.len() as u64)
+            .sum();
+        row.state = ErasureState::Approved;
+        row.deferred = None;
+        row.log_size = Some(tenant.view().size);
+        inner.change(|update| of_tenant::put(update, tables::ERASURES, &(tenant.id, id), &row))?;
+        people += handles.len();
+    }
+    Ok(people)
 }

@@ -54,4 +54,4 @@ pub use records::RecordErasure;
 pub use request::ErasureRequest;
 pub use row::ErasureState;
 pub(crate) use row::{ErasureRow, LeavingRow, PartBytes};
-pub(crate) use work::{Erasures, run, run_cleaner, step};
+pub(crate) use work::{Erasures, destroy_step, run, run_cleaner, step};

@@ -412,7 +412,7 @@ fn a_compaction_between_the_destruction_and_the_cleaning_brings_no_terms_back() 
     let (engine, tenant) = filled(&world, true);
     engine.flush().unwrap();
     let job = erase(&world, &engine, &[CANARY]);
-    super::work::destroy_only(&engine.inner);
+    super::work::destroy_step(&engine.inner);
     assert_eq!(
         engine.erasure("acme", &world.by, &job.id).unwrap().state,
         ErasureState::Unreadable

@@ -177,6 +177,12 @@ pub(crate) fn step(inner: &Inner) {
     clean_due(inner);
 }
 
+/// Does what the first of them does, once.
+pub(crate) fn destroy_step(inner: &Inner) {
+    inner.erasures.pause_ms.store(0, Ordering::Relaxed);
+    destroy_due(inner);
+}
+
 fn destroy_due(inner: &Inner) {
     let erasures = &inner.erasures;
     if inner.stopped().is_some() || erasures.open.lock().is_empty() {
@@ -243,9 +249,3 @@ const LOOK: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(100);
 /// After how long is asked again what has to wait.
 const AGAIN_MS: u64 = 10_000;
-
-/// Does what the first of the two threads does, once.
-#[cfg(test)]
-pub(super) fn destroy_only(inner: &Inner) {
-    destroy_due(inner);
-}

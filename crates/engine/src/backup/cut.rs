@@ -1,0 +1,131 @@
+//! The moment that a backup is of: a snapshot of the catalog, the sizes of all logs, and what the log's files hold.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use attestore_disk::{Disk, Mode};
+use attestore_record::TenantId;
+use attestore_segment::FileWriter;
+use attestore_wal::{Position, file_path};
+
+use super::folder;
+use super::manifest::{LogSum, Sum};
+use crate::catalog::{Snapshot, WalRow, hex, json, storage, tables};
+use crate::error::{Error, Result};
+use crate::instance::Inner;
+
+/// What was taken at one moment.
+pub(super) struct Cut {
+    pub(super) snapshot: Snapshot,
+    pub(super) made_ms: u64,
+    pub(super) logs: Vec<LogSum>,
+    /// Size and root of logs that are in memory.
+    pub(super) heads: BTreeMap<TenantId, (u64, String)>,
+}
+
+/// Takes the snapshot. The caller holds the lock of flushes, so no file of the log is freed.
+///
+/// # Errors
+/// As reads; what the folder says.
+pub(super) fn cut(inner: &Inner, disk: &dyn Disk, id: &[u8; 16]) -> Result<Cut> {
+    for _ in 0..SNAPSHOTS {
+        let snapshot = inner.catalog.snapshot()?;
+        let (end, heads) = {
+            let committer = inner.committer.lock();
+            let end = committer
+                .watermark()
+                .ok_or_else(|| Error::Stopped("the log is closed".into()))?;
+            let views = inner.tenants.all().into_iter().map(|tenant| {
+                let view = tenant.view();
+                (tenant.id, (view.size, hex(view.root.as_bytes())))
+            });
+            (end, views.collect())
+        };
+        let files = log_files(&snapshot)?;
+        // A file that was begun behind the snapshot has its key in the next one.
+        if files.contains_key(&end.wal) {
+            return Ok(Cut {
+                made_ms: inner.clock.now_ms(),
+                logs: logs(inner, disk, &hex(id), &files, end)?,
+                heads,
+                snapshot,
+            });
+        }
+    }
+    Err(Error::Io(
+        "the log is faster than snapshots of the catalog".into(),
+    ))
+}
+
+fn log_files(snapshot: &Snapshot) -> Result<BTreeMap<u64, WalRow>> {
+    let table = snapshot.txn.open_table(tables::WAL).map_err(storage)?;
+    let rows = table.range(snapshot.instance.wal_low..).map_err(storage)?;
+    rows.map(|row| {
+        let (number, row) = row.map_err(storage)?;
+        Ok((number.value(), json(row.value())?))
+    })
+    .collect()
+}
+
+/// Copies what files of the log hold.
+fn logs(
+    inner: &Inner,
+    disk: &dyn Disk,
+    id: &str,
+    files: &BTreeMap<u64, WalRow>,
+    end: Position,
+) -> Result<Vec<LogSum>> {
+    let mut copied = Vec::new();
+    for (&number, row) in files.range(..=end.wal) {
+        let from = file_path(number);
+        // A number that was given out and not used.
+        if number != end.wal && !inner.disk.exists(&from)? {
+            continue;
+        }
+        let bytes = if number == end.wal { end.offset } else { row.size };
+        let path = folder::log_path(id, number);
+        let unhindered = |_| Ok(());
+        let mut to = FileWriter::create(disk, &path, &unhindered)?;
+        read(&*inner.disk, &from, 0, bytes, &mut |piece| to.write(piece))?;
+        let written = to.finish(false).map_err(io::Error::from)?;
+        copied.push(LogSum {
+            number,
+            size: row.size,
+            sum: Sum {
+                bytes: written.bytes,
+                blake3: hex(&written.checksum),
+            },
+        });
+    }
+    Ok(copied)
+}
+
+/// Reads a range of a file in pieces.
+///
+/// # Errors
+/// What the system and `each` say.
+pub(super) fn read(
+    disk: &dyn Disk,
+    path: &Path,
+    from: u64,
+    bytes: u64,
+    each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let file = disk.open(path, Mode::Read)?;
+    let mut piece = vec![0; attestore_segment::CHUNK_BYTES.max(256 << 10)];
+    let mut done = 0;
+    while done < bytes {
+        let len = usize::try_from(bytes - done)
+            .unwrap_or(usize::MAX)
+            .min(piece.len());
+        let piece = &mut piece[..len];
+        file.read_exact_at(piece, from + done)?;
+        each(piece)?;
+        done += len as u64;
+    }
+    Ok(())
+}
+
+/// Snapshots that are taken until one knows the file that the log is in.
+const SNAPSHOTS: usize = 16;
