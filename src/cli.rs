@@ -1,6 +1,7 @@
 //! The command line.
 
 mod access;
+mod backup;
 mod forget;
 mod privacy;
 mod witness;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::access::{AccessAction, AccessArgs, AccessRunArgs};
+pub use self::backup::{BackupAction, BackupArgs, RestoreArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
     PolicySetArgs,
@@ -77,6 +79,10 @@ pub enum Command {
     Key(KeyArgs),
     /// Purge records whose retention is over, and show what was purged
     Purge(PurgeArgs),
+    /// Make, list and check backups
+    Backup(BackupArgs),
+    /// Restore a backup into an empty directory
+    Restore(RestoreArgs),
     /// Give logs that lost entries a new epoch, after a restore; the server must be stopped
     Fork(ForkArgs),
     /// Confirm the server's clock after it stepped ahead

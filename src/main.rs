@@ -49,6 +49,8 @@ fn main() -> ExitCode {
         Command::Privacy(args) => commands::privacy::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Purge(args) => commands::purge::run(&args),
+        Command::Backup(args) => commands::backup::run(&args),
+        Command::Restore(args) => commands::restore::run(&args),
         Command::Fork(args) => commands::fork::run(&args),
         Command::Fsck(args) => commands::fsck::run(&args),
         Command::Bench(args) => commands::bench::run(args),

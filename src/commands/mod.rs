@@ -3,6 +3,7 @@
 pub mod access;
 pub mod append;
 pub mod approval;
+pub mod backup;
 pub mod bench;
 pub mod check_config;
 pub mod checkpoint;
@@ -24,6 +25,7 @@ pub mod policy;
 pub mod privacy;
 pub mod purge;
 pub mod residue;
+pub mod restore;
 pub mod restrict;
 pub mod search;
 pub mod serve;

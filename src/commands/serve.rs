@@ -37,7 +37,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let webhooks = attestore_webhook::Client::new(allowed.clone(), timeout).map_err(Failure::failed)?;
     let metrics = attestore_http::install_metrics();
     let parts = parts(&settings.data, settings.head_register.as_deref(), true)?;
-    let (engine, opened) = Engine::create_or_open(parts, settings.engine.clone())?;
+    let (engine, opened) = Engine::create_or_open(parts, settings.engine()?)?;
     report(&settings, &opened);
     let panels = cosigning.map(|configured| configured.panels(&engine));
     // Without it nothing but what is public is answered, and `/readyz` has to say why.

@@ -28,6 +28,7 @@ impl Settings {
         if !(100..=60_000).contains(&self.audit.wait_ms) {
             wrong("audit.wait_ms", "write 100 to 60000".into());
         }
+        self.backup.check(wrong);
         self.check_listeners(wrong);
         self.check_tls(wrong);
     }

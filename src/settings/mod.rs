@@ -4,6 +4,7 @@
 //! lists every key; its table is made from the comments here.
 
 mod audit;
+mod backup;
 mod check;
 mod http;
 mod listen;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::audit::Audit;
+pub use self::backup::Backup;
 pub use self::http::Http;
 pub use self::listen::{Mtls, Tls, Unix};
 pub use self::source::Loaded;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub oidc: attestore_identity::Settings,
     /// The server's account of itself.
     pub audit: Audit,
+    /// Backups.
+    pub backup: Backup,
     /// Webhooks of watches.
     pub webhook: Webhook,
     /// Witnesses of this server's logs.
@@ -112,6 +116,7 @@ impl Default for Settings {
             redis: attestore_limit::Redis::default(),
             oidc: attestore_identity::Settings::default(),
             audit: Audit::default(),
+            backup: Backup::default(),
             webhook: Webhook::default(),
             witness: Witness::default(),
             engine: attestore_engine::Settings::default(),
@@ -135,6 +140,17 @@ impl Settings {
     /// Usage, with every key that is unknown and every value that does not fit.
     pub fn load(sources: &Sources) -> Result<Loaded, Failure> {
         source::load(sources)
+    }
+
+    /// The settings of the engine, with where backups go.
+    ///
+    /// # Errors
+    /// As [`Backup::target`].
+    pub fn engine(&self) -> Result<attestore_engine::Settings, Failure> {
+        Ok(attestore_engine::Settings {
+            backup: self.backup.target()?,
+            ..self.engine.clone()
+        })
     }
 
     /// All keys with the values in force, secrets hidden.

@@ -69,6 +69,9 @@ fn values_that_make_no_sense_are_told_with_their_key() {
         ("[mtls]\nmode = \"required\"\nca_file = \"c\"", "mtls.mode"),
         ("[[mtls.rules]]\nname = \"a\"", "mtls.rules"),
         ("[webhook]\nallow = [\"not a host\"]", "webhook.allow"),
+        ("[backup]\nto = \"b\"", "backup.recipient"),
+        ("[backup]\nkeep = 0", "backup.keep"),
+        ("[backup]\nwindow_days = 31", "backup.window_days"),
     ] {
         let told = fault(text, &[]);
         assert!(told.contains(&format!("\n  {key} (")), "{text}: {told}");
@@ -146,6 +149,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     ),
     ("oidc.issuers.rules", "crates/identity/src/settings.rs", "Rule"),
     ("audit", "src/settings/audit.rs", "Audit"),
+    ("backup", "src/settings/backup.rs", "Backup"),
     ("webhook", "src/settings/webhook.rs", "Webhook"),
     ("witness", "src/settings/witness.rs", "Witness"),
     ("engine", "crates/engine/src/settings.rs", "Settings"),

@@ -23,6 +23,7 @@ mod cli;
 mod connections;
 mod damage;
 mod destroy;
+mod disaster;
 mod elastic;
 mod erasure;
 mod exports;

@@ -20,6 +20,7 @@ pub fn path(row: &Row, tenant: &str) -> String {
         ("{erasure}", ID),
         ("{restriction}", ID),
         ("{access_request}", ID),
+        ("{backup}", ID),
         ("{number}", "1"),
         ("{name}", "manifest.json"),
         ("{id}", "0"),

@@ -25,9 +25,9 @@ use crate::metrics;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
-    access_log, access_requests, append, approvals, clock, credentials, destroyed, erasures, events, exports,
-    heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions, retention, scrub,
-    search, searches, tail, tenants, watch,
+    access_log, access_requests, append, approvals, backups, clock, credentials, destroyed, erasures, events,
+    exports, heads, holds, index, log, log_keys, operations, privacy, purges, quota, restrictions, retention,
+    scrub, search, searches, tail, tenants, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -340,6 +340,12 @@ fn routes() -> Routes {
             Entry::instance(P::ConfirmClock, C::Admin).recorded(Recorded::Told),
             routes!(clock::confirm),
         )
+        .route(
+            Entry::instance(P::ManageBackups, C::Admin).recorded(Recorded::First),
+            routes!(backups::create),
+        )
+        .route(Entry::instance(P::ManageBackups, C::Read), routes!(backups::list))
+        .route(Entry::instance(P::ManageBackups, C::Read), routes!(backups::get))
         .route(PUBLIC, routes!(operations::show_metrics))
         .route(PUBLIC, routes!(operations::openapi))
         .and(elastic::routes)

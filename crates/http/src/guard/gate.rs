@@ -335,8 +335,9 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
 /// Says for what restricted data is read.
 const PURPOSE: &str = "attestore-purpose";
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 13] = [
+const TARGETS: [&str; 14] = [
     "access_request",
+    "backup",
     "id",
     "record",
     "credential",

@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod access_requests;
 pub mod append;
 pub mod approvals;
+pub mod backups;
 pub mod clock;
 pub mod credentials;
 pub mod destroyed;

@@ -1,0 +1,77 @@
+//! Arguments of `attestore backup` and `attestore restore`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Output, Remote};
+
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    #[command(subcommand)]
+    pub action: BackupAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BackupAction {
+    /// Make a key for backups, to be kept elsewhere, and print for whom to seal them
+    Key {
+        /// File for the key, which must not exist
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Have the server make a backup, and wait until it is there
+    Create {
+        #[command(flatten)]
+        remote: Remote,
+        /// Do not wait
+        #[arg(long)]
+        no_wait: bool,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// List the server's backups, the newest first
+    List {
+        #[command(flatten)]
+        remote: Remote,
+        /// How to print them
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Check every file of a folder of backups, without restoring and without a server
+    Verify {
+        /// The folder
+        folder: PathBuf,
+        /// The key, to check also that the backups open with it
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// How to print what was found
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The folder of backups
+    pub folder: PathBuf,
+    /// Directory to restore into, which must be empty
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// The key of the backups
+    #[arg(long, value_name = "FILE")]
+    pub key_file: PathBuf,
+    /// Backup to restore [default: the newest]
+    #[arg(long, value_name = "ID")]
+    pub backup: Option<String>,
+    /// The head register, if the server uses one outside of the data directory
+    #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
+    pub head_register: Option<PathBuf>,
+    /// Go on although what was erased behind the backup may be readable again, and why; stays on record in `_system` for good
+    #[arg(long, value_name = "REASON")]
+    pub without_newest_ledger: Option<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}

@@ -1,0 +1,88 @@
+//! `attestore restore`.
+
+use std::sync::Arc;
+
+use attestore_disk::{Disk, RealDisk};
+use attestore_engine::Settings;
+use attestore_engine::backup::restore::{RestoreSpec, Restored, check_empty, restore};
+
+use super::backup::{bar, read_key};
+use super::parts;
+use crate::cli::{Output, RestoreArgs};
+use crate::failure::Failure;
+use crate::output;
+
+/// Restores a backup into an empty directory.
+pub fn run(args: &RestoreArgs) -> Result<(), Failure> {
+    super::serve::start_log(&crate::settings::Log {
+        level: "warn".into(),
+        ..crate::settings::Log::default()
+    })?;
+    let key = read_key(&args.key_file)?;
+    if !args.folder.join("attestore-backup").exists() {
+        return Err(Failure::failed(format!(
+            "{} is no folder of backups",
+            args.folder.display()
+        )));
+    }
+    let from: Arc<dyn Disk> = Arc::new(
+        RealDisk::new(&args.folder)
+            .map_err(|error| Failure::failed(format!("{}: {error}", args.folder.display())))?,
+    );
+    let to = RealDisk::new(&args.to)
+        .map_err(|error| Failure::failed(format!("{}: {error}", args.to.display())))?;
+    check_empty(&to)?;
+    let parts = parts(&args.to, args.head_register.as_deref(), true)?;
+    let spec = RestoreSpec {
+        backup: args.backup.clone(),
+        without_ledger: args.without_newest_ledger.clone(),
+    };
+    let bar = bar();
+    let restored = restore(
+        &*from,
+        &parts,
+        &Settings::default(),
+        &key,
+        &spec,
+        &mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        },
+    )?;
+    bar.finish_and_clear();
+    print(&restored, args.output)
+}
+
+fn print(restored: &Restored, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => return output::json(restored),
+        Output::Ndjson => return output::ndjson(restored),
+        Output::Table => {}
+    }
+    output::table(
+        ["TENANT", "RESTORED", "KNOWN", "NEW ORIGIN"],
+        restored.tenants.iter().map(|tenant| {
+            [
+                tenant.name.clone(),
+                tenant.entries.to_string(),
+                tenant
+                    .known
+                    .map_or_else(|| "?".to_owned(), |known| known.to_string()),
+                tenant.origin.clone(),
+            ]
+        }),
+    )?;
+    let again = &restored.again;
+    output::line(format!(
+        "backup {}, {} entries of the ledger: {} people, {} records, {} tenants and {} credentials let go of again",
+        restored.backup, restored.ledger, again.subjects, again.records, again.tenants, again.credentials
+    ))?;
+    for warning in &restored.warnings {
+        output::note(warning);
+    }
+    output::note(
+        "Every log has a new epoch. Give the new keys to whoever verifies them, witnesses first: attestore key list shows them with the \
+         former keys' word for them.",
+    );
+    Ok(())
+}
