@@ -18,8 +18,8 @@ pub struct Backup {
     pub to: Option<PathBuf>,
     /// For whom they are sealed: the recipient that `attestore backup key` printed.
     pub recipient: String,
-    /// Hours between two backups that nobody asks for; 0 for only when somebody asks.
-    pub every_hours: u32,
+    /// Minutes between two backups that nobody asks for; 0 for only when somebody asks.
+    pub every_minutes: u32,
     /// How many are kept, 1 to 1000.
     pub keep: u32,
     /// Days after which the keys of a backup are destroyed, and the backup with them, 1 to 30. For as long an erasure does not reach who
@@ -32,7 +32,7 @@ impl Default for Backup {
         Self {
             to: None,
             recipient: String::new(),
-            every_hours: 24,
+            every_minutes: 1440,
             keep: 7,
             window_days: 7,
         }
@@ -71,10 +71,10 @@ impl Backup {
             recipient,
             keep: usize::try_from(self.keep).unwrap_or(1),
             window_ms: u64::from(self.window_days) * DAY_MS,
-            every_ms: u64::from(self.every_hours) * HOUR_MS,
+            every_ms: u64::from(self.every_minutes) * MINUTE_MS,
         }))
     }
 }
 
-const HOUR_MS: u64 = 3_600_000;
-const DAY_MS: u64 = 24 * HOUR_MS;
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 1440 * MINUTE_MS;
