@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let key = SigningKey::from_seed(&Key::random(&SystemEntropy));
     let signing = each(10_000, || {
         key.sign(b"a checkpoint of about this length, as it is signed by the log");
-        Ok::<(), Box<dyn Error>>(())
+        Ok(())
     })?;
     println!(
         "Ed25519 signature, whatever holds the root: {:.1} us",
