@@ -83,7 +83,7 @@ pub struct TenantSum {
     pub flushed: u64,
     /// Root over those, hex.
     pub flushed_root: String,
-    /// The runs, in order: hashes. All but the last have [`RUN`] entries.
+    /// The runs, in order: hashes. All but the last have `RUN` entries.
     pub entries: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Rectification (Art. 16 GDPR): what a record says is corrected by further records, and stays as it is.
 //!
-//! A correction is an event of the same log whose protocol is [`PROTOCOL`], which no client can choose. It names the record that it
+//! A correction is an event of the same log whose protocol is `correction`, which no client can choose. It names the record that it
 //! corrects by seq, id and leaf; what it says of a personal field is sealed under the keys of exactly those whom the field is about, so
 //! an erasure of one of them reaches it. Fields about different people are corrected by records of their own, appended together.
 //!
