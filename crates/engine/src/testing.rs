@@ -1,7 +1,6 @@
 //! An instance on a simulated disk for tests inside of the crate, and appends that no client can make.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use attestore_disk::sim::SimDisk;
 use attestore_disk::{Disk, ManualClock};
@@ -24,7 +23,6 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) by: Principal,
     seed: u64,
-    starts: AtomicU64,
 }
 
 impl World {
@@ -34,7 +32,6 @@ impl World {
             clock: ManualClock::new(1_795_000_000_000),
             by: Principal::internal(),
             seed,
-            starts: AtomicU64::new(0),
         }
     }
 
@@ -44,8 +41,8 @@ impl World {
 
     fn try_parts(&self) -> Result<Parts, crate::OpenError> {
         // No two processes draw the same randomness.
-        let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ start));
+        // From the same state it is the same again, so that sweeps over operations meet the operations that they counted.
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ self.disk.op_count()));
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy))?;
         Ok(Parts {
