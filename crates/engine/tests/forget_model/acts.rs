@@ -41,7 +41,7 @@ pub(crate) type Outcome = Result<(), (Doubt, Error)>;
 
 impl Play {
     pub(crate) fn act(&mut self, random: &mut Random) -> Outcome {
-        match random.below(36) {
+        match random.below(38) {
             0..=7 => self.append(random),
             8 => self.set_policy(random),
             9..=10 => self.place(random),
@@ -61,8 +61,8 @@ impl Play {
                 self.world.clock.advance_ms(ms);
                 Ok(())
             }
-            31..=32 => self.erase_records(random),
-            33 if !self.armed => {
+            31..=34 => self.erase_records(random),
+            35 if !self.armed => {
                 self.told.push("restart".into());
                 self.restart(random.once_in(2));
                 Ok(())

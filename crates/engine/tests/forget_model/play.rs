@@ -72,12 +72,16 @@ impl Play {
                 .set_approval_policy(TENANT, &play.by, policy)
                 .unwrap();
         }
-        for (class, min_h, max_h) in [(2, 0, Some(20)), (3, 2, Some(7))] {
+        let policies = [
+            (2, 0, Some(20), Erasable::Yes),
+            (3, 2, Some(7), Erasable::PersonalOnly),
+        ];
+        for (class, min_h, max_h, erasable) in policies {
             let policy = Policy {
                 keep_min_ms: min_h * HOUR_MS,
                 keep_max_ms: max_h.map(|max_h: u64| max_h * HOUR_MS),
                 mode: RetentionMode::None,
-                erasable: Erasable::PersonalOnly,
+                erasable,
             };
             play.engine()
                 .set_retention(TENANT, &play.by, &spec(class, &policy), false)

@@ -105,7 +105,11 @@ impl Play {
 
     pub(crate) fn erase_records(&mut self, random: &mut Random) -> Outcome {
         let size = self.model.records.len() as u64;
-        let first = random.below(size);
+        let live: Vec<u64> = self.model.live().map(|(seq, ..)| seq).collect();
+        let first = match live.is_empty() || random.once_in(6) {
+            true => random.below(size),
+            false => random.pick(&live),
+        };
         let class = self.model.record(first).class;
         // Of one class and there, but for some that are not.
         let mut seqs: BTreeSet<u64> = (first..size)
@@ -113,7 +117,7 @@ impl Play {
             .filter(|seq| {
                 let known = self.model.record(*seq);
                 let fits = known.class == class && known.gone.is_none();
-                random.once_in(3) && (fits || random.once_in(12))
+                random.once_in(3) && (fits || random.once_in(40))
             })
             .collect();
         seqs.insert(first);
