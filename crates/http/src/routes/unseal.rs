@@ -56,10 +56,10 @@ impl UnsealedBody {
     request_body = UnsealBodyIn,
     responses(
         (status = 202, description = "the root is open, the server starts", body = UnsealedBody),
-        (status = 403, description = "`wrong_passphrase`, or `unseal_not_allowed` from here", body = Problem),
-        (status = 409, description = "`not_sealed`", body = Problem),
-        (status = 429, description = "`too_many_attempts`", body = Problem),
-        (status = 503, description = "`root_unavailable`: what holds the root is away", body = Problem),
+        (status = 403, description = "`wrong_passphrase`, or `unseal_not_allowed` from here", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`not_sealed`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_attempts`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`root_unavailable`: what holds the root is away", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub async fn unseal() -> Problem {
