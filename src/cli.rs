@@ -713,6 +713,9 @@ pub struct IndexArgs {
     /// Words of `payload`, of attributes, and of old and new values
     #[arg(long)]
     pub payload_text: Option<bool>,
+    /// Values about people: none, exact (no words) or all
+    #[arg(long)]
+    pub personal: Option<String>,
     /// Also find, sort and aggregate by this path, e.g. `payload.amount`; may be given several times
     #[arg(long = "path")]
     pub add_paths: Vec<String>,
