@@ -3,13 +3,16 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use attestore_keys::random_array;
 use attestore_record::TenantId;
 
 use super::{Engine, Inner};
 use crate::catalog::{Catalog, TenantRow, json, storage, tables};
 use crate::credentials::{Permission, Principal};
 use crate::forget::gone::Gone;
+use crate::handover::module;
 use crate::heads::HEADS_TENANT;
+use crate::settings::SigningKeys;
 use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
 
@@ -90,13 +93,23 @@ impl Inner {
     fn make_tenant(&self, name: &str, by: &Principal) -> Result<bool> {
         // The log may tell of a tenant that a crash then prevented, never the other way round.
         self.append_internal(&event("tenant.create", name, by))?;
+        // The module is asked before anything is locked that others wait for.
+        let in_module = self.settings.signing == SigningKeys::Module && id_of(&self.catalog, name)?.is_none();
+        let id = in_module.then(|| TenantId::from_bytes(random_array(&*self.entropy)));
+        let fresh = |id| {
+            Ok::<_, Error>((
+                id,
+                module::fresh(&self.catalog, &*self.entropy, &id, SigningKeys::Module)?,
+            ))
+        };
+        let module = id.map(fresh).transpose()?;
         let _loading = self.tenants.loading.lock();
         let now_ms = self.clock.now_ms();
         let created = self
             .catalog
             .update::<_, Error>(|update| match update.tenant_named(name)? {
                 Some(_) => Ok(false),
-                None => new_tenant(update, &*self.entropy, name, now_ms).map(|_| true),
+                None => new_tenant(update, &*self.entropy, name, now_ms, module.as_ref()).map(|_| true),
             });
         created.inspect_err(|_| {
             if let Some(reason) = self.catalog.poisoned() {

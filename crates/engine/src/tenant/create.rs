@@ -10,6 +10,7 @@ use super::Tenant;
 use crate::catalog::{TenantRow, Update, hex};
 use crate::forget::Why;
 use crate::forget::gone::Gone;
+use crate::handover::module::Fresh;
 use crate::{Error, Result};
 
 /// What is told about a tenant.
@@ -97,14 +98,18 @@ pub(crate) fn fresh_origin(entropy: &dyn Entropy) -> String {
     format!("attestore.log/{}", hex(&random_array::<16>(entropy)))
 }
 
-/// Makes a tenant within an update: id, origin, keys, rows.
+/// Makes a tenant within an update: id, origin, keys, rows. Where its signing key is in a module, that and the id are there already.
 pub(crate) fn new_tenant(
     update: &mut Update<'_>,
     entropy: &dyn Entropy,
     name: &str,
     now_ms: u64,
+    module: Option<&(TenantId, Fresh<'_>)>,
 ) -> Result<TenantId> {
-    let id = TenantId::from_bytes(random_array(entropy));
+    let id = match module {
+        Some((id, _)) => *id,
+        None => TenantId::from_bytes(random_array(entropy)),
+    };
     let origin = fresh_origin(entropy);
     let context = |kind| SlotContext {
         kind,
@@ -113,7 +118,10 @@ pub(crate) fn new_tenant(
     };
     let key = Key::random(entropy);
     let key_slot = update.put_key(context(SlotKind::TenantKey), None, &key)?;
-    let signing_slot = update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?;
+    let signing_slot = match module {
+        Some((_, fresh)) => fresh.keep(update, &id, &key)?,
+        None => update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?,
+    };
     let directory_slot = update.put_key(context(SlotKind::Directory), Some(&key), &Key::random(entropy))?;
     let row = TenantRow {
         name: name.to_owned(),
