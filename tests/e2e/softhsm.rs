@@ -239,7 +239,7 @@ fn keys_that_sign_are_in_the_token_and_while_it_is_away_receipts_say_that_they_a
     let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut server = Server::start_with(&[], &env);
     let client = server.client();
-    let append = |n: u32| {
+    let append = |n| {
         let headers = [("content-type", "application/json"), ("prefer", "receipt=signed")];
         let answer = client.request("POST", EVENTS, &headers, event(n).to_string().as_bytes());
         assert_eq!(answer.status, 201, "{}", answer.text());

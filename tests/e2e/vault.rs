@@ -16,7 +16,7 @@ const EVENTS: &str = "/v1/tenants/default/events";
 fn server(vault: &Fake) -> Server {
     let env = [
         ("ATTESTORE_ROOT__PROVIDER", "vault"),
-        ("ATTESTORE_ROOT__ADDRESS", &vault.address),
+        ("ATTESTORE_ROOT__ADDRESS", vault.address.as_str()),
         ("VAULT_TOKEN", TOKEN),
     ];
     let server = Server::start_with(&[], &env);
@@ -125,7 +125,7 @@ fn the_root_moves_into_vault_and_out_of_it() {
         assert_eq!(vault.state().keys.len(), keys, "{to}");
         server.unset_env("ATTESTORE_ROOT__PROVIDER");
         server.set_env("ATTESTORE_ROOT__PROVIDER", to);
-        server.set_env("ATTESTORE_ROOT__ADDRESS", &vault.address);
+        server.set_env("ATTESTORE_ROOT__ADDRESS", vault.address.as_str());
         server.set_env("ATTESTORE_ROOT__ROLE_ID", ROLE.0);
         server.set_env("VAULT_SECRET_ID", ROLE.1);
         server.run();

@@ -113,7 +113,13 @@ impl Engine {
             true => SigningKeys::Module,
             false => inner.settings.signing,
         };
-        let fresh = module::fresh(&inner.catalog, &*inner.entropy, &tenant.id, wanted)?;
+        let fresh = module::fresh(
+            &inner.catalog,
+            &*inner.entropy,
+            &tenant.id,
+            &tenant.keys.tenant,
+            wanted,
+        )?;
         let origin = fresh_origin(&*inner.entropy);
         let next = Next {
             reason: HandoverReason::Fork,

@@ -197,6 +197,7 @@ pub(crate) fn fresh<'a>(
     catalog: &'a Catalog,
     entropy: &dyn Entropy,
     tenant: &TenantId,
+    tenant_key: &Key,
     wanted: SigningKeys,
 ) -> Result<Fresh<'a>> {
     if wanted == SigningKeys::Directory {
@@ -226,7 +227,7 @@ pub(crate) fn fresh<'a>(
         Ok(())
     };
     let slot = catalog.update::<_, Error>(|update| {
-        let slot = update.put_key(signing_context(tenant), None, &Key::from_bytes(bytes))?;
+        let slot = update.put_key(signing_context(tenant), Some(tenant_key), &Key::from_bytes(bytes))?;
         put(update, slot, &row)?;
         Ok(slot)
     })?;
@@ -279,7 +280,7 @@ pub(crate) fn begin(
     tenant: &TenantId,
     tenant_key: &Key,
 ) -> Result<()> {
-    let fresh = fresh(catalog, entropy, tenant, SigningKeys::Module)?;
+    let fresh = fresh(catalog, entropy, tenant, tenant_key, SigningKeys::Module)?;
     catalog.update(|update| {
         let mut row = update.tenant(tenant)?.ok_or(Error::UnknownTenant)?;
         update.destroy_keys(&[Slot(row.signing_slot)])?;
@@ -317,10 +318,10 @@ fn go(inner: &Inner) -> Result<u64> {
         let tenant = unhex(&row.tenant).map(TenantId::from_bytes);
         let tenant =
             tenant.ok_or_else(|| Error::damage("catalog", 0, "tenant of a key in a security module"))?;
-        let kept = catalog.key(slot, &signing_context(&tenant), None);
-        match kept {
-            Ok(_) if row.used => {}
-            Ok(_) | Err(KeyError::Destroyed { .. }) => over.push((slot, row)),
+        // It is under the tenant's key: who asks without one is told that much of a slot that holds something.
+        match catalog.key(slot, &signing_context(&tenant), None) {
+            Ok(_) | Err(KeyError::Mismatch { .. }) if row.used => {}
+            Ok(_) | Err(KeyError::Mismatch { .. } | KeyError::Destroyed { .. }) => over.push((slot, row)),
             Err(error) => return Err(error.into()),
         }
     }

@@ -238,6 +238,7 @@ fn next_key(inner: &Inner, tenant: &Tenant) -> Result<NextRow> {
         &inner.catalog,
         &*inner.entropy,
         &tenant.id,
+        &tenant.keys.tenant,
         inner.settings.signing,
     )?;
     let next = Next {

@@ -3,17 +3,15 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use attestore_keys::random_array;
 use attestore_record::TenantId;
 
 use super::{Engine, Inner};
 use crate::catalog::{Catalog, TenantRow, json, storage, tables};
 use crate::credentials::{Permission, Principal};
 use crate::forget::gone::Gone;
-use crate::handover::module;
 use crate::heads::HEADS_TENANT;
 use crate::settings::SigningKeys;
-use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
+use crate::tenant::{InModule, Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
 
 impl Engine {
@@ -95,14 +93,8 @@ impl Inner {
         self.append_internal(&event("tenant.create", name, by))?;
         // The module is asked before anything is locked that others wait for.
         let in_module = self.settings.signing == SigningKeys::Module && id_of(&self.catalog, name)?.is_none();
-        let id = in_module.then(|| TenantId::from_bytes(random_array(&*self.entropy)));
-        let fresh = |id| {
-            Ok::<_, Error>((
-                id,
-                module::fresh(&self.catalog, &*self.entropy, &id, SigningKeys::Module)?,
-            ))
-        };
-        let module = id.map(fresh).transpose()?;
+        let module = in_module.then(|| InModule::new(&self.catalog, &*self.entropy));
+        let module = module.transpose()?;
         let _loading = self.tenants.loading.lock();
         let now_ms = self.clock.now_ms();
         let created = self

@@ -7,10 +7,11 @@ use attestore_tlog::{EMPTY_ROOT, Frontier};
 use serde::Serialize;
 
 use super::Tenant;
-use crate::catalog::{TenantRow, Update, hex};
+use crate::catalog::{Catalog, TenantRow, Update, hex};
 use crate::forget::Why;
 use crate::forget::gone::Gone;
-use crate::handover::module::Fresh;
+use crate::handover::module::{self, Fresh};
+use crate::settings::SigningKeys;
 use crate::{Error, Result};
 
 /// What is told about a tenant.
@@ -98,16 +99,36 @@ pub(crate) fn fresh_origin(entropy: &dyn Entropy) -> String {
     format!("attestore.log/{}", hex(&random_array::<16>(entropy)))
 }
 
-/// Makes a tenant within an update: id, origin, keys, rows. Where its signing key is in a module, that and the id are there already.
+/// What of a tenant is there before it is, because its signing key was made in a security module.
+pub(crate) struct InModule<'a> {
+    id: TenantId,
+    key: Key,
+    fresh: Fresh<'a>,
+}
+
+impl<'a> InModule<'a> {
+    /// Has the module make the signing key.
+    ///
+    /// # Errors
+    /// As [`module::fresh`].
+    pub(crate) fn new(catalog: &'a Catalog, entropy: &dyn Entropy) -> Result<Self> {
+        let id = TenantId::from_bytes(random_array(entropy));
+        let key = Key::random(entropy);
+        let fresh = module::fresh(catalog, entropy, &id, &key, SigningKeys::Module)?;
+        Ok(Self { id, key, fresh })
+    }
+}
+
+/// Makes a tenant within an update: id, origin, keys, rows.
 pub(crate) fn new_tenant(
     update: &mut Update<'_>,
     entropy: &dyn Entropy,
     name: &str,
     now_ms: u64,
-    module: Option<&(TenantId, Fresh<'_>)>,
+    module: Option<&InModule<'_>>,
 ) -> Result<TenantId> {
     let id = match module {
-        Some((id, _)) => *id,
+        Some(module) => module.id,
         None => TenantId::from_bytes(random_array(entropy)),
     };
     let origin = fresh_origin(entropy);
@@ -116,10 +137,13 @@ pub(crate) fn new_tenant(
         tenant: *id.as_bytes(),
         owner: [0; 16],
     };
-    let key = Key::random(entropy);
+    let key = match module {
+        Some(module) => module.key.duplicate(),
+        None => Key::random(entropy),
+    };
     let key_slot = update.put_key(context(SlotKind::TenantKey), None, &key)?;
     let signing_slot = match module {
-        Some((_, fresh)) => fresh.keep(update, &id, &key)?,
+        Some(module) => module.fresh.keep(update, &id, &key)?,
         None => update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?,
     };
     let directory_slot = update.put_key(context(SlotKind::Directory), Some(&key), &Key::random(entropy))?;
