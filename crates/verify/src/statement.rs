@@ -193,7 +193,7 @@ mod tests {
             self.0.verifying_key().to_bytes()
         }
 
-        fn sign(&self, msg: &[u8]) -> Result<[u8; 64], attestore_tlog::NoteError> {
+        fn sign(&self, msg: &[u8]) -> Result<[u8; 64], NoteError> {
             Ok(self.0.sign(msg).to_bytes())
         }
     }

@@ -39,7 +39,7 @@ impl NoteSigner for TestSigner {
         self.key.verifying_key().to_bytes()
     }
 
-    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], crate::NoteError> {
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], NoteError> {
         Ok(self.key.sign(msg).to_bytes())
     }
 }
