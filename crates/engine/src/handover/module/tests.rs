@@ -96,7 +96,7 @@ impl SigningModule for Module {
     }
 }
 
-struct Root(Arc<dyn RootProvider>, Option<Module>);
+struct Root(Arc<dyn RootProvider>, Option<Module>, Provider);
 
 impl RootProvider for Root {
     fn generation(&self) -> u64 {
@@ -124,7 +124,7 @@ impl RootProvider for Root {
     }
 
     fn provider(&self) -> Provider {
-        Provider::Pkcs11
+        self.2
     }
 
     fn reach(&self) -> Result<(), KeyError> {
@@ -137,8 +137,17 @@ impl RootProvider for Root {
 }
 
 fn try_open(world: &World, module: Option<&Module>, signing: SigningKeys) -> Result<Engine, OpenError> {
+    open_as(world, module, Provider::Pkcs11, signing)
+}
+
+fn open_as(
+    world: &World,
+    module: Option<&Module>,
+    provider: Provider,
+    signing: SigningKeys,
+) -> Result<Engine, OpenError> {
     let parts = world.try_parts()?;
-    let root = Arc::new(Root(Arc::clone(&parts.root), module.cloned()));
+    let root = Arc::new(Root(Arc::clone(&parts.root), module.cloned(), provider));
     let settings = Settings {
         signing,
         ..settings()
@@ -365,6 +374,33 @@ fn a_forced_fork_gives_a_log_another_key_where_the_module_is_gone_for_good() {
     world.append(&engine, "acme", &[event(2)]);
     signed(&engine, "acme").unwrap();
     assert_eq!(engine.log_keys("acme").unwrap()[0].handover, None);
+}
+
+#[test]
+fn keys_in_a_module_vouch_for_those_of_a_directory_that_has_its_root_elsewhere() {
+    let (world, module) = (World::new(39), Module::default());
+    let engine = open(&world, &module, SigningKeys::Module);
+    world.tenant(&engine, "acme");
+    world.append(&engine, "acme", &[event(1)]);
+    engine.close().unwrap();
+    drop(engine);
+    // As a restore has it: the root in a file, and somebody who is logged in to the module.
+    let restored = Module {
+        set: 1,
+        ..module.clone()
+    };
+    let engine = open_as(&world, Some(&restored), Provider::File, SigningKeys::Directory).unwrap();
+    let forked = engine.fork("acme", "restored", None, true).unwrap();
+    assert!(!forked.handover.is_empty());
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open_as(&world, None, Provider::File, SigningKeys::Directory).unwrap();
+    signed(&engine, "acme").unwrap();
+    assert_eq!(
+        module.references().len(),
+        2,
+        "the other directory has its keys still"
+    );
 }
 
 #[test]
