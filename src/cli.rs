@@ -37,7 +37,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(ServeArgs),
-    /// Give a server that started sealed the passphrase or PIN of its root key
+    /// Give a server that started sealed the passphrase, PIN or token that opens its root key
     Unseal(UnsealArgs),
     /// Check settings, and show every key in force and where it comes from
     CheckConfig(CheckConfigArgs),
@@ -227,6 +227,9 @@ pub struct UnsealArgs {
     /// The root is held by a security module: ask for its PIN
     #[arg(long)]
     pub pin: bool,
+    /// The root is held by Vault: ask for a token, or the secret id of the AppRole
+    #[arg(long, conflicts_with = "pin")]
+    pub vault_token: bool,
     /// Return once the server serves, at most this many seconds later
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub wait_s: u64,
@@ -953,10 +956,10 @@ pub struct MoveRootArgs {
     /// The head register, if the server uses one outside of the data directory
     #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
     pub head_register: Option<PathBuf>,
-    /// Who is to hold it: file, passphrase or pkcs11
+    /// Who is to hold it: file, passphrase, pkcs11 or vault
     #[arg(long)]
     pub to: String,
-    /// File with the new holder's passphrase or PIN [default: as for settings, else the terminal]
+    /// File with the new holder's passphrase, PIN, token or secret id [default: as for settings, else the terminal]
     #[arg(long)]
     pub secret_file: Option<PathBuf>,
     /// Shared library of the security module
@@ -968,6 +971,21 @@ pub struct MoveRootArgs {
     /// Serial number of the token
     #[arg(long)]
     pub serial: Option<String>,
+    /// URL of Vault
+    #[arg(long)]
+    pub address: Option<String>,
+    /// Where the transit engine is mounted in it [default: transit]
+    #[arg(long)]
+    pub mount: Option<String>,
+    /// Namespace in it
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// File with its certificate authorities, PEM
+    #[arg(long)]
+    pub ca_file: Option<PathBuf>,
+    /// Role id of the AppRole that it is asked as [default: none, a token is used]
+    #[arg(long)]
+    pub role_id: Option<String>,
 }
 
 #[derive(Debug, Args)]

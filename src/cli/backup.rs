@@ -71,6 +71,15 @@ pub struct RestoreArgs {
     /// Go on although what was erased behind the backup may be readable again, and why; stays on record in `_system` for good
     #[arg(long, value_name = "REASON")]
     pub without_newest_ledger: Option<String>,
+    /// Shared library of the security module that has keys of the logs, so that they vouch for the new ones
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+    /// Label of the token in it
+    #[arg(long, requires = "module")]
+    pub label: Option<String>,
+    /// Serial number of the token
+    #[arg(long, requires = "module")]
+    pub serial: Option<String>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

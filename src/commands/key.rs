@@ -34,7 +34,7 @@ fn move_root(args: &MoveRootArgs) -> Result<(), Failure> {
     let disk = super::disk(&args.data, false)?;
     let provider = serde_json::from_value(json!(args.to)).map_err(|_| {
         Failure::usage(format!(
-            "--to {}: write file, passphrase or pkcs11",
+            "--to {}: write file, passphrase, pkcs11 or vault",
             output::visible(&args.to)
         ))
     })?;
@@ -44,6 +44,11 @@ fn move_root(args: &MoveRootArgs) -> Result<(), Failure> {
         module: args.module.clone(),
         label: args.label.clone(),
         serial: args.serial.clone(),
+        address: args.address.clone(),
+        mount: args.mount.clone(),
+        namespace: args.namespace.clone(),
+        ca_file: args.ca_file.clone(),
+        role_id: args.role_id.clone(),
         ..Root::default()
     };
     if let Some(missing) = to.missing() {

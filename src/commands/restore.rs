@@ -10,7 +10,8 @@ use super::backup::{bar, read_key};
 use super::parts;
 use crate::cli::{Output, RestoreArgs};
 use crate::failure::Failure;
-use crate::output;
+use crate::settings::{Root, RootProviderName};
+use crate::{output, root};
 
 /// Restores a backup into an empty directory.
 pub fn run(args: &RestoreArgs) -> Result<(), Failure> {
@@ -32,7 +33,17 @@ pub fn run(args: &RestoreArgs) -> Result<(), Failure> {
     let to = RealDisk::new(&args.to)
         .map_err(|error| Failure::failed(format!("{}: {error}", args.to.display())))?;
     check_empty(&to)?;
-    let parts = parts(&args.to, args.head_register.as_deref(), true)?;
+    let mut parts = parts(&args.to, args.head_register.as_deref(), true)?;
+    if args.module.is_some() {
+        let at = Root {
+            provider: RootProviderName::Pkcs11,
+            module: args.module.clone(),
+            label: args.label.clone(),
+            serial: args.serial.clone(),
+            ..Root::default()
+        };
+        parts.root = root::vouched(parts.root, &at)?;
+    }
     let spec = RestoreSpec {
         backup: args.backup.clone(),
         without_ledger: args.without_newest_ledger.clone(),

@@ -55,6 +55,7 @@ mod tail;
 mod tenants;
 mod tls;
 mod trail;
+mod vault;
 mod watch;
 mod witness;
 mod witnessed;

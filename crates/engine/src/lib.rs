@@ -69,4 +69,4 @@ pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
 pub use quotas::{Quota, QuotaStatus};
 pub use recovery::RecoveryReport;
 pub use scrub::{ScrubReport, UnderWay};
-pub use settings::Settings;
+pub use settings::{Settings, SigningKeys};

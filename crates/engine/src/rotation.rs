@@ -188,7 +188,12 @@ pub(crate) fn look(inner: &Inner) {
         }
         _ => {}
     }
+    let away = now.is_some();
     *known = now;
+    drop(known);
+    if !away {
+        crate::handover::module::sweep(inner);
+    }
 }
 
 /// How often the holder of the root is asked whether it is there.

@@ -62,6 +62,10 @@ pub struct RootStatus {
     /// Whether its holder could be reached when it was last asked. Until it can, roots are neither made nor destroyed, and everything
     /// else goes on.
     pub reachable: bool,
+    /// Why signing keys in the security module do not sign, as of the last try: their logs get no checkpoints meanwhile.
+    pub signing_failure: Option<String>,
+    /// Signing keys that are over and wait for the security module to be destroyed there.
+    pub signing_keys_to_destroy: u64,
 }
 
 /// One thing that is not as it should be.
@@ -116,6 +120,8 @@ impl Engine {
                 generation: inner.root.generation(),
                 generations: inner.root.generations().len() as u64,
                 reachable: inner.rotation.unreachable().is_none(),
+                signing_failure: inner.catalog.modules().failing(),
+                signing_keys_to_destroy: inner.catalog.modules().waiting(),
             },
             reasons: self.reasons(),
         })
@@ -196,6 +202,10 @@ impl Engine {
                 "the root is not replaced until its holder is back, and nothing that was destroyed is unreadable: {why}"
             );
             note(false, "root_unavailable", message);
+        }
+        if let Some(why) = inner.catalog.modules().failing() {
+            let message = format!("no checkpoints of logs whose keys are in the security module: {why}");
+            note(false, "signing_unavailable", message);
         }
         if let Some(fault) = inner.backups.fault() {
             note(false, "backups", fault);

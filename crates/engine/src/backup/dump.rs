@@ -37,6 +37,7 @@ macro_rules! every_table {
         $each!(SCRUBS);
         $each!(WITNESSED);
         $each!(HANDOVERS);
+        $each!(MODULE_KEYS);
         $each!(QUOTAS);
         $each!(RETENTION);
         $each!(GONE);

@@ -32,6 +32,7 @@ pub use rows::{
 pub use update::Update;
 pub(crate) use update::encode;
 
+use crate::handover::ModuleKeys;
 use crate::tenant::SubjectCache;
 use crate::{Error, OpenError, Result};
 
@@ -43,6 +44,7 @@ pub struct Catalog {
     entropy: Arc<dyn Entropy>,
     root: Arc<dyn RootProvider>,
     state: Mutex<State>,
+    modules: ModuleKeys,
     /// Data subjects that were used lately, of all tenants.
     pub(crate) subjects: Arc<SubjectCache>,
 }
@@ -90,7 +92,9 @@ impl Catalog {
             poisoned: None,
             destructions: 1,
         });
+        let modules = ModuleKeys::new(root.signing());
         Ok(Self {
+            modules,
             db: RwLock::new(Some(db)),
             sealed,
             entropy,
@@ -98,6 +102,11 @@ impl Catalog {
             state,
             subjects: Arc::default(),
         })
+    }
+
+    /// Signing keys in the security module that holds the root.
+    pub(crate) fn modules(&self) -> &ModuleKeys {
+        &self.modules
     }
 
     /// The sealed file below.

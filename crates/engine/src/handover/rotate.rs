@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use attestore_keys::{Key, SigningKey, Slot};
+use attestore_keys::Slot;
 use attestore_record::{Kind, TenantId};
 use attestore_tlog::HandoverReason;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::row::{FormerRow, HandoverRow, NextRow, RetiringRow};
-use super::{Next, Signing, sign, signing_context, signing_key};
+use super::{Next, Signing, module, sign, signing_key};
 use crate::append::append_control;
 use crate::catalog::{Catalog, by_tenant, tables};
 use crate::credentials::{Permission, Principal};
@@ -158,7 +158,10 @@ impl Engine {
 
 /// Destroys former keys whose time is over.
 pub(crate) fn retire_due(inner: &Inner) {
-    let mut due = inner.retiring.0.lock();
+    // Whoever changes keys may wait for a security module: there is a next time.
+    let Some(mut due) = inner.retiring.0.try_lock() else {
+        return;
+    };
     let now_ms = inner.clock.now_ms();
     let over: Vec<TenantId> = due
         .iter()
@@ -226,23 +229,32 @@ fn put_in_force(inner: &Inner, tenant: &Tenant, slot: u64, row: &HandoverRow) ->
 fn next_key(inner: &Inner, tenant: &Tenant) -> Result<NextRow> {
     let signing = tenant.keys.signing.load();
     let view = tenant.view();
+    let row = by_tenant::get::<HandoverRow>(&inner.catalog.read()?, tables::HANDOVERS, &tenant.id)?;
+    if let Some(next) = row.and_then(|row| row.next) {
+        return Ok(next);
+    }
+    // A key in a module is made, and signs, outside of the commit.
+    let fresh = module::fresh(
+        &inner.catalog,
+        &*inner.entropy,
+        &tenant.id,
+        &tenant.keys.tenant,
+        inner.settings.signing,
+    )?;
+    let next = Next {
+        reason: HandoverReason::Rotation,
+        origin: &tenant.origin,
+        key: &fresh.key,
+        size: view.size,
+        root: view.root,
+    };
+    let handover = sign(tenant, &signing, next)?;
     inner.change(|update| {
         let mut row = stored(update, tenant)?;
-        if let Some(next) = row.next {
-            return Ok(next);
-        }
-        let seed = Key::random(&*inner.entropy);
-        let slot = update.put_key(signing_context(&tenant.id), Some(&tenant.keys.tenant), &seed)?;
-        let next = Next {
-            reason: HandoverReason::Rotation,
-            origin: &tenant.origin,
-            key: &SigningKey::from_seed(&seed),
-            size: view.size,
-            root: view.root,
-        };
+        let slot = fresh.keep(update, &tenant.id, &tenant.keys.tenant)?;
         let next = NextRow {
             slot: slot.0,
-            handover: sign(tenant, &signing, next)?,
+            handover,
         };
         row.next = Some(next.clone());
         by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;

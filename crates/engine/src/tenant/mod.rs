@@ -22,7 +22,7 @@ use attestore_tlog::Frontier;
 use parking_lot::{Mutex, RwLock};
 
 pub use create::TenantInfo;
-pub(crate) use create::{check_name, fresh_origin, new_tenant};
+pub(crate) use create::{InModule, check_name, fresh_origin, new_tenant};
 pub use directory::Subject;
 pub(crate) use directory::{
     Directory, SubjectCache, SubjectState, handle_row, lookup_context, set_key_of, subject_context,
