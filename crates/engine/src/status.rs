@@ -197,6 +197,13 @@ impl Engine {
             );
             note(false, "root_unavailable", message);
         }
+        match inner.keyrings.overdue() {
+            0 => {}
+            keys => {
+                let message = format!("{keys} keys are in use for longer than their tenants' policies allow");
+                note(false, "keys_overdue", message);
+            }
+        }
         if let Some(fault) = inner.backups.fault() {
             note(false, "backups", fault);
         }

@@ -38,6 +38,7 @@ macro_rules! every_table {
         $each!(WITNESSED);
         $each!(HANDOVERS);
         $each!(QUOTAS);
+        $each!(KEYS);
         $each!(RETENTION);
         $each!(GONE);
         $each!(HOLDS);

@@ -132,7 +132,11 @@ impl Engine {
                 return Err(Error::Stopped("forked already; start again".to_owned()));
             }
             let mut tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
-            let slot = update.put_key(signing_context(&tenant.id), Some(&tenant.keys.tenant), &seed)?;
+            let slot = update.put_key(
+                signing_context(&tenant.id),
+                Some(tenant.keys.ring().current()),
+                &seed,
+            )?;
             let others = [
                 row.retiring.take().map(|key| key.slot),
                 row.next.take().map(|key| key.slot),
@@ -157,6 +161,7 @@ impl Engine {
             tenant_row.origin.clone_from(&origin);
             tenant_row.epoch = tenant_row.epoch.saturating_add(1);
             update.put_tenant(&tenant.id, &tenant_row)?;
+            crate::keyring::signing_rotated(update, &tenant.id, &row, inner.clock.now_ms())?;
             by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
             let mut witnessed = update
                 .txn()

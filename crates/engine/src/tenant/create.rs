@@ -120,6 +120,7 @@ pub(crate) fn new_tenant(
         origin,
         epoch: 0,
         key_slot: key_slot.0,
+        former_key_slot: None,
         signing_slot: signing_slot.0,
         directory_slot: directory_slot.0,
         bucket: (0, 0),
