@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use attestore_keys::{Slot, SlotContext, SlotKind};
 use attestore_record::Handle;
-use redb::{ReadTransaction, ReadableTable};
+use redb::ReadTransaction;
 
 use crate::catalog::directory::{DirectoryRow, HandleRow, HandleState};
 use crate::catalog::{FileRow, TenantRow, Update, by_tenant, json, of_tenant, storage, tables};
