@@ -84,7 +84,7 @@ fn sweep(fault: Fault, key: KeyKind, every: u64) {
         assert!(ring.former().is_none(), "{context}");
         assert_eq!(row(&engine, &tenant).former_key_slot, None, "{context}");
         let txn = engine.inner.catalog.read().unwrap();
-        super::super::sweep::each(&txn, &tenant, &mut |places| {
+        sweep::each(&txn, &tenant, &mut |places| {
             let others = engine.inner.catalog.not_under(places, ring.current()).unwrap();
             assert_eq!(others, [], "{context}");
             Ok(())
