@@ -248,6 +248,13 @@ fn the_key_of_the_system_tenant_is_rotated_like_others_and_so_are_all_pages() {
 fn a_tenant_that_is_destroyed_while_its_key_is_rotated_goes_with_both_keys() {
     let world = World::new(907);
     let (engine, tenant) = filled(&world);
+    let hold = engine.holds("acme", &world.by).unwrap().remove(0);
+    let release = crate::forget::holds::Release {
+        reason: "it is over".into(),
+    };
+    engine
+        .release_hold("acme", &world.by, &hold.id, &release)
+        .unwrap();
     engine
         .rotate_keys("acme", &world.by, &order(KeyKind::Tenant))
         .unwrap();
