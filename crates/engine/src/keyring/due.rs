@@ -1,5 +1,7 @@
 //! Keys whose time is over: rotated where the policy says so, else counted.
 
+use std::sync::atomic::Ordering;
+
 use attestore_record::TenantId;
 
 use super::policy::DAY_MS;
@@ -8,7 +10,6 @@ use super::{roots, start};
 use crate::catalog::{by_tenant, tables};
 use crate::error::{Error, Result};
 use crate::instance::{Inner, SYSTEM_TENANT};
-use std::sync::atomic::Ordering;
 
 /// Looks at the keys of every tenant that has a policy.
 ///

@@ -245,6 +245,28 @@ fn the_key_of_the_system_tenant_is_rotated_like_others_and_so_are_all_pages() {
 }
 
 #[test]
+fn a_rotation_that_is_half_done_is_no_damage_and_goes_on_after_a_start() {
+    let world = World::new(909);
+    let (engine, _) = filled(&world);
+    engine
+        .rotate_keys("acme", &world.by, &order(KeyKind::Tenant))
+        .unwrap();
+    world.append(&engine, "acme", &[event(70)]);
+    let wanted = records(&world, &engine, "acme");
+    engine.close().unwrap();
+    // Sections of the log are under either key, and so are segments.
+    assert_eq!(fsck(&world), Vec::<String>::new());
+    let engine = world.open(false);
+    assert_eq!(records(&world, &engine, "acme"), wanted);
+    assert!(engine.keys("acme", &world.by).unwrap().rotation.is_some());
+    engine.tick();
+    assert!(engine.keys("acme", &world.by).unwrap().rotation.is_none());
+    assert_eq!(records(&world, &engine, "acme")[..wanted.len()], wanted);
+    engine.close().unwrap();
+    assert_eq!(fsck(&world), Vec::<String>::new());
+}
+
+#[test]
 fn a_tenant_that_is_destroyed_while_its_key_is_rotated_goes_with_both_keys() {
     let world = World::new(907);
     let (engine, tenant) = filled(&world);
