@@ -1051,22 +1051,79 @@ pub struct PurgeRunArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum KeyAction {
-    /// List the keys of the log, with the notes by which each names the next
+    /// List the keys of the tenant: since when and until when each is used, and the rotation under way; of _system, the root too
     List {
+        /// Only the keys of the log, with the notes by which each names the next
+        #[arg(long)]
+        log: bool,
         /// How to print them
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Put a new key in force; for a while the former one signs too
+    /// Put a new key in force; for a while a former signing key signs too
     Rotate {
-        /// For how many seconds the former key signs too; 0 if others may have it [default: 604800, 7 days]
+        /// Which: signing, tenant or buckets; of _system, root too, and buckets are those of all tenants
+        #[arg(long, default_value = "signing", value_parser = ["signing", "tenant", "buckets", "root"])]
+        what: String,
+        /// Why; it stays in the log for good, so name nobody
+        #[arg(long)]
+        reason: Option<String>,
+        /// Of a signing key: for how many seconds the former key signs too; 0 if others may have it [default: 604800, 7 days]
         #[arg(long, value_name = "SECONDS")]
         overlap_s: Option<u64>,
     },
     /// Destroy the former key that still signs, before its time
     Retire,
+    /// Say that others may have a key: it is on record as not trusted, and rotated at once
+    Compromised {
+        /// Which: signing, tenant or buckets; of _system, root too
+        #[arg(long, value_parser = ["signing", "tenant", "buckets", "root"])]
+        key: String,
+        /// What happened; it stays in the log for good, so name nobody
+        #[arg(long)]
+        reason: String,
+        /// Since when (RFC 3339) [default: now]
+        #[arg(long)]
+        since: Option<String>,
+    },
+    /// Show or set for how long keys are used
+    Policy {
+        #[command(subcommand)]
+        action: KeyPolicyAction,
+    },
     /// Give the root key of a data directory another holder; the server must be stopped
     MoveRoot(MoveRootArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyPolicyAction {
+    /// Show it
+    Get {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Set it; what is not given is rotated only when somebody asks for it
+    Set {
+        /// Days of a tenant key, and of the keys of the pages that its keys lie in
+        #[arg(long, value_name = "DAYS")]
+        tenant_days: Option<u32>,
+        /// Days of a signing key
+        #[arg(long, value_name = "DAYS")]
+        signing_days: Option<u32>,
+        /// Days of the root, at most; of _system only
+        #[arg(long, value_name = "DAYS")]
+        root_days: Option<u32>,
+        /// What new entries commit with: 1 BLAKE3, 2 HMAC-SHA-256 [default: as before]
+        #[arg(long, value_name = "VERSION")]
+        hash_version: Option<u8>,
+        /// Only tell of keys whose time is over, and rotate none
+        #[arg(long)]
+        manual: bool,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,7 @@ mod forgetting;
 mod guard;
 mod heads;
 mod interop;
+mod keys;
 mod kill;
 mod limits;
 mod mirror;

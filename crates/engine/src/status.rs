@@ -207,6 +207,13 @@ impl Engine {
             let message = format!("no checkpoints of logs whose keys are in the security module: {why}");
             note(false, "signing_unavailable", message);
         }
+        match inner.keyrings.overdue() {
+            0 => {}
+            keys => {
+                let message = format!("{keys} keys are in use for longer than their tenants' policies allow");
+                note(false, "keys_overdue", message);
+            }
+        }
         if let Some(fault) = inner.backups.fault() {
             note(false, "backups", fault);
         }

@@ -39,6 +39,7 @@ macro_rules! every_table {
         $each!(HANDOVERS);
         $each!(MODULE_KEYS);
         $each!(QUOTAS);
+        $each!(KEYS);
         $each!(RETENTION);
         $each!(GONE);
         $each!(HOLDS);

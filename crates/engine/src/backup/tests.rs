@@ -2,6 +2,7 @@
 
 mod crash;
 mod forgotten;
+mod rotated;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

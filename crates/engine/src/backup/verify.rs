@@ -324,9 +324,14 @@ impl Rows {
             tenant: system,
             owner: [0; 16],
         };
-        let tenant = tree.get(&pages, Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
+        let tenant = |slot| tree.get(&pages, Slot(slot), &context(SlotKind::TenantKey), None);
         let directory = context(SlotKind::Directory);
-        Ok(tree.get(&pages, Slot(row.directory_slot), &directory, Some(&tenant))?)
+        let under = |slot| tree.get(&pages, Slot(row.directory_slot), &directory, Some(&tenant(slot)?));
+        match (under(row.key_slot), row.former_key_slot) {
+            // The backup was made while the tenant key of `_system` was being replaced.
+            (Err(attestore_keys::Error::WrongKey { .. }), Some(former)) => Ok(under(former)?),
+            (opened, _) => Ok(opened?),
+        }
     }
 }
 

@@ -299,6 +299,24 @@ impl Catalog {
         tree.get(&pages::Pages(pages), slot, context, wrap)
     }
 
+    /// Which of `keys` are not wrapped under `wrap`. Slots that are empty are not among them.
+    ///
+    /// # Errors
+    /// As [`KeyTree::not_under`].
+    pub(crate) fn not_under(
+        &self,
+        keys: &[(Slot, SlotContext)],
+        wrap: &Key,
+    ) -> Result<Vec<(Slot, SlotContext)>> {
+        let state = self.state.lock();
+        let pages = self.read()?.open_table(tables::PAGES).map_err(storage)?;
+        let tree = state
+            .tree
+            .as_ref()
+            .ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        Ok(tree.not_under(&pages::Pages(pages), keys, wrap)?)
+    }
+
     /// Reserves `n` consecutive slots for keys that a later update hangs into the tree. They are not given out again.
     pub fn reserve(&self, n: u64) -> Slot {
         let mut state = self.state.lock();

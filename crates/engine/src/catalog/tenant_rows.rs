@@ -34,6 +34,7 @@ macro_rules! each_table {
         $each!(WITNESSED, $id, $id);
         $each!(HANDOVERS, $id, $id);
         $each!(QUOTAS, $id, $id);
+        $each!(KEYS, $id, $id);
         $each!(RETENTION, $id, $id);
         $each!(APPROVAL_POLICIES, $id, $id);
         $each!(DIRECTORY, ($id, &[0; 32]), ($id, &[0xFF; 32]));
@@ -135,6 +136,7 @@ fn named(update: &Update<'_>, tenant: &TenantId) -> Result<Named> {
         named
             .slots
             .extend([row.key_slot, row.signing_slot, row.directory_slot].map(Slot));
+        named.slots.extend(row.former_key_slot.map(Slot));
     }
     let handed: Option<HandoverRow> = by_tenant::stored(update, tables::HANDOVERS, tenant)?;
     named

@@ -92,23 +92,23 @@ fn tenant(inner: &Inner, update: &mut Update<'_>, flushed: &Flushed) -> Result<(
     let id = &cut.tenant.id;
     let mut row: TenantRow = update.tenant(id)?.ok_or(Error::UnknownTenant)?;
     let places = places(&*inner.entropy, update, &mut row, &cut.subjects);
-    let tenant_key = &cut.tenant.keys.tenant;
+    let ring = cut.tenant.keys.ring();
     let mut keys: Vec<NewKey<'_>> = Vec::new();
     for sealed in flushed.sets.iter().flatten() {
-        keys.push(sealed.new_key(&cut.tenant));
+        keys.push(sealed.new_key(&cut.tenant, &ring));
         update.put_file(id, &sealed.row)?;
     }
     for place in &places {
         keys.push(NewKey {
             slot: place.slot,
             context: subject_context(id, &place.subject.handle),
-            wrap: Some(tenant_key),
+            wrap: Some(ring.current()),
             value: &place.subject.key,
         });
         keys.push(NewKey {
             slot: place.lookup_slot,
             context: lookup_context(id, &place.subject.blind),
-            wrap: Some(tenant_key),
+            wrap: Some(ring.current()),
             value: &place.lookup_key,
         });
     }

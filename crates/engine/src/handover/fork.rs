@@ -117,7 +117,7 @@ impl Engine {
             &inner.catalog,
             &*inner.entropy,
             &tenant.id,
-            &tenant.keys.tenant,
+            &|| tenant.keys.ring().current().duplicate(),
             wanted,
         )?;
         let origin = fresh_origin(&*inner.entropy);
@@ -150,7 +150,7 @@ impl Engine {
                 return Err(Error::Stopped("forked already; start again".to_owned()));
             }
             let mut tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
-            let slot = fresh.keep(update, &tenant.id, &tenant.keys.tenant)?;
+            let slot = fresh.keep(update, &tenant.id, tenant.keys.ring().current())?;
             let others = [
                 row.retiring.take().map(|key| key.slot),
                 row.next.take().map(|key| key.slot),
@@ -175,6 +175,7 @@ impl Engine {
             tenant_row.origin.clone_from(&origin);
             tenant_row.epoch = tenant_row.epoch.saturating_add(1);
             update.put_tenant(&tenant.id, &tenant_row)?;
+            crate::keyring::signing_rotated(update, &tenant.id, &row, inner.clock.now_ms())?;
             by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
             let mut witnessed = update
                 .txn()

@@ -18,17 +18,17 @@ pub use fork::{Forked, LastKnown};
 pub(crate) use fork::{finish as finish_forks, refuse, write as write_forks};
 pub(crate) use module::ModuleKeys;
 pub use rotate::Rotated;
-pub(crate) use rotate::{Retiring, retire_due};
+pub(crate) use rotate::{Retiring, retire_due, rotate};
 pub(crate) use row::HandoverRow;
 pub(crate) use signing::Signing;
 
-use attestore_keys::{Key, SigningKey, Slot, SlotContext, SlotKind};
+use attestore_keys::{SigningKey, Slot, SlotContext, SlotKind};
 use attestore_record::TenantId;
 use attestore_tlog::{Handover, HandoverError, HandoverReason, Hash, NoteError, VerifierKey};
 use serde::Serialize;
 
 use crate::heads::checkpoint::Signer;
-use crate::tenant::Tenant;
+use crate::tenant::{Ring, Tenant};
 use crate::{Engine, Error, Result};
 
 /// A key of a log.
@@ -134,12 +134,12 @@ pub(crate) const fn signing_context(tenant: &TenantId) -> SlotContext {
 pub(crate) fn signing_key(
     catalog: &crate::catalog::Catalog,
     tenant: &TenantId,
-    tenant_key: &Key,
+    ring: &Ring,
     slot: u64,
 ) -> Result<SigningKey> {
     if let Some(key) = module::load(catalog, slot)? {
         return Ok(key);
     }
-    let seed = catalog.key(Slot(slot), &signing_context(tenant), Some(tenant_key))?;
+    let seed = ring.open(catalog, Slot(slot), &signing_context(tenant))?;
     Ok(SigningKey::from_seed(&seed))
 }

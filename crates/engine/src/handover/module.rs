@@ -189,7 +189,8 @@ impl Fresh<'_> {
     }
 }
 
-/// Makes a signing key for a tenant's log, in the module or as a seed for the tree of keys. Asks the module outside of any commit.
+/// Makes a signing key for a tenant's log, in the module or as a seed for the tree of keys. Asks the module outside of any commit, and
+/// `tenant_key` inside of one: that may be replaced at any time.
 ///
 /// # Errors
 /// [`Error::SigningUnavailable`], [`Error::RootUnavailable`], [`Error::Key`] of the module; as changes of the catalog.
@@ -197,7 +198,7 @@ pub(crate) fn fresh<'a>(
     catalog: &'a Catalog,
     entropy: &dyn Entropy,
     tenant: &TenantId,
-    tenant_key: &Key,
+    tenant_key: &dyn Fn() -> Key,
     wanted: SigningKeys,
 ) -> Result<Fresh<'a>> {
     if wanted == SigningKeys::Directory {
@@ -227,7 +228,11 @@ pub(crate) fn fresh<'a>(
         Ok(())
     };
     let slot = catalog.update::<_, Error>(|update| {
-        let slot = update.put_key(signing_context(tenant), Some(tenant_key), &Key::from_bytes(bytes))?;
+        let slot = update.put_key(
+            signing_context(tenant),
+            Some(&tenant_key()),
+            &Key::from_bytes(bytes),
+        )?;
         put(update, slot, &row)?;
         Ok(slot)
     })?;
@@ -280,7 +285,13 @@ pub(crate) fn begin(
     tenant: &TenantId,
     tenant_key: &Key,
 ) -> Result<()> {
-    let fresh = fresh(catalog, entropy, tenant, tenant_key, SigningKeys::Module)?;
+    let fresh = fresh(
+        catalog,
+        entropy,
+        tenant,
+        &|| tenant_key.duplicate(),
+        SigningKeys::Module,
+    )?;
     catalog.update(|update| {
         let mut row = update.tenant(tenant)?.ok_or(Error::UnknownTenant)?;
         update.destroy_keys(&[Slot(row.signing_slot)])?;
@@ -370,6 +381,17 @@ fn all(txn: &ReadTransaction) -> Result<Vec<(Slot, ModuleKeyRow)>> {
         Ok((Slot(slot.value()), json(row.value())?))
     })
     .collect()
+}
+
+/// Slots of a tenant's keys in the module that were not put to use: no other row names them.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn unused(txn: &ReadTransaction, tenant: &TenantId) -> Result<Vec<u64>> {
+    let tenant = tenant.to_string();
+    let rows = all(txn)?.into_iter();
+    let unused = rows.filter(|(_, row)| !row.used && row.tenant == tenant);
+    Ok(unused.map(|(slot, _)| slot.0).collect())
 }
 
 #[cfg(test)]

@@ -130,6 +130,7 @@ impl Engine {
             entropy: parts.entropy,
             root: parts.root,
             rotation: crate::rotation::Rotation::default(),
+            keyrings: crate::keyring::Keyrings::load(&catalog)?,
             disk,
             settings,
             catalog,
@@ -184,6 +185,7 @@ impl Engine {
         inner.erasures.stop();
         inner.holding.stop();
         inner.backups.stop();
+        inner.keyrings.stop();
         inner.search.stop();
         inner.heads.stop();
         inner.rotation.looking.stop();
@@ -256,6 +258,7 @@ impl Engine {
         crate::forget::erase::step(&self.inner);
         crate::forget::holds::tick(&self.inner);
         crate::forget::destroy::tick(&self.inner);
+        crate::keyring::tick(&self.inner);
     }
 }
 
@@ -493,6 +496,10 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
             lower_priority(COMPACT_PRIORITY);
             crate::backup::run(&weak);
         })
+    })?;
+    spawn("attestore-keys", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::keyring::run(&weak))
     })?;
     if !matches!(inner.root.provider(), Provider::File | Provider::Passphrase) {
         spawn("attestore-root", {

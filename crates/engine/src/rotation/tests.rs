@@ -58,7 +58,7 @@ fn key_in(
     let catalog = Catalog::open(&disk, root, entropy)?;
     catalog.load()?;
     let context = subject_context(&tenant.id, &attestore_record::Handle::from_bytes(*handle));
-    catalog.key(slot, &context, Some(&tenant.keys.tenant))?;
+    catalog.key(slot, &context, Some(tenant.keys.ring().current()))?;
     Ok(())
 }
 

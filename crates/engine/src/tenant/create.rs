@@ -114,7 +114,7 @@ impl<'a> InModule<'a> {
     pub(crate) fn new(catalog: &'a Catalog, entropy: &dyn Entropy) -> Result<Self> {
         let id = TenantId::from_bytes(random_array(entropy));
         let key = Key::random(entropy);
-        let fresh = module::fresh(catalog, entropy, &id, &key, SigningKeys::Module)?;
+        let fresh = module::fresh(catalog, entropy, &id, &|| key.duplicate(), SigningKeys::Module)?;
         Ok(Self { id, key, fresh })
     }
 }
@@ -152,6 +152,7 @@ pub(crate) fn new_tenant(
         origin,
         epoch: 0,
         key_slot: key_slot.0,
+        former_key_slot: None,
         signing_slot: signing_slot.0,
         directory_slot: directory_slot.0,
         bucket: (0, 0),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attestore_disk::Disk;
-use attestore_keys::{Key, Slot, SlotContext, SlotKind};
+use attestore_keys::{Key, Slot, SlotKind};
 use attestore_record::TenantId;
 
 use super::super::escrow::Escrow;
@@ -11,6 +11,7 @@ use super::super::manifest::Manifest;
 use super::super::{dump, folder, ledger};
 use crate::catalog::{Catalog, TenantRow, by_tenant, storage, tables, unhex};
 use crate::error::{Error, OpenError, Result};
+use crate::tenant::{own_context, ring};
 use crate::{Parts, SYSTEM_TENANT};
 
 /// Fills a catalog. Durable on return.
@@ -82,14 +83,9 @@ fn system_directory(catalog: &Catalog) -> Result<Key> {
         .value();
     let row: TenantRow =
         by_tenant::get(&txn, tables::TENANTS, &TenantId::from_bytes(id))?.ok_or_else(missing)?;
-    let context = |kind| SlotContext {
-        kind,
-        tenant: id,
-        owner: [0; 16],
-    };
-    let tenant = catalog.key(Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
-    let slot = Slot(row.directory_slot);
-    Ok(catalog.key(slot, &context(SlotKind::Directory), Some(&tenant))?)
+    let id = TenantId::from_bytes(id);
+    let context = own_context(&id, SlotKind::Directory);
+    Ok(ring(catalog, &id, &row)?.open(catalog, Slot(row.directory_slot), &context)?)
 }
 
 /// Rows that are written in one transaction, about.
