@@ -46,6 +46,8 @@ pub struct Status {
     pub rollback_detection: bool,
     /// The root key.
     pub root: RootStatus,
+    /// How far backups are behind what was acknowledged; `None` where nothing is shipped between them.
+    pub shipping: Option<crate::backup::ShippingStatus>,
     /// What keeps the instance from its full service, and what an operator should know.
     pub reasons: Vec<Reason>,
 }
@@ -89,6 +91,10 @@ impl Engine {
             .map_err(storage)?
             .len()
             .map_err(storage)?;
+        let shipping = crate::backup::ship::status(inner)?;
+        if let Some(shipping) = &shipping {
+            crate::backup::ship::tell(shipping);
+        }
         let loaded = inner.loaded_tenants();
         Ok(Status {
             tenants,
@@ -117,6 +123,7 @@ impl Engine {
                 generations: inner.root.generations().len() as u64,
                 reachable: inner.rotation.unreachable().is_none(),
             },
+            shipping,
             reasons: self.reasons(),
         })
     }
@@ -199,6 +206,9 @@ impl Engine {
         }
         if let Some(fault) = inner.backups.fault() {
             note(false, "backups", fault);
+        }
+        if let Some(late) = crate::backup::ship::late(inner) {
+            note(false, "backup_lag", late);
         }
         if inner.wal.over_budget() {
             note(
