@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::access::{AccessAction, AccessArgs, AccessRunArgs};
-pub use self::backup::{BackupAction, BackupArgs, RestoreArgs};
+pub use self::backup::{BackupAction, BackupArgs, ChunksArg, RestoreArgs};
 pub use self::correct::{CorrectAction, CorrectArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
@@ -1178,6 +1178,8 @@ pub enum BenchAction {
     Ingest(BenchIngestArgs),
     /// Questions over generated data, in process and over HTTP, warm and cold
     Search(BenchSearchArgs),
+    /// Measure a full backup beside full ingest: what it costs appends, and how fast it is beside the bare disk
+    Backup(BenchBackupArgs),
     /// Erasure of many people and a purge of half a tenant, while somebody appends
     Forget(BenchForgetArgs),
     /// The load of `ingest`
@@ -1282,6 +1284,37 @@ pub struct BenchSearchArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How to print the rows
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchBackupArgs {
+    /// Folder to measure in; a temporary directory is made in it and removed
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// Folder for the backup, in a temporary directory that is removed [default: the same]
+    #[arg(long)]
+    pub to: Option<PathBuf>,
+    /// Events to make
+    #[arg(long, short = 'n', default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Clients that append meanwhile
+    #[arg(long, default_value_t = 4)]
+    pub clients: usize,
+    /// Events in one append
+    #[arg(long, default_value_t = 100)]
+    pub batch: usize,
+    /// Bytes per second that backups and compactions may write together; 0 for as many as they can
+    #[arg(long, default_value_t = 0)]
+    pub background_bytes_per_s: u64,
+    /// Seconds of appends before
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u64,
+    /// Seed of the events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the figures
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -46,6 +46,8 @@ pub struct Status {
     pub rollback_detection: bool,
     /// The root key.
     pub root: RootStatus,
+    /// How far backups are behind what was acknowledged; `None` where nothing is shipped between them.
+    pub shipping: Option<crate::backup::ShippingStatus>,
     /// What keeps the instance from its full service, and what an operator should know.
     pub reasons: Vec<Reason>,
 }
@@ -93,6 +95,10 @@ impl Engine {
             .map_err(storage)?
             .len()
             .map_err(storage)?;
+        let shipping = crate::backup::ship::status(inner)?;
+        if let Some(shipping) = &shipping {
+            crate::backup::ship::tell(shipping);
+        }
         let loaded = inner.loaded_tenants();
         Ok(Status {
             tenants,
@@ -123,6 +129,7 @@ impl Engine {
                 signing_failure: inner.catalog.modules().failing(),
                 signing_keys_to_destroy: inner.catalog.modules().waiting(),
             },
+            shipping,
             reasons: self.reasons(),
         })
     }
@@ -216,6 +223,9 @@ impl Engine {
         }
         if let Some(fault) = inner.backups.fault() {
             note(false, "backups", fault);
+        }
+        if let Some(late) = crate::backup::ship::late(inner) {
+            note(false, "backup_lag", late);
         }
         if inner.wal.over_budget() {
             note(

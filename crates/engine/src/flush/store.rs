@@ -219,6 +219,8 @@ fn replace(update: &mut Update<'_>, flushed: &Flushed) -> Result<Vec<PathBuf>> {
 fn publish(inner: &Inner, flushed: &Flushed) {
     let cut = &flushed.cut;
     let tenant = &cut.tenant;
+    // Before keys of people and of salts go from memory, and the records.
+    crate::backup::ship::take_up(inner, tenant);
     tenant.directory.stored(&cut.subjects);
     // The list of segments changes under the lock of flushes only.
     let mut sets: Vec<_> = tenant

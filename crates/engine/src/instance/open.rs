@@ -271,7 +271,11 @@ impl Inner {
     /// Compares a tenant with the head register; appends to one that was rolled back are refused.
     pub(crate) fn compare_head(&self, tenant: &Tenant) -> Result<()> {
         if let Some(reason) = heads::compare(self, tenant)? {
-            tracing::error!(tenant = %tenant.id, reason, "rolled back");
+            // A restore goes on to a new epoch of every log.
+            match crate::backup::restore::is_under_way(&*self.disk)? {
+                true => tracing::info!(tenant = %tenant.id, reason, "rolled back, by a restore"),
+                false => tracing::error!(tenant = %tenant.id, reason, "rolled back"),
+            }
             handover::refuse(self, tenant, &reason)?;
         }
         Ok(())
@@ -500,6 +504,10 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     spawn("attestore-keys", {
         let weak = Weak::clone(&weak);
         Box::new(move || crate::keyring::run(&weak))
+    })?;
+    spawn("attestore-ship", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::backup::ship::run(&weak))
     })?;
     if !matches!(inner.root.provider(), Provider::File | Provider::Passphrase) {
         spawn("attestore-root", {

@@ -1,4 +1,5 @@
-//! The catalog of a data directory, from a dump, under a fresh key and today's root; with the ledger in it.
+//! The catalog of a data directory, from a dump, under a fresh key and today's root; with the ledger in it, and what chunks have in the
+//! log.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use attestore_record::TenantId;
 use super::super::escrow::Escrow;
 use super::super::manifest::Manifest;
 use super::super::{dump, folder, ledger};
+use super::behind::{self, Behind, UseChunks};
 use crate::catalog::{Catalog, TenantRow, by_tenant, storage, tables, unhex};
 use crate::error::{Error, OpenError, Result};
 use crate::tenant::{own_context, ring};
@@ -23,10 +25,11 @@ pub(super) fn catalog(
     parts: &Parts,
     manifest: &Manifest,
     escrow: Escrow,
-) -> Result<(), OpenError> {
+    wanted: UseChunks,
+) -> Result<Behind, OpenError> {
     let catalog = Catalog::open(&parts.disk, Arc::clone(&parts.root), Arc::clone(&parts.entropy))?;
     rows(from, &catalog, manifest, &escrow.dump)?;
-    catalog.adopt(escrow.root_page)?;
+    catalog.adopt(escrow.root_page.duplicate())?;
     let key = ledger::key(&system_directory(&catalog)?);
     let count = ledger::chain(from)?.count;
     let entries = ledger::open(from, &key, count)?;
@@ -45,7 +48,7 @@ pub(super) fn catalog(
         }
         Ok(())
     })?;
-    Ok(())
+    behind::install(from, parts, &catalog, manifest, &escrow, wanted)
 }
 
 fn rows(from: &dyn Disk, catalog: &Catalog, manifest: &Manifest, dump: &Key) -> Result<()> {
