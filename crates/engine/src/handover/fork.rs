@@ -109,7 +109,8 @@ impl Engine {
         };
         let signing = tenant.keys.signing.load_full();
         // Whoever forks may have no settings: the new key is where the old one was.
-        let wanted = match signing.current.is_in_module() && inner.root.provider() == Provider::Pkcs11 {
+        let holds_root = inner.root.provider() == Provider::Pkcs11 && inner.root.signing().is_some();
+        let wanted = match signing.current.is_in_module() && holds_root {
             true => SigningKeys::Module,
             false => inner.settings.signing,
         };

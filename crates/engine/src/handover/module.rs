@@ -311,6 +311,10 @@ pub(crate) fn sweep(inner: &Inner) {
     let Some(_making) = modules.making.try_lock() else {
         return;
     };
+    // After a commit that failed nobody knows what is durable: a key that seems unused may be in force at the next start.
+    if inner.stopped().is_some() || inner.catalog.poisoned().is_some() {
+        return;
+    }
     match go(inner) {
         Ok(0) => modules.swept.store(destructions, Ordering::Relaxed),
         Ok(_) => {}
