@@ -1092,7 +1092,7 @@ pub enum KeyAction {
         action: KeyPolicyAction,
     },
     /// Give the root key of a data directory another holder; the server must be stopped
-    MoveRoot(MoveRootArgs),
+    MoveRoot(Box<MoveRootArgs>),
 }
 
 #[derive(Debug, Subcommand)]
