@@ -46,6 +46,7 @@ pub mod heads;
 mod idempotency;
 pub mod instance;
 pub mod keyring;
+mod priority;
 pub mod privacy;
 pub mod quotas;
 pub mod read;
