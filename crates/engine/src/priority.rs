@@ -1,7 +1,7 @@
 //! How threads in the background leave the cores to appends and searches.
 //!
-//! A nice value decides who gets how much, and not how soon: somebody who wakes up waits for the slice of whoever runs, about a
-//! millisecond, however nice that one is. Only threads of the class for idle times (`SCHED_IDLE`, sched(7)) give way at once. They
+//! A nice value decides who gets how much, and not how soon: somebody who wakes up waits for the slice of whoever runs, however
+//! nice that one is. Only threads of the class for idle times (`SCHED_IDLE`, sched(7)) give way at once. They
 //! hardly run while all cores are busy, so what they work on must hold no lock that others wait for.
 
 use crate::instance::{Inner, OpenMode};
