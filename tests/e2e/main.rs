@@ -34,6 +34,7 @@ mod interop;
 mod kill;
 mod limits;
 mod mirror;
+mod moving;
 mod object_store;
 mod oidc;
 mod openapi;

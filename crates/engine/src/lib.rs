@@ -21,6 +21,7 @@
 //! | `scrub` | hashing stored records again, over and over |
 //! | [`privacy`] | what is personal, and what becomes of values that detectors find |
 //! | [`backup`] | backups, their restore, and the ledger of what was let go of |
+//! | [`moving`] | moving tenants between servers |
 //! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
 //!
@@ -44,6 +45,7 @@ pub mod handover;
 pub mod heads;
 mod idempotency;
 pub mod instance;
+pub mod moving;
 pub mod privacy;
 pub mod quotas;
 pub mod read;

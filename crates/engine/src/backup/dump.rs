@@ -53,6 +53,8 @@ macro_rules! every_table {
         $each!(ERASURES);
         $each!(RESTRICTIONS);
         $each!(DESTROYED);
+        $each!(MOVES_OUT);
+        $each!(MOVES_IN);
         $each!(LEDGER);
     };
 }
@@ -61,7 +63,7 @@ macro_rules! every_table {
 const LEFT_OUT: [&str; 3] = ["exports", "export_parts", "export_manifests"];
 
 /// Writes rows out.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     file: FileWriter<'a>,
     key: &'a Key,
     entropy: &'a dyn Entropy,
@@ -75,7 +77,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn new(
+    pub(crate) fn new(
         mut file: FileWriter<'a>,
         key: &'a Key,
         entropy: &'a dyn Entropy,
@@ -96,7 +98,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// As reads; a table that is not known here; what the disk says.
-    pub(super) fn catalog(&mut self, txn: &ReadTransaction) -> Result<()> {
+    pub(crate) fn catalog(&mut self, txn: &ReadTransaction) -> Result<()> {
         let mut known: Vec<String> = LEFT_OUT.map(str::to_owned).into();
         macro_rules! take {
             ($table:ident) => {
@@ -138,7 +140,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// What the disk says; a row that is too long.
+    pub(crate) fn row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
         let too_long = |_| Error::Io("a row is too long for a backup".to_owned());
         self.rows.push(u8::try_from(table.len()).map_err(too_long)?);
         self.rows.extend_from_slice(table.as_bytes());
@@ -169,20 +175,20 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn finish(mut self) -> Result<Written> {
+    pub(crate) fn finish(mut self) -> Result<Written> {
         self.piece(true)?;
         Ok(self.file.finish(false).map_err(std::io::Error::from)?)
     }
 }
 
 /// Is called with table, key and value of a row.
-pub(super) type EachRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + 'a;
+pub(crate) type EachRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + 'a;
 
 /// Reads a dump: calls `each` with table, key and value of each row, in order.
 ///
 /// # Errors
 /// Damage, with the place in the file; what `each` returns.
-pub(super) fn read(
+pub(crate) fn read(
     disk: &dyn Disk,
     path: &Path,
     key: &Key,
@@ -253,7 +259,7 @@ fn each_row(mut rows: &[u8], each: &mut EachRow<'_>) -> std::result::Result<(), 
 ///
 /// # Errors
 /// Damage for a table that no backup has; as writes.
-pub(super) fn put(txn: &WriteTransaction, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
+pub(crate) fn put(txn: &WriteTransaction, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
     macro_rules! put {
         ($table:ident) => {
             if table == tables::$table.name() {

@@ -139,7 +139,7 @@ pub(super) fn is_unfinished(name: &str) -> bool {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn names(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, u64>> {
+pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, u64>> {
     match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         entries => {
@@ -169,7 +169,7 @@ pub(super) fn names_below(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<St
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path, Mode::Read)?;
     let len = usize::try_from(file.len()?).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     let mut bytes = vec![0; len];
@@ -181,7 +181,7 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     attestore_segment::write_file(disk, path, &[bytes])?;
     disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
     Ok(())
@@ -191,7 +191,7 @@ pub(super) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     match disk.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

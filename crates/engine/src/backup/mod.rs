@@ -22,10 +22,10 @@
 mod api;
 mod create;
 mod cut;
-mod dump;
+pub(crate) mod dump;
 mod escrow;
 mod expire;
-mod folder;
+pub(crate) mod folder;
 pub(crate) mod ledger;
 mod manifest;
 pub mod restore;

@@ -14,10 +14,10 @@ mod row;
 mod signing;
 
 pub use fork::{Forked, LastKnown};
-pub(crate) use fork::{finish as finish_forks, refuse, write as write_forks};
+pub(crate) use fork::{begin_here, finish as finish_forks, refuse, write as write_forks};
 pub use rotate::Rotated;
 pub(crate) use rotate::{Retiring, retire_due};
-pub(crate) use row::HandoverRow;
+pub(crate) use row::{FormerRow, HandoverRow};
 pub(crate) use signing::Signing;
 
 use attestore_keys::{Key, SigningKey, Slot, SlotContext, SlotKind};
@@ -97,6 +97,28 @@ struct Next<'a> {
     key: &'a SigningKey,
     size: u64,
     root: Hash,
+}
+
+/// Has the current key of a log name the key that the log goes on under on another server.
+///
+/// # Errors
+/// When the key is of the same log.
+pub(crate) fn hand_over_to(tenant: &Tenant, next: &VerifierKey, size: u64, root: Hash) -> Result<String> {
+    let invalid = |error: &dyn std::fmt::Display| Error::Stopped(format!("handover: {error}"));
+    let handover = Handover {
+        reason: HandoverReason::Fork,
+        origin: tenant.origin.clone(),
+        size,
+        root,
+        next: next.clone(),
+    };
+    let _unchanged = tenant.keys.changing.read();
+    let signing = tenant.keys.signing.load();
+    let signer = Signer {
+        name: &tenant.origin,
+        key: &signing.current,
+    };
+    handover.sign(&signer).map_err(|error| invalid(&error))
 }
 
 /// Has the current key of a log name the next.

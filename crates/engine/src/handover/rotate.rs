@@ -75,6 +75,7 @@ impl Engine {
         if let Some(reason) = tenant.rolled_back() {
             return Err(Error::Stopped(format!("no key is handed over: {reason}")));
         }
+        tenant.check_open()?;
         let mut due = inner.retiring.0.lock();
         let next = next_key(inner, &tenant)?;
         let receipt = append_control(

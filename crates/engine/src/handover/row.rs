@@ -26,6 +26,33 @@ impl HandoverRow {
         self.fork.is_some()
     }
 
+    /// Whether nothing is under way: no rotation, no key that still signs, no fork, nothing lost.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.next.is_none() && self.retiring.is_none() && self.fork.is_none() && self.lost.is_none()
+    }
+
+    /// Of a log that another server had until `head`, which `handover` names: it goes on here in a new epoch, whose record is still to be
+    /// written.
+    pub(crate) fn moved_here(
+        former: Vec<FormerRow>,
+        (vkey, origin): (&str, &str),
+        (size, root): (u64, &str),
+        handover: &str,
+        reason: String,
+    ) -> Self {
+        let mut row = Self {
+            former,
+            fork: Some(PendingFork::of_move(origin, (size, root), handover, reason)),
+            ..Self::default()
+        };
+        row.former.push(FormerRow {
+            vkey: vkey.to_owned(),
+            until: size,
+            handover: handover.to_owned(),
+        });
+        row
+    }
+
     /// Slots of the keys that it names.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u64> {
         let next = self.next.as_ref().map(|key| key.slot);

@@ -110,6 +110,7 @@ impl Engine {
             purges: crate::forget::purge::Purges::load(&catalog)?,
             erasures: crate::forget::erase::Erasures::load(&catalog)?,
             destructions: crate::forget::destroy::Destructions::load(&catalog)?,
+            moves: crate::moving::Moves::default(),
             backups: crate::backup::Backups::new(settings.backup.clone()),
             holding: Arc::default(),
             flushing: Mutex::new(()),
@@ -132,6 +133,7 @@ impl Engine {
         });
         recovery::relog(&inner, replayed.end, &hex(&nonce), capacity_bytes)?;
         inner.resume_rotation()?;
+        crate::moving::clean(&inner)?;
         let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
         let mut forgetting = inner.purges.tenants();
         forgetting.extend(inner.erasures.tenants());

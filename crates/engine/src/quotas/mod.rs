@@ -55,6 +55,17 @@ impl Quotas {
         Ok(quotas)
     }
 
+    /// Takes up that of a tenant that came from another server.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(crate) fn take_up(&self, catalog: &Catalog, tenant: &TenantId) -> Result<()> {
+        if let Some(row) = by_tenant::get(&catalog.read()?, tables::QUOTAS, tenant)? {
+            self.put(*tenant, State::new(row)?);
+        }
+        Ok(())
+    }
+
     /// The quota of a tenant; `None` if it has none.
     pub(crate) fn of(&self, tenant: &TenantId) -> Option<Arc<State>> {
         if !self.any.load(Ordering::Acquire) {

@@ -17,6 +17,7 @@ pub mod holds;
 pub mod index;
 pub mod log;
 pub mod log_keys;
+pub mod moves;
 pub mod operations;
 pub mod privacy;
 pub mod purges;
