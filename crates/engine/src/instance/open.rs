@@ -56,18 +56,14 @@ impl Engine {
         settings: Settings,
         mode: OpenMode,
     ) -> Result<(Self, Opened), OpenError> {
+        crate::formats::check(&*parts.disk)?;
         let settings = settings.clamped();
         let disk = Arc::clone(&parts.disk);
         let lock = disk.try_lock(Path::new(LOCK))?.ok_or(OpenError::InUse)?;
         let free_bytes = disk.free_bytes()?;
         let (catalog, created) = open_catalog(&parts, free_bytes)?;
         let row = catalog.load()?;
-        if row.format != FORMAT {
-            return Err(OpenError::Settings(format!(
-                "data directory of format {}",
-                row.format
-            )));
-        }
+        crate::formats::check_directory(row.format)?;
         let tenants = Registry::default();
         let replayed = recovery::replay(&disk, &catalog, &parts.entropy, &tenants, &row)?;
         let mut report = replayed.report;
@@ -285,7 +281,7 @@ fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), 
     let now_ms = parts.clock.now_ms();
     let row = InstanceRow {
         id: hex(&random_array::<16>(&*parts.entropy)),
-        format: FORMAT,
+        format: crate::formats::DATA_DIRECTORY,
         created_ms: now_ms,
         tree_height: 0,
         tree_next_slot: 0,
@@ -493,7 +489,6 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// A pause between two starts that is longer is mentioned.
 const PAUSE_MS_MAX: u64 = 30 * DAY_MS;
 pub(crate) const LOCK: &str = "attestore.lock";
-const FORMAT: u32 = 1;
 
 #[cfg(test)]
 mod tests {
