@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::access::{AccessAction, AccessArgs, AccessRunArgs};
-pub use self::backup::{BackupAction, BackupArgs, RestoreArgs};
+pub use self::backup::{BackupAction, BackupArgs, ChunksArg, RestoreArgs};
 pub use self::correct::{CorrectAction, CorrectArgs};
 pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
@@ -39,7 +39,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(ServeArgs),
-    /// Give a server that started sealed the passphrase or PIN of its root key
+    /// Give a server that started sealed the passphrase, PIN or token that opens its root key
     Unseal(UnsealArgs),
     /// Check settings, and show every key in force and where it comes from
     CheckConfig(CheckConfigArgs),
@@ -229,6 +229,9 @@ pub struct UnsealArgs {
     /// The root is held by a security module: ask for its PIN
     #[arg(long)]
     pub pin: bool,
+    /// The root is held by Vault: ask for a token, or the secret id of the AppRole
+    #[arg(long, conflicts_with = "pin")]
+    pub vault_token: bool,
     /// Return once the server serves, at most this many seconds later
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub wait_s: u64,
@@ -720,6 +723,9 @@ pub struct IndexArgs {
     /// Words of `payload`, of attributes, and of old and new values
     #[arg(long)]
     pub payload_text: Option<bool>,
+    /// Values about people: none, exact (no words) or all
+    #[arg(long)]
+    pub personal: Option<String>,
     /// Also find, sort and aggregate by this path, e.g. `payload.amount`; may be given several times
     #[arg(long = "path")]
     pub add_paths: Vec<String>,
@@ -957,10 +963,10 @@ pub struct MoveRootArgs {
     /// The head register, if the server uses one outside of the data directory
     #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
     pub head_register: Option<PathBuf>,
-    /// Who is to hold it: file, passphrase or pkcs11
+    /// Who is to hold it: file, passphrase, pkcs11 or vault
     #[arg(long)]
     pub to: String,
-    /// File with the new holder's passphrase or PIN [default: as for settings, else the terminal]
+    /// File with the new holder's passphrase, PIN, token or secret id [default: as for settings, else the terminal]
     #[arg(long)]
     pub secret_file: Option<PathBuf>,
     /// Shared library of the security module
@@ -972,6 +978,21 @@ pub struct MoveRootArgs {
     /// Serial number of the token
     #[arg(long)]
     pub serial: Option<String>,
+    /// URL of Vault
+    #[arg(long)]
+    pub address: Option<String>,
+    /// Where the transit engine is mounted in it [default: transit]
+    #[arg(long)]
+    pub mount: Option<String>,
+    /// Namespace in it
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// File with its certificate authorities, PEM
+    #[arg(long)]
+    pub ca_file: Option<PathBuf>,
+    /// Role id of the AppRole that it is asked as [default: none, a token is used]
+    #[arg(long)]
+    pub role_id: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -1037,22 +1058,79 @@ pub struct PurgeRunArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum KeyAction {
-    /// List the keys of the log, with the notes by which each names the next
+    /// List the keys of the tenant: since when and until when each is used, and the rotation under way; of _system, the root too
     List {
+        /// Only the keys of the log, with the notes by which each names the next
+        #[arg(long)]
+        log: bool,
         /// How to print them
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Put a new key in force; for a while the former one signs too
+    /// Put a new key in force; for a while a former signing key signs too
     Rotate {
-        /// For how many seconds the former key signs too; 0 if others may have it [default: 604800, 7 days]
+        /// Which: signing, tenant or buckets; of _system, root too, and buckets are those of all tenants
+        #[arg(long, default_value = "signing", value_parser = ["signing", "tenant", "buckets", "root"])]
+        what: String,
+        /// Why; it stays in the log for good, so name nobody
+        #[arg(long)]
+        reason: Option<String>,
+        /// Of a signing key: for how many seconds the former key signs too; 0 if others may have it [default: 604800, 7 days]
         #[arg(long, value_name = "SECONDS")]
         overlap_s: Option<u64>,
     },
     /// Destroy the former key that still signs, before its time
     Retire,
+    /// Say that others may have a key: it is on record as not trusted, and rotated at once
+    Compromised {
+        /// Which: signing, tenant or buckets; of _system, root too
+        #[arg(long, value_parser = ["signing", "tenant", "buckets", "root"])]
+        key: String,
+        /// What happened; it stays in the log for good, so name nobody
+        #[arg(long)]
+        reason: String,
+        /// Since when (RFC 3339) [default: now]
+        #[arg(long)]
+        since: Option<String>,
+    },
+    /// Show or set for how long keys are used
+    Policy {
+        #[command(subcommand)]
+        action: KeyPolicyAction,
+    },
     /// Give the root key of a data directory another holder; the server must be stopped
     MoveRoot(MoveRootArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyPolicyAction {
+    /// Show it
+    Get {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Set it; what is not given is rotated only when somebody asks for it
+    Set {
+        /// Days of a tenant key, and of the keys of the pages that its keys lie in
+        #[arg(long, value_name = "DAYS")]
+        tenant_days: Option<u32>,
+        /// Days of a signing key
+        #[arg(long, value_name = "DAYS")]
+        signing_days: Option<u32>,
+        /// Days of the root, at most; of _system only
+        #[arg(long, value_name = "DAYS")]
+        root_days: Option<u32>,
+        /// What new entries commit with: 1 BLAKE3, 2 HMAC-SHA-256 [default: as before]
+        #[arg(long, value_name = "VERSION")]
+        hash_version: Option<u8>,
+        /// Only tell of keys whose time is over, and rotate none
+        #[arg(long)]
+        manual: bool,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -1107,6 +1185,8 @@ pub enum BenchAction {
     Ingest(BenchIngestArgs),
     /// Questions over generated data, in process and over HTTP, warm and cold
     Search(BenchSearchArgs),
+    /// Measure a full backup beside full ingest: what it costs appends, and how fast it is beside the bare disk
+    Backup(BenchBackupArgs),
     /// Erasure of many people and a purge of half a tenant, while somebody appends
     Forget(BenchForgetArgs),
     /// The load of `ingest`
@@ -1211,6 +1291,37 @@ pub struct BenchSearchArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How to print the rows
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchBackupArgs {
+    /// Folder to measure in; a temporary directory is made in it and removed
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+    /// Folder for the backup, in a temporary directory that is removed [default: the same]
+    #[arg(long)]
+    pub to: Option<PathBuf>,
+    /// Events to make
+    #[arg(long, short = 'n', default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Clients that append meanwhile
+    #[arg(long, default_value_t = 4)]
+    pub clients: usize,
+    /// Events in one append
+    #[arg(long, default_value_t = 100)]
+    pub batch: usize,
+    /// Bytes per second that backups and compactions may write together; 0 for as many as they can
+    #[arg(long, default_value_t = 0)]
+    pub background_bytes_per_s: u64,
+    /// Seconds of appends before
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u64,
+    /// Seed of the events
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How to print the figures
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -10,6 +10,7 @@ mod register;
 mod root;
 mod serving;
 mod settings;
+mod target;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Output, Remote};
 
@@ -39,6 +39,14 @@ pub enum BackupAction {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Show how far the backups are behind what was acknowledged
+    Status {
+        #[command(flatten)]
+        remote: Remote,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Check every file of a folder of backups, without restoring and without a server
     Verify {
         /// The folder
@@ -65,13 +73,37 @@ pub struct RestoreArgs {
     /// Backup to restore [default: the newest]
     #[arg(long, value_name = "ID")]
     pub backup: Option<String>,
+    /// Which of the chunks shipped behind the backup are used: all, those before the first that does not hold, or none
+    #[arg(long, value_enum, default_value_t)]
+    pub chunks: ChunksArg,
     /// The head register, if the server uses one outside of the data directory
     #[arg(long, env = "ATTESTORE_HEAD_REGISTER")]
     pub head_register: Option<PathBuf>,
     /// Go on although what was erased behind the backup may be readable again, and why; stays on record in `_system` for good
     #[arg(long, value_name = "REASON")]
     pub without_newest_ledger: Option<String>,
+    /// Shared library of the security module that has keys of the logs, so that they vouch for the new ones
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+    /// Label of the token in it
+    #[arg(long, requires = "module")]
+    pub label: Option<String>,
+    /// Serial number of the token
+    #[arg(long, requires = "module")]
+    pub serial: Option<String>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// Which chunks a restore uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ChunksArg {
+    /// All; one that does not hold refuses the restore
+    #[default]
+    All,
+    /// Those before the first that does not hold
+    Sound,
+    /// None
+    None,
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use attestore_disk::RealDisk;
 use attestore_engine::backup::verify::{BackupReport, verify};
 use attestore_keys::{RecipientKey, SystemEntropy};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::{BackupAction, BackupArgs, Output};
 use crate::client::{Client, escape};
 use crate::failure::{DAMAGE, Failure};
-use crate::{files, output};
+use crate::{files, output, target};
 
 /// Makes, lists and checks backups.
 pub fn run(args: &BackupArgs) -> Result<(), Failure> {
@@ -33,8 +32,16 @@ pub fn run(args: &BackupArgs) -> Result<(), Failure> {
             list(&[made], *output)
         }
         BackupAction::List { remote, output } => {
-            let all = Client::new(remote)?.get_json("/v1/backups")?;
-            list(all["items"].as_array().map_or(&[][..], Vec::as_slice), *output)
+            let client = Client::new(remote)?;
+            let all = client.get_json("/v1/backups")?;
+            list(all["items"].as_array().map_or(&[][..], Vec::as_slice), *output)?;
+            if *output == Output::Table && !all["shipping"].is_null() {
+                output::note(lag(&all["shipping"]));
+            }
+            Ok(())
+        }
+        BackupAction::Status { remote, output } => {
+            status(&Client::new(remote)?.get_json("/v1/backups")?, *output)
         }
         BackupAction::Verify {
             folder,
@@ -110,6 +117,7 @@ fn list(items: &[Value], output: Output) -> Result<(), Failure> {
                 "BYTES",
                 "COPIED",
                 "KEYS UNTIL",
+                "FOR",
             ],
             items.iter().map(|item| {
                 let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
@@ -123,24 +131,65 @@ fn list(items: &[Value], output: Output) -> Result<(), Failure> {
                     number("bytes"),
                     number("copied"),
                     text("keys_until"),
+                    match item["base"].as_bool() {
+                        Some(true) => "chunks".to_owned(),
+                        _ => "keeps".to_owned(),
+                    },
                 ]
             }),
         ),
     }
 }
 
-fn check(folder: &Path, key_file: Option<&Path>, output: Output) -> Result<(), Failure> {
-    if !folder.join("attestore-backup").exists() {
-        return Err(Failure::failed(format!(
-            "{} is no folder of backups",
-            folder.display()
-        )));
+/// Prints how far the target is behind.
+fn status(status: &Value, output: Output) -> Result<(), Failure> {
+    let shipping = &status["shipping"];
+    match output {
+        Output::Json => return output::json(shipping),
+        Output::Ndjson => return output::ndjson(shipping),
+        Output::Table => {}
     }
+    if shipping.is_null() {
+        return output::line("nothing is shipped between backups (backup.ship_every_s, backup.to)");
+    }
+    output::line(lag(shipping))?;
+    output::line(format!(
+        "{} chunks, {} bytes, behind backup {}",
+        shipping["chunks"],
+        shipping["chunk_bytes"],
+        shipping["follows"].as_str().unwrap_or("none yet")
+    ))?;
+    for (name, said) in [
+        ("waits_for_backup", "waits for a backup"),
+        ("error", "the last round failed"),
+    ] {
+        if let Some(why) = shipping[name].as_str() {
+            output::line(format!("{said}: {}", output::visible(why)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The lag in a sentence.
+fn lag(shipping: &Value) -> String {
+    match (shipping["lag_entries"].as_u64(), shipping["lag_ms"].as_u64()) {
+        (Some(0), _) => "everything that was acknowledged is in a backup or shipped behind it".to_owned(),
+        (Some(entries), Some(ms)) => {
+            format!(
+                "{entries} entries of the last {}.{} s are not shipped",
+                ms / 1000,
+                ms % 1000 / 100
+            )
+        }
+        _ => "how far backups are behind is not known yet".to_owned(),
+    }
+}
+
+fn check(folder: &Path, key_file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let key = key_file.map(read_key).transpose()?;
-    let disk =
-        RealDisk::new(folder).map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))?;
+    let disk = target::existing(folder)?;
     let bar = bar();
-    let report = verify(&disk, key.as_ref(), &mut |done, all| {
+    let report = verify(&*disk, key.as_ref(), &mut |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     })?;
@@ -177,9 +226,11 @@ fn print(report: &BackupReport) -> Result<(), Failure> {
         }),
     )?;
     output::line(format!(
-        "{} files, {} bytes, {} entries of the ledger, {} leftovers: {}",
+        "{} files, {} bytes, {} chunks with {} entries more, {} entries of the ledger, {} leftovers: {}",
         report.files,
         report.bytes,
+        report.chunks,
+        report.chunk_entries,
         report.ledger,
         report.leftovers,
         match report.problems.len() {

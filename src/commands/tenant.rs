@@ -59,6 +59,9 @@ fn set_index(client: &Client, args: &IndexArgs) -> Result<(), Failure> {
     if let Some(payload_text) = args.payload_text {
         policy["payload_text"] = json!(payload_text);
     }
+    if let Some(personal) = &args.personal {
+        policy["personal"] = json!(personal);
+    }
     let mut paths: Vec<Value> = policy["paths"].as_array().cloned().unwrap_or_default();
     paths.retain(|path| {
         path.as_str()
@@ -90,6 +93,7 @@ fn show_index(status: &Value, output: Output) -> Result<(), Failure> {
             ["metadata".into(), yes(&policy["metadata"])],
             ["text of payloads".into(), yes(&policy["payload_text"])],
             ["paths".into(), paths.join(", ")],
+            ["personal values", policy["personal"].as_str().unwrap_or("")].map(str::to_owned),
             [
                 "segments".into(),
                 format!(

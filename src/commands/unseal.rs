@@ -12,9 +12,10 @@ use crate::{output, root};
 /// Asks for the secret, gives it to the server, and waits until that serves.
 pub fn run(args: &UnsealArgs) -> Result<(), Failure> {
     let client = Client::public(&args.remote)?;
-    let (name, what) = match args.pin {
-        true => ("pin", "PIN"),
-        false => ("passphrase", "passphrase"),
+    let (name, what) = match (args.pin, args.vault_token) {
+        (true, _) => ("pin", "PIN"),
+        (_, true) => ("vault_token", "token or secret id"),
+        _ => ("passphrase", "passphrase"),
     };
     let secret = root::typed(what)?;
     let answer = client.post_once("/v1/unseal", &json!({ name: secret.as_str() }))?;

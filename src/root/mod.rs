@@ -4,6 +4,7 @@
 //! the two differ nothing is opened and nothing is made.
 
 mod secret;
+mod vouch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -146,6 +147,16 @@ pub fn move_to(disk: &Arc<dyn Disk>, to: &Root) -> Result<(Arc<dyn RootProvider>
         Arc::clone(&former),
         None,
     )?);
+    if let Some(module) = former.signing()
+        && let signing = module.count()?
+        && signing > 0
+    {
+        let text = format!(
+            "{signing} keys that sign for logs are in the security module and cannot leave it: set root.signing = \"directory\", rotate \
+             them (attestore key rotate), and wait until the former ones are retired"
+        );
+        return Err(Failure::failed(text).into());
+    }
     let holder = Holder {
         provider,
         place: place(to),
@@ -157,6 +168,19 @@ pub fn move_to(disk: &Arc<dyn Disk>, to: &Root) -> Result<(Arc<dyn RootProvider>
     let root = FileRoot::open_sealed(Arc::clone(disk), dir, entropy, seal, Some(former))?;
     root.next_generation()?;
     Ok((Arc::new(root.moved_from(before.provider)), before.provider))
+}
+
+/// Has the keys of logs in a security module sign beside a root that something else holds. None of them is its to destroy.
+///
+/// # Errors
+/// As logging in to the module.
+pub fn vouched(root: Arc<dyn RootProvider>, at: &Root) -> Result<Arc<dyn RootProvider>, Refused> {
+    let stranger = Holder::new(Provider::Pkcs11, place(at), &SystemEntropy);
+    let seal = token(&stranger.place, &stranger, Some(at), &Secret::FoundOrTyped)?;
+    Ok(match seal.signing() {
+        Some(module) => Arc::new(vouch::Vouched { root, module }),
+        None => root,
+    })
 }
 
 /// Keeps others from opening roots meanwhile: opening ends what a crash left, also keys in a module, and nobody else may be in the middle of
@@ -194,18 +218,26 @@ fn begin(
 
 /// Where a provider is, as `keys/root.provider` has it.
 fn place(root: &Root) -> BTreeMap<String, String> {
-    if Provider::from(root.provider) != Provider::Pkcs11 {
-        return BTreeMap::new();
-    }
-    let module = root.module.as_ref().map(|path| path.display().to_string());
-    [
-        ("module", module),
-        ("label", root.label.clone()),
-        ("serial", root.serial.clone()),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-    .collect()
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let place = match Provider::from(root.provider) {
+        Provider::Pkcs11 => vec![
+            ("module", path(&root.module)),
+            ("label", root.label.clone()),
+            ("serial", root.serial.clone()),
+        ],
+        Provider::Vault => vec![
+            ("address", root.address.clone()),
+            ("mount", root.mount.clone()),
+            ("namespace", root.namespace.clone()),
+            ("ca_file", path(&root.ca_file)),
+            ("role_id", root.role_id.clone()),
+        ],
+        Provider::File | Provider::Passphrase => Vec::new(),
+    };
+    let named = place.into_iter();
+    named
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
 }
 
 /// What seals roots at that place.
@@ -228,10 +260,7 @@ fn seal(
         }
         Provider::Pkcs11 => token(place, holder, wanted, secret),
         Provider::File => Ok(FileRoot::in_the_open()),
-        Provider::Vault => {
-            let text = format!("this build does not know the provider {}", provider.name());
-            Err(Failure::new(KEYS, text).into())
-        }
+        Provider::Vault => vault(place, holder, wanted, secret),
     }
 }
 
@@ -272,6 +301,59 @@ fn token(
         "the root is held by a security module, and this build has no pkcs11",
     )
     .into())
+}
+
+#[cfg(feature = "vault")]
+fn vault(
+    place: &BTreeMap<String, String>,
+    holder: &Holder,
+    wanted: Option<&Root>,
+    secret: &Secret,
+) -> Result<Arc<dyn RootSeal>, Refused> {
+    // Vault may move: what settings say goes before what the directory has.
+    let set = wanted.map(self::place).unwrap_or_default();
+    let at = |name: &str| {
+        let variable = || std::env::var(format!("ATTESTORE_ROOT__{}", name.to_ascii_uppercase())).ok();
+        set.get(name)
+            .cloned()
+            .or_else(variable)
+            .or_else(|| place.get(name).cloned())
+    };
+    let address = at("address")
+        .ok_or_else(|| Failure::new(KEYS, "keys/root.provider names no address: set root.address"))?;
+    let ca = at("ca_file")
+        .map(|path| files::read(Path::new(&path)))
+        .transpose()?;
+    let role_id = at("role_id");
+    let secret = secret.of_vault(role_id.is_some(), wanted)?;
+    let login = match role_id {
+        Some(role_id) => attestore_keys::VaultLogin::AppRole {
+            role_id,
+            secret_id: secret,
+        },
+        None => attestore_keys::VaultLogin::Token(secret),
+    };
+    let at = attestore_keys::VaultAt {
+        address,
+        mount: at("mount").unwrap_or_else(|| "transit".to_owned()),
+        namespace: at("namespace"),
+        ca,
+    };
+    Ok(Arc::new(attestore_keys::VaultSeal::connect(
+        at,
+        login,
+        holder.set_bytes(),
+    )?))
+}
+
+#[cfg(not(feature = "vault"))]
+fn vault(
+    _: &BTreeMap<String, String>,
+    _: &Holder,
+    _: Option<&Root>,
+    _: &Secret,
+) -> Result<Arc<dyn RootSeal>, Refused> {
+    Err(Failure::new(KEYS, "the root is held by Vault, and this build has no vault").into())
 }
 
 fn mismatch(held: Provider, wanted: Provider) -> Failure {

@@ -1,4 +1,4 @@
-//! Where a passphrase or a PIN comes from.
+//! Where a passphrase, a PIN or a token comes from.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
@@ -32,14 +32,35 @@ impl Secret {
         provider: Provider,
         settings: Option<&Root>,
     ) -> Result<Zeroizing<String>, Refused> {
+        let (variable, what) = match provider {
+            Provider::Pkcs11 => ("ATTESTORE_PIN", "PIN"),
+            _ => ("ATTESTORE_PASSPHRASE", "passphrase"),
+        };
+        self.find(variable, what, settings)
+    }
+
+    /// The token for Vault, or the secret id of the AppRole.
+    ///
+    /// # Errors
+    /// As [`Secret::get`].
+    #[cfg(feature = "vault")]
+    pub(super) fn of_vault(&self, role: bool, settings: Option<&Root>) -> Result<Zeroizing<String>, Refused> {
+        match role {
+            true => self.find("VAULT_SECRET_ID", "secret id", settings),
+            false => self.find("VAULT_TOKEN", "token for Vault", settings),
+        }
+    }
+
+    fn find(
+        &self,
+        variable: &str,
+        what: &str,
+        settings: Option<&Root>,
+    ) -> Result<Zeroizing<String>, Refused> {
         let typed = match self {
             Self::Given(secret) => return Ok(secret.clone()),
             Self::Found => false,
             Self::FoundOrTyped => io::stdin().is_terminal(),
-        };
-        let (variable, what) = match provider {
-            Provider::Pkcs11 => ("ATTESTORE_PIN", "PIN"),
-            _ => ("ATTESTORE_PASSPHRASE", "passphrase"),
         };
         if let Ok(secret) = std::env::var(variable) {
             return Ok(Zeroizing::new(secret));

@@ -1,9 +1,7 @@
 //! `[backup]`: where backups go, for whom, and for how long.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use attestore_disk::RealDisk;
 use attestore_engine::backup::Target;
 use attestore_keys::Recipient;
 use serde::{Deserialize, Serialize};
@@ -20,6 +18,8 @@ pub struct Backup {
     pub recipient: String,
     /// Minutes between two backups that nobody asks for; 0 for only when somebody asks.
     pub every_minutes: u32,
+    /// Seconds between two rounds of shipping what was appended since the newest backup, up to 3600; 0 for never.
+    pub ship_every_s: u32,
     /// How many are kept, 1 to 1000.
     pub keep: u32,
     /// Days after which the keys of a backup are destroyed, and the backup with them, 1 to 30. For as long an erasure does not reach who
@@ -33,6 +33,7 @@ impl Default for Backup {
             to: None,
             recipient: String::new(),
             every_minutes: 1440,
+            ship_every_s: 10,
             keep: 7,
             window_days: 7,
         }
@@ -47,6 +48,9 @@ impl Backup {
                 "backup.recipient",
                 "write the recipient that `attestore backup key` printed".into(),
             );
+        }
+        if self.ship_every_s > 3600 {
+            wrong("backup.ship_every_s", "write 0 to 3600".into());
         }
         if !(1..=1000).contains(&self.keep) {
             wrong("backup.keep", "write 1 to 1000".into());
@@ -64,14 +68,14 @@ impl Backup {
         let Some(to) = &self.to else { return Ok(None) };
         let recipient = Recipient::parse(&self.recipient)
             .map_err(|error| Failure::usage(format!("settings: backup.recipient: {error}")))?;
-        let disk = RealDisk::new(to)
-            .map_err(|error| Failure::failed(format!("settings: backup.to: {}: {error}", to.display())))?;
+        let disk = crate::target::open("settings: backup.to:", to)?;
         Ok(Some(Target {
-            disk: Arc::new(disk),
+            disk,
             recipient,
             keep: usize::try_from(self.keep).unwrap_or(1),
             window_ms: u64::from(self.window_days) * DAY_MS,
             every_ms: u64::from(self.every_minutes) * MINUTE_MS,
+            ship_ms: u64::from(self.ship_every_s) * 1000,
         }))
     }
 }

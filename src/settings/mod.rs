@@ -154,6 +154,7 @@ impl Settings {
     pub fn engine(&self) -> Result<attestore_engine::Settings, Failure> {
         Ok(attestore_engine::Settings {
             backup: self.backup.target()?,
+            signing: self.root.signing.into(),
             ..self.engine.clone()
         })
     }

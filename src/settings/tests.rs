@@ -71,6 +71,7 @@ fn values_that_make_no_sense_are_told_with_their_key() {
         ("[webhook]\nallow = [\"not a host\"]", "webhook.allow"),
         ("[backup]\nto = \"b\"", "backup.recipient"),
         ("[backup]\nkeep = 0", "backup.keep"),
+        ("[backup]\nship_every_s = 3601", "backup.ship_every_s"),
         ("[backup]\nwindow_days = 31", "backup.window_days"),
     ] {
         let told = fault(text, &[]);

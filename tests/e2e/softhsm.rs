@@ -199,3 +199,189 @@ fn a_server_that_waits_for_its_token_starts_when_it_comes() {
     }
     assert_eq!(server.client().count("default", "action:invoice.export"), 1);
 }
+
+/// Names of signing keys in the token, as another program sees them.
+fn signing_keys(token: &Path) -> Vec<String> {
+    let mut command = Command::new("pkcs11-tool");
+    let variables = token::variables(token);
+    let value = |wanted: &str| {
+        variables
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .unwrap()
+            .1
+            .clone()
+    };
+    command
+        .env("SOFTHSM2_CONF", value("SOFTHSM2_CONF"))
+        .args([
+            "--module",
+            &value("ATTESTORE_ROOT__MODULE"),
+            "--token-label",
+            "audit",
+            "--login",
+            "--pin",
+        ])
+        .arg(value("ATTESTORE_PIN"))
+        .args(["--list-objects", "--type", "privkey"]);
+    let said = command.output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    let text = String::from_utf8(said.stdout).unwrap();
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("label:"));
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn keys_that_sign_are_in_the_token_and_while_it_is_away_receipts_say_that_they_are_not_signed() {
+    let token = tempfile::tempdir().unwrap();
+    let mut env = token::make(token.path());
+    env.push(("ATTESTORE_ROOT__SIGNING", "module".to_owned()));
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut server = Server::start_with(&[], &env);
+    let client = server.client();
+    let append = |n| {
+        let headers = [("content-type", "application/json"), ("prefer", "receipt=signed")];
+        let answer = client.request("POST", EVENTS, &headers, event(n).to_string().as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    };
+    assert_eq!(append(1)["durability"], "signed");
+    let before = signing_keys(token.path());
+    assert!(
+        before.len() >= 2 && before.iter().all(|name| name.starts_with("attestore signing ")),
+        "{before:?}"
+    );
+    let vkey = server.vkey();
+    await_reachable(&server, true);
+    rename(token.path(), "tokens", "away");
+    let receipt = append(2);
+    assert_eq!(receipt["durability"], "durable", "{receipt}");
+    assert!(
+        receipt["receipt_failure"]
+            .as_str()
+            .unwrap()
+            .starts_with("signing_unavailable"),
+        "{receipt}"
+    );
+    client
+        .get("/v1/tenants/default/log/checkpoint")
+        .problem(503, "signing_unavailable");
+    let ready = client.get("/readyz");
+    assert_eq!(ready.status, 200);
+    assert!(ready.text().contains("signing_unavailable"), "{}", ready.text());
+    assert_eq!(client.post_json(EVENTS, &event(3)).status, 201);
+    rename(token.path(), "away", "tokens");
+    await_reachable(&server, true);
+    assert_eq!(append(4)["durability"], "signed");
+    assert_eq!(server.vkey(), vkey);
+    // Into the directory and out of the token.
+    server.stop();
+    server.set_env("ATTESTORE_ROOT__SIGNING", "directory");
+    server.run();
+    let rotated = server.cli(&["key", "--tenant", "default", "rotate", "--overlap-s", "0"]);
+    assert!(rotated.status.success(), "{rotated:?}");
+    for attempt in 0.. {
+        if signing_keys(token.path()).len() == before.len() - 1 {
+            break;
+        }
+        assert!(
+            attempt < 300,
+            "the former key stays in the token: {}",
+            server.log_text()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let checkpoint = server.client().get("/v1/tenants/default/log/checkpoint");
+    assert_eq!(checkpoint.status, 200, "{}", checkpoint.text());
+    server.stop();
+    let env = token::variables(token.path());
+    let mut command = binary();
+    command
+        .args(["key", "move-root", "--to", "file", "--data"])
+        .arg(server.data());
+    command.envs(env.iter().map(|(name, value)| (*name, value.as_str())));
+    let refused = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && text.contains("cannot leave it"),
+        "{refused:?}"
+    );
+    let sound = fsck(server.data(), &env);
+    assert!(sound.status.success(), "{sound:?}");
+}
+
+#[test]
+fn a_sealed_server_takes_the_right_pin_and_stays_sealed_after_a_wrong_one() {
+    let (token, mut server) = server();
+    server.stop();
+    server.unset_env("ATTESTORE_PIN");
+    // The harness may have one for all servers.
+    server.set_env("ATTESTORE_PIN", "0000");
+    server.set_env("ATTESTORE_ROOT__SEALED_START", "true");
+    server.run();
+    let client = server.client();
+    client.get("/readyz").problem(503, "sealed");
+    client
+        .post_json("/v1/unseal", &json!({ "pin": "1111" }))
+        .problem(403, "wrong_passphrase");
+    client.get("/readyz").problem(503, "sealed");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    // The token goes away under the sealed server, and comes back.
+    rename(token.path(), "tokens", "away");
+    std::fs::create_dir(token.path().join("tokens")).unwrap();
+    client
+        .post_json("/v1/unseal", &json!({ "pin": "8765" }))
+        .problem(503, "root_unavailable");
+    std::fs::remove_dir(token.path().join("tokens")).unwrap();
+    rename(token.path(), "away", "tokens");
+    for attempt in 0.. {
+        let answer = client.post_json("/v1/unseal", &json!({ "pin": "8765" }));
+        if answer.status == 202 {
+            break;
+        }
+        assert!(attempt < 20, "{}", answer.text());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    for attempt in 0.. {
+        if client.get("/readyz").status == 200 {
+            break;
+        }
+        assert!(attempt < 300, "{}", server.log_text());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(client.count("default", "action:invoice.export"), 1);
+    server.stop();
+    let sound = fsck(server.data(), &token::variables(token.path()));
+    assert!(sound.status.success(), "{sound:?}");
+}
+
+#[test]
+fn appends_go_on_through_tokens_that_come_and_go_and_nothing_is_damaged() {
+    let (token, mut server) = server();
+    for round in 0..3 {
+        let client = server.client();
+        rename(token.path(), "tokens", "away");
+        await_reachable(&server, false);
+        for n in 0..20 {
+            assert_eq!(client.post_json(EVENTS, &event(100 * round + n + 2)).status, 201);
+        }
+        if round == 1 {
+            // A crash while it is away: no root, exit code 4; nothing is touched.
+            server.kill();
+            assert!(
+                server.try_run().is_err_and(|status| status.code() == Some(4)),
+                "{}",
+                server.log_text()
+            );
+            rename(token.path(), "away", "tokens");
+            server.run();
+            continue;
+        }
+        rename(token.path(), "away", "tokens");
+        await_reachable(&server, true);
+    }
+    assert_eq!(server.client().count("default", "action:invoice.export"), 61);
+    server.stop();
+    let sound = fsck(server.data(), &token::variables(token.path()));
+    assert!(sound.status.success(), "{sound:?}");
+}

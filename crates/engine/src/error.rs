@@ -97,6 +97,9 @@ pub enum Error {
     /// What holds the root key cannot be reached now; it is tried again.
     #[error("root key: {0}")]
     RootUnavailable(String),
+    /// The key that signs for a log is in a security module that does not sign now. What is durable is durable.
+    #[error("signing: {0}")]
+    SigningUnavailable(String),
     /// The system refused a read or write.
     #[error("input/output: {0}")]
     Io(String),
@@ -165,6 +168,7 @@ impl Error {
             Self::Damage { .. } => "damaged",
             Self::Key(_) => "key",
             Self::RootUnavailable(_) => "root_unavailable",
+            Self::SigningUnavailable(_) => "signing_unavailable",
             Self::Io(_) => "io",
             Self::Stopped(_) => "stopped",
             Self::Append(error) => error.code(),
@@ -192,7 +196,11 @@ impl Error {
             Self::Erased(_) | Self::Gone { .. } => 410,
             Self::Changed(_) => 412,
             Self::Damage { .. } | Self::Key(_) | Self::Io(_) => 500,
-            Self::Stopped(_) | Self::RootUnavailable(_) | Self::Deadline | Self::Cancelled => 503,
+            Self::Stopped(_)
+            | Self::RootUnavailable(_)
+            | Self::SigningUnavailable(_)
+            | Self::Deadline
+            | Self::Cancelled => 503,
             Self::Append(error) => error.status(),
         }
     }
@@ -302,7 +310,9 @@ impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
         match error {
             Error::Damage { path, offset, reason } => Self::Damage { path, offset, reason },
-            Error::Key(what) | Error::RootUnavailable(what) => Self::Key(what),
+            Error::Key(what) | Error::RootUnavailable(what) | Error::SigningUnavailable(what) => {
+                Self::Key(what)
+            }
             other => Self::Other(other.to_string()),
         }
     }

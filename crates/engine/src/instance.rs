@@ -82,6 +82,7 @@ pub struct Inner {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) root: Arc<dyn RootProvider>,
     pub(crate) rotation: crate::rotation::Rotation,
+    pub(crate) keyrings: crate::keyring::Keyrings,
     pub(crate) settings: Settings,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) tenants: Registry,
@@ -150,10 +151,7 @@ impl Inner {
     /// [`Error::Io`], and the newer view says where its records are.
     pub(crate) fn file_key(&self, tenant: &Tenant, row: &FileRow) -> Result<Key> {
         let context = file_context(tenant, row.container_id()?, row.is_part());
-        match self
-            .catalog
-            .key(Slot(row.slot), &context, Some(&tenant.keys.tenant))
-        {
+        match tenant.keys.open(&self.catalog, Slot(row.slot), &context) {
             Err(attestore_keys::Error::Destroyed { .. }) => {}
             key => return Ok(key?),
         }

@@ -23,6 +23,7 @@
 //! | [`backup`] | backups, their restore, and the ledger of what was let go of |
 //! | [`formats`] | which versions of files are known |
 //! | [`moving`] | moving tenants between servers |
+//! | [`keyring`] | rotation of keys, their periods, keys that others may have |
 //! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
 //!
@@ -47,6 +48,7 @@ pub mod handover;
 pub mod heads;
 mod idempotency;
 pub mod instance;
+pub mod keyring;
 pub mod moving;
 pub mod privacy;
 pub mod quotas;
@@ -73,4 +75,4 @@ pub use instance::{Engine, OpenMode, Opened, Parts, SYSTEM_TENANT};
 pub use quotas::{Quota, QuotaStatus};
 pub use recovery::RecoveryReport;
 pub use scrub::{ScrubReport, UnderWay};
-pub use settings::Settings;
+pub use settings::{Settings, SigningKeys};

@@ -74,11 +74,26 @@ impl Inner {
         {
             return Ok(gone_ms);
         }
+        self.replace(&mut state, destructions)
+    }
+
+    /// As [`Inner::rotate_root`], also when nothing was destroyed since the last rotation.
+    ///
+    /// # Errors
+    /// As [`Inner::rotate_root`].
+    pub(crate) fn replace_root(&self) -> Result<u64> {
+        let mut state = self.rotation.state.lock();
+        let destructions = self.catalog.destructions();
+        self.replace(&mut state, destructions)
+    }
+
+    fn replace(&self, state: &mut State, destructions: u64) -> Result<u64> {
         self.check_running()?;
         self.root.next_generation()?;
-        // Wraps the root page key under the new generation, whatever it changes.
-        self.change(|_| Ok(()))?;
-        let gone_ms = self.end_rotation(&mut state)?;
+        let (generation, now_ms) = (self.root.generation(), self.clock.now_ms());
+        // Wraps the root page key under the new generation, too.
+        self.change(|update| crate::keyring::root_made(update, generation, now_ms))?;
+        let gone_ms = self.end_rotation(state)?;
         state.covered = Some((destructions, gone_ms));
         metrics::counter!("attestore_root_rotations_total").increment(1);
         Ok(gone_ms)
@@ -188,7 +203,12 @@ pub(crate) fn look(inner: &Inner) {
         }
         _ => {}
     }
+    let away = now.is_some();
     *known = now;
+    drop(known);
+    if !away {
+        crate::handover::module::sweep(inner);
+    }
 }
 
 /// How often the holder of the root is asked whether it is there.

@@ -81,9 +81,22 @@ pub struct Settings {
     /// What an event may hold at most.
     #[serde(skip)]
     pub limits: Limits,
+    /// Where new signing keys of logs are made.
+    #[serde(skip)]
+    pub signing: SigningKeys,
     /// Where backups go; nowhere if not set.
     #[serde(skip)]
     pub backup: Option<crate::backup::Target>,
+}
+
+/// Where signing keys of logs are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SigningKeys {
+    /// In the tree of keys of the data directory.
+    #[default]
+    Directory,
+    /// In the security module that holds the root; they never leave it.
+    Module,
 }
 
 impl Default for Settings {
@@ -121,6 +134,7 @@ impl Default for Settings {
             purge_grace_hours: 24,
             purge_interval_s: 3600,
             limits: Limits::DEFAULT,
+            signing: SigningKeys::Directory,
             backup: None,
         }
     }

@@ -46,6 +46,8 @@ pub struct Status {
     pub rollback_detection: bool,
     /// The root key.
     pub root: RootStatus,
+    /// How far backups are behind what was acknowledged; `None` where nothing is shipped between them.
+    pub shipping: Option<crate::backup::ShippingStatus>,
     /// What keeps the instance from its full service, and what an operator should know.
     pub reasons: Vec<Reason>,
 }
@@ -62,6 +64,10 @@ pub struct RootStatus {
     /// Whether its holder could be reached when it was last asked. Until it can, roots are neither made nor destroyed, and everything
     /// else goes on.
     pub reachable: bool,
+    /// Why signing keys in the security module do not sign, as of the last try: their logs get no checkpoints meanwhile.
+    pub signing_failure: Option<String>,
+    /// Signing keys that are over and wait for the security module to be destroyed there.
+    pub signing_keys_to_destroy: u64,
 }
 
 /// One thing that is not as it should be.
@@ -89,6 +95,10 @@ impl Engine {
             .map_err(storage)?
             .len()
             .map_err(storage)?;
+        let shipping = crate::backup::ship::status(inner)?;
+        if let Some(shipping) = &shipping {
+            crate::backup::ship::tell(shipping);
+        }
         let loaded = inner.loaded_tenants();
         Ok(Status {
             tenants,
@@ -116,7 +126,10 @@ impl Engine {
                 generation: inner.root.generation(),
                 generations: inner.root.generations().len() as u64,
                 reachable: inner.rotation.unreachable().is_none(),
+                signing_failure: inner.catalog.modules().failing(),
+                signing_keys_to_destroy: inner.catalog.modules().waiting(),
             },
+            shipping,
             reasons: self.reasons(),
         })
     }
@@ -197,8 +210,22 @@ impl Engine {
             );
             note(false, "root_unavailable", message);
         }
+        if let Some(why) = inner.catalog.modules().failing() {
+            let message = format!("no checkpoints of logs whose keys are in the security module: {why}");
+            note(false, "signing_unavailable", message);
+        }
+        match inner.keyrings.overdue() {
+            0 => {}
+            keys => {
+                let message = format!("{keys} keys are in use for longer than their tenants' policies allow");
+                note(false, "keys_overdue", message);
+            }
+        }
         if let Some(fault) = inner.backups.fault() {
             note(false, "backups", fault);
+        }
+        if let Some(late) = crate::backup::ship::late(inner) {
+            note(false, "backup_lag", late);
         }
         if inner.wal.over_budget() {
             note(

@@ -39,12 +39,12 @@ impl World {
         self.try_parts().unwrap()
     }
 
-    fn try_parts(&self) -> Result<Parts, crate::OpenError> {
+    pub(crate) fn try_parts(&self) -> Result<Parts, crate::OpenError> {
         // No two processes draw the same randomness.
         // From the same state it is the same again, so that sweeps over operations meet the operations that they counted.
         let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(self.seed << 32 ^ self.disk.op_count()));
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let root = FileRoot::open_or_create(Arc::clone(&disk), "keys", Arc::clone(&entropy))?;
+        let root = root(&disk, &entropy, true)?;
         Ok(Parts {
             disk,
             clock: Arc::new(self.clock.clone()),
@@ -99,6 +99,33 @@ impl World {
         events: &[String],
     ) -> Result<Appended, AppendError> {
         engine.append_blocking(tenant, &self.by, "native", items(events), Mode::Each)
+    }
+}
+
+/// The root of a simulated disk: in files there. With `ATTESTORE_TEST_ROOT=softhsm` those are sealed by keys in the token that the
+/// environment names, which is no part of the simulated disk and crashes with nobody; `scripts/with-softhsm` makes one for each process.
+pub(crate) fn root(
+    disk: &Arc<dyn Disk>,
+    entropy: &Arc<dyn Entropy>,
+    create: bool,
+) -> Result<FileRoot, attestore_keys::Error> {
+    let (disk, entropy) = (Arc::clone(disk), Arc::clone(entropy));
+    match std::env::var("ATTESTORE_TEST_ROOT").as_deref() {
+        Ok("softhsm") => {}
+        Ok(other) => panic!("ATTESTORE_TEST_ROOT={other}: there is softhsm"),
+        Err(_) if create => return FileRoot::open_or_create(disk, "keys", entropy),
+        Err(_) => return FileRoot::open(disk, "keys", entropy),
+    }
+    let at = attestore_keys::TokenAt {
+        module: std::env::var("ATTESTORE_ROOT__MODULE").unwrap().into(),
+        label: Some(std::env::var("ATTESTORE_ROOT__LABEL").unwrap()),
+        serial: None,
+    };
+    let pin = std::env::var("ATTESTORE_PIN").unwrap();
+    let seal = Arc::new(attestore_keys::Pkcs11Seal::connect(at, &pin, [7; 16])?);
+    match create {
+        true => FileRoot::open_or_create_sealed(disk, "keys", entropy, seal),
+        false => FileRoot::open_sealed(disk, "keys", entropy, seal, None),
     }
 }
 

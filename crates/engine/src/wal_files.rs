@@ -187,7 +187,8 @@ pub(crate) fn key_error(error: attestore_keys::Error) -> attestore_wal::KeyError
     }
 }
 
-fn file_context(file_id: [u8; 16]) -> SlotContext {
+/// What the key of a file of the log is bound to in the tree of keys.
+pub(crate) fn file_context(file_id: [u8; 16]) -> SlotContext {
     SlotContext {
         kind: SlotKind::WalFile,
         tenant: [0; 16],

@@ -118,6 +118,14 @@ pub fn gauges(status: &Status) {
     set("attestore_root_reachable", u64::from(status.root.reachable));
     set("attestore_root_generation", status.root.generation);
     set(
+        "attestore_signing_available",
+        u64::from(status.root.signing_failure.is_none()),
+    );
+    set(
+        "attestore_signing_keys_to_destroy",
+        status.root.signing_keys_to_destroy,
+    );
+    set(
         "attestore_rollback_detection",
         u64::from(status.rollback_detection),
     );

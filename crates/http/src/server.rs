@@ -26,7 +26,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
     access_log, access_requests, append, approvals, backups, clock, corrections, credentials, destroyed,
-    erasures, events, exports, heads, holds, index, log, log_keys, moves, operations, privacy, purges, quota,
+    erasures, events, exports, heads, holds, index, keys, log, log_keys, moves, operations, privacy, purges, quota,
     restrictions, retention, scrub, search, searches, tail, tenants, unseal, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
@@ -250,6 +250,11 @@ fn routes() -> Routes {
         .route(LOG, routes!(log_keys::list))
         .route(KEYS, routes!(log_keys::rotate))
         .route(KEYS, routes!(log_keys::retire))
+        .route(LOG, routes!(keys::list))
+        .route(KEYS, routes!(keys::rotate))
+        .route(KEYS, routes!(keys::compromised))
+        .route(LOG, routes!(keys::policy))
+        .route(KEYS, routes!(keys::set_policy))
         .route(LOG, routes!(log::witnesses))
         .route(LOG, routes!(log::consistency))
         .route(LOG, routes!(heads::slot))

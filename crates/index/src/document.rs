@@ -17,7 +17,7 @@ use tantivy::schema::Field;
 use crate::columns::{Columns, Scalar};
 use crate::json::{self, Leaf};
 use crate::paths::Paths;
-use crate::policy::{IndexPolicy, TextIndex, at_root};
+use crate::policy::{IndexPolicy, PersonalIndex, TextIndex, at_root};
 use crate::postings::Postings;
 use crate::schema::{Label, PATH_END, PRESENT, Side, UUID_LABELS, VALUE_MAX};
 use crate::seen::Seen;
@@ -164,7 +164,9 @@ impl Making<'_> {
         self.values(input.public);
         self.side = Side::Personal;
         self.presence = 0;
-        self.values(input.personal);
+        if self.maker.policy.personal > PersonalIndex::None {
+            self.values(input.personal);
+        }
     }
 
     /// Puts the marker where readers of the public side miss a value.
@@ -510,6 +512,7 @@ impl Making<'_> {
         } = &mut *self.maker;
         let known = |key: &u32| postings.exact(*key).get(1..) == Some(text.as_bytes());
         if policy.text == TextIndex::None
+            || (self.side == Side::Personal && policy.personal < PersonalIndex::All)
             || uuids.iter().any(known)
             || strings.as_mut().is_some_and(|strings| !strings.insert(text))
         {

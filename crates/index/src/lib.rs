@@ -35,7 +35,7 @@ pub use aggregate::{AggLimits, Aggregations, Partial, aggregate};
 pub use cache::{CACHE_BYTES_DEFAULT, Cache};
 pub use document::DocInput;
 pub use error::Error;
-pub use policy::{IndexPolicy, PATH_BYTES_MAX, PATHS_MAX, PolicyError, TextIndex};
+pub use policy::{IndexPolicy, PATH_BYTES_MAX, PATHS_MAX, PersonalIndex, PolicyError, TextIndex};
 pub use query::{
     AMONG_MAX, Condition, Coverage, Edge, FieldHolds, FieldInfo, ParseLimits, ParseOptions, Part, Query,
     QueryError, Sieve, Words, fields, find_field, find_path, time_span,

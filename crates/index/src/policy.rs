@@ -25,7 +25,28 @@ pub enum TextIndex {
     Positions,
 }
 
-/// What of a record is indexed. The fixed fields of an event always are.
+/// What of personal values is indexed. What is not is found by looking through the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonalIndex {
+    /// Nothing: the index holds no personal value.
+    None,
+    /// Exact values and columns, and no words.
+    Exact,
+    /// As of other values.
+    #[default]
+    All,
+}
+
+impl PersonalIndex {
+    /// As of other values. Policies do not say so, as they did before they could.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+/// What of a record is indexed. The fixed fields of an event always are, but for what `personal` leaves out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IndexPolicy {
@@ -39,6 +60,9 @@ pub struct IndexPolicy {
     /// [`PATHS_MAX`], each `metadata.…`, `payload.…` or `targets.attributes.…`. A path stands for the scalars at it,
     /// also within arrays, not for what is beneath.
     pub paths: Vec<String>,
+    /// Values of personal groups.
+    #[serde(skip_serializing_if = "PersonalIndex::is_all")]
+    pub personal: PersonalIndex,
 }
 
 /// A policy that cannot be used.
@@ -64,6 +88,7 @@ impl Default for IndexPolicy {
             metadata: true,
             payload_text: true,
             paths: Vec::new(),
+            personal: PersonalIndex::All,
         }
     }
 }
@@ -76,6 +101,7 @@ impl IndexPolicy {
             metadata: false,
             payload_text: false,
             paths: Vec::new(),
+            personal: PersonalIndex::None,
         }
     }
 
@@ -110,6 +136,7 @@ impl IndexPolicy {
             metadata: self.metadata || other.metadata,
             payload_text: self.payload_text || other.payload_text,
             paths,
+            personal: self.personal.max(other.personal),
         }
     }
 
@@ -118,6 +145,7 @@ impl IndexPolicy {
         self.text >= other.text
             && self.metadata >= other.metadata
             && self.payload_text >= other.payload_text
+            && self.personal >= other.personal
             && other.paths.iter().all(|path| self.paths.contains(path))
     }
 }
@@ -136,7 +164,7 @@ pub(crate) fn at_root(path: &str) -> Option<(Label, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IndexPolicy, PATHS_MAX, PolicyError, TextIndex};
+    use super::{IndexPolicy, PATHS_MAX, PersonalIndex, PolicyError, TextIndex};
 
     fn with(paths: &[&str]) -> IndexPolicy {
         IndexPolicy {
@@ -178,6 +206,26 @@ mod tests {
             ..IndexPolicy::default()
         };
         assert_eq!(many.checked(), Err(PolicyError::Paths));
+    }
+
+    #[test]
+    fn a_policy_that_indexes_all_personal_values_is_written_as_before_there_was_a_choice() {
+        let text = serde_json::to_string(&IndexPolicy::default()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"text":"words","metadata":true,"payload_text":true,"paths":[]}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<IndexPolicy>(&text).unwrap(),
+            IndexPolicy::default()
+        );
+        let exact = IndexPolicy {
+            personal: PersonalIndex::Exact,
+            ..IndexPolicy::default()
+        };
+        let text = serde_json::to_string(&exact).unwrap();
+        assert_eq!(serde_json::from_str::<IndexPolicy>(&text).unwrap(), exact);
+        assert!(IndexPolicy::default().covers(&exact) && !exact.covers(&IndexPolicy::default()));
     }
 
     #[test]

@@ -6,7 +6,8 @@ mod support;
 mod under;
 
 use attestore_index::{
-    Coverage, Error, IndexPolicy, Order, ParseLimits, ParseOptions, Query, Split, TextIndex, Window, search,
+    Coverage, Error, IndexPolicy, Order, ParseLimits, ParseOptions, PersonalIndex, Query, Split, TextIndex,
+    Window, search,
 };
 use support::{Stored, split};
 use under::split_under;
@@ -177,9 +178,19 @@ fn a_split_says_that_it_lacks_what_a_query_needs() {
         panic!("the path is not listed")
     };
     assert!(relaxed.is_all());
-    let minimal = IndexPolicy::minimal();
+    let addresses = parse("action:login ip:10.0.0.0/8 seq:>3", true);
     assert!(matches!(
-        parse("action:login ip:10.0.0.0/8 seq:>3", true).coverage(&minimal),
+        addresses.coverage(&IndexPolicy::minimal()),
+        Coverage::Superset(_)
+    ));
+    let minimal = IndexPolicy {
+        personal: PersonalIndex::Exact,
+        ..IndexPolicy::minimal()
+    };
+    assert!(matches!(addresses.coverage(&minimal), Coverage::Exact));
+    let public = parse("action:login ip:10.0.0.0/8 seq:>3", false);
+    assert!(matches!(
+        public.coverage(&IndexPolicy::minimal()),
         Coverage::Exact
     ));
     assert!(matches!(

@@ -14,7 +14,8 @@ mod events;
 
 use asks::{Ask, an_ask};
 use attestore_index::{
-    Coverage, IndexPolicy, Order, ParseLimits, ParseOptions, Query, Split, TextIndex, Window, search,
+    Coverage, IndexPolicy, Order, ParseLimits, ParseOptions, PersonalIndex, Query, Split, TextIndex, Window,
+    search,
 };
 use events::{Event, an_event};
 use proptest::prelude::{Just, TestCaseError};
@@ -38,14 +39,20 @@ fn a_policy() -> impl Strategy<Value = IndexPolicy> {
         Just(TextIndex::Positions)
     ];
     let paths = prop::sample::subsequence(PATHS.to_vec(), 0..PATHS.len());
-    (text, any::<bool>(), any::<bool>(), paths).prop_map(|(text, metadata, payload_text, paths)| {
-        IndexPolicy {
+    let personal = prop_oneof![
+        Just(PersonalIndex::None),
+        Just(PersonalIndex::Exact),
+        Just(PersonalIndex::All)
+    ];
+    (text, any::<bool>(), any::<bool>(), paths, personal).prop_map(
+        |(text, metadata, payload_text, paths, personal)| IndexPolicy {
             text,
             metadata,
             payload_text,
             paths: paths.into_iter().map(str::to_owned).collect(),
-        }
-    })
+            personal,
+        },
+    )
 }
 
 fn everything() -> IndexPolicy {

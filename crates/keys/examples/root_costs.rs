@@ -45,15 +45,49 @@ fn main() -> Result<(), Box<dyn Error>> {
                 [1; 16],
             )?))
         })?;
+        measure_module(&attestore_keys::Pkcs11Seal::connect(at.clone(), &pin, [1; 16])?)?;
     }
     let key = SigningKey::from_seed(&Key::random(&SystemEntropy));
-    let signing = each(10_000, || {
-        key.sign(b"a checkpoint of about this length, as it is signed by the log");
-        Ok(())
-    })?;
     println!(
-        "Ed25519 signature, whatever holds the root: {:.1} us",
-        us(signing)
+        "Ed25519 signature, key in memory: {:.1} us",
+        us(signing(&key, 10_000)?)
+    );
+    Ok(())
+}
+
+fn signing(key: &SigningKey, times: usize) -> attestore_keys::Result<Duration> {
+    let checkpoint = b"a checkpoint of about this length, as it is signed by the log";
+    each(times, || key.sign(checkpoint).map(drop))
+}
+
+/// Signatures by a key in the module: one after the other, and by four threads at once.
+#[cfg(feature = "pkcs11")]
+fn measure_module(seal: &dyn RootSeal) -> Result<(), Box<dyn Error>> {
+    let Some(module) = seal.signing() else {
+        return Ok(());
+    };
+    module.check()?;
+    let reference = module.reference(&SystemEntropy);
+    let make = each(1, || module.make(&reference).map(drop))?;
+    let public = module.make(&reference)?;
+    let key = SigningKey::in_module(Some(Arc::clone(&module)), reference.clone(), public);
+    let alone = signing(&key, 500)?;
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| signing(&key, 250).map(drop)))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+    })?;
+    let together = start.elapsed() / 1000;
+    module.destroy(&reference)?;
+    println!(
+        "Ed25519 signature by the module, verified: {:.0} us alone, {:.0} us by four threads; a key pair is made in {:.0} us",
+        us(alone),
+        us(together),
+        us(make)
     );
     Ok(())
 }

@@ -10,7 +10,7 @@
 //! - [`RootProvider`], [`FileRoot`], [`RootSeal`]: who holds the root;
 //! - [`KeyTree`], [`PageStore`]: the tree of key pages, over storage that the caller passes in;
 //! - [`Recipient`], [`RecipientKey`]: sealing for who keeps the key elsewhere;
-//! - [`signing`][]: Ed25519.
+//! - [`signing`][]: Ed25519, by keys in memory or in a security module.
 //!
 //! Absent on purpose: this crate does not know tenants, subjects or files other than as opaque identifiers in
 //! [`SlotContext`], logs nothing, and opens no file but the root's, through `disk`.
@@ -33,7 +33,9 @@ pub use recipient::{Recipient, RecipientKey};
 pub use root::{Cost, FileRoot, Holder, PassphraseSeal, Provider, RootProvider, RootSeal};
 #[cfg(feature = "pkcs11")]
 pub use root::{Pkcs11Seal, TokenAt};
-pub use signing::SigningKey;
+#[cfg(feature = "vault")]
+pub use root::{VaultAt, VaultLogin, VaultSeal};
+pub use signing::{SigningKey, SigningModule};
 pub use tree::{
     KeyTree, NewKey, PageDamage, PageId, PageStore, SLOTS_PER_PAGE, Slot, SlotContext, SlotKind, TreeHead,
     TreeMark, TreeReport,

@@ -10,7 +10,7 @@
 //! No note of a log begins like that, so neither can stand for the other. The statement is a JSON object with `_type`, `subject`,
 //! `predicateType` and `predicate`.
 
-use attestore_tlog::{NoteSigner, VerifierKey, base64_decode, base64_encode};
+use attestore_tlog::{NoteError, NoteSigner, VerifierKey, base64_decode, base64_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -86,6 +86,9 @@ pub enum StatementError {
     /// It is no DSSE envelope with a statement in it.
     #[error("no statement in a DSSE envelope: {0}")]
     Malformed(String),
+    /// A key that is to sign it cannot be had.
+    #[error(transparent)]
+    Signer(NoteError),
     /// No trusted key signed it.
     #[error("no key that is trusted signed it")]
     Unsigned,
@@ -116,7 +119,7 @@ impl Statement {
             let key = VerifierKey::new(signer.name(), signer.public()).map_err(|error| malformed(&error))?;
             signatures.push(Signature {
                 keyid: key.to_string(),
-                sig: base64_encode(&signer.sign(&message)),
+                sig: base64_encode(&signer.sign(&message).map_err(StatementError::Signer)?),
             });
         }
         let envelope = Envelope {
@@ -190,8 +193,8 @@ mod tests {
             self.0.verifying_key().to_bytes()
         }
 
-        fn sign(&self, msg: &[u8]) -> [u8; 64] {
-            self.0.sign(msg).to_bytes()
+        fn sign(&self, msg: &[u8]) -> Result<[u8; 64], NoteError> {
+            Ok(self.0.sign(msg).to_bytes())
         }
     }
 

@@ -28,6 +28,13 @@ pub trait SectionKeys: Send + Sync {
     /// # Errors
     /// [`KeyError::Destroyed`] makes the section unreadable and is no failure of the replay; the others end it.
     fn section_key(&self, owner: &[u8; 16]) -> Result<Key, SectionKeyError>;
+
+    /// Returns a copy of the key that `owner`'s sections were sealed under before, while that key is being replaced: asked for when
+    /// a section says that it is not under the current one.
+    fn former_section_key(&self, owner: &[u8; 16]) -> Option<Key> {
+        let _ = owner;
+        None
+    }
 }
 
 /// The keys of the log's files.

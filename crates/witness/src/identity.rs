@@ -127,8 +127,8 @@ impl NoteSigner for Identity {
         self.key.public()
     }
 
-    fn sign(&self, msg: &[u8]) -> [u8; 64] {
-        self.key.sign(msg)
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], attestore_tlog::NoteError> {
+        self.key.sign(msg).map_err(|_| attestore_tlog::NoteError::Signer)
     }
 }
 

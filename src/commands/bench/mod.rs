@@ -1,6 +1,7 @@
 //! `attestore bench`.
 
 mod append;
+mod backup;
 mod costs;
 mod dataset;
 mod feed;
@@ -23,6 +24,7 @@ pub fn run(args: BenchArgs) -> Result<(), Failure> {
         BenchAction::Append(args) => append::run(&args),
         BenchAction::Ingest(args) => ingest::run(&args),
         BenchAction::Search(args) => search::run(&args),
+        BenchAction::Backup(args) => backup::run(&args),
         BenchAction::Forget(args) => forget::run(&args),
         BenchAction::Feed(args) => feed::run(&args),
         BenchAction::Generate(args) => generate::run(&args),

@@ -154,10 +154,10 @@ impl Plan {
     fn store(&mut self, mut draft: Draft) -> Receipt {
         let generation = self.tenant.generation.load();
         if draft.generation != generation.number {
-            draft.rehash(&self.tenant, &generation);
+            draft.rehash(&generation);
         }
         let entry = Entry {
-            version: self.tenant.hash_version,
+            version: draft.version,
             kind: draft.kind,
             class: draft.class,
             time_ms: self.time_ms,

@@ -115,10 +115,13 @@ impl Committer {
                 size: plan.view.size,
                 root: plan.view.root,
             };
-            self.frame
-                .section(*plan.tenant.id.as_bytes(), &plan.tenant.keys.tenant, |buf| {
+            self.frame.section(
+                *plan.tenant.id.as_bytes(),
+                plan.tenant.keys.ring().current(),
+                |buf| {
                     section::write(buf, &head, &plan.subjects, plan.records.iter().map(AsRef::as_ref));
-                });
+                },
+            );
         }
         let written = if self.frame.is_empty() {
             Ok(0)

@@ -137,12 +137,14 @@ fn draft(
     };
     let public = control::encode(&envelope, control).map_err(|error| Error::Io(error.to_string()))?;
     let generation = tenant.generation.load();
+    let version = tenant.hash_version();
     let salt = generation.salt_key(CLASS_CONTROL).salt(&id, PUBLIC_LABEL);
     Ok(Draft {
         id,
         kind,
         class: CLASS_CONTROL,
-        commitment: record_commitment(tenant.hash_version, &salt, &public, &mut []),
+        version,
+        commitment: record_commitment(version, &salt, &public, &mut []),
         generation: generation.number,
         public: Bytes::from(public),
         groups: Vec::new(),

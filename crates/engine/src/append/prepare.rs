@@ -6,8 +6,8 @@ use attestore_keys::Key;
 use attestore_record::commitment::{PUBLIC_LABEL, group_commitment, personal_label, record_commitment};
 use attestore_record::group::encode;
 use attestore_record::{
-    Encoded, Envelope, ErrorCode, Event, EventError, Handle, Kind, PersonalGroup, PrivacyPolicy, RecordId,
-    SaltKey, event,
+    Encoded, Envelope, ErrorCode, Event, EventError, Handle, HashVersion, Kind, PersonalGroup, PrivacyPolicy,
+    RecordId, SaltKey, event,
 };
 use bytes::Bytes;
 
@@ -38,6 +38,7 @@ impl Preparation<'_> {
         let rules = self.tenant.rules.load();
         let privacy = self.tenant.privacy.load();
         let mut salts = ClassSalts::new(&generation);
+        let version = self.tenant.hash_version();
         let mut random = vec![[0u8; 10]; items.len()];
         self.inner.entropy.fill(random.as_flattened_mut());
         let mut slots = Vec::with_capacity(items.len());
@@ -49,6 +50,7 @@ impl Preparation<'_> {
                     let class = rules.class_of(&event);
                     let hashing = Hashing {
                         class,
+                        version,
                         salt: salts.of(class),
                         generation: generation.number,
                     };
@@ -100,7 +102,7 @@ impl Preparation<'_> {
         let mut opened = Vec::with_capacity(encoded.personal.len());
         let mut groups = Vec::with_capacity(encoded.personal.len());
         for personal in &encoded.personal {
-            let (group, bytes) = self.group(personal, &id, &mut subjects)?;
+            let (group, bytes) = self.group(personal, &id, hashing.version, &mut subjects)?;
             if key.is_some() {
                 opened.push(bytes.clone());
             }
@@ -109,7 +111,7 @@ impl Preparation<'_> {
         groups.sort_unstable_by_key(|group| group.commitment);
         let mut commitments: Vec<_> = groups.iter().map(|group| group.commitment).collect();
         let commitment = record_commitment(
-            tenant.hash_version,
+            hashing.version,
             &hashing.salt.salt(&id, PUBLIC_LABEL),
             &encoded.public,
             &mut commitments,
@@ -122,6 +124,7 @@ impl Preparation<'_> {
             id,
             kind: Kind::Event,
             class: hashing.class,
+            version: hashing.version,
             commitment,
             generation: hashing.generation,
             public: Bytes::from(encoded.public),
@@ -136,6 +139,7 @@ impl Preparation<'_> {
         &self,
         personal: &PersonalGroup,
         id: &RecordId,
+        version: HashVersion,
         fresh: &mut Vec<Arc<Subject>>,
     ) -> Result<(Unsealed, Vec<u8>)> {
         let tenant = self.tenant;
@@ -152,7 +156,7 @@ impl Preparation<'_> {
         let set_key = set_key_of(&subjects);
         let bytes = personal.bytes(&handles);
         let salt = SaltKey::new(set_key.expose()).salt(id, &personal_label(&handles));
-        let commitment = group_commitment(tenant.hash_version, &salt, &bytes);
+        let commitment = group_commitment(version, &salt, &bytes);
         Ok((
             Unsealed {
                 commitment,
@@ -184,6 +188,7 @@ struct Parsed<'a> {
 /// What an event's public group is hashed under.
 struct Hashing<'a> {
     class: u16,
+    version: HashVersion,
     salt: &'a SaltKey,
     generation: u32,
 }
@@ -222,10 +227,10 @@ struct Unsealed {
 
 impl Draft {
     /// Commits to the record again, under another generation. Personal groups do not depend on it.
-    pub(crate) fn rehash(&mut self, tenant: &Tenant, generation: &Generation) {
+    pub(crate) fn rehash(&mut self, generation: &Generation) {
         let salt = generation.salt_key(self.class).salt(&self.id, PUBLIC_LABEL);
         let mut commitments: Vec<_> = self.groups.iter().map(|group| group.commitment).collect();
-        self.commitment = record_commitment(tenant.hash_version, &salt, &self.public, &mut commitments);
+        self.commitment = record_commitment(self.version, &salt, &self.public, &mut commitments);
         self.generation = generation.number;
     }
 

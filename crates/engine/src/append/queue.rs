@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-use attestore_record::{Kind, RecordId};
+use attestore_record::{HashVersion, Kind, RecordId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -44,6 +44,8 @@ pub(crate) struct Draft {
     pub(crate) id: RecordId,
     pub(crate) kind: Kind,
     pub(crate) class: u16,
+    /// The hash function that `commitment` was made with.
+    pub(crate) version: HashVersion,
     pub(crate) commitment: [u8; 32],
     /// The salt generation that `commitment` was made under.
     pub(crate) generation: u32,

@@ -42,7 +42,7 @@ pub(crate) fn queue_request(
             panic!("a refused event")
         };
         draft.class = class;
-        draft.rehash(tenant, &generation);
+        draft.rehash(&generation);
     }
     let (reply, answer) = oneshot::channel();
     let request = Request {

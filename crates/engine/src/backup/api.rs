@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::folder::Known;
 use super::manifest::Manifest;
-use super::{Target, create, expire, folder, ledger, manifest};
+use super::{ShippingStatus, Target, between, create, expire, folder, ledger, manifest, ship};
 use crate::catalog::{hex, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
@@ -55,6 +55,8 @@ pub struct BackupInfo {
     pub recipient: String,
     /// When its keys are destroyed, if there is a newer one by then; Unix milliseconds.
     pub keys_until_ms: Option<u64>,
+    /// Whether it was made only for chunks to follow it.
+    pub base: bool,
     /// Why it was not made.
     pub error: Option<String>,
 }
@@ -64,6 +66,8 @@ pub(super) struct Job {
     id: [u8; 16],
     at_ms: u64,
     state: Mutex<(BackupState, Option<String>)>,
+    /// Whether it is made only for chunks to follow it.
+    pub(super) base: bool,
     pub(super) done: AtomicU64,
     pub(super) all: AtomicU64,
 }
@@ -78,7 +82,7 @@ impl Engine {
         let inner = &self.inner;
         inner.check_running()?;
         let target = target(inner)?;
-        let job = queue(inner)?;
+        let job = queue(inner, false)?;
         if inner.mode == OpenMode::Inline {
             make(inner, &target, &job)?;
             return self.backup(&hex(&job.id), by);
@@ -100,6 +104,15 @@ impl Engine {
         all.extend(jobs.values().map(|job| job.info(&target)));
         all.sort_by(|a, b| b.id.cmp(&a.id));
         Ok(all)
+    }
+
+    /// How far the target is behind what was acknowledged; `None` where nothing is shipped between backups.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; as reads.
+    pub fn shipping(&self, by: &Principal) -> Result<Option<ShippingStatus>> {
+        by.check_instance(Permission::ManageBackups)?;
+        ship::status(&self.inner)
     }
 
     /// Shows one.
@@ -126,6 +139,22 @@ impl Engine {
 }
 
 impl Job {
+    /// What copies without being a backup.
+    pub(super) fn ahead(inner: &Inner) -> Self {
+        Self::new(inner, [0; 16], true)
+    }
+
+    fn new(inner: &Inner, id: [u8; 16], base: bool) -> Self {
+        Self {
+            id,
+            at_ms: inner.clock.now_ms(),
+            state: Mutex::new((BackupState::Waiting, None)),
+            base,
+            done: AtomicU64::new(0),
+            all: AtomicU64::new(0),
+        }
+    }
+
     fn info(&self, target: &Target) -> BackupInfo {
         let (state, error) = self.state.lock().clone();
         BackupInfo {
@@ -143,6 +172,7 @@ impl Job {
             ledger: 0,
             recipient: target.recipient.to_string(),
             keys_until_ms: None,
+            base: self.base,
             error,
         }
     }
@@ -161,6 +191,7 @@ fn info(manifest: &Manifest, target: &Target) -> BackupInfo {
         ledger: manifest.ledger,
         recipient: manifest.recipient.clone(),
         keys_until_ms: Some(manifest.made_ms.saturating_add(target.window_ms)),
+        base: manifest.base,
         error: None,
     }
 }
@@ -173,7 +204,7 @@ fn target(inner: &Inner) -> Result<Arc<Target>> {
 }
 
 /// Puts a backup in line; one waits at most.
-fn queue(inner: &Inner) -> Result<Arc<Job>> {
+fn queue(inner: &Inner, base: bool) -> Result<Arc<Job>> {
     let id = create::fresh_id(inner);
     let mut jobs = inner.backups.jobs.lock();
     if jobs.values().any(|job| job.state.lock().0 != BackupState::Failed) {
@@ -184,13 +215,7 @@ fn queue(inner: &Inner) -> Result<Arc<Job>> {
     }
     // Why earlier ones failed is told until there is a newer one.
     jobs.clear();
-    let job = Arc::new(Job {
-        id,
-        at_ms: inner.clock.now_ms(),
-        state: Mutex::new((BackupState::Waiting, None)),
-        done: AtomicU64::new(0),
-        all: AtomicU64::new(0),
-    });
+    let job = Arc::new(Job::new(inner, id, base));
     jobs.insert(hex(&id), Arc::clone(&job));
     Ok(job)
 }
@@ -212,8 +237,11 @@ fn make(inner: &Inner, target: &Target, job: &Job) -> Result<()> {
             metrics::counter!("attestore_backups_total", "state" => "failed").increment(1);
         }
     }
-    made?;
-    expire::expire(target, inner.clock.now_ms())?;
+    let made = made?;
+    if !made.base {
+        *inner.backups.lasting_ms.lock() = Some(Some(made.made_ms));
+    }
+    expire::end(target, inner.clock.now_ms())?;
     Ok(())
 }
 
@@ -237,6 +265,7 @@ pub(super) fn tick(inner: &Inner) {
         let _ = make(inner, &target, &job);
         return;
     }
+    between::tick(inner, &target);
     let boot_ms = inner.clock.boot_ms();
     if boot_ms < inner.backups.pause_ms.load(Ordering::Relaxed) {
         return;
@@ -281,20 +310,39 @@ fn unasked(inner: &Inner, target: &Target) -> Result<()> {
         let _one_at_a_time = inner.backups.making.lock();
         expire::expire(target, now_ms)?;
     }
-    let newest = folder::ids(&*target.disk, folder::BACKUPS)?
-        .last()
-        .map(|(_, begun_ms)| *begun_ms);
+    let newest = lasting(inner, target)?;
     let is_due = newest.is_none_or(|newest| newest.saturating_add(target.every_ms) <= now_ms);
     if target.every_ms == 0 || !is_due {
         return Ok(());
     }
-    let job = queue(inner)?;
-    let event = json!({
+    make_unasked(inner, target, None)
+}
+
+/// When the newest backup was made that stays.
+fn lasting(inner: &Inner, target: &Target) -> Result<Option<u64>> {
+    let mut lasting_ms = inner.backups.lasting_ms.lock();
+    if let Some(lasting_ms) = *lasting_ms {
+        return Ok(lasting_ms);
+    }
+    let known = Known::read(&*target.disk)?;
+    let lasting = known.manifests.iter().filter(|manifest| !manifest.base);
+    let newest = lasting.map(|manifest| manifest.made_ms).next_back();
+    *lasting_ms = Some(newest);
+    Ok(newest)
+}
+
+/// Makes one and says so in `_system`; `base` is why chunks need it.
+pub(super) fn make_unasked(inner: &Inner, target: &Target, base: Option<&str>) -> Result<()> {
+    let job = queue(inner, base.is_some())?;
+    let mut event = json!({
         "action": "backup.create",
         "operation": "create",
         "actor": { "type": "server", "id": "internal" },
         "targets": [{ "type": "backup", "id": hex(&job.id) }],
     });
+    if let Some(why) = base {
+        event["metadata"] = json!({ "for_chunks": why });
+    }
     inner.append_internal(event.to_string().as_bytes())?;
     make(inner, target, &job)
 }
@@ -333,6 +381,8 @@ pub(crate) fn said_on_receipts(inner: &Inner) -> Result<Value> {
         "oldest_escrow_at": begun.iter().min().map(|begun_ms| rfc3339_ms(*begun_ms)),
         "sealed_for": hex(&target.recipient.id()),
         "ledger_entries": entries,
+        // Opened by the newest of these escrows, and gone with it.
+        "chunks_shipped": target.ship_ms > 0,
     }))
 }
 

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use attestore_disk::Disk;
@@ -24,7 +24,7 @@ use super::cut::{Cut, cut, read};
 use super::escrow::Escrow;
 use super::folder::{self, Known};
 use super::manifest::{BlobSum, FORMAT, Manifest, RUN, Sum, TenantSum, short};
-use super::{Target, dump, expire, ledger, manifest};
+use super::{Target, dump, expire, ledger, manifest, ship};
 use crate::catalog::{FileRow, Snapshot, TenantRow, hex, json, storage, tables};
 use crate::error::{Error, Result};
 use crate::instance::Inner;
@@ -58,12 +58,14 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
     let disk = &*target.disk;
     folder::prepare(disk, &ledger::instance(inner)?)?;
     let known = Known::read(disk)?;
-    expire::sweep(disk, &known)?;
+    expire::sweep(disk, &known, &named(inner)?)?;
     crate::flush::round(inner, |_| true)?;
     for attempt in 1..=ATTEMPTS {
         let flushing = inner.flushing.lock();
         inner.check_running()?;
         let cut = cut(inner, disk, &id)?;
+        let key = Key::random(&*inner.entropy);
+        ship::begin(inner, target, id, &key, &cut)?;
         let held = (attempt == ATTEMPTS).then_some(flushing);
         let made = Copying {
             inner,
@@ -71,9 +73,14 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
             id,
             job,
             known: &known,
+            key: &key,
         }
         .all(cut);
         drop(held);
+        match &made {
+            Ok(manifest) => ship::follow(inner, id, manifest),
+            Err(_) => ship::abandon(inner, id),
+        }
         match made {
             Ok(manifest) => return Ok(manifest),
             Err(Missed::Failed(error)) => return Err(error),
@@ -91,6 +98,8 @@ struct Copying<'a> {
     id: [u8; 16],
     job: &'a Job,
     known: &'a Known,
+    /// The key of the dump.
+    key: &'a Key,
 }
 
 impl Copying<'_> {
@@ -115,7 +124,7 @@ impl Copying<'_> {
         let (tenants, entries, entries_copied) = self.tenants(&cut)?;
         copied += entries_copied + logs;
         let escrow = Escrow {
-            dump: Key::random(&*self.inner.entropy),
+            dump: self.key.duplicate(),
             root_page: cut.snapshot.root_page_key.duplicate(),
         };
         let pace = self.pace();
@@ -145,6 +154,7 @@ impl Copying<'_> {
             blobs,
             bytes,
             bytes_copied: copied + written.bytes,
+            base: self.job.base,
             id: id.clone(),
         };
         let bytes = manifest::bytes(&manifest, &escrow.dump)?;
@@ -190,7 +200,7 @@ impl Copying<'_> {
         &self,
         tenant: &TenantId,
         row: &FileRow,
-        folders: &mut BTreeSet<std::path::PathBuf>,
+        folders: &mut BTreeSet<PathBuf>,
     ) -> std::result::Result<(), Missed> {
         let path = folder::blob_path(&row.id);
         self.make_folder(&path, folders)?;
@@ -301,13 +311,45 @@ impl Copying<'_> {
         }
     }
 
-    fn make_folder(&self, path: &Path, made: &mut BTreeSet<std::path::PathBuf>) -> io::Result<()> {
+    fn make_folder(&self, path: &Path, made: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         if !made.contains(&folder) {
             self.disk().create_dir_all(&folder)?;
             made.insert(folder);
         }
         Ok(())
+    }
+}
+
+/// Where the sealed files that the catalog names are in a target.
+fn named(inner: &Inner) -> Result<BTreeSet<PathBuf>> {
+    let table = inner.catalog.read()?.open_table(tables::FILES).map_err(storage)?;
+    let mut named = BTreeSet::new();
+    for row in table.iter().map_err(storage)? {
+        let row: FileRow = json(row.map_err(storage)?.1.value())?;
+        named.insert(folder::blob_path(&row.id));
+    }
+    Ok(named)
+}
+
+/// Copies sealed files that the target lacks, ahead of the next backup.
+///
+/// # Errors
+/// What the data directory or the target says.
+pub(super) fn ahead(inner: &Inner, target: &Target) -> Result<()> {
+    let known = Known::default();
+    let key = Key::random(&*inner.entropy);
+    let copying = Copying {
+        inner,
+        target,
+        id: [0; 16],
+        job: &Job::ahead(inner),
+        known: &known,
+        key: &key,
+    };
+    match copying.blobs(&inner.catalog.snapshot()?) {
+        Ok(_) | Err(Missed::Replaced) => Ok(()),
+        Err(Missed::Failed(error)) => Err(error),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use attestore_disk::{Disk, Mode};
 use attestore_record::TenantId;
 use attestore_segment::FileWriter;
+use attestore_tlog::Frontier;
 use attestore_wal::{Position, file_path};
 
 use super::folder;
@@ -22,6 +23,8 @@ pub(super) struct Cut {
     pub(super) logs: Vec<LogSum>,
     /// Size and root of logs that are in memory.
     pub(super) heads: BTreeMap<TenantId, (u64, String)>,
+    /// Origins and trees of these.
+    pub(super) places: BTreeMap<TenantId, (String, Frontier)>,
 }
 
 /// Takes the snapshot. The caller holds the lock of flushes, so no file of the log is freed.
@@ -31,16 +34,18 @@ pub(super) struct Cut {
 pub(super) fn cut(inner: &Inner, disk: &dyn Disk, id: &[u8; 16]) -> Result<Cut> {
     for _ in 0..SNAPSHOTS {
         let snapshot = inner.catalog.snapshot()?;
-        let (end, heads) = {
+        let (end, heads, places) = {
             let committer = inner.committer.lock();
             let end = committer
                 .watermark()
                 .ok_or_else(|| Error::Stopped("the log is closed".into()))?;
-            let views = inner.tenants.all().into_iter().map(|tenant| {
+            let (mut heads, mut places) = (BTreeMap::new(), BTreeMap::new());
+            for tenant in inner.tenants.all() {
                 let view = tenant.view();
-                (tenant.id, (view.size, hex(view.root.as_bytes())))
-            });
-            (end, views.collect())
+                heads.insert(tenant.id, (view.size, hex(view.root.as_bytes())));
+                places.insert(tenant.id, (tenant.origin.clone(), view.frontier.clone()));
+            }
+            (end, heads, places)
         };
         let files = log_files(&snapshot)?;
         // A file that was begun behind the snapshot has its key in the next one.
@@ -49,6 +54,7 @@ pub(super) fn cut(inner: &Inner, disk: &dyn Disk, id: &[u8; 16]) -> Result<Cut> 
                 made_ms: inner.clock.now_ms(),
                 logs: logs(inner, disk, &hex(id), &files, end)?,
                 heads,
+                places,
                 snapshot,
             });
         }

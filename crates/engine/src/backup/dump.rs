@@ -37,7 +37,9 @@ macro_rules! every_table {
         $each!(SCRUBS);
         $each!(WITNESSED);
         $each!(HANDOVERS);
+        $each!(MODULE_KEYS);
         $each!(QUOTAS);
+        $each!(KEYS);
         $each!(RETENTION);
         $each!(GONE);
         $each!(HOLDS);

@@ -1,6 +1,7 @@
 //! Which backups go, and the files that no manifest names.
 //!
-//! A backup goes when there are `keep` newer ones, or when its escrow is as old as the window and there is a newer one. First its
+//! A backup goes when there are `keep` newer ones, or when its escrow is as old as the window and there is a newer one; one that was
+//! made for chunks only goes as soon as there is a newer one. First its
 //! manifest, durably; then its escrow is overwritten and removed, durably; the rest is what no manifest names.
 
 use std::collections::BTreeSet;
@@ -22,12 +23,21 @@ pub(super) fn expire(target: &Target, now_ms: u64) -> Result<usize> {
     let ids = folder::ids(disk, folder::BACKUPS)?;
     // What a backup that failed left behind opens as much as one that did not.
     if folder::ids(disk, folder::ESCROW)?.len() > ids.len() {
-        sweep(disk, &Known::read(disk)?)?;
+        sweep(disk, &Known::read(disk)?, &BTreeSet::new())?;
     }
     let is_old = |(_, begun_ms): &(String, u64)| begun_ms.saturating_add(target.window_ms) <= now_ms;
     if ids.len() <= target.keep.max(1) && !ids.iter().any(is_old) {
         return Ok(0);
     }
+    end(target, now_ms)
+}
+
+/// As [`expire`], also of those that were made for chunks only and have a newer one, and of chunks that a newer one has.
+///
+/// # Errors
+/// What the target says.
+pub(super) fn end(target: &Target, now_ms: u64) -> Result<usize> {
+    let disk = &*target.disk;
     // Whether there is a newer one says only a manifest that can be read.
     let known = Known::read(disk)?;
     let over = over(&known.manifests, target, now_ms);
@@ -37,8 +47,9 @@ pub(super) fn expire(target: &Target, now_ms: u64) -> Result<usize> {
         folder::erase(disk, &folder::escrow_path(id))?;
         tracing::info!(backup = %id, "a backup and its keys were removed");
     }
-    if !over.is_empty() {
-        sweep(disk, &Known::read(disk)?)?;
+    match over.is_empty() {
+        true => chunks(disk, &known)?,
+        false => sweep(disk, &Known::read(disk)?, &BTreeSet::new())?,
     }
     Ok(over.len())
 }
@@ -46,23 +57,26 @@ pub(super) fn expire(target: &Target, now_ms: u64) -> Result<usize> {
 /// Ids of those whose time is over.
 fn over(manifests: &[Manifest], target: &Target, now_ms: u64) -> Vec<String> {
     let older = manifests.split_last().map_or(&[][..], |(_, older)| older);
-    let surplus = manifests.len().saturating_sub(target.keep.max(1));
-    let is_over = |(at, manifest): &(usize, &Manifest)| {
-        *at < surplus || manifest.made_ms.saturating_add(target.window_ms) <= now_ms
-    };
-    let over = older.iter().enumerate().filter(is_over);
-    over.map(|(_, manifest)| manifest.id.clone()).collect()
+    let lasting = manifests.iter().filter(|manifest| !manifest.base).count();
+    let mut surplus = lasting.saturating_sub(target.keep.max(1));
+    let over = older.iter().filter(|manifest| {
+        let is_surplus = !manifest.base && surplus > 0;
+        surplus -= usize::from(is_surplus);
+        manifest.base || is_surplus || manifest.made_ms.saturating_add(target.window_ms) <= now_ms
+    });
+    over.map(|manifest| manifest.id.clone()).collect()
 }
 
-/// Removes what no manifest names. Nothing is removed as long as a manifest cannot be read: what it names is not known.
+/// Removes what no manifest names, but for what is to be spared, and chunks that a newer backup has. Nothing is removed as long as a manifest cannot be read: what it names is not known.
 ///
 /// # Errors
 /// What the target says.
-pub(super) fn sweep(disk: &dyn Disk, known: &Known) -> Result<()> {
+pub(super) fn sweep(disk: &dyn Disk, known: &Known, spared: &BTreeSet<PathBuf>) -> Result<()> {
     if let Some((path, reason)) = known.bad.first() {
         tracing::warn!(path = %path.display(), reason, "a manifest cannot be read: nothing is removed from the backups' folder");
         return Ok(());
     }
+    chunks(disk, known)?;
     let named: BTreeSet<PathBuf> = known.manifests.iter().flat_map(files).collect();
     let flat = [folder::CATALOGS, folder::LOGS].map(|dir| (PathBuf::from(dir), false));
     let mut dirs: Vec<(PathBuf, bool)> = flat.into();
@@ -79,7 +93,7 @@ pub(super) fn sweep(disk: &dyn Disk, known: &Known) -> Result<()> {
         let unnamed = names
             .into_keys()
             .map(|name| dir.join(name))
-            .filter(|path| !named.contains(path));
+            .filter(|path| !named.contains(path) && !spared.contains(path));
         let mut removed = false;
         for path in unnamed {
             removed = true;
@@ -91,6 +105,23 @@ pub(super) fn sweep(disk: &dyn Disk, known: &Known) -> Result<()> {
         if removed {
             disk.sync_dir(&dir)?;
         }
+    }
+    Ok(())
+}
+
+/// Removes chunks but for those behind the newest backup.
+fn chunks(disk: &dyn Disk, known: &Known) -> Result<()> {
+    if !known.bad.is_empty() {
+        return Ok(());
+    }
+    let newest = known.manifests.last().map(|manifest| &manifest.id);
+    let folders = folder::folders(disk, Path::new(folder::CHUNKS))?.into_iter();
+    let over: Vec<String> = folders.filter(|name| Some(name) != newest).collect();
+    for name in &over {
+        folder::remove_folder(disk, &folder::chunks_path(name))?;
+    }
+    if !over.is_empty() {
+        disk.sync_dir(Path::new(folder::CHUNKS))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! blobs/<xx>/<id>         sealed files and parts, under the ids of their containers
 //! entries/<xx>/<hash>     runs of a log's entries, under the first 16 bytes of their BLAKE3
 //! ledger/<number>         the ledger
+//! chunks/<id>/<number>    what was appended since the backup of that id
 //! ```
 
 use std::collections::BTreeMap;
@@ -126,6 +127,14 @@ pub(super) fn entries_path(hash: &str) -> PathBuf {
     Path::new(ENTRIES).join(hash.get(..2).unwrap_or("xx")).join(hash)
 }
 
+pub(super) fn chunks_path(id: &str) -> PathBuf {
+    Path::new(CHUNKS).join(id)
+}
+
+pub(super) fn chunk_path(id: &str, number: u64) -> PathBuf {
+    chunks_path(id).join(format!("{number:020}"))
+}
+
 pub(super) fn ledger_path(number: u64) -> PathBuf {
     Path::new(LEDGER).join(format!("{number:020}"))
 }
@@ -147,6 +156,31 @@ pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, 
             Ok(files.map(|entry| (entry.name, entry.len)).collect())
         }
     }
+}
+
+/// Names of the folders in a folder; none if it is not there.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn folders(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<String>> {
+    match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let folders = entries?.into_iter().filter(|entry| entry.is_dir);
+            Ok(folders.map(|entry| entry.name).collect())
+        }
+    }
+}
+
+/// Removes a folder and the files in it, if it is there; the folder above is not synced.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn remove_folder(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    for name in names(disk, dir)?.into_keys() {
+        remove(disk, &dir.join(name))?;
+    }
+    remove(disk, dir)
 }
 
 /// As [`names`], of the files in the folders of a folder.
@@ -223,6 +257,7 @@ pub(super) const LOGS: &str = "logs";
 pub(super) const BLOBS: &str = "blobs";
 pub(super) const ENTRIES: &str = "entries";
 pub(super) const LEDGER: &str = "ledger";
+pub(super) const CHUNKS: &str = "chunks";
 /// Digits of an id that are its time.
 const TIME_DIGITS: usize = 12;
 const MARK: &str = "attestore-backup";

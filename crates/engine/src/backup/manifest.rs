@@ -43,6 +43,9 @@ pub struct Manifest {
     pub bytes: u64,
     /// Bytes of that which no earlier backup had.
     pub bytes_copied: u64,
+    /// Whether it was made only for chunks to follow it: it goes as soon as there is a newer one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base: bool,
 }
 
 /// Length and hash of a file.

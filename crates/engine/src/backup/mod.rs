@@ -9,6 +9,8 @@
 //! | `create`, `cut` | making one |
 //! | `expire` | which ones go, and what nothing names |
 //! | `ledger` | what was let go of for good, shipped at once |
+//! | `ship`, `chunk` | what was appended since, shipped in between |
+//! | `between` | backups that chunks need, and sealed files ahead of the next one |
 //! | `api` | asking for backups, listing them |
 //! | [`verify`] | checking a target without restoring it |
 //! | [`restore`] | from a target to a data directory |
@@ -20,6 +22,8 @@
 //! that no manifest names; the next backup removes them. Files never change, so backups share them.
 
 mod api;
+mod between;
+mod chunk;
 mod create;
 mod cut;
 pub(crate) mod dump;
@@ -29,6 +33,7 @@ pub(crate) mod folder;
 pub(crate) mod ledger;
 mod manifest;
 pub mod restore;
+pub(crate) mod ship;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -48,6 +53,7 @@ use crate::search::wake::Wake;
 pub(crate) use api::said_on_receipts;
 pub use api::{BackupInfo, BackupState};
 pub use manifest::{Manifest, TenantSum};
+pub use ship::ShippingStatus;
 
 /// Where backups go, for whom, and for how long.
 #[derive(Clone)]
@@ -62,6 +68,8 @@ pub struct Target {
     pub window_ms: u64,
     /// How often one is made, milliseconds; 0 for only when somebody asks.
     pub every_ms: u64,
+    /// How often what was appended since the newest one is shipped, milliseconds; 0 for never.
+    pub ship_ms: u64,
 }
 
 impl std::fmt::Debug for Target {
@@ -87,6 +95,13 @@ pub(crate) struct Backups {
     pause_ms: AtomicU64,
     /// Why backups are not as they should be; `None` when the last look found nothing.
     fault: Mutex<Option<String>>,
+    pub(crate) shipping: ship::Shipping,
+    /// When the newest one was made that was not made for chunks only; `None` until that was looked up.
+    lasting_ms: Mutex<Option<Option<u64>>>,
+    /// Not before this time, boot clock: what chunks follow was made, or could not be.
+    base_pause_ms: AtomicU64,
+    /// When sealed files were last copied ahead, boot clock.
+    ahead_ms: AtomicU64,
 }
 
 impl Backups {
@@ -111,6 +126,7 @@ impl Backups {
     /// Tells the thread to end.
     pub(crate) fn stop(&self) {
         self.wake.stop();
+        self.shipping.wake.stop();
     }
 }
 

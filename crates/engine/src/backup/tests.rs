@@ -2,6 +2,8 @@
 
 mod crash;
 mod forgotten;
+mod rotated;
+mod shipped;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +27,7 @@ struct Site {
     outside: SimDisk,
     key: RecipientKey,
     keep: usize,
+    ship_ms: u64,
 }
 
 impl Site {
@@ -35,6 +38,7 @@ impl Site {
             outside: SimDisk::new(seed + 2000),
             key: RecipientKey::generate(&SeededEntropy::new(seed)).unwrap(),
             keep: 3,
+            ship_ms: 0,
         }
     }
 
@@ -46,6 +50,7 @@ impl Site {
                 keep: self.keep,
                 window_ms: 7 * DAY_MS,
                 every_ms: 0,
+                ship_ms: self.ship_ms,
             }),
             purge_grace_hours: 0,
             ..settings()

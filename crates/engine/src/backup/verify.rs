@@ -1,6 +1,8 @@
 //! Checks a target: every hash and every manifest, without restoring it. With the key, also that the keys of the backups open what
 //! they should. Changes nothing.
 
+mod chunks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,10 @@ pub struct BackupReport {
     pub files: u64,
     /// Bytes of these.
     pub bytes: u64,
+    /// Chunks behind the newest backup that follow one another, and hold.
+    pub chunks: u64,
+    /// What they have of logs: entries beyond those of the backup.
+    pub chunk_entries: u64,
     /// Files that no manifest names: left over; the next backup removes them.
     pub leftovers: u64,
     /// What does not hold; empty if all is well.
@@ -119,6 +125,9 @@ pub fn verify(
             opened,
             sound: report.problems.len() == before && !files.iter().any(|path| bad.contains(path)),
         });
+    }
+    if let Some(newest) = found.last() {
+        chunks::follow(disk, key, newest, &mut report)?;
     }
     report.leftovers = leftovers(disk, &found)?;
     Ok(report)
@@ -324,9 +333,14 @@ impl Rows {
             tenant: system,
             owner: [0; 16],
         };
-        let tenant = tree.get(&pages, Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
+        let tenant = |slot| tree.get(&pages, Slot(slot), &context(SlotKind::TenantKey), None);
         let directory = context(SlotKind::Directory);
-        Ok(tree.get(&pages, Slot(row.directory_slot), &directory, Some(&tenant))?)
+        let under = |slot| tree.get(&pages, Slot(row.directory_slot), &directory, Some(&tenant(slot)?));
+        match (under(row.key_slot), row.former_key_slot) {
+            // The backup was made while the tenant key of `_system` was being replaced.
+            (Err(attestore_keys::Error::WrongKey { .. }), Some(former)) => Ok(under(former)?),
+            (opened, _) => Ok(opened?),
+        }
     }
 }
 
@@ -360,6 +374,12 @@ fn leftovers(disk: &dyn Disk, found: &[manifest::Found]) -> Result<u64> {
             .keys()
             .filter(|name| !named.contains(&Path::new(dir).join(name)))
             .count();
+    }
+    let newest = found.last().map(|found| &found.manifest.id);
+    for id in folder::folders(disk, Path::new(folder::CHUNKS))? {
+        if Some(&id) != newest {
+            count += folder::names(disk, &folder::chunks_path(&id))?.len();
+        }
     }
     type PathOf = fn(&str) -> PathBuf;
     let below: [(&str, PathOf); 2] = [

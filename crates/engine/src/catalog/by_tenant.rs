@@ -1,5 +1,7 @@
 //! Tables of one row per tenant. Rows are JSON, so that a later version can add fields; catalogs from before a table have none.
 
+use std::ops::Bound;
+
 use attestore_record::TenantId;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError};
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,16 +18,33 @@ pub(crate) type ByTenant = TableDefinition<'static, &'static [u8; 16], &'static 
 /// # Errors
 /// As reads.
 pub(crate) fn all<T: DeserializeOwned>(txn: &ReadTransaction, table: ByTenant) -> Result<Vec<(TenantId, T)>> {
+    page(txn, table, None, usize::MAX)
+}
+
+/// At most `limit` rows, ascending by id, from the first behind `after` on.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn page<T: DeserializeOwned>(
+    txn: &ReadTransaction,
+    table: ByTenant,
+    after: Option<&TenantId>,
+    limit: usize,
+) -> Result<Vec<(TenantId, T)>> {
     let table = match txn.open_table(table) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
         table => table.map_err(storage)?,
     };
-    let rows = table.iter().map_err(storage)?;
-    rows.map(|row| {
-        let (key, row) = row.map_err(storage)?;
-        Ok((TenantId::from_bytes(*key.value()), json(row.value())?))
-    })
-    .collect()
+    let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_bytes()));
+    let rows = table
+        .range::<&[u8; 16]>((from, Bound::Unbounded))
+        .map_err(storage)?;
+    rows.take(limit)
+        .map(|row| {
+            let (key, row) = row.map_err(storage)?;
+            Ok((TenantId::from_bytes(*key.value()), json(row.value())?))
+        })
+        .collect()
 }
 
 /// A tenant's row.

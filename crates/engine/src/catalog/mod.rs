@@ -32,6 +32,7 @@ pub use rows::{
 pub use update::Update;
 pub(crate) use update::encode;
 
+use crate::handover::ModuleKeys;
 use crate::tenant::SubjectCache;
 use crate::{Error, OpenError, Result};
 
@@ -43,6 +44,7 @@ pub struct Catalog {
     entropy: Arc<dyn Entropy>,
     root: Arc<dyn RootProvider>,
     state: Mutex<State>,
+    modules: ModuleKeys,
     /// Data subjects that were used lately, of all tenants.
     pub(crate) subjects: Arc<SubjectCache>,
 }
@@ -90,7 +92,9 @@ impl Catalog {
             poisoned: None,
             destructions: 1,
         });
+        let modules = ModuleKeys::new(root.signing());
         Ok(Self {
+            modules,
             db: RwLock::new(Some(db)),
             sealed,
             entropy,
@@ -98,6 +102,11 @@ impl Catalog {
             state,
             subjects: Arc::default(),
         })
+    }
+
+    /// Signing keys in the security module that holds the root.
+    pub(crate) fn modules(&self) -> &ModuleKeys {
+        &self.modules
     }
 
     /// The sealed file below.
@@ -288,6 +297,24 @@ impl Catalog {
             .as_ref()
             .ok_or_else(|| io::Error::other("the catalog is not loaded"))?;
         tree.get(&pages::Pages(pages), slot, context, wrap)
+    }
+
+    /// Which of `keys` are not wrapped under `wrap`. Slots that are empty are not among them.
+    ///
+    /// # Errors
+    /// As [`KeyTree::not_under`].
+    pub(crate) fn not_under(
+        &self,
+        keys: &[(Slot, SlotContext)],
+        wrap: &Key,
+    ) -> Result<Vec<(Slot, SlotContext)>> {
+        let state = self.state.lock();
+        let pages = self.read()?.open_table(tables::PAGES).map_err(storage)?;
+        let tree = state
+            .tree
+            .as_ref()
+            .ok_or_else(|| Error::Stopped("the catalog is not loaded".into()))?;
+        Ok(tree.not_under(&pages::Pages(pages), keys, wrap)?)
     }
 
     /// Reserves `n` consecutive slots for keys that a later update hangs into the tree. They are not given out again.

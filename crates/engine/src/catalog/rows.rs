@@ -64,6 +64,9 @@ pub struct TenantRow {
     pub epoch: u32,
     /// Slot of its tenant key.
     pub key_slot: u64,
+    /// Slot of the tenant key before it, while some keys may still be wrapped under that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_key_slot: Option<u64>,
     /// Slot of its signing key.
     pub signing_slot: u64,
     /// Slot of its directory key.

@@ -33,6 +33,10 @@ pub(crate) const SCRUBS: ByTenant = TableDefinition::new("scrubs");
 pub(crate) const WITNESSED: TableDefinition<&[u8; 16], &str> = TableDefinition::new("witnessed");
 /// Tenant id to the keys of its log beside the current one. JSON; owned by `handover`, which gets along without the table.
 pub(crate) const HANDOVERS: ByTenant = TableDefinition::new("handovers");
+/// Slot of a signing key that is in a security module to where. JSON; owned by `handover::module`, which gets along without the table.
+pub(crate) const MODULE_KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("module_keys");
+/// Tenant id to the policy, the dates and the rotations of its keys. JSON; owned by `keyring`, which gets along without the table.
+pub(crate) const KEYS: ByTenant = TableDefinition::new("keys");
 /// Tenant id to its quota. JSON; owned by `quotas`, which gets along without the table.
 pub(crate) const QUOTAS: ByTenant = TableDefinition::new("quotas");
 /// Tenant id to its retention rules. JSON; owned by `forget::rules`, which gets along without the table.

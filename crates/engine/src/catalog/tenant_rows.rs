@@ -34,6 +34,7 @@ macro_rules! each_table {
         $each!(WITNESSED, $id, $id);
         $each!(HANDOVERS, $id, $id);
         $each!(QUOTAS, $id, $id);
+        $each!(KEYS, $id, $id);
         $each!(RETENTION, $id, $id);
         $each!(APPROVAL_POLICIES, $id, $id);
         $each!(DIRECTORY, ($id, &[0; 32]), ($id, &[0xFF; 32]));
@@ -222,6 +223,7 @@ fn named(update: &Update<'_>, tenant: &TenantId) -> Result<Named> {
         named
             .slots
             .extend([row.key_slot, row.signing_slot, row.directory_slot].map(Slot));
+        named.slots.extend(row.former_key_slot.map(Slot));
     }
     let handed: Option<HandoverRow> = by_tenant::stored(update, tables::HANDOVERS, tenant)?;
     named
@@ -275,7 +277,7 @@ mod tests {
     use super::tables;
 
     /// Tables whose rows are not of one tenant, or outlive it.
-    const OTHERS: [&str; 9] = [
+    const OTHERS: [&str; 10] = [
         "meta",
         "pages",
         "tenant_names",
@@ -283,6 +285,7 @@ mod tests {
         "wal",
         "credentials",
         "destroyed",
+        "module_keys",
         "moves_in",
         "ledger",
     ];

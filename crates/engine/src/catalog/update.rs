@@ -16,7 +16,7 @@ pub struct Update<'a> {
     tree: &'a mut KeyTree,
     root: &'a dyn RootProvider,
     root_version: u64,
-    /// Keys that were taken out of the tree.
+    /// Keys that were taken out of the tree, and keys of pages that were replaced.
     pub(super) destroyed: usize,
     fresh: bool,
     /// The instance row; stored when the update finishes.
@@ -103,6 +103,34 @@ impl<'a> Update<'a> {
         let destroyed = self.tree.destroy(&mut store, slots)?;
         self.destroyed += destroyed;
         Ok(destroyed)
+    }
+
+    /// Wraps keys under `new` that are wrapped under `old`, and gives their pages fresh keys; returns how many. Older copies of the
+    /// pages are out of reach once the root was rotated.
+    ///
+    /// # Errors
+    /// As [`KeyTree::rewrap`].
+    pub(crate) fn rewrap_keys(
+        &mut self,
+        keys: &[(Slot, SlotContext)],
+        old: &Key,
+        new: &Key,
+    ) -> Result<usize> {
+        let mut store = PagesMut(self.txn.open_table(tables::PAGES).map_err(storage)?);
+        let count = self.tree.rewrap(&mut store, keys, old, new)?;
+        self.destroyed += count;
+        Ok(count)
+    }
+
+    /// Gives the pages of `slots` fresh keys; returns how many pages. Older copies of them are out of reach once the root was rotated.
+    ///
+    /// # Errors
+    /// As [`KeyTree::refresh`].
+    pub(crate) fn refresh_pages(&mut self, slots: &[Slot]) -> Result<usize> {
+        let mut store = PagesMut(self.txn.open_table(tables::PAGES).map_err(storage)?);
+        let count = self.tree.refresh(&mut store, slots)?;
+        self.destroyed += count;
+        Ok(count)
     }
 
     /// A tenant's row.

@@ -588,11 +588,9 @@ fn former_origins(inner: &Inner, named: &[crate::tenant::TenantInfo]) -> Result<
 fn scan_sealed(disk: &dyn Disk, catalog: &Catalog, tenant: &Tenant, row: &FileRow) -> Result<Vec<Damage>> {
     let meta = readers::meta(tenant, row)?;
     let context = file_context(tenant, meta.id, row.is_part());
-    let key = catalog.key(
-        attestore_keys::Slot(row.slot),
-        &context,
-        Some(&tenant.keys.tenant),
-    )?;
+    let key = tenant
+        .keys
+        .open(catalog, attestore_keys::Slot(row.slot), &context)?;
     let file = disk
         .open(&row.path, Mode::Read)
         .map_err(|error| match error.kind() {
@@ -648,10 +646,16 @@ impl attestore_wal::SectionKeys for TenantKeysOf<'_> {
         let id = TenantId::from_bytes(*owner);
         // The files of the tree are somebody else's check: only the key is wanted.
         match Tenant::load(self.catalog, &**self.disk, &*self.parts.entropy, id) {
-            Ok(tenant) => Ok(tenant.keys.tenant.duplicate()),
+            Ok(tenant) => Ok(tenant.keys.ring().current().duplicate()),
             Err(Error::Erased(_)) => Err(attestore_wal::KeyError::Destroyed),
             Err(_) => Err(attestore_wal::KeyError::Missing),
         }
+    }
+
+    fn former_section_key(&self, owner: &[u8; 16]) -> Option<attestore_keys::Key> {
+        let id = TenantId::from_bytes(*owner);
+        let tenant = Tenant::load(self.catalog, &**self.disk, &*self.parts.entropy, id).ok()?;
+        tenant.keys.ring().former().map(attestore_keys::Key::duplicate)
     }
 }
 

@@ -128,7 +128,9 @@ fn change(
     if !all_live(update, tenant, &output.handles)? {
         return Err(Refusal::Overtaken);
     }
-    let keys: Vec<NewKey<'_>> = output.files.iter().map(|file| file.new_key(tenant)).collect();
+    let ring = tenant.keys.ring();
+    let files = output.files.iter();
+    let keys: Vec<NewKey<'_>> = files.map(|file| file.new_key(tenant, &ring)).collect();
     update.put_keys(&keys)?;
     for file in &output.files {
         update.put_file(&tenant.id, &file.row)?;

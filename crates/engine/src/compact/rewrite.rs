@@ -21,7 +21,7 @@ use crate::forget::gone::Gone;
 use crate::instance::{Inner, file_context};
 use crate::read::readers::{self, segment_error};
 use crate::read::tree;
-use crate::tenant::{FileSet, Tenant};
+use crate::tenant::{FileSet, Ring, Tenant};
 use crate::{Error, Result};
 
 /// The files of a segment, durable under their names; none if all its records are gone.
@@ -46,11 +46,11 @@ pub(super) struct Written {
 
 impl Written {
     /// The key as it is hung into the tree.
-    pub(super) fn new_key<'a>(&'a self, tenant: &'a Tenant) -> NewKey<'a> {
+    pub(super) fn new_key<'a>(&'a self, tenant: &Tenant, ring: &'a Ring) -> NewKey<'a> {
         NewKey {
             slot: Slot(self.row.slot),
             context: file_context(tenant, self.id, false),
-            wrap: Some(&tenant.keys.tenant),
+            wrap: Some(ring.current()),
             value: &self.key,
         }
     }

@@ -138,7 +138,7 @@ fn many_segments_become_one_that_says_the_same() {
         let key = engine
             .inner
             .catalog
-            .key(Slot(row.slot), &context, Some(&acme.keys.tenant));
+            .key(Slot(row.slot), &context, Some(acme.keys.ring().current()));
         assert!(
             matches!(key, Err(attestore_keys::Error::Destroyed { .. })),
             "{}",

@@ -496,7 +496,11 @@ pub(super) fn enqueue(
 ) -> Result<JobRow> {
     let context = file_context(tenant, key.1, false);
     let stored = inner.catalog.update::<_, Error>(|update| {
-        row.slot = Some(update.put_key(context, Some(&tenant.keys.tenant), file_key)?.0);
+        row.slot = Some(
+            update
+                .put_key(context, Some(tenant.keys.ring().current()), file_key)?
+                .0,
+        );
         put_job(update, key, &row)
     });
     stored.inspect_err(|_| poisoned(inner))?;

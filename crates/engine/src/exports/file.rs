@@ -91,7 +91,7 @@ impl ExportFile {
     ) -> Result<Self> {
         let slot = job.slot.ok_or(Error::Erased("export"))?;
         let context = file_context(tenant, key.1, false);
-        let file_key = catalog.key(Slot(slot), &context, Some(&tenant.keys.tenant))?;
+        let file_key = tenant.keys.open(catalog, Slot(slot), &context)?;
         let part = PartId {
             tenant: tenant.id,
             slot,

@@ -1,6 +1,7 @@
 //! Ends a job: the manifest, and the note that is signed over it.
 
 use attestore_export::{FileEntry, Manifest, note_text, rfc3339_ms, rfc3339_ns};
+use attestore_tlog::{CheckpointError, NoteError};
 
 use super::expire;
 use super::handoff::{Thread, change};
@@ -109,12 +110,18 @@ pub(super) fn checkpoint_again(tenant: &Tenant, row: &JobRow) -> Result<String> 
         .signing
         .load()
         .checkpoint_again(&row.origin, &row.checkpoint);
-    signed.map_err(|error| Error::damage("catalog", 0, format!("checkpoint of an export: {error}")))
+    signed.map_err(|error| match error {
+        CheckpointError::Note(NoteError::Signer) => tenant.catalog.modules().unavailable(),
+        error => Error::damage("catalog", 0, format!("checkpoint of an export: {error}")),
+    })
 }
 
 pub(super) fn sign(tenant: &Tenant, row: &JobRow, manifest: &[u8]) -> Result<String> {
     let root = unhex(&row.root).ok_or_else(|| Error::damage("catalog", 0, "root of an export"))?;
     let text = note_text(manifest, &row.origin, row.size, &root);
     let signed = tenant.keys.signing.load().note(&tenant.origin, &text);
-    signed.map_err(|error| Error::Stopped(format!("manifest: {error}")))
+    signed.map_err(|error| match error {
+        NoteError::Signer => tenant.catalog.modules().unavailable(),
+        error => Error::Stopped(format!("manifest: {error}")),
+    })
 }

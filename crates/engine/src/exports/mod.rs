@@ -42,8 +42,8 @@ pub(crate) use expire::{clean, expose, scan};
 pub use file::{ExportFile, FoundFile};
 pub(crate) use handoff::commit_handed;
 pub(crate) use queue::Exports;
-pub(crate) use row::key_slots;
 pub use row::{ExportFault, ExportState};
+pub(crate) use row::{key_slots, keys_of};
 
 use crate::Engine;
 use crate::instance::Inner;

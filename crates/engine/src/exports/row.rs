@@ -271,6 +271,16 @@ pub(crate) fn key_slots(update: &Update<'_>, tenant: &TenantId) -> Result<Vec<Sl
     Ok(slots)
 }
 
+/// Slots of the keys of a tenant's exports, with the ids of these.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn keys_of(txn: &ReadTransaction, tenant: &TenantId) -> Result<Vec<(Slot, [u8; 16])>> {
+    let rows = crate::catalog::of_tenant::of::<JobRow>(txn, tables::EXPORTS, tenant)?;
+    let slots = rows.into_iter().map(|(id, row)| Some((Slot(row.slot?), id)));
+    Ok(slots.flatten().collect())
+}
+
 /// Stores a job.
 ///
 /// # Errors

@@ -126,9 +126,9 @@ fn turn(inner: &Inner, key: &JobKey, live: &Live) -> Result<bool, Failure> {
     room(inner, &tenant, &row)?;
     let slot = row.slot.ok_or(Error::NotFound("export"))?;
     let context = file_context(&tenant, key.1, false);
-    let file_key = inner
-        .catalog
-        .key(Slot(slot), &context, Some(&tenant.keys.tenant))
+    let file_key = tenant
+        .keys
+        .open(&inner.catalog, Slot(slot), &context)
         .map_err(Error::from)?;
     let turn = Turn {
         inner,

@@ -13,7 +13,7 @@ use super::rewrite::Source;
 use crate::catalog::{FileRow, FileType, hex};
 use crate::instance::{Inner, file_context};
 use crate::read::readers::segment_error;
-use crate::tenant::Tenant;
+use crate::tenant::{Ring, Tenant};
 use crate::{Error, Result};
 
 /// A sealed container that is not on disk yet.
@@ -26,11 +26,11 @@ pub(super) struct Sealed {
 
 impl Sealed {
     /// The key as it is hung into the tree.
-    pub(super) fn new_key<'a>(&'a self, tenant: &'a Tenant) -> NewKey<'a> {
+    pub(super) fn new_key<'a>(&'a self, tenant: &Tenant, ring: &'a Ring) -> NewKey<'a> {
         NewKey {
             slot: Slot(self.row.slot),
             context: file_context(tenant, self.id, self.row.is_part()),
-            wrap: Some(&tenant.keys.tenant),
+            wrap: Some(ring.current()),
             value: &self.key,
         }
     }

@@ -93,13 +93,13 @@ fn tenant(inner: &Inner, update: &mut Update<'_>, flushed: &Flushed) -> Result<(
     let id = &cut.tenant.id;
     let mut row: TenantRow = update.tenant(id)?.ok_or(Error::UnknownTenant)?;
     let places = places(&*inner.entropy, update, &mut row, &cut.subjects);
-    let tenant_key = &cut.tenant.keys.tenant;
+    let ring = cut.tenant.keys.ring();
     let mut keys: Vec<NewKey<'_>> = Vec::new();
     for sealed in flushed.sets.iter().flatten() {
-        keys.push(sealed.new_key(&cut.tenant));
+        keys.push(sealed.new_key(&cut.tenant, &ring));
         update.put_file(id, &sealed.row)?;
     }
-    keys.extend(subject_keys(id, tenant_key, &places));
+    keys.extend(subject_keys(id, ring.current(), &places));
     update.put_keys(&keys)?;
     directory_rows(&*inner.entropy, update, id, &places)?;
     row.salt_generation = row.salt_generation.max(cut.next_generation);
@@ -257,6 +257,8 @@ fn replace(update: &mut Update<'_>, flushed: &Flushed) -> Result<Vec<PathBuf>> {
 fn publish(inner: &Inner, flushed: &Flushed) {
     let cut = &flushed.cut;
     let tenant = &cut.tenant;
+    // Before keys of people and of salts go from memory, and the records.
+    crate::backup::ship::take_up(inner, tenant);
     tenant.directory.stored(&cut.subjects);
     // The list of segments changes under the lock of flushes only.
     let mut sets: Vec<_> = tenant

@@ -154,7 +154,7 @@ fn keys_of_replaced_parts_are_destroyed_with_them() {
         let key = engine
             .inner
             .catalog
-            .key(Slot(row.slot), &context, Some(&acme.keys.tenant));
+            .key(Slot(row.slot), &context, Some(acme.keys.ring().current()));
         assert!(matches!(key, Err(attestore_keys::Error::Destroyed { .. })));
         // A reader of the older snapshot is sent to look again; nothing was erased and nothing is damaged.
         assert!(matches!(

@@ -26,7 +26,7 @@ pub mod purge;
 pub mod rectify;
 pub mod restrict;
 pub mod rules;
-mod sealed;
+pub(crate) mod sealed;
 pub(crate) mod statement;
 pub(crate) mod subjects;
 pub(crate) mod sweep;
@@ -35,7 +35,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use attestore_keys::Key;
 use attestore_record::{Handle, TenantId};
 use hashbrown::HashMap;
 use redb::ReadTransaction;
@@ -43,6 +42,7 @@ use redb::ReadTransaction;
 use crate::catalog::{Catalog, of_tenant, tables};
 use crate::error::Result;
 use crate::instance::Inner;
+use crate::tenant::Ring;
 use erase::{ErasureRow, ErasureState};
 use hidden::{Hidden, Leaving, Veil};
 
@@ -57,7 +57,7 @@ pub(crate) fn load_hidden(
     catalog: &Catalog,
     txn: &ReadTransaction,
     tenant: &TenantId,
-    key: &Key,
+    ring: &Ring,
 ) -> Result<Hidden> {
     let mut veils: HashMap<Handle, Veil> = HashMap::new();
     let erasures: Vec<([u8; 16], ErasureRow)> = of_tenant::of(txn, tables::ERASURES, tenant)?;
@@ -66,7 +66,7 @@ pub(crate) fn load_hidden(
             ErasureState::Deferred => Leaving::Deferred,
             _ => Leaving::Suppressed,
         };
-        for leaver in row.leavers(catalog, tenant, key)? {
+        for leaver in row.leavers(catalog, tenant, ring)? {
             veils.entry(leaver.handle).or_default().leaving = Some(leaving);
         }
         for handle in row.destroyed()? {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attestore_record::Kind;
-use attestore_verify::statement::{Digest, Statement, Subject};
+use attestore_verify::statement::{Digest, Statement, StatementError, Subject};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -38,7 +38,10 @@ pub(crate) fn signed(
     let signing = tenant.keys.signing.load();
     signing
         .with_signers(&tenant.origin, |signers| statement.sign(signers))
-        .map_err(|error| Error::Io(error.to_string()))
+        .map_err(|error| match error {
+            StatementError::Signer(_) => tenant.catalog.modules().unavailable(),
+            error => Error::Io(error.to_string()),
+        })
 }
 
 /// Has the log name a statement about the record `of`, unless it does already.

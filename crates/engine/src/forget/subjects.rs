@@ -36,7 +36,7 @@ pub(crate) fn known(inner: &Inner, tenant: &Arc<Tenant>, subjects: &[SubjectRef]
     drop(txn);
     let mut known: Vec<Known> = Vec::new();
     let mut take = |row: LeavingRow, kept_by| -> Result<()> {
-        let found = row.open(&inner.catalog, &tenant.id, &tenant.keys.tenant)?;
+        let found = row.open(&inner.catalog, &tenant.id, &tenant.keys.ring())?;
         if known.iter().all(|other| other.handle != found.handle) {
             known.push(Known {
                 row,

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use attestore_keys::{Key, SigningKey, Slot};
+use attestore_keys::{Provider, Slot};
 use attestore_record::{Kind, TenantId};
 use attestore_tlog::{HandoverReason, Hash, VerifierKey};
 use serde::{Deserialize, Serialize};
 
 use super::rotate::stored;
 use super::row::{FormerRow, HandoverRow};
-use super::{Next, sign, signing_context};
+use super::{Next, module, sign};
 use crate::append::{commit_control, enqueue_control};
 use crate::catalog::{Update, by_tenant, hex, tables, unhex};
 use crate::heads::{Head, contradiction};
 use crate::instance::Inner;
 use crate::read::tree;
+use crate::settings::SigningKeys;
 use crate::tenant::{Tenant, fresh_origin};
 use crate::{Engine, Error, Result};
 
@@ -31,7 +32,7 @@ pub struct Forked {
     pub survived: u64,
     /// The last head that is known of the former origin, if it is known.
     pub known: Option<LastKnown>,
-    /// The former key's word for the new one: a signed note.
+    /// The former key's word for the new one: a signed note. Empty where the security module with that key is gone.
     pub handover: String,
 }
 
@@ -136,17 +137,35 @@ impl Engine {
             },
         };
         let signing = tenant.keys.signing.load_full();
-        let seed = Key::random(&*inner.entropy);
-        let key = SigningKey::from_seed(&seed);
+        // Whoever forks may have no settings: the new key is where the old one was.
+        let holds_root = inner.root.provider() == Provider::Pkcs11 && inner.root.signing().is_some();
+        let wanted = match signing.current.is_in_module() && holds_root {
+            true => SigningKeys::Module,
+            false => inner.settings.signing,
+        };
+        let fresh = module::fresh(
+            &inner.catalog,
+            &*inner.entropy,
+            &tenant.id,
+            &|| tenant.keys.ring().current().duplicate(),
+            wanted,
+        )?;
         let origin = fresh_origin(&*inner.entropy);
         let next = Next {
             reason: HandoverReason::Fork,
             origin: &origin,
-            key: &key,
+            key: &fresh.key,
             size: survived.size,
             root: survived.root,
         };
-        let handover = sign(&tenant, &signing, next)?;
+        let handover = match sign(&tenant, &signing, next) {
+            // Its key went with its module: nobody can vouch for the new one, and the log goes on all the same.
+            Err(Error::SigningUnavailable(why)) if forced => {
+                tracing::warn!(tenant = %tenant.id, why, "the log is forked without the word of its former key");
+                String::new()
+            }
+            signed => signed?,
+        };
         let fork = PendingFork {
             former: tenant.origin.clone(),
             survived: survived.size,
@@ -161,7 +180,7 @@ impl Engine {
                 return Err(Error::Stopped("forked already; start again".to_owned()));
             }
             let mut tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
-            let slot = update.put_key(signing_context(&tenant.id), Some(&tenant.keys.tenant), &seed)?;
+            let slot = fresh.keep(update, &tenant.id, tenant.keys.ring().current())?;
             let others = [
                 row.retiring.take().map(|key| key.slot),
                 row.next.take().map(|key| key.slot),
@@ -186,6 +205,7 @@ impl Engine {
             tenant_row.origin.clone_from(&origin);
             tenant_row.epoch = tenant_row.epoch.saturating_add(1);
             update.put_tenant(&tenant.id, &tenant_row)?;
+            crate::keyring::signing_rotated(update, &tenant.id, &row, inner.clock.now_ms())?;
             by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
             let mut witnessed = update
                 .txn()
@@ -203,7 +223,7 @@ impl Engine {
         Ok(Forked {
             tenant: tenant.name.clone(),
             former: tenant.origin.clone(),
-            vkey: VerifierKey::new(&origin, key.public())
+            vkey: VerifierKey::new(&origin, fresh.key.public())
                 .expect("an origin is a key name")
                 .to_string(),
             survived: survived.size,

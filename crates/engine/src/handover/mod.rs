@@ -9,24 +9,26 @@
 //!   are, and then a record of kind `fork`, written at the next start. The old key is destroyed at once, so that nobody signs for the old origin again.
 
 mod fork;
+pub(crate) mod module;
 mod rotate;
 mod row;
 mod signing;
 
 pub use fork::{Forked, LastKnown};
 pub(crate) use fork::{begin_here, finish as finish_forks, refuse, write as write_forks};
+pub(crate) use module::ModuleKeys;
 pub use rotate::Rotated;
-pub(crate) use rotate::{Retiring, retire_due};
+pub(crate) use rotate::{Retiring, retire_due, rotate};
 pub(crate) use row::{FormerRow, HandoverRow};
 pub(crate) use signing::Signing;
 
-use attestore_keys::{Key, SigningKey, Slot, SlotContext, SlotKind};
+use attestore_keys::{SigningKey, Slot, SlotContext, SlotKind};
 use attestore_record::TenantId;
-use attestore_tlog::{Handover, HandoverReason, Hash, VerifierKey};
+use attestore_tlog::{Handover, HandoverError, HandoverReason, Hash, NoteError, VerifierKey};
 use serde::Serialize;
 
 use crate::heads::checkpoint::Signer;
-use crate::tenant::Tenant;
+use crate::tenant::{Ring, Tenant};
 use crate::{Engine, Error, Result};
 
 /// A key of a log.
@@ -76,7 +78,7 @@ impl Engine {
                         LogKeyState::Retired
                     },
                     until: (!signs).then_some(former.until),
-                    handover: Some(former.handover.clone()),
+                    handover: Some(former.handover.clone()).filter(|note| !note.is_empty()),
                 }
             })
             .collect();
@@ -135,7 +137,10 @@ fn sign(tenant: &Tenant, signing: &Signing, next: Next<'_>) -> Result<String> {
         name: &tenant.origin,
         key: &signing.current,
     };
-    handover.sign(&signer).map_err(|error| invalid(&error))
+    handover.sign(&signer).map_err(|error| match error {
+        HandoverError::Note(NoteError::Signer) => tenant.catalog.modules().unavailable(),
+        error => invalid(&error),
+    })
 }
 
 /// What a signing key is bound to in the tree of keys.
@@ -147,13 +152,16 @@ pub(crate) const fn signing_context(tenant: &TenantId) -> SlotContext {
     }
 }
 
-/// A signing key out of the tree of keys.
+/// A signing key: out of the tree of keys, or where the tree only says that the module has it.
 pub(crate) fn signing_key(
     catalog: &crate::catalog::Catalog,
     tenant: &TenantId,
-    tenant_key: &Key,
+    ring: &Ring,
     slot: u64,
 ) -> Result<SigningKey> {
-    let seed = catalog.key(Slot(slot), &signing_context(tenant), Some(tenant_key))?;
+    if let Some(key) = module::load(catalog, slot)? {
+        return Ok(key);
+    }
+    let seed = ring.open(catalog, Slot(slot), &signing_context(tenant))?;
     Ok(SigningKey::from_seed(&seed))
 }

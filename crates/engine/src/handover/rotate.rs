@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use attestore_keys::{Key, SigningKey, Slot};
+use attestore_keys::Slot;
 use attestore_record::{Kind, TenantId};
 use attestore_tlog::HandoverReason;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::row::{FormerRow, HandoverRow, NextRow, RetiringRow};
-use super::{Next, Signing, sign, signing_context, signing_key};
+use super::{Next, Signing, module, sign, signing_key};
 use crate::append::append_control;
 use crate::catalog::{Catalog, by_tenant, tables};
 use crate::credentials::{Permission, Principal};
@@ -69,74 +69,8 @@ impl Engine {
     /// old key is in force, and the log may already name the next one: another call goes on with that.
     pub fn rotate_log_key(&self, tenant: &str, by: &Principal, overlap_ms: u64) -> Result<Rotated> {
         by.check(tenant, Permission::ManageKeys)?;
-        let inner = &self.inner;
-        inner.check_running()?;
-        let tenant = inner.tenant(tenant)?;
-        if let Some(reason) = tenant.rolled_back() {
-            return Err(Error::Stopped(format!("no key is handed over: {reason}")));
-        }
-        tenant.check_open()?;
-        let mut due = inner.retiring.0.lock();
-        let next = next_key(inner, &tenant)?;
-        let receipt = append_control(
-            inner,
-            &tenant,
-            &by.id,
-            Kind::Key,
-            &Announced {
-                ty: "log_key_handover",
-                handover: &next.handover,
-            },
-        )?;
-        // The last word of the old key alone covers the record, and it says none after that.
-        let _changing = tenant.keys.changing.write();
-        let head = checkpoint::registered(inner, &tenant, &tenant.view())?;
-        let signed = checkpoint::sign_changing(inner, &tenant, head, None)?;
-        let former = tenant.keys.signing.load().verifier(&tenant.origin).to_string();
-        let retires_ms = (overlap_ms > 0).then(|| inner.clock.now_ms().saturating_add(overlap_ms));
-        let row = inner.change(|update| {
-            let mut row = stored(update, &tenant)?;
-            let mut tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
-            let mut gone: Vec<Slot> = row
-                .retiring
-                .take()
-                .map(|key| Slot(key.slot))
-                .into_iter()
-                .collect();
-            match retires_ms {
-                Some(at_ms) => {
-                    let slot = tenant_row.signing_slot;
-                    row.retiring = Some(RetiringRow { slot, at_ms });
-                }
-                None => gone.push(Slot(tenant_row.signing_slot)),
-            }
-            row.former.push(FormerRow {
-                vkey: former.clone(),
-                until: signed.size,
-                handover: next.handover.clone(),
-            });
-            row.next = None;
-            tenant_row.signing_slot = next.slot;
-            update.destroy_keys(&gone)?;
-            update.put_tenant(&tenant.id, &tenant_row)?;
-            by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
-            Ok(row)
-        })?;
-        match retires_ms {
-            Some(at_ms) => due.insert(tenant.id, at_ms),
-            None => due.remove(&tenant.id),
-        };
-        let slot = next.slot;
-        put_in_force(inner, &tenant, slot, &row)?;
-        let vkey = tenant.keys.signing.load().verifier(&tenant.origin).to_string();
-        Ok(Rotated {
-            vkey,
-            former,
-            handover: next.handover,
-            seq: receipt.seq,
-            checkpoint: signed.note.to_string(),
-            retires_ms,
-        })
+        self.inner.check_running()?;
+        rotate(&self.inner, &self.inner.tenant(tenant)?, &by.id, overlap_ms)
     }
 
     /// Destroys the former key of a tenant's log that still signs; says whether there was one.
@@ -157,9 +91,86 @@ impl Engine {
     }
 }
 
+/// Puts a new key in force; see [`Engine::rotate_log_key`].
+///
+/// # Errors
+/// As there.
+pub(crate) fn rotate(inner: &Inner, tenant: &Arc<Tenant>, by: &str, overlap_ms: u64) -> Result<Rotated> {
+    if let Some(reason) = tenant.rolled_back() {
+        return Err(Error::Stopped(format!("no key is handed over: {reason}")));
+    }
+    tenant.check_open()?;
+    let mut due = inner.retiring.0.lock();
+    let next = next_key(inner, tenant)?;
+    let receipt = append_control(
+        inner,
+        tenant,
+        by,
+        Kind::Key,
+        &Announced {
+            ty: "log_key_handover",
+            handover: &next.handover,
+        },
+    )?;
+    // The last word of the old key alone covers the record, and it says none after that.
+    let _changing = tenant.keys.changing.write();
+    let head = checkpoint::registered(inner, tenant, &tenant.view())?;
+    let signed = checkpoint::sign_changing(inner, tenant, head, None)?;
+    let former = tenant.keys.signing.load().verifier(&tenant.origin).to_string();
+    let now_ms = inner.clock.now_ms();
+    let retires_ms = (overlap_ms > 0).then(|| now_ms.saturating_add(overlap_ms));
+    let row = inner.change(|update| {
+        let mut row = stored(update, tenant)?;
+        let mut tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
+        let mut gone: Vec<Slot> = row
+            .retiring
+            .take()
+            .map(|key| Slot(key.slot))
+            .into_iter()
+            .collect();
+        match retires_ms {
+            Some(at_ms) => {
+                let slot = tenant_row.signing_slot;
+                row.retiring = Some(RetiringRow { slot, at_ms });
+            }
+            None => gone.push(Slot(tenant_row.signing_slot)),
+        }
+        row.former.push(FormerRow {
+            vkey: former.clone(),
+            until: signed.size,
+            handover: next.handover.clone(),
+        });
+        row.next = None;
+        tenant_row.signing_slot = next.slot;
+        update.destroy_keys(&gone)?;
+        update.put_tenant(&tenant.id, &tenant_row)?;
+        crate::keyring::signing_rotated(update, &tenant.id, &row, now_ms)?;
+        by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
+        Ok(row)
+    })?;
+    match retires_ms {
+        Some(at_ms) => due.insert(tenant.id, at_ms),
+        None => due.remove(&tenant.id),
+    };
+    let slot = next.slot;
+    put_in_force(inner, tenant, slot, &row)?;
+    let vkey = tenant.keys.signing.load().verifier(&tenant.origin).to_string();
+    Ok(Rotated {
+        vkey,
+        former,
+        handover: next.handover,
+        seq: receipt.seq,
+        checkpoint: signed.note.to_string(),
+        retires_ms,
+    })
+}
+
 /// Destroys former keys whose time is over.
 pub(crate) fn retire_due(inner: &Inner) {
-    let mut due = inner.retiring.0.lock();
+    // Whoever changes keys may wait for a security module: there is a next time.
+    let Some(mut due) = inner.retiring.0.try_lock() else {
+        return;
+    };
     let now_ms = inner.clock.now_ms();
     let over: Vec<TenantId> = due
         .iter()
@@ -193,6 +204,7 @@ fn retire(inner: &Inner, tenant: &Arc<Tenant>, by: &str) -> Result<()> {
         },
     )?;
     let _changing = tenant.keys.changing.write();
+    let now_ms = inner.clock.now_ms();
     let (slot, row) = inner.change(|update| {
         let mut row = stored(update, tenant)?;
         let gone: Vec<Slot> = row
@@ -202,6 +214,7 @@ fn retire(inner: &Inner, tenant: &Arc<Tenant>, by: &str) -> Result<()> {
             .into_iter()
             .collect();
         update.destroy_keys(&gone)?;
+        crate::keyring::signing_retired(update, &tenant.id, now_ms)?;
         by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;
         let tenant_row = update.tenant(&tenant.id)?.ok_or(Error::UnknownTenant)?;
         Ok((tenant_row.signing_slot, row))
@@ -211,7 +224,7 @@ fn retire(inner: &Inner, tenant: &Arc<Tenant>, by: &str) -> Result<()> {
 
 /// Has checkpoints signed by the keys that the catalog names from now on.
 fn put_in_force(inner: &Inner, tenant: &Tenant, slot: u64, row: &HandoverRow) -> Result<()> {
-    let key = |slot| signing_key(&inner.catalog, &tenant.id, &tenant.keys.tenant, slot);
+    let key = |slot| signing_key(&inner.catalog, &tenant.id, &tenant.keys.ring(), slot);
     let retiring = row
         .retiring
         .as_ref()
@@ -227,23 +240,32 @@ fn put_in_force(inner: &Inner, tenant: &Tenant, slot: u64, row: &HandoverRow) ->
 fn next_key(inner: &Inner, tenant: &Tenant) -> Result<NextRow> {
     let signing = tenant.keys.signing.load();
     let view = tenant.view();
+    let row = by_tenant::get::<HandoverRow>(&inner.catalog.read()?, tables::HANDOVERS, &tenant.id)?;
+    if let Some(next) = row.and_then(|row| row.next) {
+        return Ok(next);
+    }
+    // A key in a module is made, and signs, outside of the commit.
+    let fresh = module::fresh(
+        &inner.catalog,
+        &*inner.entropy,
+        &tenant.id,
+        &|| tenant.keys.ring().current().duplicate(),
+        inner.settings.signing,
+    )?;
+    let next = Next {
+        reason: HandoverReason::Rotation,
+        origin: &tenant.origin,
+        key: &fresh.key,
+        size: view.size,
+        root: view.root,
+    };
+    let handover = sign(tenant, &signing, next)?;
     inner.change(|update| {
         let mut row = stored(update, tenant)?;
-        if let Some(next) = row.next {
-            return Ok(next);
-        }
-        let seed = Key::random(&*inner.entropy);
-        let slot = update.put_key(signing_context(&tenant.id), Some(&tenant.keys.tenant), &seed)?;
-        let next = Next {
-            reason: HandoverReason::Rotation,
-            origin: &tenant.origin,
-            key: &SigningKey::from_seed(&seed),
-            size: view.size,
-            root: view.root,
-        };
+        let slot = fresh.keep(update, &tenant.id, tenant.keys.ring().current())?;
         let next = NextRow {
             slot: slot.0,
-            handover: sign(tenant, &signing, next)?,
+            handover,
         };
         row.next = Some(next.clone());
         by_tenant::put(update, tables::HANDOVERS, &tenant.id, &row)?;

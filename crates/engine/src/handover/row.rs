@@ -53,6 +53,11 @@ impl HandoverRow {
         row
     }
 
+    /// The vkey of the newest key that is not current any more.
+    pub(crate) fn newest_former(&self) -> Option<&str> {
+        self.former.last().map(|former| former.vkey.as_str())
+    }
+
     /// Slots of the keys that it names.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u64> {
         let next = self.next.as_ref().map(|key| key.slot);

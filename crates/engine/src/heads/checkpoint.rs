@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attestore_keys::SigningKey;
 use attestore_record::TenantId;
-use attestore_tlog::{Checkpoint, Frontier, Hash, NoteSigner, VerifierKey};
+use attestore_tlog::{Checkpoint, CheckpointError, Frontier, Hash, NoteError, NoteSigner, VerifierKey};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as QuickCache;
 
@@ -150,7 +150,7 @@ pub(crate) fn sign_changing(
     head: Head,
     frontier: Option<Frontier>,
 ) -> Result<Signed> {
-    let invalid = |error: attestore_tlog::CheckpointError| Error::Stopped(format!("checkpoint: {error}"));
+    let invalid = |error| not_signed(tenant, error);
     let checkpoint = Checkpoint::new(tenant.origin.as_str(), head.size, head.root).map_err(invalid)?;
     let note = (tenant.keys.signing.load())
         .note(&tenant.origin, &checkpoint.to_text())
@@ -168,6 +168,14 @@ pub(crate) fn sign_changing(
     Ok(signed)
 }
 
+/// Why a checkpoint was not signed.
+pub(crate) fn not_signed(tenant: &Tenant, error: CheckpointError) -> Error {
+    match error {
+        CheckpointError::Note(NoteError::Signer) => tenant.catalog.modules().unavailable(),
+        error => Error::Stopped(format!("checkpoint: {error}")),
+    }
+}
+
 /// Signs under the key of a tenant's log.
 pub(crate) struct Signer<'a> {
     pub(crate) name: &'a str,
@@ -183,8 +191,8 @@ impl NoteSigner for Signer<'_> {
         self.key.public()
     }
 
-    fn sign(&self, msg: &[u8]) -> [u8; 64] {
-        self.key.sign(msg)
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], NoteError> {
+        self.key.sign(msg).map_err(|_| NoteError::Signer)
     }
 }
 

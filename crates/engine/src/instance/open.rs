@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use attestore_keys::{Provider, random_array};
+use attestore_keys::{Key, Provider, Slot, SlotContext, SlotKind, random_array};
+use attestore_record::TenantId;
 use parking_lot::{Mutex, RwLock};
 
 use super::{Engine, Inner, Opened, Parts, SYSTEM_TENANT};
 use crate::append::{Committer, Queue, run_committer};
-use crate::catalog::{Catalog, InstanceRow, WalPosition, hex};
+use crate::catalog::{Catalog, InstanceRow, TenantRow, WalPosition, hex, json, storage, tables};
 use crate::credentials::Credentials;
 use crate::error::OpenError;
 use crate::guard::Guard;
@@ -18,6 +19,7 @@ use crate::heads::{self, Heads, Register};
 use crate::read::Readers;
 use crate::recovery;
 use crate::search::{self, Search};
+use crate::settings::SigningKeys;
 use crate::tenant::{Registry, Tenant, new_tenant};
 use crate::wal_files::WalFiles;
 use crate::{Error, Result, Settings};
@@ -61,7 +63,10 @@ impl Engine {
         let disk = Arc::clone(&parts.disk);
         let lock = disk.try_lock(Path::new(LOCK))?.ok_or(OpenError::InUse)?;
         let free_bytes = disk.free_bytes()?;
-        let (catalog, created) = open_catalog(&parts, free_bytes)?;
+        if settings.signing == SigningKeys::Module {
+            check_module(&parts)?;
+        }
+        let (catalog, created) = open_catalog(&parts, free_bytes, settings.signing)?;
         let row = catalog.load()?;
         crate::formats::check_directory(row.format)?;
         let tenants = Registry::default();
@@ -122,6 +127,7 @@ impl Engine {
             entropy: parts.entropy,
             root: parts.root,
             rotation: crate::rotation::Rotation::default(),
+            keyrings: crate::keyring::Keyrings::load(&catalog)?,
             disk,
             settings,
             catalog,
@@ -177,6 +183,7 @@ impl Engine {
         inner.erasures.stop();
         inner.holding.stop();
         inner.backups.stop();
+        inner.keyrings.stop();
         inner.search.stop();
         inner.heads.stop();
         inner.rotation.looking.stop();
@@ -249,6 +256,7 @@ impl Engine {
         crate::forget::erase::step(&self.inner);
         crate::forget::holds::tick(&self.inner);
         crate::forget::destroy::tick(&self.inner);
+        crate::keyring::tick(&self.inner);
     }
 }
 
@@ -261,14 +269,33 @@ impl Inner {
     /// Compares a tenant with the head register; appends to one that was rolled back are refused.
     pub(crate) fn compare_head(&self, tenant: &Tenant) -> Result<()> {
         if let Some(reason) = heads::compare(self, tenant)? {
-            tracing::error!(tenant = %tenant.id, reason, "rolled back");
+            // A restore goes on to a new epoch of every log.
+            match crate::backup::restore::is_under_way(&*self.disk)? {
+                true => tracing::info!(tenant = %tenant.id, reason, "rolled back, by a restore"),
+                false => tracing::error!(tenant = %tenant.id, reason, "rolled back"),
+            }
             handover::refuse(self, tenant, &reason)?;
         }
         Ok(())
     }
 }
 
-fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), OpenError> {
+/// Refuses a module that makes no signing keys, before anything is changed.
+fn check_module(parts: &Parts) -> Result<(), OpenError> {
+    let lacking = |why: String| OpenError::Settings(format!("signing keys in the security module: {why}"));
+    let module = parts.root.signing();
+    let module = module.ok_or_else(|| lacking("the root is not held by one".to_owned()))?;
+    module.check().map_err(|error| match error {
+        attestore_keys::Error::MissingKey { what } => lacking(what),
+        error => error.into(),
+    })
+}
+
+fn open_catalog(
+    parts: &Parts,
+    free_bytes: u64,
+    signing: SigningKeys,
+) -> Result<(Arc<Catalog>, bool), OpenError> {
     if !parts.disk.exists(Path::new("catalog"))? {
         // Before one is made: what is left of the old one stays as it is.
         refuse_data(parts, "the file is missing")?;
@@ -296,10 +323,29 @@ fn open_catalog(parts: &Parts, free_bytes: u64) -> Result<(Arc<Catalog>, bool), 
         newest_time_ms: now_ms,
         capacity_bytes: free_bytes,
     };
-    catalog.create(row, |update| {
-        new_tenant(update, &*parts.entropy, SYSTEM_TENANT, now_ms)
+    let system = catalog.create(row, |update| {
+        new_tenant(update, &*parts.entropy, SYSTEM_TENANT, now_ms, None)
     })?;
+    if signing == SigningKeys::Module {
+        let key = tenant_key(&catalog, &system)?;
+        handover::module::begin(&catalog, &*parts.entropy, &system, &key)?;
+    }
     Ok((Arc::new(catalog), true))
+}
+
+fn tenant_key(catalog: &Catalog, id: &TenantId) -> Result<Key> {
+    let table = catalog.read()?.open_table(tables::TENANTS).map_err(storage)?;
+    let row = table
+        .get(id.as_bytes())
+        .map_err(storage)?
+        .ok_or(Error::UnknownTenant)?;
+    let row: TenantRow = json(row.value())?;
+    let context = SlotContext {
+        kind: SlotKind::TenantKey,
+        tenant: *id.as_bytes(),
+        owner: [0; 16],
+    };
+    Ok(catalog.key(Slot(row.key_slot), &context, None)?)
 }
 
 /// Refuses a directory that holds what only an instance leaves, without one.
@@ -452,6 +498,14 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
             lower_priority(COMPACT_PRIORITY);
             crate::backup::run(&weak);
         })
+    })?;
+    spawn("attestore-keys", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::keyring::run(&weak))
+    })?;
+    spawn("attestore-ship", {
+        let weak = Weak::clone(&weak);
+        Box::new(move || crate::backup::ship::run(&weak))
     })?;
     if !matches!(inner.root.provider(), Provider::File | Provider::Passphrase) {
         spawn("attestore-root", {

@@ -10,7 +10,8 @@ use crate::catalog::{Catalog, TenantRow, json, storage, tables};
 use crate::credentials::{Permission, Principal};
 use crate::forget::gone::Gone;
 use crate::heads::HEADS_TENANT;
-use crate::tenant::{Tenant, TenantInfo, check_name, new_tenant};
+use crate::settings::SigningKeys;
+use crate::tenant::{InModule, Tenant, TenantInfo, check_name, new_tenant};
 use crate::{Error, Result};
 
 impl Engine {
@@ -90,13 +91,17 @@ impl Inner {
     fn make_tenant(&self, name: &str, by: &Principal) -> Result<bool> {
         // The log may tell of a tenant that a crash then prevented, never the other way round.
         self.append_internal(&event("tenant.create", name, by))?;
+        // The module is asked before anything is locked that others wait for.
+        let in_module = self.settings.signing == SigningKeys::Module && id_of(&self.catalog, name)?.is_none();
+        let module = in_module.then(|| InModule::new(&self.catalog, &*self.entropy));
+        let module = module.transpose()?;
         let _loading = self.tenants.loading.lock();
         let now_ms = self.clock.now_ms();
         let created = self
             .catalog
             .update::<_, Error>(|update| match update.tenant_named(name)? {
                 Some(_) => Ok(false),
-                None => new_tenant(update, &*self.entropy, name, now_ms).map(|_| true),
+                None => new_tenant(update, &*self.entropy, name, now_ms, module.as_ref()).map(|_| true),
             });
         created.inspect_err(|_| {
             if let Some(reason) = self.catalog.poisoned() {

@@ -132,7 +132,7 @@ fn write_run(
     let fresh: Vec<_> = needed.filter_map(|handle| subjects.remove(handle)).collect();
     committer
         .frame()
-        .section(*tenant.id.as_bytes(), &tenant.keys.tenant, |buf| {
+        .section(*tenant.id.as_bytes(), tenant.keys.ring().current(), |buf| {
             section::write(buf, &head, &fresh, run.iter().map(AsRef::as_ref));
         });
     let wal = committer.write(inner)?;

@@ -126,13 +126,13 @@ impl attestore_wal::SectionKeys for Loader<'_> {
     fn section_key(&self, owner: &[u8; 16]) -> Result<Key, attestore_wal::SectionKeyError> {
         let id = TenantId::from_bytes(*owner);
         if let Some(tenant) = self.registry.get(&id) {
-            return Ok(tenant.keys.tenant.duplicate());
+            return Ok(tenant.keys.ring().current().duplicate());
         }
         match Tenant::load(self.catalog, &**self.disk, &**self.entropy, id) {
             Ok(tenant) => {
                 let tenant = Arc::new(tenant);
                 self.registry.insert(&tenant);
-                Ok(tenant.keys.tenant.duplicate())
+                Ok(tenant.keys.ring().current().duplicate())
             }
             Err(crate::Error::UnknownTenant) => Err(attestore_wal::KeyError::Missing),
             Err(error) => {
@@ -141,6 +141,12 @@ impl attestore_wal::SectionKeys for Loader<'_> {
                 Err(attestore_wal::KeyError::Missing)
             }
         }
+    }
+
+    fn former_section_key(&self, owner: &[u8; 16]) -> Option<Key> {
+        // Its current key was asked for, so it is loaded.
+        let tenant = self.registry.get(&TenantId::from_bytes(*owner))?;
+        tenant.keys.ring().former().map(Key::duplicate)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use attestore_disk::sim::{Fault, SimDisk};
 use attestore_disk::{Clock, Disk, Mode};
-use attestore_keys::FileRoot;
 use attestore_record::SubjectRef;
 
 use crate::catalog::Catalog;
@@ -54,12 +53,12 @@ fn key_in(
     slot: attestore_keys::Slot,
 ) -> Result<(), OpenError> {
     let disk: Arc<dyn Disk> = Arc::new(copy.clone());
-    let entropy = Arc::new(attestore_keys::SeededEntropy::new(5));
-    let root = Arc::new(FileRoot::open(Arc::clone(&disk), "keys", entropy.clone())?);
+    let entropy: Arc<dyn attestore_keys::Entropy> = Arc::new(attestore_keys::SeededEntropy::new(5));
+    let root = Arc::new(crate::testing::root(&disk, &entropy, false)?);
     let catalog = Catalog::open(&disk, root, entropy)?;
     catalog.load()?;
     let context = subject_context(&tenant.id, &attestore_record::Handle::from_bytes(*handle));
-    catalog.key(slot, &context, Some(&tenant.keys.tenant))?;
+    catalog.key(slot, &context, Some(tenant.keys.ring().current()))?;
     Ok(())
 }
 

@@ -48,8 +48,8 @@ mod tail;
 pub(crate) mod wake;
 
 pub use attestore_index::{
-    AMONG_MAX, Condition, Edge, FieldHolds, FieldInfo, IndexPolicy, Order, Part, SortKey, TextIndex, Words,
-    fields, find_field, find_path, time_span,
+    AMONG_MAX, Condition, Edge, FieldHolds, FieldInfo, IndexPolicy, Order, Part, PersonalIndex, SortKey,
+    TextIndex, Words, fields, find_field, find_path, time_span,
 };
 pub(crate) use compacted::compacted;
 pub(crate) use execute::check_request;

@@ -415,7 +415,7 @@ fn put(
         update.put_keys(&[NewKey {
             slot: Slot(idx.row.slot),
             context: file_context(tenant, idx.id, false),
-            wrap: Some(&tenant.keys.tenant),
+            wrap: Some(tenant.keys.ring().current()),
             value: &idx.key,
         }])?;
         update.put_file(&tenant.id, &idx.row)?;

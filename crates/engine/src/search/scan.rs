@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use attestore_index::{IndexPolicy, Order, Query, Sieve, Split, TextIndex, Window, search};
+use attestore_index::{IndexPolicy, Order, PersonalIndex, Query, Sieve, Split, TextIndex, Window, search};
 
 use super::{
     execute::Run,
@@ -295,6 +295,12 @@ fn lacking(policy: &IndexPolicy, needs: &IndexPolicy) -> Vec<String> {
     }
     if needs.payload_text && !policy.payload_text {
         lacking.push("words of payloads (`payload_text`)".to_owned());
+    }
+    if needs.personal > policy.personal {
+        lacking.push(match needs.personal {
+            PersonalIndex::All => "words of personal values (`personal`: `all`)".to_owned(),
+            _ => "personal values (`personal`: `exact`)".to_owned(),
+        });
     }
     let paths = needs.paths.iter().filter(|path| !policy.paths.contains(path));
     lacking.extend(paths.map(|path| format!("path `{path}` (`paths`)")));

@@ -7,9 +7,11 @@ use attestore_tlog::{EMPTY_ROOT, Frontier};
 use serde::Serialize;
 
 use super::Tenant;
-use crate::catalog::{TenantRow, Update, hex};
+use crate::catalog::{Catalog, TenantRow, Update, hex};
 use crate::forget::Why;
 use crate::forget::gone::Gone;
+use crate::handover::module::{self, Fresh};
+use crate::settings::SigningKeys;
 use crate::{Error, Result};
 
 /// What is told about a tenant.
@@ -99,29 +101,60 @@ pub(crate) fn fresh_origin(entropy: &dyn Entropy) -> String {
     format!("attestore.log/{}", hex(&random_array::<16>(entropy)))
 }
 
+/// What of a tenant is there before it is, because its signing key was made in a security module.
+pub(crate) struct InModule<'a> {
+    id: TenantId,
+    key: Key,
+    fresh: Fresh<'a>,
+}
+
+impl<'a> InModule<'a> {
+    /// Has the module make the signing key.
+    ///
+    /// # Errors
+    /// As [`module::fresh`].
+    pub(crate) fn new(catalog: &'a Catalog, entropy: &dyn Entropy) -> Result<Self> {
+        let id = TenantId::from_bytes(random_array(entropy));
+        let key = Key::random(entropy);
+        let fresh = module::fresh(catalog, entropy, &id, &|| key.duplicate(), SigningKeys::Module)?;
+        Ok(Self { id, key, fresh })
+    }
+}
+
 /// Makes a tenant within an update: id, origin, keys, rows.
 pub(crate) fn new_tenant(
     update: &mut Update<'_>,
     entropy: &dyn Entropy,
     name: &str,
     now_ms: u64,
+    module: Option<&InModule<'_>>,
 ) -> Result<TenantId> {
-    let id = TenantId::from_bytes(random_array(entropy));
+    let id = match module {
+        Some(module) => module.id,
+        None => TenantId::from_bytes(random_array(entropy)),
+    };
     let origin = fresh_origin(entropy);
     let context = |kind| SlotContext {
         kind,
         tenant: *id.as_bytes(),
         owner: [0; 16],
     };
-    let key = Key::random(entropy);
+    let key = match module {
+        Some(module) => module.key.duplicate(),
+        None => Key::random(entropy),
+    };
     let key_slot = update.put_key(context(SlotKind::TenantKey), None, &key)?;
-    let signing_slot = update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?;
+    let signing_slot = match module {
+        Some(module) => module.fresh.keep(update, &id, &key)?,
+        None => update.put_key(context(SlotKind::Signing), Some(&key), &Key::random(entropy))?,
+    };
     let directory_slot = update.put_key(context(SlotKind::Directory), Some(&key), &Key::random(entropy))?;
     let row = TenantRow {
         name: name.to_owned(),
         origin,
         epoch: 0,
         key_slot: key_slot.0,
+        former_key_slot: None,
         signing_slot: signing_slot.0,
         directory_slot: directory_slot.0,
         bucket: (0, 0),

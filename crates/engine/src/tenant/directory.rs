@@ -290,7 +290,7 @@ impl SubjectCache {
 
 /// A key under the tenant's; `None` when the slot is empty.
 fn key(tenant: &Tenant, slot: Slot, context: &SlotContext) -> Result<Option<Key>> {
-    match tenant.catalog.key(slot, context, Some(&tenant.keys.tenant)) {
+    match tenant.keys.open(&tenant.catalog, slot, context) {
         Ok(key) => Ok(Some(key)),
         Err(attestore_keys::Error::Destroyed { .. }) => Ok(None),
         Err(error) => Err(error.into()),

@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use attestore_disk::{Disk, Mode};
-use attestore_keys::{Entropy, Key, Slot, SlotContext, SlotKind};
+use attestore_keys::{Entropy, Slot, SlotContext, SlotKind};
 use attestore_record::{HashVersion, TenantId};
 use attestore_tlog::{Frontier, Hash};
 use parking_lot::{Mutex, RwLock};
 
-use super::{Core, Directory, FileSet, Generation, Tail, Tenant, TenantKeys, View};
+use super::{Core, Directory, FileSet, Generation, Ring, Tail, Tenant, TenantKeys, View};
 use crate::catalog::{
     Catalog, FileRow, FileType, TenantRow, by_tenant, json, storage, tables, unhex, unhex_vec,
 };
@@ -58,7 +58,7 @@ impl Tenant {
         let keys = keys(catalog, &txn, &id, &row)?;
         let ending = crate::forget::destroy::is_decided(&txn, &id)?;
         let moved = crate::moving::closed(&txn, &id)?;
-        let hidden = crate::forget::load_hidden(catalog, &txn, &id, &keys.tenant)?;
+        let hidden = crate::forget::load_hidden(catalog, &txn, &id, &keys.ring())?;
         Ok(Self {
             id,
             keys,
@@ -69,7 +69,7 @@ impl Tenant {
             privacy: ArcSwap::from_pointee(row.privacy),
             feed: crate::follow::Feed::default(),
             index: ArcSwap::from_pointee(row.index),
-            hash_version,
+            hash: AtomicU8::new(hash_version.byte()),
             catalog: Arc::clone(catalog),
             directory: Directory::new(&catalog.subjects),
             generations: RwLock::new(vec![Arc::clone(&generation)]),
@@ -110,24 +110,38 @@ fn keys(
     id: &TenantId,
     row: &TenantRow,
 ) -> Result<TenantKeys> {
-    let context = |kind| SlotContext {
+    let ring = ring(catalog, id, row)?;
+    let handed = by_tenant::get::<HandoverRow>(txn, tables::HANDOVERS, id)?.unwrap_or_default();
+    let signer = |slot| signing_key(catalog, id, &ring, slot);
+    let retiring = handed.retiring.as_ref().map(|key| signer(key.slot)).transpose()?;
+    let signing = Signing::new(signer(row.signing_slot)?, retiring, &handed.former)?;
+    let directory = ring.open(
+        catalog,
+        Slot(row.directory_slot),
+        &own_context(id, SlotKind::Directory),
+    )?;
+    Ok(TenantKeys::new(ring, signing, directory))
+}
+
+/// The tenant key of a row, and the one before it.
+///
+/// # Errors
+/// As [`Catalog::key`].
+pub(crate) fn ring(catalog: &Catalog, id: &TenantId, row: &TenantRow) -> Result<Ring> {
+    let key = |slot| catalog.key(Slot(slot), &own_context(id, SlotKind::TenantKey), None);
+    Ok(Ring::new(
+        key(row.key_slot)?,
+        row.former_key_slot.map(key).transpose()?,
+    ))
+}
+
+/// What a key is bound to of which a tenant has one.
+pub(crate) const fn own_context(id: &TenantId, kind: SlotKind) -> SlotContext {
+    SlotContext {
         kind,
         tenant: *id.as_bytes(),
         owner: [0; 16],
-    };
-    let tenant = catalog.key(Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
-    let under = |slot, kind| -> Result<Key> { Ok(catalog.key(Slot(slot), &context(kind), Some(&tenant))?) };
-    let handed = by_tenant::get::<HandoverRow>(txn, tables::HANDOVERS, id)?.unwrap_or_default();
-    let signer = |slot| signing_key(catalog, id, &tenant, slot);
-    let retiring = handed.retiring.as_ref().map(|key| signer(key.slot)).transpose()?;
-    let signing = Signing::new(signer(row.signing_slot)?, retiring, &handed.former)?;
-    let directory = under(row.directory_slot, SlotKind::Directory)?;
-    Ok(TenantKeys {
-        signing: ArcSwap::from_pointee(signing),
-        changing: RwLock::new(()),
-        directory,
-        tenant,
-    })
+    }
 }
 
 /// The segments of a tenant, ascending by first seq.

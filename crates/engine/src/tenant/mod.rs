@@ -13,7 +13,7 @@ mod view;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use attestore_index::IndexPolicy;
@@ -22,14 +22,14 @@ use attestore_tlog::Frontier;
 use parking_lot::{Mutex, RwLock};
 
 pub use create::TenantInfo;
-pub(crate) use create::{check_name, fresh_origin, new_tenant};
+pub(crate) use create::{InModule, check_name, fresh_origin, new_tenant};
 pub use directory::Subject;
 pub(crate) use directory::{
     Directory, SubjectCache, SubjectState, handle_row, lookup_context, set_key_of, subject_context,
 };
-pub use keys::{Generation, TenantKeys, open_group};
+pub use keys::{Generation, Ring, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};
-pub(crate) use load::file_sets;
+pub(crate) use load::{file_sets, own_context, ring};
 pub(crate) use registry::Registry;
 pub use tail::{Idempotency, Tail, TailGroup, TailRecord};
 pub use view::{FileSet, View};
@@ -52,8 +52,8 @@ pub struct Tenant {
     pub keys: TenantKeys,
     /// What is personal, and what becomes of values that detectors find. Replaced only under [`Self::deciding`].
     pub(crate) privacy: ArcSwap<PrivacyPolicy>,
-    /// The hash function of new entries.
-    pub hash_version: HashVersion,
+    /// The hash function of new entries, as entries name it. Replaced only under [`Self::deciding`].
+    pub(crate) hash: AtomicU8,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) directory: Directory,
     /// The salt generation that appends hash under; replaced only under the committer's lock.
@@ -128,6 +128,11 @@ impl Tenant {
     /// Why appends are refused since the data is older than what was once signed; `None` normally.
     pub fn rolled_back(&self) -> Option<String> {
         self.rolled_back.read().clone()
+    }
+
+    /// The hash function of new entries.
+    pub fn hash_version(&self) -> HashVersion {
+        HashVersion::from_byte(self.hash.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
     /// Whether it was destroyed since it was loaded.

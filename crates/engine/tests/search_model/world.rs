@@ -11,7 +11,7 @@ use attestore_engine::{
     read::Which,
     search::{SearchPage, SearchRequest},
 };
-use attestore_index::{IndexPolicy, TextIndex};
+use attestore_index::{IndexPolicy, PersonalIndex, TextIndex};
 use attestore_keys::{Entropy, FileRoot, SeededEntropy};
 use serde_json::Value;
 
@@ -238,6 +238,7 @@ fn policy(random: &mut Random) -> IndexPolicy {
         metadata: random.chance(70),
         payload_text: random.chance(70),
         paths: if random.chance(30) { Vec::new() } else { paths },
+        personal: *random.pick(&[PersonalIndex::None, PersonalIndex::Exact, PersonalIndex::All]),
     }
     .checked()
     .unwrap()

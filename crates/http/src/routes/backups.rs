@@ -1,6 +1,6 @@
 //! Backups of the instance.
 
-use attestore_engine::backup::{BackupInfo, BackupState};
+use attestore_engine::backup::{BackupInfo, BackupState, ShippingStatus};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -37,6 +37,8 @@ pub struct BackupBody {
     recipient: String,
     /// When its keys are destroyed, and the backup with them, if there is a newer one by then; RFC 3339.
     keys_until: Option<String>,
+    /// Whether it was made only so that what is shipped has a backup to follow: it goes as soon as there is a newer one.
+    base: bool,
     /// Why it was not made.
     error: Option<String>,
 }
@@ -46,6 +48,48 @@ pub struct BackupBody {
 pub struct BackupsBody {
     /// The backups.
     items: Vec<BackupBody>,
+    /// How far the target is behind what was acknowledged; `null` where nothing is shipped between backups.
+    shipping: Option<ShippingBody>,
+}
+
+/// What is shipped between backups.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShippingBody {
+    /// Id of the backup that chunks follow; `null` until there is one since the start.
+    follows: Option<String>,
+    /// Chunks that follow it.
+    chunks: u64,
+    /// Bytes of these.
+    chunk_bytes: u64,
+    /// Entries that were acknowledged and are in neither a backup nor a chunk: what the loss of the machine would lose. `null` as long as
+    /// the target could not be asked.
+    lag_entries: Option<u64>,
+    /// Bytes of those that are in memory, about.
+    lag_bytes: u64,
+    /// Everything that was acknowledged so many milliseconds ago is in the target; 0 if all is.
+    lag_ms: Option<u64>,
+    /// Milliseconds between two rounds at most.
+    every_ms: u64,
+    /// Why a backup is needed before chunks go on, if one is.
+    waits_for_backup: Option<String>,
+    /// Why the last round failed.
+    error: Option<String>,
+}
+
+impl From<ShippingStatus> for ShippingBody {
+    fn from(status: ShippingStatus) -> Self {
+        Self {
+            follows: status.follows,
+            chunks: status.chunks,
+            chunk_bytes: status.chunk_bytes,
+            lag_entries: status.lag_entries,
+            lag_bytes: status.lag_bytes,
+            lag_ms: status.lag_ms,
+            every_ms: status.every_ms,
+            waits_for_backup: status.waits_for_backup,
+            error: status.error,
+        }
+    }
 }
 
 impl From<BackupInfo> for BackupBody {
@@ -67,6 +111,7 @@ impl From<BackupInfo> for BackupBody {
             ledger: backup.ledger,
             recipient: backup.recipient,
             keys_until: backup.keys_until_ms.map(wire::rfc3339_ms),
+            base: backup.base,
             error: backup.error,
         }
     }
@@ -101,9 +146,16 @@ pub async fn create(
 )]
 pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<BackupsBody>, Problem> {
     let engine = app.engine().clone();
-    let backups = wire::blocking(move || engine.backups(&caller.principal)).await?;
+    let found = wire::blocking(move || {
+        Ok((
+            engine.backups(&caller.principal)?,
+            engine.shipping(&caller.principal)?,
+        ))
+    });
+    let (backups, shipping) = found.await?;
     let items = backups.into_iter().map(BackupBody::from).collect();
-    Ok(Json(BackupsBody { items }))
+    let shipping = shipping.map(ShippingBody::from);
+    Ok(Json(BackupsBody { items, shipping }))
 }
 
 /// Show a backup and how far it is.

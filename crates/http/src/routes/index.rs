@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attestore_engine::search::{IndexPolicy, IndexStatus, TextIndex};
+use attestore_engine::search::{IndexPolicy, IndexStatus, PersonalIndex, TextIndex};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -30,6 +30,8 @@ pub struct IndexPolicyBody {
     /// Paths whose values are found exactly and have a column, for ranges, sorting and aggregations: at most 64, each
     /// `metadata.…`, `payload.…` or `targets.attributes.…`.
     paths: Vec<String>,
+    /// Values of personal groups: not at all, exact values without words, or as all others. `all` unless it is said.
+    personal: PersonalBody,
 }
 
 /// How readable strings are indexed.
@@ -42,6 +44,18 @@ pub enum TextBody {
     Words,
     /// By word and place.
     Positions,
+}
+
+/// What of personal values is indexed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonalBody {
+    /// Nothing.
+    None,
+    /// Exact values and columns, and no words.
+    Exact,
+    /// As of other values.
+    All,
 }
 
 /// How far a tenant's index is.
@@ -125,6 +139,11 @@ impl From<IndexPolicy> for IndexPolicyBody {
             metadata: policy.metadata,
             payload_text: policy.payload_text,
             paths: policy.paths,
+            personal: match policy.personal {
+                PersonalIndex::None => PersonalBody::None,
+                PersonalIndex::Exact => PersonalBody::Exact,
+                PersonalIndex::All => PersonalBody::All,
+            },
         }
     }
 }
@@ -140,6 +159,11 @@ impl From<IndexPolicyBody> for IndexPolicy {
             metadata: body.metadata,
             payload_text: body.payload_text,
             paths: body.paths,
+            personal: match body.personal {
+                PersonalBody::None => PersonalIndex::None,
+                PersonalBody::Exact => PersonalIndex::Exact,
+                PersonalBody::All => PersonalIndex::All,
+            },
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod exports;
 pub mod heads;
 pub mod holds;
 pub mod index;
+pub mod keys;
 pub mod log;
 pub mod log_keys;
 pub mod moves;

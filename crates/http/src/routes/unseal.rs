@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::problem::Problem;
 
-/// What opens the root: one of the two.
+/// What opens the root: one of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnsealBodyIn {
@@ -15,6 +15,8 @@ pub struct UnsealBodyIn {
     passphrase: Option<String>,
     /// Of the token, for the provider `pkcs11`.
     pin: Option<String>,
+    /// A token, or the secret id of the AppRole, for the provider `vault`.
+    vault_token: Option<String>,
 }
 
 impl UnsealBodyIn {
@@ -23,13 +25,13 @@ impl UnsealBodyIn {
     /// # Errors
     /// 400 unless there is exactly one.
     pub fn one(mut self) -> Result<Zeroizing<String>, Problem> {
-        let (passphrase, pin) = (self.passphrase.take(), self.pin.take());
-        let (passphrase, pin) = (passphrase.map(Zeroizing::new), pin.map(Zeroizing::new));
-        match (passphrase, pin) {
-            (Some(secret), None) | (None, Some(secret)) => Ok(secret),
+        let given = [self.passphrase.take(), self.pin.take(), self.vault_token.take()];
+        let mut given = given.into_iter().flatten().map(Zeroizing::new);
+        match (given.next(), given.next()) {
+            (Some(secret), None) => Ok(secret),
             _ => Err(Problem::bad_request(
                 "invalid_secret",
-                "give a passphrase or a PIN",
+                "give a passphrase, a PIN, or a token for Vault",
             )),
         }
     }
@@ -49,7 +51,7 @@ impl UnsealedBody {
     }
 }
 
-/// Give a sealed server the passphrase or PIN that opens its root key. From the server's own machine, without a proxy, or over TLS where
+/// Give a sealed server the passphrase, PIN or token for Vault that opens its root key. From the server's own machine, without a proxy, or over TLS where
 /// `root.unseal_from_anywhere` allows it; one try at a time. A server that is not sealed answers 409 `not_sealed`.
 #[utoipa::path(
     post, path = "/v1/unseal", tag = "operations",

@@ -2,7 +2,7 @@
 
 use super::QueryError;
 use super::names::{self, Target};
-use crate::policy::IndexPolicy;
+use crate::policy::{IndexPolicy, PersonalIndex};
 use crate::schema::{Label, Side};
 
 /// A column of a split, on the side that its reader looks at.
@@ -30,11 +30,14 @@ pub(crate) enum ColumnField {
 }
 
 impl ColumnRef {
-    /// The least policy under which a split has the column.
+    /// The least policy under which a split has the whole column.
     pub(crate) fn needs(&self) -> IndexPolicy {
         let mut policy = IndexPolicy::minimal();
         if let ColumnField::Path(path) = &self.field {
             policy.paths.push(path.clone());
+        }
+        if self.side == Side::Personal {
+            policy.personal = PersonalIndex::Exact;
         }
         policy
     }

@@ -8,7 +8,7 @@ use super::Query;
 use super::ast::{Clause, JsonPath, Key, Node};
 use super::pattern::Glob;
 use super::value;
-use crate::policy::{IndexPolicy, TextIndex};
+use crate::policy::{IndexPolicy, PersonalIndex, TextIndex};
 use crate::schema::VALUE_MAX;
 use crate::words::{WORD_MAX, cut, words};
 
@@ -24,27 +24,44 @@ pub enum Coverage {
     Superset(Query),
 }
 
-/// The least policy under which a split answers exactly.
-pub(crate) fn needs(node: &Node) -> IndexPolicy {
+/// The least policy under which a split answers exactly, to a reader who sees `personal` values or does not.
+pub(crate) fn needs(node: &Node, personal: bool) -> IndexPolicy {
     let mut policy = IndexPolicy::minimal();
-    node.for_each(&mut |clause| match need(clause) {
-        Need::Nothing => {}
-        Need::Text(text) => {
-            policy.text = policy.text.max(text);
-            policy.metadata = true;
-            policy.payload_text = true;
+    node.for_each(&mut |clause| {
+        if personal {
+            policy.personal = policy.personal.max(of_people(clause));
         }
-        Need::Metadata => policy.metadata = true,
-        Need::Path(path) if path.is_metadata() => policy.metadata = true,
-        Need::Path(path) => policy.paths.push(path.0.clone()),
+        match need(clause) {
+            Need::Nothing => {}
+            Need::Text(text) => {
+                policy.text = policy.text.max(text);
+                policy.metadata = true;
+                policy.payload_text = true;
+            }
+            Need::Metadata => policy.metadata = true,
+            Need::Path(path) if path.is_metadata() => policy.metadata = true,
+            Need::Path(path) => policy.paths.push(path.0.clone()),
+        }
     });
     policy.paths.sort_unstable();
     policy.paths.dedup();
     policy
 }
 
-/// The query as far as a split under `policy` can answer it; nothing when it can wholly.
-pub(crate) fn relax(node: &Node, policy: &IndexPolicy) -> Option<Node> {
+/// The query as far as a split under `policy` can answer it; nothing when it can wholly. Who sees no `personal` values misses
+/// none either.
+pub(crate) fn relax(node: &Node, policy: &IndexPolicy, personal: bool) -> Option<Node> {
+    let complete;
+    let policy = match personal {
+        true => policy,
+        false => {
+            complete = IndexPolicy {
+                personal: PersonalIndex::All,
+                ..policy.clone()
+            };
+            &complete
+        }
+    };
     let mut covered = true;
     node.for_each(&mut |clause| covered &= covers(policy, clause));
     (!covered).then(|| bound(node, policy, true))
@@ -78,18 +95,29 @@ fn need(clause: &Clause) -> Need<'_> {
     }
 }
 
-fn covers(policy: &IndexPolicy, clause: &Clause) -> bool {
+/// What a condition takes of what is indexed of personal values.
+fn of_people(clause: &Clause) -> PersonalIndex {
     match need(clause) {
-        Need::Nothing => true,
-        Need::Text(text) => has_text(policy, text),
-        Need::Metadata => policy.metadata,
-        Need::Path(path) => (path.is_metadata() && policy.metadata) || policy.paths.contains(&path.0),
+        _ if !clause.looks_at_people() => PersonalIndex::None,
+        Need::Text(_) => PersonalIndex::All,
+        Need::Nothing | Need::Metadata | Need::Path(_) => PersonalIndex::Exact,
     }
 }
 
-/// All readable strings are indexed so.
+fn covers(policy: &IndexPolicy, clause: &Clause) -> bool {
+    let people = policy.personal >= of_people(clause);
+    people
+        && match need(clause) {
+            Need::Nothing => true,
+            Need::Text(text) => has_text(policy, text),
+            Need::Metadata => policy.metadata,
+            Need::Path(path) => (path.is_metadata() && policy.metadata) || policy.paths.contains(&path.0),
+        }
+}
+
+/// All readable strings are indexed so, those about people too.
 fn has_text(policy: &IndexPolicy, text: TextIndex) -> bool {
-    policy.text >= text && policy.metadata && policy.payload_text
+    policy.text >= text && policy.metadata && policy.payload_text && policy.personal == PersonalIndex::All
 }
 
 /// A node that holds wherever `node` does (`upper`), or only where `node` does.

@@ -149,12 +149,12 @@ impl Query {
 
     /// The least policy under which a split answers the query exactly.
     pub fn needs(&self) -> IndexPolicy {
-        coverage::needs(&self.node)
+        coverage::needs(&self.node, self.personal)
     }
 
     /// How well a split that was built under `policy` answers the query.
     pub fn coverage(&self, policy: &IndexPolicy) -> Coverage {
-        match coverage::relax(&self.node, policy) {
+        match coverage::relax(&self.node, policy, self.personal) {
             None => Coverage::Exact,
             Some(node) => Coverage::Superset(Self { node, ..*self }),
         }

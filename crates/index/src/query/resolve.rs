@@ -38,7 +38,7 @@ const STOP_EVERY: usize = 512;
 /// [`Error::NotCovered`] when the split's policy does not cover the query, [`Error::TooBroad`], [`Error::Stopped`],
 /// [`Error::Io`].
 pub(crate) fn resolve(query: &Query, split: &Split, stop: &dyn Fn() -> bool) -> Result<Matching, Error> {
-    if relax(query.node(), split.policy()).is_some() {
+    if relax(query.node(), split.policy(), query.personal).is_some() {
         return Err(Error::NotCovered);
     }
     Resolver {

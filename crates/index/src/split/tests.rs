@@ -16,7 +16,7 @@ use tantivy::{DocSet, TERMINATED};
 
 use super::{Split, SplitBuilder, merge};
 use crate::schema::{Label, PATH_END, PRESENT, Side, fields, path_column};
-use crate::{DocInput, Error, IndexPolicy, TextIndex};
+use crate::{DocInput, Error, IndexPolicy, PersonalIndex, TextIndex};
 
 const NOW_MS: u64 = 1_795_305_600_000;
 
@@ -175,7 +175,11 @@ const PERSON: &str = r#"{"action":"doc.read","outcome":"failure","outcome_reason
 
 #[test]
 fn nothing_on_the_public_side_holds_a_personal_value() {
-    for policy in [IndexPolicy::minimal(), IndexPolicy::default(), everything()] {
+    let exact_only = IndexPolicy {
+        personal: PersonalIndex::Exact,
+        ..IndexPolicy::minimal()
+    };
+    for policy in [exact_only, IndexPolicy::default(), everything()] {
         let dump = one(&policy, PERSON);
         let (mut public, mut personal) = (String::new(), String::new());
         for (field, lines) in &dump {
@@ -200,6 +204,41 @@ fn nothing_on_the_public_side_holds_a_personal_value() {
         }
         assert!(personal.contains("203.0.113.9"));
     }
+}
+
+#[test]
+fn policies_say_what_is_indexed_of_people() {
+    let with = |personal| {
+        let policy = IndexPolicy {
+            personal,
+            ..everything()
+        };
+        one(&policy, PERSON)
+    };
+    let none = format!("{:?}", with(PersonalIndex::None));
+    assert!(
+        !none.contains("secret") && !none.contains("203.0.113.9"),
+        "{none}"
+    );
+    let exact = with(PersonalIndex::Exact);
+    assert_eq!(keys(&exact, "_p.text"), [""; 0]);
+    let all = with(PersonalIndex::All);
+    assert!(!keys(&all, "_p.text").is_empty());
+    for field in ["_p.terms", "_p.actor.id", "_p.context.ip", "_p.json"] {
+        assert_eq!(exact[field], all[field], "{field}");
+    }
+    for personal in [PersonalIndex::None, PersonalIndex::Exact] {
+        let dump = with(personal);
+        for (field, lines) in all.iter().filter(|(field, _)| !field.starts_with("_p.")) {
+            assert_eq!(&dump[field], lines, "{field}");
+        }
+    }
+    let none = with(PersonalIndex::None);
+    assert_eq!(
+        column(&none, "_p.targets.id"),
+        ["d1"],
+        "the twin keeps what is public"
+    );
 }
 
 #[test]
@@ -312,6 +351,7 @@ fn policies_say_what_is_indexed() {
                 metadata,
                 payload_text,
                 paths,
+                personal: PersonalIndex::All,
             },
             event,
         )

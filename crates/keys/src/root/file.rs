@@ -29,7 +29,7 @@ use super::format::{self, FILE_LEN};
 use super::seal::Open;
 use super::sealed::{self, Sealed};
 use super::{Provider, RootProvider, RootSeal};
-use crate::{Entropy, Error, Key, Result};
+use crate::{Entropy, Error, Key, Result, SigningModule};
 
 /// Root keys in files of mode 0600 in a directory of mode 0700.
 pub struct FileRoot {
@@ -485,6 +485,10 @@ impl RootProvider for FileRoot {
             ),
             _ => now.to_owned(),
         }
+    }
+
+    fn signing(&self) -> Option<Arc<dyn SigningModule>> {
+        self.seal.signing()
     }
 
     fn reach(&self) -> Result<()> {

@@ -8,6 +8,8 @@ mod passphrase;
 mod pkcs11;
 mod seal;
 mod sealed;
+#[cfg(feature = "vault")]
+mod vault;
 
 pub use file::FileRoot;
 pub use holder::Holder;
@@ -15,8 +17,12 @@ pub use passphrase::{Cost, PassphraseSeal};
 #[cfg(feature = "pkcs11")]
 pub use pkcs11::{Pkcs11Seal, TokenAt};
 pub use seal::{Provider, RootSeal};
+#[cfg(feature = "vault")]
+pub use vault::{VaultAt, VaultLogin, VaultSeal};
 
-use crate::{Key, Result};
+use std::sync::Arc;
+
+use crate::{Key, Result, SigningModule};
 
 /// The holder of the root: files, in the open or sealed by something else.
 ///
@@ -66,6 +72,11 @@ pub trait RootProvider: Send + Sync {
     /// What a destroyed root is worth, for receipts.
     fn medium(&self) -> String {
         self.provider().medium().to_owned()
+    }
+
+    /// What makes and uses signing keys where roots are sealed, if it is there for that.
+    fn signing(&self) -> Option<Arc<dyn SigningModule>> {
+        None
     }
 
     /// Says whether what new generations and destructions need can be reached now. May take as long as a network does.

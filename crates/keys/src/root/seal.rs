@@ -1,6 +1,8 @@
 //! What seals roots in their files, and under which names.
 
-use crate::{Entropy, Error, Key, Result};
+use std::sync::Arc;
+
+use crate::{Entropy, Error, Key, Result, SigningModule};
 
 /// Who holds the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,8 +68,8 @@ impl Provider {
                  then looked for in vain"
             }
             Self::Vault => {
-                "destroyed in Vault: the version of the key that sealed the root key was trimmed away; what Vault's storage and its \
-                 backups keep is not known"
+                "destroyed in Vault (transit key deleted): the key that sealed the root key never left Vault; it was deleted there and \
+                 then looked for in vain; snapshots and backups of Vault's storage that were made before may have it still"
             }
         }
     }
@@ -119,6 +121,11 @@ pub trait RootSeal: Send + Sync {
     fn reach(&self, reference: &[u8]) -> Result<()> {
         let _ = reference;
         Ok(())
+    }
+
+    /// What makes signing keys where these keys are, if it can be asked for that.
+    fn signing(&self) -> Option<Arc<dyn SigningModule>> {
+        None
     }
 
     /// Every root was opened, or the first was made: secrets that are not needed any more can go.

@@ -11,6 +11,10 @@
 //! memory and adopted only after the store took every page. When the transaction is then not committed, the caller
 //! goes back with [`KeyTree::rewind`].
 //!
+//! # Rotation
+//! [`KeyTree::rewrap`] moves keys from one wrapping key to another, [`KeyTree::refresh`] gives pages fresh page keys. Both rewrite the
+//! pages up to the root, as a destruction does; the keys in the slots stay what they are.
+//!
 //! # Destruction
 //! [`KeyTree::destroy`] rewrites the pages from the slot to the root under fresh page keys. The keys are gone once
 //! the old root page key is, that is, when the root generation that wrapped it has been destroyed.
@@ -320,6 +324,102 @@ impl KeyTree {
             self.commit(stage, store)?;
         }
         Ok(found)
+    }
+
+    /// Says which of `keys` do not open under `wrap`. Slots that are empty open under nothing and are not among them.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when a slot holds a key of another kind, [`Error::Damaged`], [`Error::Io`].
+    pub fn not_under(
+        &self,
+        store: &dyn PageStore,
+        keys: &[(Slot, SlotContext)],
+        wrap: &Key,
+    ) -> Result<Vec<(Slot, SlotContext)>> {
+        let mut others = Vec::new();
+        for (slot, context) in keys {
+            match self.get(store, *slot, context, Some(wrap)) {
+                Ok(_) | Err(Error::Destroyed { .. }) => {}
+                Err(Error::WrongKey { .. }) => others.push((*slot, *context)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(others)
+    }
+
+    /// Wraps keys under `new` that are wrapped under `old`, and puts the pages on their paths under fresh page keys, so that older
+    /// copies of these pages open with neither. What is under `new` already, and slots that are empty, stay as they are. Returns how
+    /// many keys were wrapped anew; when that is 0 nothing was changed.
+    ///
+    /// # Errors
+    /// [`Error::WrongKey`] when a key is under neither, [`Error::Mismatch`] when a slot holds a key of another kind,
+    /// [`Error::Damaged`], [`Error::Io`]. The tree is then unchanged.
+    pub fn rewrap(
+        &mut self,
+        store: &mut dyn PageStore,
+        keys: &[(Slot, SlotContext)],
+        old: &Key,
+        new: &Key,
+    ) -> Result<usize> {
+        let mut stage = Stage::new(self);
+        let mut count = 0;
+        for (slot, context) in keys {
+            if !stage.path(self.entropy.as_ref(), store, *slot, false)? {
+                continue;
+            }
+            let leaf = stage
+                .pages
+                .get_mut(&slot.page())
+                .expect("the path to the slot is staged");
+            let position = slot.position_at(0);
+            let Some(entry) = leaf.page.leaf(position) else {
+                continue;
+            };
+            match entry.open(*slot, context, Some(new)) {
+                Ok(_) => continue,
+                Err(Error::WrongKey { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let value = entry.open(*slot, context, Some(old))?;
+            let entry = LeafEntry::seal(*slot, context, Some(new), &value, self.entropy.as_ref());
+            leaf.page.set_leaf(position, Some(entry));
+            leaf.dirty = true;
+            count += 1;
+        }
+        if count > 0 {
+            stage.rekey(self.entropy.as_ref());
+            self.commit(stage, store)?;
+        }
+        Ok(count)
+    }
+
+    /// Puts the leaf pages of `slots`, and every page above them, under fresh page keys. The keys in them stay. Returns how many leaf
+    /// pages that are; slots without a page count for nothing.
+    ///
+    /// Older copies of these pages are out of reach once the root generation that wrapped the former
+    /// [`KeyTree::root_page_key`] has been destroyed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`]; the tree is then unchanged.
+    pub fn refresh(&mut self, store: &mut dyn PageStore, slots: &[Slot]) -> Result<usize> {
+        let mut stage = Stage::new(self);
+        let mut count = 0;
+        for slot in slots {
+            if !stage.path(self.entropy.as_ref(), store, *slot, false)? {
+                continue;
+            }
+            let leaf = stage
+                .pages
+                .get_mut(&slot.page())
+                .expect("the path to the slot is staged");
+            count += usize::from(!leaf.dirty);
+            leaf.dirty = true;
+        }
+        if count > 0 {
+            stage.rekey(self.entropy.as_ref());
+            self.commit(stage, store)?;
+        }
+        Ok(count)
     }
 
     /// Notes the state to go back to if the transaction that now begins is given up.

@@ -387,3 +387,90 @@ fn a_destroyed_key_does_not_come_out_of_the_cache() {
     tree.destroy(&mut store, &[Slot(0), Slot(64)]).unwrap();
     assert!(!has(&tree, &store, Slot(0)) && has(&tree, &store, Slot(1)) && !has(&tree, &store, Slot(64)));
 }
+
+fn wrapped(tree: &mut KeyTree, store: &mut Memory, slots: &[u64], wrap: &Key) {
+    for slot in slots.iter().copied().map(Slot) {
+        tree.put(store, slot, &context(slot), Some(wrap), &value(slot))
+            .unwrap();
+    }
+}
+
+fn places(slots: &[u64]) -> Vec<(Slot, SlotContext)> {
+    slots
+        .iter()
+        .map(|slot| (Slot(*slot), context(Slot(*slot))))
+        .collect()
+}
+
+#[test]
+fn keys_that_are_wrapped_anew_open_under_the_new_key_only_and_stay_the_same() {
+    let (mut tree, mut store) = tree();
+    let (old, new) = (Key::from_bytes([3; 32]), Key::from_bytes([4; 32]));
+    let slots = [0, 1, 63, 64, 200, 5000];
+    wrapped(&mut tree, &mut store, &slots, &old);
+    wrapped(&mut tree, &mut store, &[7], &new);
+    put(&mut tree, &mut store, Slot(8));
+    tree.destroy(&mut store, &[Slot(63)]).unwrap();
+    let wanted = places(&[0, 1, 63, 64, 200, 5000, 7, 70_000]);
+    assert_eq!(
+        tree.not_under(&store, &wanted, &new).unwrap(),
+        places(&[0, 1, 64, 200, 5000])
+    );
+    let root = *tree.root_page_key().expose();
+    assert_eq!(tree.rewrap(&mut store, &wanted, &old, &new).unwrap(), 5);
+    assert_ne!(*tree.root_page_key().expose(), root);
+    assert_eq!(tree.rewrap(&mut store, &wanted, &old, &new).unwrap(), 0);
+    for tree in [&reloaded(&tree), &tree] {
+        assert_eq!(tree.not_under(&store, &wanted, &new).unwrap(), []);
+        for slot in [0, 1, 7, 64, 200, 5000].map(Slot) {
+            let key = tree.get(&store, slot, &context(slot), Some(&new)).unwrap();
+            assert!(key.ct_eq(&value(slot)), "{slot:?}");
+            let under_old = tree.get(&store, slot, &context(slot), Some(&old));
+            assert!(matches!(under_old, Err(Error::WrongKey { .. })), "{slot:?}");
+        }
+        assert!(has(tree, &store, Slot(8)), "what is under no key stays");
+        assert_eq!(tree.verify(&store).unwrap().damage, []);
+    }
+}
+
+#[test]
+fn a_key_that_is_under_neither_is_an_error_and_nothing_is_wrapped() {
+    let (mut tree, mut store) = tree();
+    let keys = [3, 4, 5].map(|byte| Key::from_bytes([byte; 32]));
+    wrapped(&mut tree, &mut store, &[0, 1], &keys[0]);
+    wrapped(&mut tree, &mut store, &[2], &keys[2]);
+    let refused = tree.rewrap(&mut store, &places(&[0, 1, 2]), &keys[0], &keys[1]);
+    assert!(matches!(refused, Err(Error::WrongKey { .. })), "{refused:?}");
+    assert_eq!(tree.not_under(&store, &places(&[0, 1]), &keys[0]).unwrap(), []);
+    store.fail_after = Some(0);
+    assert!(matches!(
+        tree.rewrap(&mut store, &places(&[0, 1]), &keys[0], &keys[1]),
+        Err(Error::Io(_))
+    ));
+    store.fail_after = None;
+    assert_eq!(tree.not_under(&store, &places(&[0, 1]), &keys[0]).unwrap(), []);
+}
+
+#[test]
+fn older_copies_of_pages_with_fresh_keys_are_out_of_reach_of_the_new_root_page_key() {
+    let (mut tree, mut store) = tree();
+    let slots = [0, 70, 200, 5000].map(Slot);
+    for slot in slots {
+        put(&mut tree, &mut store, slot);
+    }
+    let before = store.ever.len();
+    let all: Vec<Slot> = (0..5001).step_by(64).map(Slot).collect();
+    assert_eq!(tree.refresh(&mut store, &all).unwrap(), 4);
+    for slot in slots {
+        assert!(has(&tree, &store, slot) && has(&reloaded(&tree), &store, slot));
+    }
+    let now = tree.root_page_key().duplicate();
+    assert_eq!(reachable(&now, &store), slots);
+    // Only what was stored before.
+    let old = Memory {
+        ever: store.ever[..before].to_vec(),
+        ..Memory::default()
+    };
+    assert_eq!(reachable(&now, &old), []);
+    assert_eq!(tree.refresh(&mut store, &[Slot(9_000_000)]).unwrap(), 0);
+}

@@ -94,7 +94,9 @@ pub fn cosign(text: &str, time_s: u64, signer: &dyn NoteSigner) -> Result<NoteSi
     }
     let key = CosignerKey::ed25519(signer.name(), signer.public())
         .map_err(|_| CheckpointError::Note(NoteError::Name))?;
-    let signature = signer.sign(&message::ed25519(text, time_s));
+    let signature = signer
+        .sign(&message::ed25519(text, time_s))
+        .map_err(CheckpointError::from)?;
     let stamped: Vec<u8> = [&time_s.to_be_bytes()[..], &signature].concat();
     Ok(NoteSignature::new(key.name(), key.id(), &stamped))
 }

@@ -101,7 +101,7 @@ fn a_line_that_claims_the_key_and_is_not_by_it_is_refused() {
         Err(CosignatureError::Signature)
     );
     // A signature of a log over the text alone is no cosignature.
-    let plain = line_of(&key(), TIME, &witness().sign(text().as_bytes()));
+    let plain = line_of(&key(), TIME, &witness().sign(text().as_bytes()).unwrap());
     assert_eq!(
         note_with(&plain).cosigned_at(&key()),
         Err(CosignatureError::Signature)
@@ -127,7 +127,7 @@ fn times_that_none_may_state_are_refused() {
     );
     assert!(cosign(text(), COSIGNATURE_TIME_MAX, &witness()).is_ok());
     for time_s in [0, COSIGNATURE_TIME_MAX + 1] {
-        let signature = witness().sign(&message::ed25519(text(), time_s));
+        let signature = witness().sign(&message::ed25519(text(), time_s)).unwrap();
         let note = note_with(&line_of(&key(), time_s, &signature));
         assert_eq!(
             note.cosigned_at(&key()),

@@ -31,7 +31,10 @@ pub trait NoteSigner {
     /// Returns the Ed25519 public key.
     fn public(&self) -> [u8; 32];
     /// Signs with Ed25519 (RFC 8032).
-    fn sign(&self, msg: &[u8]) -> [u8; 64];
+    ///
+    /// # Errors
+    /// [`NoteError::Signer`] where the key is somewhere else and cannot be had now.
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], NoteError>;
 }
 
 /// Holds a parsed note. Parsing verifies nothing.
@@ -74,6 +77,9 @@ pub enum NoteError {
     /// The signer's name is not a key name.
     #[error("signer has an invalid key name")]
     Name,
+    /// The signer's key cannot be had now.
+    #[error("the key that signs cannot be had")]
+    Signer,
 }
 
 impl SignedNote {
@@ -207,7 +213,7 @@ pub fn sign_note(text: &str, signers: &[&dyn NoteSigner]) -> Result<String, Note
         let key = VerifierKey::new(signer.name(), signer.public()).map_err(|_| NoteError::Name)?;
         push_line(
             &mut note,
-            &NoteSignature::new(key.name(), key.id(), &signer.sign(text.as_bytes())),
+            &NoteSignature::new(key.name(), key.id(), &signer.sign(text.as_bytes())?),
         );
     }
     if note.len() > NOTE_BYTES_MAX {

@@ -39,8 +39,8 @@ impl NoteSigner for TestSigner {
         self.key.verifying_key().to_bytes()
     }
 
-    fn sign(&self, msg: &[u8]) -> [u8; 64] {
-        self.key.sign(msg).to_bytes()
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], NoteError> {
+        Ok(self.key.sign(msg).to_bytes())
     }
 }
 

@@ -132,7 +132,7 @@ fn a_checkpoint_has_to_be_of_a_log_of_the_policy() {
     // A log that signs under its key with another origin.
     let other = TestSigner::new("elsewhere.example", 202);
     let moved = policy(&format!("log {}\nquorum none\n", other.verifier()));
-    let line = other.sign(note.text().as_bytes());
+    let line = other.sign(note.text().as_bytes()).unwrap();
     let mut note = note;
     note.add(&[NoteSignature::new(other.name(), other.verifier().id(), &line)])
         .unwrap();

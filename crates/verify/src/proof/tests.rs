@@ -22,8 +22,8 @@ impl NoteSigner for Signer {
         self.0.verifying_key().to_bytes()
     }
 
-    fn sign(&self, msg: &[u8]) -> [u8; 64] {
-        self.0.sign(msg).to_bytes()
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], attestore_tlog::NoteError> {
+        Ok(self.0.sign(msg).to_bytes())
     }
 }
 

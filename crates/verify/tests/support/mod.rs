@@ -40,8 +40,8 @@ impl NoteSigner for Key {
         self.1.verifying_key().to_bytes()
     }
 
-    fn sign(&self, msg: &[u8]) -> [u8; 64] {
-        self.1.sign(msg).to_bytes()
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], attestore_tlog::NoteError> {
+        Ok(self.1.sign(msg).to_bytes())
     }
 }
 

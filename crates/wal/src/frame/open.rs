@@ -80,7 +80,10 @@ pub(crate) fn open_frame(
 fn section_keys(entries: &[Entry], keys: &dyn SectionKeys) -> Result<Vec<Option<Key>>, ([u8; 16], KeyError)> {
     let key = |entry: &Entry| match keys.section_key(&entry.owner) {
         Ok(key) if entry.key_check.matches(&key) => Ok(Some(key)),
-        Ok(_) => Err((entry.owner, KeyError::Missing)),
+        Ok(_) => match keys.former_section_key(&entry.owner) {
+            Some(former) if entry.key_check.matches(&former) => Ok(Some(former)),
+            _ => Err((entry.owner, KeyError::Missing)),
+        },
         Err(KeyError::Destroyed) => Ok(None),
         Err(error) => Err((entry.owner, error)),
     };

@@ -22,6 +22,8 @@ pub(crate) struct Keys {
     pub(crate) destroyed: Vec<[u8; 16]>,
     /// Owners whose key is another one now.
     pub(crate) spoiled: Vec<[u8; 16]>,
+    /// Owners of those whose key before is known too.
+    pub(crate) replaced: Vec<[u8; 16]>,
 }
 
 impl Keys {
@@ -55,6 +57,10 @@ impl SectionKeys for Keys {
             return Ok(Key::from_bytes([0xee; 32]));
         }
         Ok(tenant_key(owner))
+    }
+
+    fn former_section_key(&self, owner: &[u8; 16]) -> Option<Key> {
+        self.replaced.contains(owner).then(|| tenant_key(owner))
     }
 }
 

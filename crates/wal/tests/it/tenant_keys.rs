@@ -39,6 +39,18 @@ fn a_wrong_tenant_key_never_makes_a_torn_tail_of_the_last_frame() {
 }
 
 #[test]
+fn a_section_under_the_tenant_key_before_opens_while_that_is_known() {
+    let mut log = log_without_closing_frame();
+    log.keys.spoiled.extend([ALICE, BOB]);
+    log.keys.replaced.push(ALICE);
+    assert_key_trouble(&log);
+    log.keys.replaced.push(BOB);
+    let (frames, outcome) = log.replay().unwrap();
+    assert_eq!(payloads(&frames), [b"one".as_slice(), b"two", b"three"]);
+    assert!(outcome.torn.is_none());
+}
+
+#[test]
 fn a_wrong_tenant_key_is_told_although_another_section_of_the_frame_is_torn() {
     let mut log = log_without_closing_frame();
     log.flip(1, 2 * BLOCK + 128, 1); // in the section of ALICE

@@ -114,8 +114,8 @@ impl NoteSigner for TestLog {
         self.key.verifying_key().to_bytes()
     }
 
-    fn sign(&self, msg: &[u8]) -> [u8; 64] {
-        self.key.sign(msg).to_bytes()
+    fn sign(&self, msg: &[u8]) -> Result<[u8; 64], attestore_tlog::NoteError> {
+        Ok(self.key.sign(msg).to_bytes())
     }
 }
 

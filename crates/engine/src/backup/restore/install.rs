@@ -1,16 +1,19 @@
-//! The catalog of a data directory, from a dump, under a fresh key and today's root; with the ledger in it.
+//! The catalog of a data directory, from a dump, under a fresh key and today's root; with the ledger in it, and what chunks have in the
+//! log.
 
 use std::sync::Arc;
 
 use attestore_disk::Disk;
-use attestore_keys::{Key, Slot, SlotContext, SlotKind};
+use attestore_keys::{Key, Slot, SlotKind};
 use attestore_record::TenantId;
 
 use super::super::escrow::Escrow;
 use super::super::manifest::Manifest;
 use super::super::{dump, folder, ledger};
+use super::behind::{self, Behind, UseChunks};
 use crate::catalog::{Catalog, TenantRow, by_tenant, storage, tables, unhex};
 use crate::error::{Error, OpenError, Result};
+use crate::tenant::{own_context, ring};
 use crate::{Parts, SYSTEM_TENANT};
 
 /// Fills a catalog. Durable on return.
@@ -22,10 +25,11 @@ pub(super) fn catalog(
     parts: &Parts,
     manifest: &Manifest,
     escrow: Escrow,
-) -> Result<(), OpenError> {
+    wanted: UseChunks,
+) -> Result<Behind, OpenError> {
     let catalog = Catalog::open(&parts.disk, Arc::clone(&parts.root), Arc::clone(&parts.entropy))?;
     rows(from, &catalog, manifest, &escrow.dump)?;
-    catalog.adopt(escrow.root_page)?;
+    catalog.adopt(escrow.root_page.duplicate())?;
     let key = ledger::key(&system_directory(&catalog)?);
     let count = ledger::chain(from)?.count;
     let entries = ledger::open(from, &key, count)?;
@@ -44,7 +48,7 @@ pub(super) fn catalog(
         }
         Ok(())
     })?;
-    Ok(())
+    behind::install(from, parts, &catalog, manifest, &escrow, wanted)
 }
 
 fn rows(from: &dyn Disk, catalog: &Catalog, manifest: &Manifest, dump: &Key) -> Result<()> {
@@ -82,14 +86,9 @@ fn system_directory(catalog: &Catalog) -> Result<Key> {
         .value();
     let row: TenantRow =
         by_tenant::get(&txn, tables::TENANTS, &TenantId::from_bytes(id))?.ok_or_else(missing)?;
-    let context = |kind| SlotContext {
-        kind,
-        tenant: id,
-        owner: [0; 16],
-    };
-    let tenant = catalog.key(Slot(row.key_slot), &context(SlotKind::TenantKey), None)?;
-    let slot = Slot(row.directory_slot);
-    Ok(catalog.key(slot, &context(SlotKind::Directory), Some(&tenant))?)
+    let id = TenantId::from_bytes(id);
+    let context = own_context(&id, SlotKind::Directory);
+    Ok(ring(catalog, &id, &row)?.open(catalog, Slot(row.directory_slot), &context)?)
 }
 
 /// Rows that are written in one transaction, about.

@@ -4,13 +4,15 @@
 //! The file `restore` in the directory says how far it is; as long as it is there nothing opens the directory but a restore.
 //!
 //! 1. `restore` says `copying`. The target is checked as far as this backup needs it, every file is copied and compared with its
-//!    hash, nodes are computed anew, the catalog is filled under a fresh key and a fresh root, the ledger goes into it.
+//!    hash, nodes are computed anew, the catalog is filled under a fresh key and a fresh root, the ledger goes into it, and what was
+//!    shipped behind the backup into the log.
 //! 2. `restore` says `installed`. The directory opens as one after a crash. Every log gets a new epoch.
 //! 3. What the ledger says is done again: people, records, tenants, credentials. The root is rotated.
 //! 4. It is looked whether anything of that is left. `_system` has a record of the restore. `restore` is removed.
 //!
 //! A crash in 1 begins anew, one behind it goes on: each step finds what was done.
 
+mod behind;
 mod copy;
 mod install;
 mod replay;
@@ -22,6 +24,8 @@ use attestore_disk::Disk;
 use attestore_keys::RecipientKey;
 use serde::{Deserialize, Serialize};
 
+use self::behind::Behind;
+pub use self::behind::UseChunks;
 use super::folder::{self, Known};
 use super::manifest::{self, Manifest};
 use super::{ledger, verify};
@@ -37,6 +41,8 @@ pub struct RestoreSpec {
     pub backup: Option<String>,
     /// Why it is to go on although the ledger may not be the newest; stays on record.
     pub without_ledger: Option<String>,
+    /// Which of the chunks behind the backup are used.
+    pub chunks: UseChunks,
 }
 
 /// What a restore did.
@@ -48,6 +54,10 @@ pub struct Restored {
     pub made_ms: u64,
     /// Entries of the ledger.
     pub ledger: u64,
+    /// Chunks behind the backup that were used.
+    pub chunks: u64,
+    /// Everything that was acknowledged before is there, but for what only a backup can have; Unix milliseconds.
+    pub until_ms: u64,
     /// The logs.
     pub tenants: Vec<RestoredTenant>,
     /// What was done again that had been done behind the backup.
@@ -63,8 +73,12 @@ pub struct RestoredTenant {
     pub name: String,
     /// Entries that the backup had.
     pub entries: u64,
+    /// Entries more that chunks had.
+    pub from_chunks: u64,
     /// Entries that the log is known to have had; `None` without a head register that knows it.
     pub known: Option<u64>,
+    /// Entries of these that are lost.
+    pub lost: Option<u64>,
     /// The origin of its new epoch.
     pub origin: String,
 }
@@ -89,6 +103,11 @@ struct Marker {
     phase: Phase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     without_ledger: Option<String>,
+    #[serde(default)]
+    chunks: UseChunks,
+    /// What they gave.
+    #[serde(default)]
+    behind: Behind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +129,14 @@ pub(crate) fn refuse_unfinished(disk: &dyn Disk) -> Result<(), OpenError> {
                 .to_owned(),
         )),
     }
+}
+
+/// Whether a restore into a directory has not come to its end.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn is_under_way(disk: &dyn Disk) -> Result<bool, Error> {
+    Ok(disk.exists(Path::new(MARKER))?)
 }
 
 /// Checks that a directory is empty, or that a restore into it has not come to its end.
@@ -154,6 +181,8 @@ pub fn restore(
             backup: chosen(from, spec)?,
             phase: Phase::Copying,
             without_ledger: spec.without_ledger.clone(),
+            chunks: spec.chunks,
+            behind: Behind::default(),
         },
     };
     write_marker(disk, &marker)?;
@@ -174,12 +203,18 @@ pub fn restore(
         complete_ledger(from, manifest, &marker)?;
         copy::clear(disk)?;
         copy::files(from, disk, manifest, &escrow, progress)?;
-        install::catalog(from, parts, manifest, escrow)?;
+        marker.behind = install::catalog(from, parts, manifest, escrow, marker.chunks)?;
         drop(lock);
         marker.phase = Phase::Installed;
         write_marker(disk, &marker)?;
     }
-    let restored = replay::run(parts, settings, manifest, marker.without_ledger.as_deref())?;
+    let restored = replay::run(
+        parts,
+        settings,
+        manifest,
+        &marker.behind,
+        marker.without_ledger.as_deref(),
+    )?;
     folder::remove(disk, Path::new(MARKER))?;
     disk.sync_dir(Path::new(""))?;
     Ok(restored)
@@ -199,6 +234,7 @@ fn resumed(marker: Marker, spec: &RestoreSpec) -> Result<Marker, OpenError> {
     let forced = spec.without_ledger.clone();
     Ok(Marker {
         without_ledger: forced.or(marker.without_ledger),
+        chunks: spec.chunks,
         ..marker
     })
 }
@@ -229,10 +265,14 @@ fn complete_ledger(from: &dyn Disk, manifest: &Manifest, marker: &Marker) -> Res
         .map(|manifest| manifest.ledger)
         .max()
         .unwrap_or(0);
+    let least = least.max(behind::ledger(from, manifest, marker.chunks)?);
     let reason = match chain.problems.into_iter().next() {
         Some((path, reason)) => format!("{}: {reason}", path.display()),
         None if chain.count < least.max(manifest.ledger) => {
-            format!("it has {} entries, and a backup covers {least}", chain.count)
+            format!(
+                "it has {} entries, and a backup or a chunk covers {least}",
+                chain.count
+            )
         }
         None => return Ok(()),
     };

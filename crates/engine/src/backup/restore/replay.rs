@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::ledger::{self, Entry, Fact};
 use super::super::manifest::Manifest;
+use super::behind::Behind;
 use super::{Again, Restored, RestoredTenant, not_the_newest};
 use crate::catalog::{by_tenant, directory, encode, json as row, storage, tables, unhex};
 use crate::error::{Error, OpenError, Result};
@@ -26,6 +27,7 @@ pub(super) fn run(
     parts: &Parts,
     settings: &Settings,
     manifest: &Manifest,
+    behind: &Behind,
     forced: Option<&str>,
 ) -> Result<Restored, OpenError> {
     let open = || Engine::open_any(parts.clone(), settings.clone(), OpenMode::Inline);
@@ -64,7 +66,9 @@ pub(super) fn run(
     if let Some(failed) = failed {
         return Err(OpenError::Other(failed.clone()));
     }
-    for entry in &facts {
+    // What the backup covers is gone in it, and its seqs may be those of other records since.
+    let covered = usize::try_from(manifest.ledger).unwrap_or(usize::MAX);
+    for entry in facts.iter().skip(covered) {
         if let Fact::Records(records) = &entry.fact
             && let Some(tenant) = tenant(inner, &records.tenant)?
         {
@@ -72,25 +76,30 @@ pub(super) fn run(
         }
     }
     for _ in 0..STEPS {
-        if left(inner, &facts)?.is_none() {
+        if left(inner, &facts, covered)?.is_none() {
             break;
         }
         // Only keys: what is signed about it has to say where its backups are.
         erase::destroy_step(inner);
     }
-    if let Some(what) = left(inner, &facts)? {
+    if let Some(what) = left(inner, &facts, covered)? {
         return Err(OpenError::Other(format!(
             "what was let go of is there again: {what}"
         )));
     }
     inner.rotate_root()?;
-    let tenants = restored(&engine, manifest, &known)?;
-    record(inner, manifest, facts.len(), &again, forced)?;
+    let tenants = restored(&engine, manifest, behind, &known)?;
+    record(inner, manifest, behind, facts.len(), &again, forced)?;
+    warnings.extend(behind.bad.as_ref().map(|bad| {
+        format!("chunks behind the backup were left out, from the first on that does not hold: {bad}")
+    }));
     close(engine)?;
     Ok(Restored {
         backup: manifest.id.clone(),
         made_ms: manifest.made_ms,
         ledger: facts.len() as u64,
+        chunks: behind.chunks,
+        until_ms: behind.at_ms.unwrap_or(manifest.made_ms),
         tenants,
         again,
         warnings,
@@ -232,10 +241,10 @@ fn revoke(inner: &Inner, id: &str, at_ms: u64) -> Result<bool> {
 }
 
 /// What was let go of and is there still.
-fn left(inner: &Inner, facts: &[Entry]) -> Result<Option<String>> {
+fn left(inner: &Inner, facts: &[Entry], covered: usize) -> Result<Option<String>> {
     let txn = inner.catalog.read()?;
     let handles = txn.open_table(tables::HANDLES).map_err(storage)?;
-    for entry in facts {
+    for (number, entry) in facts.iter().enumerate() {
         match &entry.fact {
             Fact::Subjects {
                 tenant, handles: of, ..
@@ -256,7 +265,22 @@ fn left(inner: &Inner, facts: &[Entry]) -> Result<Option<String>> {
                     return Ok(Some(format!("tenant {tenant}")));
                 }
             }
-            Fact::Records(_) | Fact::Credential { .. } => {}
+            Fact::Records(records) => {
+                let tenant = (number >= covered).then(|| tenant(inner, &records.tenant));
+                if let Some(tenant) = tenant.transpose()?.flatten()
+                    && !purge::left(inner, &tenant, records)?.is_empty()
+                {
+                    return Ok(Some(format!("records of tenant {}", tenant.id)));
+                }
+            }
+            Fact::Credential { id } => {
+                let table = txn.open_table(tables::CREDENTIALS).map_err(storage)?;
+                let stored = table.get(id.as_str()).map_err(storage)?;
+                let stored: Option<Value> = stored.map(|stored| row(stored.value())).transpose()?;
+                if stored.is_some_and(|credential| credential["revoked_at_ms"].is_null()) {
+                    return Ok(Some(format!("credential {id}")));
+                }
+            }
         }
     }
     Ok(None)
@@ -265,16 +289,21 @@ fn left(inner: &Inner, facts: &[Entry]) -> Result<Option<String>> {
 fn restored(
     engine: &Engine,
     manifest: &Manifest,
+    behind: &Behind,
     known: &BTreeMap<String, u64>,
 ) -> Result<Vec<RestoredTenant>> {
     let inner = &engine.inner;
     let mut restored = Vec::new();
     for was in &manifest.tenants {
         if let Some(tenant) = tenant(inner, &was.id)? {
+            let end = behind.ends.get(&was.id).copied().unwrap_or(0).max(was.size);
+            let known = known.get(&was.origin).copied();
             restored.push(RestoredTenant {
                 name: tenant.name.clone(),
                 entries: was.size,
-                known: known.get(&was.origin).copied(),
+                from_chunks: end - was.size,
+                known,
+                lost: known.map(|known| known.saturating_sub(end)),
                 origin: tenant.origin.clone(),
             });
         }
@@ -287,6 +316,7 @@ fn restored(
 fn record(
     inner: &Inner,
     manifest: &Manifest,
+    behind: &Behind,
     entries: usize,
     again: &Again,
     forced: Option<&str>,
@@ -298,6 +328,7 @@ fn record(
         "targets": [{ "type": "backup", "id": manifest.id }],
         "metadata": {
             "made_ms": manifest.made_ms,
+            "chunks": behind.chunks,
             "ledger": entries,
             "again": again,
             "register": inner.rollback_detection,

@@ -261,7 +261,7 @@ fn a_second_restore_of_the_same_backup_knows_what_was_erased_after_the_first() {
     let second = SimDisk::new(59);
     let spec = RestoreSpec {
         backup: Some(old.id),
-        without_ledger: None,
+        ..RestoreSpec::default()
     };
     let restored = site.restore(&second, &spec).unwrap();
     assert_eq!(restored.again.subjects, 1);

@@ -106,9 +106,7 @@ pub(in crate::exports) fn concerns(
     let opened = || -> Result<HashSet<[u8; 16]>> {
         let slot = row.slot.ok_or(Error::NotFound("access request"))?;
         let context = file_context(tenant, key.1, false);
-        let file_key = inner
-            .catalog
-            .key(Slot(slot), &context, Some(&tenant.keys.tenant))?;
+        let file_key = tenant.keys.open(&inner.catalog, Slot(slot), &context)?;
         Asked::open(access, key, &file_key)?.handles()
     };
     opened().map_or(true, |about| {

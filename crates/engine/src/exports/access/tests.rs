@@ -223,6 +223,36 @@ fn somebody_gets_everything_about_them_and_nothing_about_others() {
 }
 
 #[test]
+fn what_senders_wrote_is_text_on_the_page_for_people() {
+    let world = World::new(9);
+    let engine = world.open(false);
+    world.tenant(&engine, "acme");
+    let hostile = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}\"'&amp;";
+    let event = serde_json::json!({
+        "action": "user.update",
+        "actor": {"type": "user", "id": ANN, "name": hostile, "email": hostile},
+        "context": {"user_agent": hostile},
+        "data_subjects": [{"type": "user", "id": ANN, "fields": ["/metadata"]}],
+        "data_categories": ["hr"],
+        "metadata": {hostile: hostile, "nested": {"<b>": [hostile, {"</table>": hostile}]}},
+    });
+    world.append(&engine, "acme", &[event.to_string()]);
+    let info = asked(&engine, &request(&[ANN]));
+    let members = members(fetched(&engine, &info.id));
+    let records = String::from_utf8(members["records.ndjson"].clone()).unwrap();
+    assert!(records.contains("<script>alert(1)"), "{records}");
+    let report = String::from_utf8(members["report.html"].clone()).unwrap();
+    assert!(report.contains("&lt;script&gt;alert(1)"), "{report}");
+    for tag in ["<script", "<img", "<b>&", "</td><s", "\u{202e}"] {
+        assert!(!report.contains(tag), "{tag} in {report}");
+    }
+    assert_eq!(
+        report.matches("</table>").count(),
+        report.matches("<table").count()
+    );
+}
+
+#[test]
 fn its_proofs_verify_with_the_key_of_the_log() {
     let world = World::new(2);
     let engine = filled(&world);

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use attestore_export::{rfc3339_ms, rfc3339_ns};
-use attestore_tlog::{Hash, NodeReader, Policy, SubtreeError};
+use attestore_tlog::{CheckpointError, Hash, NodeReader, NoteError, Policy, SubtreeError};
 use attestore_verify::bundle::{BundleHead, BundleTree, BundleWriter, Scope, WriteError};
 
 use super::super::manifest;
@@ -207,6 +207,9 @@ impl Turn<'_> {
             WriteError::Root => {
                 let folder = Path::new("tenants").join(self.tenant.id.to_string());
                 Error::damage(folder, 0, error.to_string())
+            }
+            WriteError::Checkpoint(CheckpointError::Note(NoteError::Signer)) => {
+                self.tenant.catalog.modules().unavailable()
             }
             error => Error::Io(error.to_string()),
         })

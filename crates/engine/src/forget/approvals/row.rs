@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::OperationKind;
 use super::operation::{Operation, canonical};
-use crate::catalog::hex;
-use crate::catalog::of_tenant::ThingId;
+use crate::catalog::of_tenant::{self, ThingId};
+use crate::catalog::{Update, hex, tables};
 use crate::error::Result;
 use crate::forget::sealed;
 use crate::tenant::Tenant;
@@ -109,6 +109,21 @@ impl ApprovalRow {
         let opened: Sealed = sealed::open(tenant, CONTEXT, id, sealed)?;
         Ok(hash(&opened.salt, tenant, operation) == self.operation)
     }
+}
+
+/// Seals what is not under the tenant's current key anew, of every request.
+///
+/// # Errors
+/// As writes; damage.
+pub(crate) fn seal_again(update: &Update<'_>, tenant: &Tenant, entropy: &dyn Entropy) -> Result<()> {
+    for (id, mut row) in of_tenant::stored_of::<ApprovalRow>(update, tables::APPROVALS, &tenant.id)? {
+        let Some(sealed) = &row.sealed else { continue };
+        if let Some(sealed) = sealed::again(tenant, CONTEXT, &id, entropy, sealed)? {
+            row.sealed = Some(sealed);
+            of_tenant::put(update, tables::APPROVALS, &(tenant.id, id), &row)?;
+        }
+    }
+    Ok(())
 }
 
 /// Names an act.

@@ -163,14 +163,20 @@ impl Engine {
         limit: usize,
     ) -> Result<DestroyedPage> {
         by.check_instance(Permission::ReadSystem)?;
-        let after: Option<[u8; 16]> = cursor
-            .map(|cursor| unhex(cursor).ok_or(Error::InvalidCursor))
+        let after: Option<TenantId> = cursor
+            .map(|cursor| {
+                unhex(cursor)
+                    .map(TenantId::from_bytes)
+                    .ok_or(Error::InvalidCursor)
+            })
             .transpose()?;
-        let rows = row::all(&self.inner.catalog.read()?)?;
+        let rows = row::page(
+            &self.inner.catalog.read()?,
+            after.as_ref(),
+            limit.saturating_add(1),
+        )?;
         let mut items: Vec<DestroyedTenant> = rows
             .into_iter()
-            .filter(|(id, _)| after.is_none_or(|after| *id.as_bytes() > after))
-            .take(limit.saturating_add(1))
             .map(|(id, row)| DestroyedTenant::of(&id, row))
             .collect();
         let more = items.len() > limit;

@@ -110,6 +110,18 @@ pub(crate) fn all(txn: &ReadTransaction) -> Result<Vec<(TenantId, DestroyedRow)>
     by_tenant::all(txn, tables::DESTROYED)
 }
 
+/// At most `limit` of them, ascending by id, from the first behind `after` on.
+///
+/// # Errors
+/// As reads.
+pub(super) fn page(
+    txn: &ReadTransaction,
+    after: Option<&TenantId>,
+    limit: usize,
+) -> Result<Vec<(TenantId, DestroyedRow)>> {
+    by_tenant::page(txn, tables::DESTROYED, after, limit)
+}
+
 /// The row of one.
 ///
 /// # Errors

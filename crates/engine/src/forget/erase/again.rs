@@ -45,9 +45,7 @@ pub(crate) fn again(inner: &Inner, tenant: &Arc<Tenant>, of: &Again<'_>) -> Resu
             let damage = || Error::damage("catalog", 0, "a row of the directory");
             let row = DirectoryRow::parse(row.value()).ok_or_else(damage)?;
             let context = lookup_context(&tenant.id, &blind);
-            let lookup = inner
-                .catalog
-                .key(row.lookup, &context, Some(&tenant.keys.tenant))?;
+            let lookup = tenant.keys.open(&inner.catalog, row.lookup, &context)?;
             let (handle, _) = row.open(&lookup, &tenant.id, &blind).ok_or_else(damage)?;
             if wanted.contains(handle.as_bytes()) {
                 leaving.push((blind, LeavingRow::new(&blind, &row)));
@@ -110,7 +108,7 @@ fn approve_waiting(inner: &Inner, tenant: &Arc<Tenant>, wanted: &HashSet<[u8; 16
         if !matches!(row.state, ErasureState::Received | ErasureState::Deferred) {
             continue;
         }
-        let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.tenant)?;
+        let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.ring())?;
         if !leavers
             .iter()
             .any(|leaver| wanted.contains(leaver.handle.as_bytes()))

@@ -129,7 +129,7 @@ fn is_destroyed(inner: &Inner, tenant: &Tenant, handle: &Handle) -> Result<bool>
     let row = handle_row(tenant, handle)?;
     let context = subject_context(&tenant.id, handle);
     Ok(row.is_some_and(|row| {
-        let opened = inner.catalog.key(row.slot, &context, Some(&tenant.keys.tenant));
+        let opened = tenant.keys.open(&inner.catalog, row.slot, &context);
         row.state == HandleState::Destroyed && opened.is_err()
     }))
 }

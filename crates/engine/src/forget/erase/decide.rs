@@ -36,7 +36,7 @@ pub(super) fn decide(inner: &Inner, tenant: &Arc<Tenant>, key: &RowKey) -> Resul
         return Ok(None);
     }
     if undecided {
-        let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.tenant)?;
+        let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.ring())?;
         let handles: Vec<Handle> = leavers.into_iter().map(|leaver| leaver.handle).collect();
         let about = concerned(inner, tenant, &handles)?;
         if let Some(why) = obstacle(inner, tenant, &about)? {

@@ -81,7 +81,7 @@ fn job(inner: &Inner, tenant: &Arc<Tenant>, key: RowKey) -> Result<Option<Job>> 
     let Some(mut row) = decide(inner, tenant, &key)? else {
         return Ok(None);
     };
-    let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.tenant)?;
+    let leavers = row.leavers(&inner.catalog, &tenant.id, &tenant.keys.ring())?;
     let handles: Vec<Handle> = leavers.iter().map(|leaver| leaver.handle).collect();
     row.exports += crate::exports::let_go_personal(inner, tenant, &handles)?;
     Ok(Some(Job { key, row, leavers }))

@@ -127,7 +127,7 @@ impl Engine {
             });
         }
         let handles: Vec<_> = row
-            .leavers(&inner.catalog, &tenant.id, &tenant.keys.tenant)?
+            .leavers(&inner.catalog, &tenant.id, &tenant.keys.ring())?
             .into_iter()
             .map(|leaver| leaver.handle)
             .collect();

@@ -150,12 +150,13 @@ fn put(
         .flatten()
         .collect();
     inner.change(|update| {
+        let ring = tenant.keys.ring();
         let keys: Vec<NewKey<'_>> = new
             .iter()
             .map(|file| NewKey {
                 slot: Slot(file.row.slot),
                 context: file_context(tenant, file.id, false),
-                wrap: Some(&tenant.keys.tenant),
+                wrap: Some(ring.current()),
                 value: &file.key,
             })
             .collect();

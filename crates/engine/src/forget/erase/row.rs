@@ -6,14 +6,14 @@
 
 use std::path::PathBuf;
 
-use attestore_keys::{Key, Slot};
+use attestore_keys::Slot;
 use attestore_record::{Handle, TenantId};
 use serde::{Deserialize, Serialize};
 
 use super::Recipient;
 use crate::catalog::directory::DirectoryRow;
 use crate::catalog::{Catalog, hex, unhex, unhex_vec};
-use crate::tenant::lookup_context;
+use crate::tenant::{Ring, lookup_context};
 use crate::{Error, Result};
 
 /// How far an erasure is.
@@ -155,9 +155,9 @@ impl LeavingRow {
     ///
     /// # Errors
     /// As reads; damage.
-    pub(crate) fn open(&self, catalog: &Catalog, tenant: &TenantId, key: &Key) -> Result<Leaver> {
+    pub(crate) fn open(&self, catalog: &Catalog, tenant: &TenantId, ring: &Ring) -> Result<Leaver> {
         let (blind, row) = self.parse()?;
-        let lookup = catalog.key(row.lookup, &lookup_context(tenant, &blind), Some(key))?;
+        let lookup = ring.open(catalog, row.lookup, &lookup_context(tenant, &blind))?;
         let opened = row.open(&lookup, tenant, &blind);
         let (handle, slot) = opened.ok_or_else(|| damage("a row of the directory"))?;
         Ok(Leaver {
@@ -173,10 +173,10 @@ impl ErasureRow {
     ///
     /// # Errors
     /// As reads; damage.
-    pub(crate) fn leavers(&self, catalog: &Catalog, tenant: &TenantId, key: &Key) -> Result<Vec<Leaver>> {
+    pub(crate) fn leavers(&self, catalog: &Catalog, tenant: &TenantId, ring: &Ring) -> Result<Vec<Leaver>> {
         let subjects = self.subjects.iter();
         subjects
-            .map(|subject| subject.open(catalog, tenant, key))
+            .map(|subject| subject.open(catalog, tenant, ring))
             .collect()
     }
 

@@ -50,6 +50,7 @@ use redb::ReadTransaction;
 use crate::catalog::of_tenant::{self, ThingId};
 use crate::catalog::tables;
 use crate::error::Result;
+pub(crate) use row::seal_again;
 use row::{HoldRow, RowState};
 
 /// A hold that is in force.

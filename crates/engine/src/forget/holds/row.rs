@@ -1,9 +1,11 @@
 //! What the catalog keeps of a hold. JSON, so that a later version can add fields.
 
+use attestore_keys::Entropy;
 use serde::{Deserialize, Serialize};
 
 use super::spec::Sealed;
-use crate::catalog::of_tenant::ThingId;
+use crate::catalog::of_tenant::{self, ThingId};
+use crate::catalog::{Update, tables};
 use crate::error::Result;
 use crate::forget::sealed;
 use crate::instance::Inner;
@@ -84,6 +86,20 @@ impl HoldRow {
 /// When it does not serialise.
 pub(super) fn seal(inner: &Inner, tenant: &Tenant, id: &ThingId, part: &Sealed) -> Result<String> {
     sealed::seal(tenant, CONTEXT, id, &*inner.entropy, part)
+}
+
+/// Seals what is not under the tenant's current key anew, of every hold. The caller holds [`Tenant::deciding`], and lets memory know.
+///
+/// # Errors
+/// As writes; damage.
+pub(crate) fn seal_again(update: &Update<'_>, tenant: &Tenant, entropy: &dyn Entropy) -> Result<()> {
+    for (id, mut row) in of_tenant::stored_of::<HoldRow>(update, tables::HOLDS, &tenant.id)? {
+        if let Some(sealed) = sealed::again(tenant, CONTEXT, &id, entropy, &row.sealed)? {
+            row.sealed = sealed;
+            of_tenant::put(update, tables::HOLDS, &(tenant.id, id), &row)?;
+        }
+    }
+    Ok(())
 }
 
 const CONTEXT: &str = "attestore 2026 hold v1";

@@ -24,18 +24,7 @@ use crate::tenant::Tenant;
 pub(crate) fn again(inner: &Inner, tenant: &Arc<Tenant>, of: &Records) -> Result<u64> {
     let deciding = tenant.deciding.lock();
     let view = tenant.view();
-    let reader = tree::reader(inner, tenant, &view);
-    let gone = tenant.gone.load();
-    let mut left: Vec<(Range<u64>, u64)> = Vec::new();
-    for range in of.ranges.iter() {
-        let range = range.start..range.end.min(view.flushed_count());
-        for range in without(range.clone(), &gone.within(of.class, &range)) {
-            let count = gone::count_class(reader.source(), of.class, std::slice::from_ref(&range))?;
-            if count > 0 {
-                left.push((range, count));
-            }
-        }
-    }
+    let left = left(inner, tenant, of)?;
     if left.is_empty() {
         return Ok(0);
     }
@@ -86,6 +75,27 @@ pub(crate) fn again(inner: &Inner, tenant: &Arc<Tenant>, of: &Records) -> Result
     record(inner, tenant, key, row, receipt.seq, receipt.received_at_ms)?;
     drop(deciding);
     Ok(records)
+}
+
+/// Which of the records the log has that are not gone, and how many they are in each range.
+///
+/// # Errors
+/// As reads.
+pub(crate) fn left(inner: &Inner, tenant: &Arc<Tenant>, of: &Records) -> Result<Vec<(Range<u64>, u64)>> {
+    let view = tenant.view();
+    let reader = tree::reader(inner, tenant, &view);
+    let gone = tenant.gone.load();
+    let mut left = Vec::new();
+    for range in of.ranges.iter() {
+        let range = range.start..range.end.min(view.flushed_count());
+        for range in without(range.clone(), &gone.within(of.class, &range)) {
+            let count = gone::count_class(reader.source(), of.class, std::slice::from_ref(&range))?;
+            if count > 0 {
+                left.push((range, count));
+            }
+        }
+    }
+    Ok(left)
 }
 
 /// What of a range is in none of the others, which are in it, ascending and apart.

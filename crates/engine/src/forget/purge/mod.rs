@@ -49,7 +49,7 @@ use crate::error::Result;
 use crate::instance::Inner;
 use crate::search::wake::Wake;
 
-pub(crate) use again::again;
+pub(crate) use again::{again, left};
 pub use api::{Ordered, PurgeOrder, PurgePage, Selection};
 pub(super) use decide::{By, Ground};
 pub(crate) use decide::{check_clock, settle};

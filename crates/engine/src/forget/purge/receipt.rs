@@ -144,9 +144,9 @@ fn check(inner: &Inner, tenant: &Arc<Tenant>, view: &View, row: &PurgeRow, seq: 
         }
         let id = unhex(&file.id).ok_or_else(|| Error::damage("catalog", 0, "container id of a purge"))?;
         let context = file_context(tenant, id, part);
-        if inner
-            .catalog
-            .key(Slot(file.slot), &context, Some(&tenant.keys.tenant))
+        if tenant
+            .keys
+            .open(&inner.catalog, Slot(file.slot), &context)
             .is_ok()
         {
             left.push(format!("the key in slot {}", file.slot));

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DEAD_LETTERS_MAX, EARLIER_MAX};
 use crate::{
-    catalog::{Catalog, Update, hex, json, storage, tables, unhex_vec},
+    catalog::{Catalog, Update, hex, json, of_tenant, storage, tables, unhex_vec},
     error::{Error, Result},
+    forget::sealed,
     searches::row::SearchId,
     tenant::Tenant,
 };
@@ -301,7 +302,7 @@ pub(crate) fn bury(
 
 /// Seals a secret for its row.
 pub(crate) fn seal(tenant: &Tenant, id: &SearchId, entropy: &dyn Entropy, secret: &[u8]) -> String {
-    let key = derive(SECRET_CONTEXT, &[tenant.keys.tenant.expose()]);
+    let key = derive(SECRET_CONTEXT, &[tenant.keys.ring().current().expose()]);
     hex(&aead::seal_random(&key, entropy, &aad(tenant, id), secret))
 }
 
@@ -310,10 +311,30 @@ pub(crate) fn seal(tenant: &Tenant, id: &SearchId, entropy: &dyn Entropy, secret
 /// # Errors
 /// Damage.
 pub(crate) fn open(tenant: &Tenant, id: &SearchId, sealed: &str) -> Result<Vec<u8>> {
-    let key = derive(SECRET_CONTEXT, &[tenant.keys.tenant.expose()]);
-    let sealed = unhex_vec(sealed);
-    let opened = sealed.and_then(|sealed| aead::open_random(&key, &aad(tenant, id), &sealed).ok());
+    let opened = unhex_vec(sealed).and_then(|sealed| {
+        let ring = tenant.keys.ring();
+        ring.each().find_map(|key| {
+            let key = derive(SECRET_CONTEXT, &[key.expose()]);
+            aead::open_random(&key, &aad(tenant, id), &sealed).ok()
+        })
+    });
     opened.ok_or_else(|| Error::damage("catalog", 0, "secret of a watch"))
+}
+
+/// Seals secrets that are not under the tenant's current key anew. The caller is alone with the watches.
+///
+/// # Errors
+/// As writes; damage.
+pub(crate) fn seal_again(update: &Update<'_>, tenant: &Tenant, entropy: &dyn Entropy) -> Result<()> {
+    let rows = of_tenant::stored_of::<WatchRow>(update, tables::WATCHES, &tenant.id)?;
+    for (id, mut watch) in rows {
+        let sealed = sealed::again(tenant, SECRET_CONTEXT, &id, entropy, &watch.secret)?;
+        if let Some(sealed) = sealed {
+            watch.secret = sealed;
+            put(update, &tenant.id, &id, &watch)?;
+        }
+    }
+    Ok(())
 }
 
 fn aad(tenant: &Tenant, id: &SearchId) -> Vec<u8> {

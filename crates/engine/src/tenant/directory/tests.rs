@@ -108,7 +108,7 @@ fn rows_without_keys_do_not_lead_from_a_person_to_a_handle() {
         let context = lookup_context(&acme.id, &blind);
         let key = acme
             .catalog
-            .key(row.lookup, &context, Some(&acme.keys.tenant))
+            .key(row.lookup, &context, Some(acme.keys.ring().current()))
             .unwrap();
         let (handle, slot) = row.open(&key, &acme.id, &blind).unwrap();
         assert!(

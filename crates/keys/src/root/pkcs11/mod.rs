@@ -16,7 +16,10 @@
 //! A wrong PIN is a wrong key, no token and no key are missing keys, everything else that a token says is [`Error::Unreachable`]:
 //! return codes differ between modules, so nothing is concluded from them, and nothing of it is ever damage.
 
+mod signing;
 mod token;
+
+use std::sync::Arc;
 
 use cryptoki::error::Error as TokenError;
 use cryptoki::mechanism::Mechanism;
@@ -25,14 +28,15 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::Session;
 use zeroize::Zeroizing;
 
+use self::signing::TokenSigning;
 use self::token::Token;
 pub use self::token::TokenAt;
 use super::{Provider, RootSeal};
-use crate::{Entropy, Error, Key, Result, random_array};
+use crate::{Entropy, Error, Key, Result, SigningModule, random_array};
 
 /// Seals under keys in a token.
 pub struct Pkcs11Seal {
-    token: Token,
+    token: Arc<Token>,
     set: [u8; 16],
 }
 
@@ -43,7 +47,7 @@ impl Pkcs11Seal {
     /// [`Error::WrongKey`] when the PIN is wrong, [`Error::MissingKey`] when there is no such module or token, or the PIN is locked;
     /// [`Error::Unreachable`].
     pub fn connect(at: TokenAt, pin: &str, set: [u8; 16]) -> Result<Self> {
-        let token = Token::connect(at, pin)?;
+        let token = Arc::new(Token::connect(at, pin)?);
         Ok(Self { token, set })
     }
 
@@ -95,11 +99,10 @@ impl Pkcs11Seal {
 
     /// The key of `reference`.
     fn key(&self, reference: &[u8]) -> Result<()> {
-        let found = self.token.with(|session| Self::find(session, reference))?;
-        match found.is_empty() {
-            false => Ok(()),
-            true => Err(self.missing(reference)),
-        }
+        let found = self
+            .token
+            .look(|session| Ok(Self::find(session, reference)?.pop()))?;
+        found.map(drop).ok_or_else(|| self.missing(reference))
     }
 
     fn missing(&self, reference: &[u8]) -> Error {
@@ -178,6 +181,10 @@ impl RootSeal for Pkcs11Seal {
             Some(witness) => self.reach(witness),
             None => Ok(()),
         }
+    }
+
+    fn signing(&self) -> Option<Arc<dyn SigningModule>> {
+        Some(Arc::new(TokenSigning::new(Arc::clone(&self.token), self.set)))
     }
 
     fn reach(&self, reference: &[u8]) -> Result<()> {

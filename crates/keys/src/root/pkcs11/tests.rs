@@ -7,7 +7,7 @@ use std::sync::Arc;
 use attestore_disk::{Disk, RealDisk};
 
 use super::{Pkcs11Seal, TokenAt};
-use crate::{Error, FileRoot, Key, RootProvider, RootSeal, SystemEntropy};
+use crate::{Error, FileRoot, Key, RootProvider, RootSeal, SigningKey, SystemEntropy};
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "8765";
@@ -252,4 +252,71 @@ fn keys_cannot_be_taken_out_of_the_token() {
             .collect::<Result<Vec<_>, _>>()
     });
     assert!(values.unwrap().iter().all(Vec::is_empty));
+}
+
+#[test]
+fn signing_keys_in_a_token_sign_from_many_threads_and_go_with_a_negative_look() {
+    let Some(home) = token("signing_keys_in_a_token_sign_from_many_threads_and_go_with_a_negative_look")
+    else {
+        return;
+    };
+    let root = create(&home);
+    let module = root.signing().unwrap();
+    module.check().unwrap();
+    let reference = module.reference(&SystemEntropy);
+    let public = module.make(&reference).unwrap();
+    let key = SigningKey::in_module(Some(module.clone()), reference.clone(), public);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            let key = &key;
+            scope.spawn(move || assert!((0..50).all(|n| key.sign(&[thread, n]).is_ok())));
+        }
+    });
+    let again = root.signing().unwrap().make(&reference).unwrap();
+    assert_ne!(again, public, "one that was begun before is replaced");
+    assert!(
+        key.sign(b"text").is_err(),
+        "the other key's signature never leaves"
+    );
+    module.destroy(&reference).unwrap();
+    module.destroy(&reference).unwrap();
+    let gone = SigningKey::in_module(Some(module.clone()), reference.clone(), again);
+    let refused = gone.sign(b"text").unwrap_err();
+    assert!(matches!(refused, Error::MissingKey { .. }), "{refused}");
+    let there = keys();
+    assert!(there.iter().all(|name| !name.contains("signing")), "{there:?}");
+}
+
+#[test]
+fn a_signing_key_is_not_gone_because_its_token_is_away_or_another() {
+    let Some(home) = token("a_signing_key_is_not_gone_because_its_token_is_away_or_another") else {
+        return;
+    };
+    let root = create(&home);
+    let module = root.signing().unwrap();
+    let reference = module.reference(&SystemEntropy);
+    let public = module.make(&reference).unwrap();
+    let key = SigningKey::in_module(Some(module.clone()), reference.clone(), public);
+    let swap = |from: &str, to: &str| {
+        let moved = Command::new("mv")
+            .arg(home.join(from))
+            .arg(home.join(to))
+            .status();
+        assert!(moved.unwrap().success());
+    };
+    swap("tokens", "away");
+    assert!(key.sign(b"text").unwrap_err().is_key());
+    assert!(module.destroy(&reference).unwrap_err().is_key());
+    swap("away", "tokens");
+    key.sign(b"text").expect("it was not gone");
+    let stranger = Pkcs11Seal::connect(at("audit"), PIN, [9; 16])
+        .unwrap()
+        .signing()
+        .unwrap();
+    let refused = stranger.destroy(&reference).unwrap_err();
+    assert!(
+        refused.is_key(),
+        "who knows nothing of this directory says nothing of its keys: {refused}"
+    );
+    key.sign(b"text").unwrap();
 }

@@ -1,14 +1,16 @@
-//! One token, and a session with it that is opened again when it broke.
+//! One token, and sessions with it: as many as are in use at once, opened again when they broke.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as TokenError, RvError};
+use cryptoki::mechanism::MechanismType;
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{Error, Result};
 
@@ -28,8 +30,10 @@ pub(super) struct Token {
     at: TokenAt,
     pin: AuthPin,
     library: Pkcs11,
-    /// None after it broke.
-    session: Mutex<Option<Session>>,
+    /// Sessions that nobody uses now.
+    idle: Mutex<Vec<Session>>,
+    /// When the module was last begun anew because something was not found.
+    doubted: Mutex<Option<Instant>>,
 }
 
 impl Token {
@@ -39,10 +43,11 @@ impl Token {
             at,
             pin: AuthPin::from(pin.to_owned()),
             library,
-            session: Mutex::new(None),
+            idle: Mutex::default(),
+            doubted: Mutex::default(),
         };
         let session = token.open()?;
-        *token.session.lock() = Some(session);
+        token.idle.lock().push(session);
         Ok(token)
     }
 
@@ -53,17 +58,62 @@ impl Token {
 
     /// Does something in a session. What fails is tried once more in a new one.
     pub(super) fn with<T>(&self, act: impl Fn(&Session) -> std::result::Result<T, TokenError>) -> Result<T> {
-        let mut held = self.session.lock();
-        if let Some(session) = held.take()
-            && let Ok(done) = act(&session)
-        {
-            *held = Some(session);
-            return Ok(done);
+        let idle = self.idle.lock().pop();
+        if let Some(session) = idle {
+            let done = {
+                let _in_use = IN_USE.read();
+                act(&session)
+            };
+            if let Ok(done) = done {
+                self.keep(session);
+                return Ok(done);
+            }
         }
         let session = self.open()?;
+        let _in_use = IN_USE.read();
         let done = act(&session).map_err(|error| self.said(&error))?;
-        *held = Some(session);
+        self.keep(session);
         Ok(done)
+    }
+
+    /// Looks for something. What is not there is looked for once more in a module that was begun anew: one whose token went away and came
+    /// back may go on finding nothing in it.
+    pub(super) fn look<T>(
+        &self,
+        act: impl Fn(&Session) -> std::result::Result<Option<T>, TokenError>,
+    ) -> Result<Option<T>> {
+        let found = self.with(&act)?;
+        if found.is_some() || !self.doubt() {
+            return Ok(found);
+        }
+        self.idle.lock().clear();
+        initialize(&self.library, &self.at, true)?;
+        self.with(act)
+    }
+
+    /// Whether it is time to doubt that something is not there: it costs everybody's sessions.
+    fn doubt(&self) -> bool {
+        let mut doubted = self.doubted.lock();
+        let due = doubted.is_none_or(|at| at.elapsed() >= DOUBT);
+        if due {
+            *doubted = Some(Instant::now());
+        }
+        due
+    }
+
+    fn keep(&self, session: Session) {
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(session);
+        }
+    }
+
+    /// What the token can do.
+    pub(super) fn mechanisms(&self) -> Result<Vec<MechanismType>> {
+        let slot = self.slot()?;
+        self.library
+            .get_mechanism_list(slot)
+            .map_err(|error| self.said(&error))
     }
 
     fn open(&self) -> Result<Session> {
@@ -151,7 +201,8 @@ fn library(at: &TokenAt) -> Result<Pkcs11> {
 
 fn initialize(library: &Pkcs11, at: &TokenAt, anew: bool) -> Result<()> {
     if anew {
-        // Sessions of others with this module break; they open new ones.
+        // Sessions of others with this module break; they open new ones. None may be in the middle of something.
+        let _nobody = IN_USE.write();
         let _ = library.clone().finalize();
     }
     match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
@@ -172,4 +223,10 @@ fn name(at: &TokenAt) -> String {
     format!("{name} of {}", at.module.display())
 }
 
+/// How long it is believed that something is not there.
+const DOUBT: Duration = Duration::from_secs(2);
+/// Sessions of a token that are kept for later.
+const IDLE_MAX: usize = 8;
+/// Read while something is done in a session, written while a module begins anew.
+static IN_USE: RwLock<()> = RwLock::new(());
 static LIBRARIES: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());

@@ -122,7 +122,7 @@ fn a_file_that_was_dropped_and_put_back_is_found_and_not_read() {
                 update.put_keys(&[NewKey {
                     slot: Slot(row.slot),
                     context,
-                    wrap: Some(&tenant.keys.tenant),
+                    wrap: Some(tenant.keys.ring().current()),
                     value: key,
                 }])?;
                 update.put_file(&tenant.id, row)?;
