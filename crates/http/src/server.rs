@@ -26,8 +26,8 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
     access_log, access_requests, append, approvals, backups, clock, corrections, credentials, destroyed,
-    erasures, events, exports, heads, holds, index, keys, log, log_keys, moves, operations, privacy, purges, quota,
-    restrictions, retention, scrub, search, searches, tail, tenants, unseal, watch,
+    erasures, events, exports, heads, holds, index, keys, log, log_keys, moves, operations, privacy, purges,
+    quota, restrictions, retention, scrub, search, searches, tail, tenants, unseal, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;

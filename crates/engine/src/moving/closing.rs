@@ -26,6 +26,7 @@ use crate::forget::logged;
 use crate::handover::{self, HandoverRow};
 use crate::heads::checkpoint;
 use crate::instance::Inner;
+use crate::keyring::KeysRow;
 use crate::tenant::Tenant;
 
 /// The last record of a log that goes on elsewhere.
@@ -58,7 +59,9 @@ pub(super) fn decide(inner: &Inner, tenant: &Arc<Tenant>, by: &Principal, row: &
     };
     settled(inner, tenant)?;
     let approved = approvals::require(inner, tenant, by, &operation)?;
+    // Nobody lets go of anything or changes keys between the look and the row.
     let _deciding = tenant.deciding.lock();
+    let _changing = inner.retiring.lock();
     settled(inner, tenant)?;
     if tenant.ending.load(Ordering::Acquire) || tenant.rolled_back().is_some() {
         return Err(Error::Changed("tenant"));
@@ -102,6 +105,11 @@ fn settled(inner: &Inner, tenant: &Tenant) -> Result<()> {
     let halfway = |state: &Value| state == "placing" || state == "releasing";
     if holds.iter().any(|(_, row)| halfway(&row["state"])) {
         return busy("the placing or release of a hold");
+    }
+    let row = by_tenant::get::<TenantRow>(&txn, tables::TENANTS, &tenant.id)?.ok_or(Error::UnknownTenant)?;
+    let rotated = by_tenant::get::<KeysRow>(&txn, tables::KEYS, &tenant.id)?;
+    if row.former_key_slot.is_some() || rotated.is_some_and(|row| row.is_under_way()) {
+        return busy("a rotation of keys");
     }
     let keys = by_tenant::get::<HandoverRow>(&txn, tables::HANDOVERS, &tenant.id)?;
     match keys.is_none_or(|keys| keys.is_settled()) {

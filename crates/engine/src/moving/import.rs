@@ -218,6 +218,7 @@ fn settle(
                 reason,
             );
             by_tenant::put(update, tables::HANDOVERS, tenant, &handed)?;
+            crate::keyring::moved_here(update, tenant, &handed, inner.clock.now_ms())?;
             update.put_tenant(tenant, &head)?;
             update.put_tenant_name(&head.name, tenant)?;
             invite::destroy_keys(update, row)?;

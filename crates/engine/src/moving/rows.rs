@@ -80,13 +80,15 @@ pub(super) fn write(
         row,
         former: handed.former,
     };
-    let keys = joined(&[tenant.keys.tenant.expose(), tenant.keys.directory.expose()]);
+    let ring = tenant.keys.ring();
+    if head.row.former_key_slot.is_some() || ring.former().is_some() {
+        return Err(damage("a tenant with two keys whose log ended"));
+    }
+    let keys = joined(&[ring.current().expose(), tenant.keys.directory.expose()]);
     to.row(TENANT, &keys, &encode(&head)?)?;
     for row in super::copy::file_rows(txn, &tenant.id)? {
         let context = file_context(tenant, row.container_id()?, row.is_part());
-        let key = inner
-            .catalog
-            .key(Slot(row.slot), &context, Some(&tenant.keys.tenant))?;
+        let key = ring.open(&inner.catalog, Slot(row.slot), &context)?;
         to.row(FILE, key.expose(), &encode(&row)?)?;
     }
     let (mut written, mut live) = (Written::default(), 0u64);
@@ -147,10 +149,8 @@ fn is_open(value: &[u8]) -> Result<bool> {
 /// A person of the directory: blind ‖ handle ‖ own key.
 fn subject(inner: &Inner, tenant: &Tenant, blind: &[u8; 32], row: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let row = DirectoryRow::parse(row).ok_or_else(|| damage("a row of the directory"))?;
-    let under = Some(&tenant.keys.tenant);
-    let lookup = inner
-        .catalog
-        .key(row.lookup, &lookup_context(&tenant.id, blind), under)?;
+    let context = lookup_context(&tenant.id, blind);
+    let lookup = tenant.keys.open(&inner.catalog, row.lookup, &context)?;
     let opened = row.open(&lookup, &tenant.id, blind);
     let (handle, slot) = opened.ok_or_else(|| damage("a row of the directory"))?;
     own(inner, tenant, blind, &handle, slot)
@@ -159,7 +159,7 @@ fn subject(inner: &Inner, tenant: &Tenant, blind: &[u8; 32], row: &[u8]) -> Resu
 /// A person who is to be erased.
 fn leaving_subject(inner: &Inner, tenant: &Tenant, leaving: &LeavingRow) -> Result<Zeroizing<Vec<u8>>> {
     let (blind, _) = leaving.parse()?;
-    let leaver = leaving.open(&inner.catalog, &tenant.id, &tenant.keys.tenant)?;
+    let leaver = leaving.open(&inner.catalog, &tenant.id, &tenant.keys.ring())?;
     own(inner, tenant, &blind, &leaver.handle, leaver.slot)
 }
 
@@ -171,7 +171,7 @@ fn own(
     slot: Slot,
 ) -> Result<Zeroizing<Vec<u8>>> {
     let context = subject_context(&tenant.id, handle);
-    let key: Key = inner.catalog.key(slot, &context, Some(&tenant.keys.tenant))?;
+    let key: Key = tenant.keys.open(&inner.catalog, slot, &context)?;
     Ok(joined(&[blind, handle.as_bytes(), key.expose()]))
 }
 
