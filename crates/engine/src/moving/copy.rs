@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use attestore_disk::Mode;
 use attestore_record::TenantId;
@@ -103,8 +103,7 @@ pub(super) fn entries(inner: &Inner, tenant: &TenantId, id: &str, count: u64) ->
     at -= at % ENTRY_BYTES as u64;
     inner.moves.went(at);
     if all > 0 {
-        let from = Path::new("tenants").join(tenant.to_string()).join("entries");
-        let from = inner.disk.open(&from, Mode::Read)?;
+        let from = inner.disk.open(&dir(tenant).join("entries"), Mode::Read)?;
         let mut piece = vec![0; PIECE];
         while at < all {
             let len = usize::try_from(all - at).unwrap_or(PIECE).min(PIECE);
@@ -118,6 +117,11 @@ pub(super) fn entries(inner: &Inner, tenant: &TenantId, id: &str, count: u64) ->
     to.set_len(all)?;
     to.sync_data()?;
     Ok(())
+}
+
+/// The folder of a tenant.
+pub(super) fn dir(tenant: &TenantId) -> PathBuf {
+    Path::new("tenants").join(tenant.to_string())
 }
 
 const PIECE: usize = 256 << 10;

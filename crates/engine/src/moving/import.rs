@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::package::{self, Manifest, bad};
 use super::row::InRow;
 use super::take::{self, Taken};
-use super::{ImportInfo, ImportState, conflict, folder_of, invalid, invite, key, receipt, remove_all};
+use super::{ImportInfo, ImportState, conflict, copy, folder_of, invalid, invite, key, receipt, remove_all};
 use crate::catalog::{by_tenant, encode, hex, json, storage, tables, tenant_rows};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
@@ -113,7 +113,7 @@ fn run(
     inner
         .moves
         .begin(manifest.bytes().saturating_sub(manifest.rows.bytes));
-    inner.disk.create_dir_all(&take::dir(&tenant))?;
+    inner.disk.create_dir_all(&copy::dir(&tenant))?;
     let frontier = take::entries(inner, &tenant, &manifest)?;
     let mut taken = take::rows(inner, &tenant, &manifest, &dump)?;
     let head = &mut taken.head.row;
@@ -275,7 +275,7 @@ pub(super) fn throw_away(inner: &Inner, id: &str) -> Result<()> {
             return Err(Error::damage("catalog", 0, "a tenant that came and did not"));
         }
         // Files go first: their rows say that there may be some.
-        remove_all(&*inner.disk, &take::dir(&tenant))?;
+        remove_all(&*inner.disk, &copy::dir(&tenant))?;
         inner.change(|update| tenant_rows::remove(update, &tenant).map(drop))?;
     }
     row.state = ImportState::Invited;

@@ -47,7 +47,7 @@ pub(super) struct Written {
 }
 
 /// Tables of which nothing travels, and those that travel in another form.
-fn stays(table: &str) -> bool {
+pub(super) fn stays(table: &str) -> bool {
     [
         tables::TENANTS.name(),
         tables::HANDOVERS.name(),

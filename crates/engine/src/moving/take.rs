@@ -2,17 +2,18 @@
 //! their own; what is in them stays as it is, byte for byte.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use attestore_disk::{File, Mode};
 use attestore_keys::{Key, NewKey, Slot, SlotContext, SlotKind};
 use attestore_record::entry::ENTRY_BYTES;
-use attestore_record::{Handle, TenantId};
+use attestore_record::{Handle, HashVersion, TenantId};
 use attestore_segment::{Container, ContainerMeta, ContainerType, FileWriter, container};
 use attestore_tlog::{Frontier, leaf_hash};
 use redb::TableHandle;
 
+use super::copy::dir;
 use super::package::{Manifest, bad, blobs_path, entries_path, rows_path};
 use super::rows::{self, Head, part};
 use crate::backup::dump;
@@ -203,7 +204,8 @@ impl Taking<'_> {
                     .push((table.to_owned(), key.to_vec(), value.to_vec()));
                 return self.put_waiting_rows();
             }
-            "=" => return Ok(()),
+            // Who packed it does not name slots and files of ours.
+            table if rows::stays(table) => return Err(bad(format!("rows of {table} do not travel"))),
             table => {
                 let row = (table.to_owned(), key.to_vec(), value.to_vec());
                 self.head_taken()?.rows.push(row);
@@ -224,6 +226,12 @@ impl Taking<'_> {
 
     fn head(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let mut head: Head = json(value)?;
+        if HashVersion::from_byte(head.row.hash_version).is_none() {
+            return Err(bad(
+                "its log commits with a hash function that this server does not know",
+            ));
+        }
+        head.row.former_key_slot = None;
         head.row.bucket = (0, 0);
         head.row.lookup_bucket = (0, 0);
         self.taken = Some(Taken {
@@ -256,7 +264,8 @@ impl Taking<'_> {
     /// A sealed file, under a fresh key.
     fn file(&mut self, key: Key, mut row: FileRow) -> Result<(FileRow, Key)> {
         let inner = self.inner;
-        let path = blobs_path(self.id).join(&row.id);
+        let id = row.container_id().map_err(|_| bad("the id of a file"))?;
+        let path = blobs_path(self.id).join(hex(&id));
         let damaged = |reason: String| bad(format!("the file {}: {reason}", row.id));
         let file = inner
             .disk
@@ -268,7 +277,7 @@ impl Taking<'_> {
                 FileType::Sub => ContainerType::Sub,
                 FileType::Idx => ContainerType::Idx,
             },
-            id: row.container_id()?,
+            id,
             slot: row.slot,
             tenant: *self.tenant.as_bytes(),
             class: row.class,
@@ -317,11 +326,10 @@ impl Taking<'_> {
         }
         let taken = self.head_taken()?;
         let (head, key) = (&mut taken.head, &taken.tenant_key);
-        let entropy = &*inner.entropy;
         let gone = inner.change(|update| {
-            adopt_subjects(entropy, update, (id, &mut head.row), key, &people, true)?;
+            adopt_subjects(&*inner.entropy, update, (id, &mut head.row), key, &people, true)?;
             let going: Vec<Arc<Subject>> = leaving.iter().map(|(_, subject)| Arc::clone(subject)).collect();
-            let gone = adopt_subjects(entropy, update, (id, &mut head.row), key, &going, false)?;
+            let gone = adopt_subjects(&*inner.entropy, update, (id, &mut head.row), key, &going, false)?;
             let slot = update.reserve(1);
             let mut handles = update.txn().open_table(tables::HANDLES).map_err(storage)?;
             for handle in &erased {
@@ -374,8 +382,8 @@ impl Taking<'_> {
 /// Stores rows of tables.
 fn put_rows(inner: &Inner, tenant: &TenantId, rows: Vec<(String, Vec<u8>, Vec<u8>)>) -> Result<()> {
     inner.change(|update| {
-        let mut rows = rows.iter();
-        rows.try_for_each(|(table, key, value)| tenant_rows::put(update, tenant, table, key, value))
+        rows.iter()
+            .try_for_each(|(table, key, value)| tenant_rows::put(update, tenant, table, key, value))
     })
 }
 
@@ -384,11 +392,6 @@ fn subject(bytes: &[u8]) -> Result<Arc<Subject>> {
     let handle = Handle::from_bytes(part(bytes, 32)?);
     let key = Key::from_bytes(part(bytes, 48)?);
     Ok(Subject::new(handle, part(bytes, 0)?, key, SubjectState::Stored))
-}
-
-/// The folder of a tenant.
-pub(super) fn dir(tenant: &TenantId) -> PathBuf {
-    Path::new("tenants").join(tenant.to_string())
 }
 
 /// Rows in one commit.

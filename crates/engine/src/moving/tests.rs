@@ -1,6 +1,7 @@
 //! Tenants move between two simulated instances: what comes, what does not, what crashes leave.
 
 mod crash;
+mod keys;
 mod states;
 
 use std::path::{Path, PathBuf};
