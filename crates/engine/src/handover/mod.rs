@@ -104,9 +104,8 @@ struct Next<'a> {
 /// Has the current key of a log name the key that the log goes on under on another server.
 ///
 /// # Errors
-/// When the key is of the same log.
+/// When the key is of the same log; [`Error::SigningUnavailable`].
 pub(crate) fn hand_over_to(tenant: &Tenant, next: &VerifierKey, size: u64, root: Hash) -> Result<String> {
-    let invalid = |error: &dyn std::fmt::Display| Error::Stopped(format!("handover: {error}"));
     let handover = Handover {
         reason: HandoverReason::Fork,
         origin: tenant.origin.clone(),
@@ -115,12 +114,7 @@ pub(crate) fn hand_over_to(tenant: &Tenant, next: &VerifierKey, size: u64, root:
         next: next.clone(),
     };
     let _unchanged = tenant.keys.changing.read();
-    let signing = tenant.keys.signing.load();
-    let signer = Signer {
-        name: &tenant.origin,
-        key: &signing.current,
-    };
-    handover.sign(&signer).map_err(|error| invalid(&error))
+    signed(tenant, &tenant.keys.signing.load(), &handover)
 }
 
 /// Has the current key of a log name the next.
@@ -133,13 +127,17 @@ fn sign(tenant: &Tenant, signing: &Signing, next: Next<'_>) -> Result<String> {
         root: next.root,
         next: VerifierKey::new(next.origin, next.key.public()).map_err(|error| invalid(&error))?,
     };
+    signed(tenant, signing, &handover)
+}
+
+fn signed(tenant: &Tenant, signing: &Signing, handover: &Handover) -> Result<String> {
     let signer = Signer {
         name: &tenant.origin,
         key: &signing.current,
     };
     handover.sign(&signer).map_err(|error| match error {
         HandoverError::Note(NoteError::Signer) => tenant.catalog.modules().unavailable(),
-        error => invalid(&error),
+        error => Error::Stopped(format!("handover: {error}")),
     })
 }
 

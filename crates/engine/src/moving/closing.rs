@@ -7,6 +7,7 @@ use attestore_keys::Key;
 use attestore_record::Kind;
 use attestore_record::entry::ENTRY_BYTES;
 use attestore_segment::FileWriter;
+use attestore_tlog::NoteError;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -227,7 +228,10 @@ pub(super) fn pack(inner: &Inner, tenant: &Arc<Tenant>, row: &mut OutRow) -> Res
     bytes.push(b'\n');
     let text = package::note_text(&tenant.origin, &bytes);
     let note = tenant.keys.signing.load().note(&tenant.origin, &text);
-    let note = note.map_err(|error| Error::Stopped(format!("package: {error}")))?;
+    let note = note.map_err(|error| match error {
+        NoteError::Signer => inner.catalog.modules().unavailable(),
+        error => Error::Stopped(format!("package: {error}")),
+    })?;
     folder::write(&*inner.disk, &package::note_path(&id), note.as_bytes())?;
     folder::write(&*inner.disk, &package::manifest_path(&id), &bytes)?;
     row.package = Some(attestore_export::sha256_hex(&bytes));
