@@ -283,6 +283,35 @@ fn while_the_module_is_away_appends_go_on_and_nothing_is_signed() {
 }
 
 #[test]
+fn a_log_whose_key_is_in_a_module_ends_for_a_move_once_the_module_is_there() {
+    let (world, module) = (World::new(41), Module::default());
+    let engine = open(&world, &module, SigningKeys::Module);
+    world.tenant(&engine, "acme");
+    world.append(&engine, "acme", &[event(1), event(2)]);
+    let vkey = engine.vkey("acme").unwrap();
+    let elsewhere = World::new(42);
+    let (target, _) = elsewhere.start_with(settings());
+    let invited = target.invite_tenant(&elsewhere.by, "").unwrap().invitation;
+    engine
+        .start_move("acme", &world.by, &invited.to_text(), "why")
+        .unwrap();
+    module.away.store(true, Ordering::Relaxed);
+    let refused = engine.close_move("acme", &world.by).unwrap_err();
+    assert_eq!(refused.code(), "signing_unavailable");
+    assert_eq!(engine.inner.stopped(), None);
+    module.away.store(false, Ordering::Relaxed);
+    let packed = engine.close_move("acme", &world.by).unwrap();
+    assert_eq!(packed.vkey, vkey);
+    let report = engine.check_package(&world.by, &invited.id, Some(&vkey)).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(
+        module.references().len(),
+        2,
+        "it stays until the tenant is let go of"
+    );
+}
+
+#[test]
 fn a_wrong_signature_never_leaves() {
     let (world, module) = (World::new(34), Module::default());
     let engine = open(&world, &module, SigningKeys::Module);
