@@ -208,6 +208,7 @@ pub(super) fn pack(inner: &Inner, tenant: &Arc<Tenant>, row: &mut OutRow) -> Res
     inner.disk.sync_all()?;
     let manifest = Manifest {
         attestore_package: package::FORMAT,
+        directory: crate::formats::DATA_DIRECTORY,
         id: id.clone(),
         instance: invite::instance(inner)?,
         tenant: tenant.id.to_string(),

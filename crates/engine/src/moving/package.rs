@@ -25,11 +25,14 @@ use super::{Invitation, folder_of, invalid};
 use crate::backup::folder;
 use crate::catalog::{hex, unhex_vec};
 use crate::error::{Error, Result};
+use crate::formats::DATA_DIRECTORY;
 
 /// What a package says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) attestore_package: u32,
+    /// Version of the data directory that its files and rows are of.
+    pub(super) directory: u32,
     /// Id of the move, hex.
     pub(super) id: String,
     /// Id of the instance that packed it.
@@ -96,6 +99,12 @@ pub(super) fn read(disk: &dyn Disk, id: &str, trusted: Option<&VerifierKey>) -> 
         let found = manifest.attestore_package;
         return Err(bad(format!(
             "it has format {found}, and this server knows format {FORMAT}: a newer server packed it, so import it there"
+        )));
+    }
+    if manifest.directory > DATA_DIRECTORY {
+        let found = manifest.directory;
+        return Err(bad(format!(
+            "its files are of version {found} of the data directory, and this server knows versions up to {DATA_DIRECTORY}: a newer server packed it, so import it there"
         )));
     }
     if manifest.id != id {
