@@ -1099,7 +1099,7 @@ pub enum KeyAction {
         action: KeyPolicyAction,
     },
     /// Give the root key of a data directory another holder; the server must be stopped
-    MoveRoot(MoveRootArgs),
+    MoveRoot(Box<MoveRootArgs>),
 }
 
 #[derive(Debug, Subcommand)]

@@ -281,8 +281,10 @@ pub fn drill(target: &str, env: &[(&str, &str)], away: &std::path::Path) {
     let mut server = Server::start_with(&["--head-register", &register], &all);
     let append = |server: &Server, n| {
         let answer = server.client().post_json(EVENTS, &keyed(n));
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        answer.json()["items"][0].clone()
+        let item = answer.json()["items"][0].clone();
+        let known = item["duplicate"] == true;
+        assert_eq!(answer.status, if known { 200 } else { 201 }, "{}", answer.text());
+        item
     };
     // Nobody asks for a backup: what is shipped needs one to follow.
     for n in 0..100 {
@@ -382,12 +384,14 @@ pub fn drill(target: &str, env: &[(&str, &str)], away: &std::path::Path) {
     let client = server.client();
     assert_eq!(client.count("default", "actor.id:u_7"), 0);
     assert_eq!(client.count("default", "actor.id:u_8"), 1);
+    // But for what is about who was erased: nobody is to send that again.
+    let again = || (0..next).filter(|n| *n != 7);
     let mut filled = 0;
-    for n in 0..next {
-        filled += u64::from(append(&server, n)["duplicate"] == false);
+    for n in again() {
+        filled += u64::from(append(&server, n)["duplicate"] != true);
     }
     assert_eq!(filled, lost, "what clients send again is what was lost");
-    for n in 0..next {
+    for n in again() {
         assert_eq!(append(&server, n)["duplicate"], true, "{n}");
     }
     assert_eq!(server.cli(&["verify"]).status.code(), Some(0));

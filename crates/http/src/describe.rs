@@ -111,6 +111,7 @@ const NEEDS_NO_BODY: [(&str, &str); 11] = [
     ("PUT", "/v1/tenants/{tenant}/quota"),
     ("POST", "/v1/tenants/{tenant}/purges"),
     ("PUT", "/v1/tenants/{tenant}/index"),
+    ("PUT", "/v1/tenants/{tenant}/keys/policy"),
     ("POST", "/v1/tenants/{tenant}/log/keys"),
     ("POST", "/v1/tenants/{tenant}/privacy/proposals"),
     ("POST", "/v1/tenants/{tenant}/search"),

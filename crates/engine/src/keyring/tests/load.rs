@@ -109,11 +109,7 @@ fn every_key_is_rotated_under_load_and_no_append_fails_or_is_lost() {
     }
     assert_eq!(engine.verify("acme", &mut |_, _| {}).unwrap().problems, []);
     let keys = engine.keys("acme", &world.by).unwrap();
-    let newest = keys
-        .items
-        .iter()
-        .filter(|key| key.key == KeyKind::Tenant)
-        .next_back();
+    let newest = keys.items.iter().rfind(|key| key.key == KeyKind::Tenant);
     assert_eq!(newest.map(|key| key.generation), Some(4));
     engine.close().unwrap();
     assert_eq!(fsck(&world), Vec::<String>::new());
