@@ -105,7 +105,7 @@ fn reach(reach: Reach) -> &'static str {
 }
 
 /// Operations that take an empty body for an empty object.
-const NEEDS_NO_BODY: [(&str, &str); 11] = [
+const NEEDS_NO_BODY: [(&str, &str); 12] = [
     ("PUT", "/v1/tenants/{tenant}"),
     ("POST", "/v1/moves"),
     ("PUT", "/v1/tenants/{tenant}/quota"),
