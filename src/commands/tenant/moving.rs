@@ -78,7 +78,7 @@ pub fn run(client: &Client, action: &MoveAction) -> Result<(), Failure> {
             let ended = done(client.delete_once(&path, &[])?)?;
             if ended["restart"] == true {
                 output::note(
-                    "The log had ended. It goes on with the next start of the server, in a new epoch.",
+                    "The log had ended, and is in use as it was. It goes on with the next start of the server, in a new epoch.",
                 );
             }
             output::json(&ended)

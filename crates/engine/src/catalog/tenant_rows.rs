@@ -166,6 +166,26 @@ fn show<K: redb::Key + 'static, V: redb::Value + 'static>(
     each(table, K::as_bytes(&key).as_ref(), V::as_bytes(&value).as_ref())
 }
 
+/// Whether bytes are a key of a row of that tenant in a table of rows of tenants.
+pub(crate) fn is_key(tenant: &TenantId, table: &str, key: &[u8]) -> bool {
+    macro_rules! look {
+        ($table:ident, $low:expr, $high:expr) => {
+            if table == tables::$table.name() {
+                return key.get(..16) == Some(tenant.as_bytes().as_slice())
+                    && key_width(tables::$table).is_none_or(|width| key.len() == width);
+            }
+        };
+    }
+    each_table!(look, ());
+    false
+}
+
+fn key_width<K: redb::Key + 'static, V: redb::Value + 'static>(
+    _: TableDefinition<'_, K, V>,
+) -> Option<usize> {
+    K::fixed_width()
+}
+
 /// Stores a row of a tenant as [`each`] showed it.
 ///
 /// # Errors
@@ -191,6 +211,19 @@ pub(crate) fn put(
     }
     each_table!(put, tenant);
     Err(damage("there is no such table of tenants"))
+}
+
+/// The names of the tables whose rows are of tenants.
+#[cfg(test)]
+pub(crate) fn table_names() -> Vec<String> {
+    let mut names = Vec::new();
+    macro_rules! name {
+        ($table:ident, $low:expr, $high:expr) => {
+            names.push(tables::$table.name().to_owned());
+        };
+    }
+    each_table!(name, ());
+    names
 }
 
 /// `None` where the bytes are none of that table.

@@ -339,7 +339,13 @@ pub(crate) fn begin_here(inner: &Inner, tenant: &Arc<Tenant>, show: impl FnOnce(
     };
     let waiting = enqueue_control(inner, tenant, Kind::Fork, &record);
     show();
-    waiting?.wait(inner)?;
+    waiting.and_then(|waiting| waiting.wait(inner)).inspect_err(|_| {
+        // Nothing comes before that record.
+        tenant
+            .rolled_back
+            .write()
+            .get_or_insert_with(|| "its epoch is not on record yet; start again".to_owned());
+    })?;
     Ok((Arc::clone(tenant), fork))
 }
 

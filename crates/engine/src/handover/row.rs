@@ -20,6 +20,13 @@ pub(crate) struct HandoverRow {
     pub(super) fork: Option<PendingFork>,
 }
 
+impl FormerRow {
+    /// Its vkey.
+    pub(crate) fn vkey(&self) -> &str {
+        &self.vkey
+    }
+}
+
 impl HandoverRow {
     /// Whether the log was forked and the record of that is still to be written.
     pub(crate) fn is_forked(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::catalog::{FileRow, TenantRow, by_tenant, encode, hex, tables};
 use crate::credentials::Principal;
 use crate::error::{Error, Result};
 use crate::forget::approvals::{self, Operation, OperationKind};
-use crate::forget::erase::{ErasureRow, ErasureState};
+use crate::forget::erase::ErasureRow;
 use crate::forget::logged;
 use crate::handover::{self, HandoverRow};
 use crate::heads::checkpoint;
@@ -76,7 +76,7 @@ pub(super) fn decide(inner: &Inner, tenant: &Arc<Tenant>, by: &Principal, row: &
 }
 
 /// Says in memory that a log takes nothing more; between two frames.
-fn close(inner: &Inner, tenant: &Tenant, moved: Moved) {
+pub(super) fn close(inner: &Inner, tenant: &Tenant, moved: Moved) {
     let _committer = inner.committer.lock();
     tenant.moved.store(Some(Arc::new(moved)));
 }
@@ -90,11 +90,8 @@ fn settled(inner: &Inner, tenant: &Tenant) -> Result<()> {
         ))
     };
     let txn = inner.catalog.read()?;
-    let taken_along = |state| {
-        matches!(state, ErasureState::Received | ErasureState::Deferred) || ErasureState::is_over(state)
-    };
     let erasures = of_tenant::of::<ErasureRow>(&txn, tables::ERASURES, &tenant.id)?;
-    if erasures.iter().any(|(_, row)| !taken_along(row.state)) {
+    if erasures.iter().any(|(_, row)| !row.state.travels()) {
         return busy("an erasure");
     }
     let purges = tables::PURGES;

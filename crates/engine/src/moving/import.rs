@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::package::{self, Manifest, bad};
 use super::row::InRow;
 use super::take::{self, Taken};
-use super::{ImportInfo, ImportState, conflict, copy, folder_of, invalid, invite, key, receipt, remove_all};
+use super::{
+    ImportInfo, ImportState, conflict, copy, entries, folder_of, invalid, invite, key, receipt, remove_all,
+};
 use crate::catalog::{by_tenant, encode, hex, json, storage, tables, tenant_rows};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::forget::erase::ErasureRow;
-use crate::handover::{self, HandoverRow, signing_context};
+use crate::handover::{self, FormerRow, HandoverRow, signing_context};
 use crate::instance::{Engine, Inner};
 use crate::tenant::{Tenant, check_name};
 
@@ -114,11 +116,17 @@ fn run(
         .moves
         .begin(manifest.bytes().saturating_sub(manifest.rows.bytes));
     inner.disk.create_dir_all(&copy::dir(&tenant))?;
-    let frontier = take::entries(inner, &tenant, &manifest)?;
+    let frontier = entries::take(inner, &tenant, &manifest)?;
     let mut taken = take::rows(inner, &tenant, &manifest, &dump)?;
     let head = &mut taken.head.row;
     if head.origin != manifest.origin || head.flushed != manifest.size || head.root != manifest.root {
         return Err(bad("its rows are of another log"));
+    }
+    let former = taken.head.former.iter().map(FormerRow::vkey);
+    let named = &manifest.vkeys[..manifest.vkeys.len().saturating_sub(1)];
+    let keys = named.iter().all(|vkey| VerifierKey::parse(vkey).is_ok());
+    if head.epoch != manifest.epoch || !keys || !former.eq(named) {
+        return Err(bad("its rows name other keys of the log than it does"));
     }
     if let Some(name) = name {
         name.clone_into(&mut head.name);
@@ -224,12 +232,10 @@ fn settle(
             invite::destroy_keys(update, row)?;
             invite::put(update, row)
         })?;
-        let loaded = Arc::new(Tenant::load(
-            &inner.catalog,
-            &*inner.disk,
-            &*inner.entropy,
-            *tenant,
-        )?);
+        let loaded = Tenant::load(&inner.catalog, &*inner.disk, &*inner.entropy, *tenant);
+        // It is here, and takes nothing before the record of its epoch.
+        let loaded = loaded.inspect_err(|error| inner.fail_stop(format!("a tenant that came: {error}")))?;
+        let loaded = Arc::new(loaded);
         let pending = handover::begin_here(inner, &loaded, || {
             inner.tenants.insert(&loaded);
             drop(loading);

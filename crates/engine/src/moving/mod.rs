@@ -6,8 +6,11 @@
 //! | `invite` | the target: whom a package is sealed for, and the key of the next epoch |
 //! | `out` | the source: beginning, showing, taking it back, letting go |
 //! | `closing` | the source: the end of the log, and the package |
+//! | `again` | the source: a log that had ended goes on, since its move was taken back |
 //! | `package`, `copy`, `rows` | what travels |
 //! | `import` | the target: from a package to a tenant |
+//! | `entries` | entries of a package, into the tenant's folder |
+//! | `shapes` | whether rows are what their tables hold |
 //! | `take` | rows and files of a package, into the catalog and the tenant's folder |
 //! | `receipt` | what the target signs, and the source lets go for |
 //! | `check` | a package, looked at with and without its key |
@@ -24,9 +27,11 @@
 //! that its new epoch is to be recorded; the recipient's key is destroyed; `imported`. 4. The record of the new epoch, first of all. 5. The
 //! receipt. *A crash before 3 leaves what the next start throws away; after it, a tenant whose record the next start writes.*
 
+mod again;
 mod check;
 mod closing;
 mod copy;
+mod entries;
 mod import;
 mod invite;
 mod out;
@@ -34,6 +39,7 @@ mod package;
 mod receipt;
 mod row;
 mod rows;
+mod shapes;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -55,7 +61,7 @@ use crate::instance::{Engine, Inner};
 pub use check::PackageReport;
 pub use import::Imported;
 pub use invite::{ImportInfo, Invitation};
-pub use out::MoveInfo;
+pub use out::{Aborted, MoveInfo};
 pub use row::{ImportState, MoveState};
 
 /// Moves of an instance: one at a time.

@@ -5,7 +5,8 @@ use attestore_tlog::Hash;
 use super::closing::{decide, end, flushed, pack, until_unchanged};
 use super::row::OutRow;
 use super::{
-    Invitation, MoveState, check_reason, conflict, copy, folder_of, invalid, invite, receipt, remove_all,
+    Invitation, MoveState, again, check_reason, conflict, copy, folder_of, invalid, invite, receipt,
+    remove_all,
 };
 use crate::catalog::{by_tenant, tables, unhex};
 use crate::credentials::{Permission, Principal};
@@ -51,6 +52,15 @@ pub struct MoveInfo {
     pub left_out: Vec<String>,
     /// Bytes that were copied, and that there are, until it is whole.
     pub progress: Option<(u64, u64)>,
+}
+
+/// A move that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aborted {
+    /// The vkey of the log's new epoch, if the log had ended.
+    pub vkey: Option<String>,
+    /// Whether that begins only with the next start: somebody still used the log as it was.
+    pub restart: bool,
 }
 
 impl Engine {
@@ -210,12 +220,13 @@ impl Engine {
         self.destroyed_now(&id)
     }
 
-    /// Takes a move back. Says whether the log goes on only with the next start, in a new epoch: it ended here, and its key named another
-    /// server's. The caller has made sure that nobody imported the package, which is not known here.
+    /// Takes a move back. A log that ended here goes on in a new epoch, since its key named another server's. The caller has made sure
+    /// that nobody imported the package, which is not known here.
     ///
     /// # Errors
-    /// As [`Engine::move_of`]; [`Error::Invalid`] `invalid_reason`; as [`Engine::fork`].
-    pub fn abort_move(&self, tenant: &str, by: &Principal, reason: &str) -> Result<bool> {
+    /// As [`Engine::move_of`]; [`Error::Invalid`] `invalid_reason`; as [`Engine::fork`] and appends. After an error of the latter the log goes
+    /// on with the next start.
+    pub fn abort_move(&self, tenant: &str, by: &Principal, reason: &str) -> Result<Aborted> {
         by.check(tenant, Permission::MoveTenants)?;
         check_reason(reason)?;
         let inner = &self.inner;
@@ -223,18 +234,24 @@ impl Engine {
         let found = inner.tenant(tenant)?;
         let _working = inner.moves.alone()?;
         let row = stored(inner, &found)?.ok_or(Error::NotFound("move"))?;
-        let ended = row.state != MoveState::Copying;
-        if ended {
+        let mut done = Aborted {
+            vkey: None,
+            restart: false,
+        };
+        if row.state == MoveState::Copying {
+            inner.change(|update| by_tenant::remove(update, tables::MOVES_OUT, &found.id))?;
+        } else {
+            again::settle(inner, &found, &row)?;
             let reason = format!("move {} was taken back: {reason}", row.invitation.id);
-            self.fork_with(tenant, &reason, None, true, |update, id| {
+            let forked = self.fork_with(tenant, &reason, None, true, |update, id| {
                 by_tenant::remove(update, tables::MOVES_OUT, id)
             })?;
+            done.vkey = Some(forked.vkey);
             found.moved.store(None);
-        } else {
-            inner.change(|update| by_tenant::remove(update, tables::MOVES_OUT, &found.id))?;
+            done.restart = !again::go_on(inner, found)?;
         }
         remove_all(&*inner.disk, &folder_of(&row.invitation.id))?;
-        Ok(ended)
+        Ok(done)
     }
 }
 

@@ -1,21 +1,19 @@
-//! Rows and files of a package, into the catalog and the folder of a tenant that nobody finds yet. Sealed files get fresh keys in slots of
+//! Rows and sealed files of a package, into the catalog and the folder of a tenant that nobody finds yet. Sealed files get fresh keys in slots of
 //! their own; what is in them stays as it is, byte for byte.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use attestore_disk::{File, Mode};
+use attestore_disk::Mode;
 use attestore_keys::{Key, NewKey, Slot, SlotContext, SlotKind};
-use attestore_record::entry::ENTRY_BYTES;
 use attestore_record::{Handle, HashVersion, TenantId};
 use attestore_segment::{Container, ContainerMeta, ContainerType, FileWriter, container};
-use attestore_tlog::{Frontier, leaf_hash};
 use redb::TableHandle;
 
 use super::copy::dir;
-use super::package::{Manifest, bad, blobs_path, entries_path, rows_path};
+use super::package::{Manifest, bad, blobs_path, rows_path};
 use super::rows::{self, Head, part};
+use super::shapes;
 use crate::backup::dump;
 use crate::catalog::directory::{HandleRow, HandleState};
 use crate::catalog::{FileRow, FileType, hex, json, storage, tables, tenant_rows};
@@ -40,93 +38,6 @@ pub(super) struct Taken {
     pub(super) leaving: BTreeMap<ErasureId, Vec<LeavingRow>>,
     pub(super) subjects: u64,
     pub(super) files: u64,
-}
-
-/// Copies the entries and computes the nodes over them anew. Durable once the file system was synced.
-///
-/// # Errors
-/// [`Error::Invalid`] `invalid_package` where their root is another than was signed; what the disk says.
-pub(super) fn entries(inner: &Inner, tenant: &TenantId, manifest: &Manifest) -> Result<Frontier> {
-    let mut log = Log::new(inner, tenant);
-    let mut frontier = Frontier::new();
-    if manifest.size > 0 {
-        let path = entries_path(&manifest.id);
-        let from = inner
-            .disk
-            .open(&path, Mode::Read)
-            .map_err(|error| bad(format!("its entries: {error}")))?;
-        let all = manifest.size.saturating_mul(ENTRY_BYTES as u64);
-        if from.len()? != all {
-            return Err(bad("its entries have another length"));
-        }
-        let mut piece = vec![0; PIECE_ENTRIES * ENTRY_BYTES];
-        let mut at = 0;
-        while at < all {
-            let len = usize::try_from(all - at).unwrap_or(piece.len()).min(piece.len());
-            from.read_exact_at(&mut piece[..len], at)?;
-            crate::compact::pace(inner, len)?;
-            log.push("entries", &piece[..len])?;
-            for entry in piece[..len].chunks_exact(ENTRY_BYTES) {
-                let mut nodes: Vec<(u8, [u8; 32])> = Vec::new();
-                frontier.push_with(leaf_hash(entry), |level, _, hash| {
-                    if level % 8 == 0 {
-                        nodes.push((level, hash.0));
-                    }
-                });
-                for (level, hash) in nodes {
-                    log.push(&format!("nodes.{level}"), &hash)?;
-                }
-            }
-            at += len as u64;
-            inner.moves.went(len as u64);
-        }
-    }
-    log.finish()?;
-    match hex(frontier.root().as_bytes()) == manifest.root {
-        true => Ok(frontier),
-        false => Err(bad("its entries have another root than its log signed")),
-    }
-}
-
-/// Files of a log in the making.
-struct Log<'a> {
-    inner: &'a Inner,
-    dir: PathBuf,
-    files: BTreeMap<String, (Arc<dyn File>, u64, Vec<u8>)>,
-}
-
-impl<'a> Log<'a> {
-    fn new(inner: &'a Inner, tenant: &TenantId) -> Self {
-        Self {
-            inner,
-            dir: dir(tenant),
-            files: BTreeMap::new(),
-        }
-    }
-
-    fn push(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        if !self.files.contains_key(name) {
-            let file = self.inner.disk.open(&self.dir.join(name), Mode::Create)?;
-            self.files.insert(name.to_owned(), (file, 0, Vec::new()));
-        }
-        if let Some((file, at, waiting)) = self.files.get_mut(name) {
-            waiting.extend_from_slice(bytes);
-            if waiting.len() >= WRITE_BYTES {
-                file.write_all_at(waiting, *at)?;
-                *at += waiting.len() as u64;
-                waiting.clear();
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<()> {
-        for (file, at, waiting) in self.files.into_values() {
-            file.write_all_at(&waiting, at)?;
-            file.sync_data()?;
-        }
-        Ok(())
-    }
 }
 
 /// Takes up every row of a package, with the files that rows name. In many commits: as long as the tenant has no row of its own, nobody
@@ -197,16 +108,20 @@ impl Taking<'_> {
                 self.erased.push(Handle::from_bytes(part(key, 0)?));
                 self.erased.len()
             }
+            table if rows::stays(table) => {
+                // Who packed it does not name slots and files of ours.
+                return Err(bad(format!("rows of {table} do not travel")));
+            }
             table if table == tables::GONE.name() || table == tables::HOLD_RANGES.name() => {
                 // There may be many of these, and nobody asks for them without the tenant.
+                self.look(table, key, value)?;
                 self.head_taken()?
                     .rows
                     .push((table.to_owned(), key.to_vec(), value.to_vec()));
                 return self.put_waiting_rows();
             }
-            // Who packed it does not name slots and files of ours.
-            table if rows::stays(table) => return Err(bad(format!("rows of {table} do not travel"))),
             table => {
+                self.look(table, key, value)?;
                 let row = (table.to_owned(), key.to_vec(), value.to_vec());
                 self.head_taken()?.rows.push(row);
                 return Ok(());
@@ -215,6 +130,15 @@ impl Taking<'_> {
         match batch >= BATCH {
             true => self.commit(),
             false => Ok(()),
+        }
+    }
+
+    /// Refuses a row that is none of its table, before any is stored that cannot be taken back.
+    fn look(&self, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
+        shapes::check(table, value)?;
+        match tenant_rows::is_key(self.tenant, table, key) {
+            true => Ok(()),
+            false => Err(bad(format!("a row of {table} under another key"))),
         }
     }
 
@@ -375,7 +299,16 @@ impl Taking<'_> {
 
     fn finish(mut self) -> Result<Taken> {
         self.commit()?;
-        self.taken.ok_or_else(|| bad("it has no rows"))
+        shapes::check_files(super::copy::file_rows(&self.inner.catalog.read()?, self.tenant)?)?;
+        let taken = self.taken.ok_or_else(|| bad("it has no rows"))?;
+        let erasures = |id: &ErasureId| {
+            let mut rows = taken.rows.iter();
+            rows.any(|(table, key, _)| table == tables::ERASURES.name() && key[16..] == id[..])
+        };
+        match taken.leaving.keys().all(erasures) {
+            true => Ok(taken),
+            false => Err(bad("people who leave by no erasure")),
+        }
     }
 }
 
@@ -396,5 +329,3 @@ fn subject(bytes: &[u8]) -> Result<Arc<Subject>> {
 
 /// Rows in one commit.
 const BATCH: usize = 256;
-const PIECE_ENTRIES: usize = 4096;
-const WRITE_BYTES: usize = 128 << 10;

@@ -1,7 +1,10 @@
 //! Tenants move between two simulated instances: what comes, what does not, what crashes leave.
 
 mod crash;
+mod kept;
 mod keys;
+mod pair;
+mod rows;
 mod states;
 
 use std::path::{Path, PathBuf};
@@ -336,27 +339,46 @@ fn what_is_not_the_package_is_refused_and_leaves_nothing() {
 #[test]
 fn a_move_that_is_taken_back_goes_on_in_a_new_epoch_if_the_log_had_ended() {
     let pair = Pair::new(903);
-    let source = filled(&pair.from);
+    let mut source = filled(&pair.from);
     let target = open(&pair.to);
     let by = &pair.from.by;
     let first = source.vkey("acme").unwrap();
     let invited = invite(&pair, &target);
     let text = invited.invitation.to_text();
     source.start_move("acme", by, &text, "a larger machine").unwrap();
-    assert!(!source.abort_move("acme", by, "not now").unwrap());
+    assert_eq!(source.abort_move("acme", by, "not now").unwrap().vkey, None);
     assert_eq!(code(source.move_of("acme", by)), "not_found");
     pair.from.append(&source, "acme", &[event(9)]);
     assert_eq!(source.vkey("acme").unwrap(), first);
     packed(&pair, &source, &invited);
     let before = events(&pair.from, &source, "acme");
-    assert!(source.abort_move("acme", by, "the other one broke").unwrap());
-    source.close().unwrap();
-    drop(source);
-    let source = open(&pair.from);
-    assert_ne!(source.vkey("acme").unwrap(), first);
-    pair.from.append(&source, "acme", &[event(9)]);
-    assert_eq!(events(&pair.from, &source, "acme")[..before.len()], before[..]);
-    sound(&source, "acme");
+    let aborted = source.abort_move("acme", by, "the other one broke").unwrap();
+    assert!(!aborted.restart);
+    let next = aborted.vkey.unwrap();
+    assert_ne!(next, first);
+    // At once, and so it is after a start.
+    for n in 0..2 {
+        assert_eq!(source.vkey("acme").unwrap(), next);
+        assert_eq!(code(source.move_of("acme", by)), "not_found");
+        pair.from.append(&source, "acme", &[event(9)]);
+        let after = events(&pair.from, &source, "acme");
+        assert_eq!(after[..before.len()], before[..]);
+        assert_eq!(after.len(), before.len() + 2 + n);
+        assert!(after[before.len()].contains("\"type\":\"fork\""), "{after:?}");
+        sound(&source, "acme");
+        if n == 0 {
+            source.close().unwrap();
+            drop(source);
+            source = open(&pair.from);
+        }
+    }
+    // It may move another time.
+    let invited = invite(&pair, &target);
+    let moved = packed(&pair, &source, &invited);
+    let id = &invited.invitation.id;
+    target.import_move(&pair.to.by, id, &moved.vkey, None).unwrap();
+    assert_eq!(target.log_keys("acme").unwrap().len(), 3);
+    sound(&target, "acme");
     assert_eq!(fsck_of(source, &pair.from), Vec::<String>::new());
 }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use attestore_record::TenantId;
 use parking_lot::RwLock;
 
-use crate::catalog::{Catalog, by_tenant, tables};
+use crate::catalog::{Catalog, by_tenant, json, tables};
 use crate::error::Result;
 
 pub use api::QuotaStatus;
@@ -64,6 +64,14 @@ impl Quotas {
             self.put(*tenant, State::new(row)?);
         }
         Ok(())
+    }
+
+    /// Whether bytes are a row of the table.
+    ///
+    /// # Errors
+    /// Damage.
+    pub(crate) fn check_row(bytes: &[u8]) -> Result<()> {
+        State::new(json(bytes)?).map(drop)
     }
 
     /// The quota of a tenant; `None` if it has none.

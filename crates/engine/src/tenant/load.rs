@@ -98,6 +98,7 @@ impl Tenant {
             corrected: AtomicBool::new(row.corrected),
             ending: AtomicBool::new(ending),
             moved: ArcSwapOption::from_pointee(moved),
+            stale: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             gone: ArcSwap::from_pointee(crate::forget::gone::Gone::load(&txn, &id)?),
         })

@@ -29,7 +29,7 @@ pub(crate) use directory::{
 };
 pub use keys::{Generation, Ring, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};
-pub(crate) use load::{file_sets, own_context, ring};
+pub(crate) use load::{file_sets, group, own_context, ring};
 pub(crate) use registry::Registry;
 pub use tail::{Idempotency, Tail, TailGroup, TailRecord};
 pub use view::{FileSet, View};
@@ -97,6 +97,8 @@ pub struct Tenant {
     pub(crate) ending: AtomicBool,
     /// Where its log goes on, if it ended here. Set under the committer's lock.
     pub(crate) moved: ArcSwapOption<crate::moving::Moved>,
+    /// Whether it is to be loaded anew: who follows it lets go of it.
+    pub(crate) stale: AtomicBool,
     /// Whether it was destroyed: nobody finds it any more, and who had it before finds no keys.
     pub(crate) ended: AtomicBool,
 }

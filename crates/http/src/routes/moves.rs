@@ -149,12 +149,12 @@ pub async fn confirm(
     Ok(Json(destroyed.into()))
 }
 
-/// Take a move back, if nobody imported the package. A log that ended goes on with the next start of the server, in a new epoch.
+/// Take a move back, if nobody imported the package. A log that ended goes on in a new epoch.
 #[utoipa::path(
     delete, path = "/v1/tenants/{tenant}/move", tag = "tenants",
     params(("tenant" = String, Path, description = "tenant name"), AbortQuery),
     responses(
-        (status = 200, description = "`restart`: whether the log goes on with the next start only", body = Value),
+        (status = 200, description = "`vkey`: that of the new epoch, if the log had ended; `restart`: whether that begins with the next start only", body = Value),
         (status = 404, description = "no such tenant, or it does not move", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
@@ -167,8 +167,10 @@ pub async fn abort(
 ) -> Result<Json<Value>, Problem> {
     caller.tells(query.reason.clone()).await?;
     let engine = app.engine().clone();
-    let ended = wire::blocking(move || engine.abort_move(&tenant, &caller.principal, &query.reason)).await?;
-    Ok(Json(serde_json::json!({ "restart": ended })))
+    let done = wire::blocking(move || engine.abort_move(&tenant, &caller.principal, &query.reason)).await?;
+    Ok(Json(
+        serde_json::json!({ "vkey": done.vkey, "restart": done.restart }),
+    ))
 }
 
 /// Invite a tenant of another server: draws the keys for it.

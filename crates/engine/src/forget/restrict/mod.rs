@@ -20,7 +20,7 @@ use crate::catalog::{Update, hex, of_tenant, tables, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::forget::subjects::{self, Person};
-use row::RestrictionRow;
+pub(crate) use row::RestrictionRow;
 
 /// A restriction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

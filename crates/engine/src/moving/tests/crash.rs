@@ -143,5 +143,51 @@ fn a_crash_at_any_operation_of_an_import_leaves_the_whole_tenant_or_nothing() {
     }
 }
 
+#[test]
+fn a_crash_at_any_operation_of_taking_back_leaves_a_log_that_ended_or_one_that_goes_on() {
+    let prepared = Prepared::new(922);
+    let closed = |fault: Option<(u64, Fault)>| {
+        let world = world(&prepared.open, 922);
+        let source = open(&world);
+        source.close_move("acme", &world.by).unwrap();
+        let begin = world.disk.op_count();
+        if let Some((op, fault)) = fault {
+            world.disk.fail_at(begin + op, fault);
+        }
+        let done = source.abort_move("acme", &world.by, "why").is_ok();
+        (world.disk.op_count() - begin, done, world)
+    };
+    let (total, done, _) = closed(None);
+    assert!(done && total > 20, "{total} operations");
+    for (share, fault) in (0..).zip(FAULTS) {
+        for op in (share..total).step_by(FAULTS.len()) {
+            let context = format!("{fault:?} at operation {op} of {total}");
+            let (_, done, mut world) = closed(Some((op, fault)));
+            world.disk = world.disk.crash();
+            let source = open(&world);
+            let moves = source.move_of("acme", &world.by).is_ok();
+            assert!(!(done && moves), "{context}");
+            let appended = world.try_append(&source, "acme", &[event(3)]);
+            assert_eq!(appended.is_ok(), !moves, "{context}");
+            if moves {
+                source
+                    .abort_move("acme", &world.by, "why")
+                    .unwrap_or_else(|error| panic!("{context}: {error}"));
+                world.append(&source, "acme", &[event(3)]);
+            }
+            let now = events(&world, &source, "acme");
+            assert_eq!(now[..prepared.events.len()], prepared.events[..], "{context}");
+            let fork = now.get(prepared.events.len() + 1);
+            assert!(
+                fork.is_some_and(|text| text.contains("\"type\":\"fork\"")),
+                "{context}"
+            );
+            assert_eq!(now.len(), prepared.events.len() + 3, "{context}");
+            sound(&source, "acme");
+            assert_eq!(fsck_of(source, &world), Vec::<String>::new(), "{context}");
+        }
+    }
+}
+
 /// Operations between two that are tried with one fault.
 const STEP: usize = 7;
