@@ -146,3 +146,41 @@ fn a_tenant_moves_by_the_command_line_and_its_proofs_verify_at_both_ends() {
         );
     }
 }
+
+#[test]
+fn a_move_that_is_taken_back_lets_the_log_go_on_at_once() {
+    let (from, to) = (Server::start(), Server::start());
+    let old = from.client();
+    assert!(old.request("PUT", "/v1/tenants/acme", &[], b"{}").status < 300);
+    for n in 0..10 {
+        assert_eq!(old.post_json("/v1/tenants/acme/events", &event(n)).status, 201);
+    }
+    let vkey = old.get("/v1/tenants/acme/log/vkey").text().trim().to_owned();
+    let invitation = to.cli_ok(&["tenant", "move", "invite", "--note", "acme"]);
+    let at = from.home().join("invitation.json");
+    std::fs::write(&at, invitation).unwrap();
+    let at = at.to_str().unwrap();
+    let reason = ["--reason", "larger machine"];
+    from.cli_ok(
+        &[
+            ["tenant", "move", "start", "acme", "--invitation", at].as_slice(),
+            &reason,
+        ]
+        .concat(),
+    );
+    from.cli_ok(&["tenant", "move", "close", "acme"]);
+    old.post_json("/v1/tenants/acme/events", &event(10))
+        .problem(409, "tenant_moved");
+    let taken_back = from.cli_ok(&["tenant", "move", "abort", "acme", "--reason", "not now"]);
+    let taken_back = parsed(&taken_back);
+    assert_eq!(taken_back["restart"], json!(false));
+    let next = old.get("/v1/tenants/acme/log/vkey").text().trim().to_owned();
+    assert_eq!(taken_back["vkey"], json!(next));
+    assert_ne!(next, vkey);
+    assert_eq!(old.post_json("/v1/tenants/acme/events", &event(10)).status, 201);
+    old.get("/v1/tenants/acme/move").problem(404, "not_found");
+    let proof = old.get("/v1/tenants/acme/events/3/proof").text();
+    verify_tlog_proof(&proof, &next).unwrap();
+    let keys = old.get("/v1/tenants/acme/log/keys").json();
+    assert_eq!(keys["items"][0]["vkey"], json!(vkey));
+}

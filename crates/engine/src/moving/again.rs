@@ -63,11 +63,13 @@ fn attempt(inner: &Inner, id: &TenantId) -> Result<Option<bool>> {
     let flushing = inner.flushing.lock();
     let loading = inner.tenants.loading.lock();
     inner.check_running()?;
+    // Nobody looks at what it was once more.
+    inner.heads.forget(id);
+    inner.search.forget(id);
     let at_rest = |tenant: &Tenant| tenant.view.load().tail.is_empty();
     let Some(was) = inner.tenants.take_alone(id, at_rest) else {
         return Ok(None);
     };
-    inner.search.forget(id);
     let loaded = Tenant::load(&inner.catalog, &*inner.disk, &*inner.entropy, *id);
     // As it was it takes nothing before the next start.
     let loaded = Arc::new(loaded.inspect_err(|_| inner.tenants.insert(&was))?);

@@ -83,7 +83,9 @@ fn carry(pair: &Pair, dir: &Path) {
         file.sync_data().unwrap();
     }
     pair.to.disk.sync_dir(dir).unwrap();
-    pair.to.disk.sync_dir(Path::new("")).unwrap();
+    for dir in dir.ancestors().skip(1) {
+        pair.to.disk.sync_dir(dir).unwrap();
+    }
 }
 
 fn whole(world: &World, path: &Path) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! What was let go of before a move stays gone, with its receipts; what is kept is kept where the tenant goes.
 
 use attestore_record::control::RetentionMode;
+use attestore_record::entry::CLASS_DEFAULT;
 use attestore_tlog::VerifierKey;
 use attestore_verify::Trust;
 use attestore_verify::statement::verify_statement;
@@ -57,11 +58,17 @@ fn purged_records_stay_gone_and_their_receipt_verifies_with_the_key_of_before() 
     let source = filled(&pair.from);
     let by = &pair.from.by;
     let tenant = source.inner.tenant("acme").unwrap();
-    set_policy(&source, &tenant, 0, (0, None), RetentionMode::Governance);
+    set_policy(
+        &source,
+        &tenant,
+        CLASS_DEFAULT,
+        (0, None),
+        RetentionMode::Governance,
+    );
     drop(tenant);
     let proof = source.proof("acme", by, Which::Seq(40)).unwrap();
     let order = PurgeOrder {
-        class: Some(0),
+        class: Some(CLASS_DEFAULT),
         selection: Selection::Ranges(vec![3..9, 50..52]),
         note: "case 7".into(),
         bypass: false,
@@ -157,7 +164,13 @@ fn corrections_restrictions_and_holds_are_in_force_where_a_tenant_goes() {
     let source = filled(&pair.from);
     let by = &pair.from.by;
     let tenant = source.inner.tenant("acme").unwrap();
-    set_policy(&source, &tenant, 0, (0, None), RetentionMode::Governance);
+    set_policy(
+        &source,
+        &tenant,
+        CLASS_DEFAULT,
+        (0, None),
+        RetentionMode::Governance,
+    );
     drop(tenant);
     let fields = vec![("/actor/id".to_owned(), json!("u0-right"))];
     let correction = |fields: Vec<(String, Value)>| CorrectionOrder {
@@ -210,15 +223,18 @@ fn corrections_restrictions_and_holds_are_in_force_where_a_tenant_goes() {
     assert_eq!(holds.len(), 1);
     assert_eq!((&holds[0].id, &holds[0].sealed), (&placed.id, &placed.sealed));
     let order = PurgeOrder {
-        class: Some(0),
+        class: Some(CLASS_DEFAULT),
         selection: Selection::Ranges(vec![2..5]),
         note: "case 7".into(),
         bypass: false,
     };
-    let _ = target.purge("acme", by, &order);
+    target.purge("acme", by, &order).unwrap();
     assert_eq!(target.purge_tick().unwrap(), 0);
     let held = target.get("acme", by, Which::Seq(3)).unwrap();
     assert_eq!(held.event, before[3]);
+    for seq in [2, 4] {
+        assert_eq!(code(target.get("acme", by, Which::Seq(seq))), "purged");
+    }
     let policy = |engine: &Engine| engine.retention("acme", &pair.to.by).unwrap();
     assert_eq!(policy(&target).len(), 1);
     // It grows: a new record that matches is held too.
