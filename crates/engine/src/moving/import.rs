@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use attestore_keys::{Key, SigningKey, SlotContext, SlotKind};
+use attestore_keys::{SlotContext, SlotKind};
 use attestore_record::TenantId;
 use attestore_tlog::VerifierKey;
 use serde::{Deserialize, Serialize};
 
+use super::invite::NextKey;
 use super::package::{self, Manifest, bad};
 use super::row::InRow;
 use super::take::{self, Taken};
@@ -17,7 +18,7 @@ use crate::catalog::{by_tenant, encode, hex, json, storage, tables, tenant_rows}
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::forget::erase::ErasureRow;
-use crate::handover::{self, FormerRow, HandoverRow, signing_context};
+use crate::handover::{self, FormerRow, HandoverRow};
 use crate::instance::{Engine, Inner};
 use crate::tenant::{Tenant, check_name};
 
@@ -102,7 +103,7 @@ fn run(
     trusted: &VerifierKey,
     name: Option<&str>,
 ) -> Result<()> {
-    let (recipient, seed) = invite::keys(inner, &row)?;
+    let (recipient, signing) = invite::keys(inner, &row)?;
     let id = row.invitation.id.clone();
     let manifest = package::read(&*inner.disk, &id, Some(trusted))?;
     package::is_for(&manifest, &row.invitation)?;
@@ -153,7 +154,7 @@ fn run(
         files: taken.files,
         at_ms: inner.clock.now_ms(),
     });
-    settle(inner, &tenant, &manifest, taken, &seed, &mut row)?;
+    settle(inner, &tenant, &manifest, taken, &signing, &mut row)?;
     receipt::store(inner, row).map(drop)
 }
 
@@ -176,17 +177,10 @@ fn settle(
     tenant: &TenantId,
     manifest: &Manifest,
     taken: Taken,
-    seed: &Key,
+    signing: &NextKey,
     row: &mut InRow,
 ) -> Result<()> {
     let next = row.invitation.key()?;
-    if SigningKey::from_seed(seed).public() != next.public() {
-        return Err(Error::damage(
-            "catalog",
-            0,
-            "the next key of a log that comes is another",
-        ));
-    }
     let last = manifest.vkey()?.to_string();
     let reason = format!(
         "moved from the server {}, move {}",
@@ -213,7 +207,7 @@ fn settle(
             };
             let key = &taken.tenant_key;
             head.key_slot = update.put_key(context(SlotKind::TenantKey), None, key)?.0;
-            head.signing_slot = update.put_key(signing_context(tenant), Some(key), seed)?.0;
+            head.signing_slot = signing.keep(update, tenant, key)?.0;
             let directory = context(SlotKind::Directory);
             head.directory_slot = update.put_key(directory, Some(key), &taken.directory_key)?.0;
             next.name().clone_into(&mut head.origin);

@@ -1,6 +1,7 @@
 //! The target: invitations, which say whom a package is sealed for and under which key the log goes on.
 
 use attestore_keys::{Key, RecipientKey, SigningKey, Slot, SlotContext, SlotKind, random_array};
+use attestore_record::TenantId;
 use attestore_tlog::VerifierKey;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::Engine;
 use crate::catalog::{Update, by_tenant, hex, tables, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
+use crate::handover::{module, signing_context};
 use crate::instance::Inner;
 use crate::tenant::fresh_origin;
 
@@ -99,10 +101,17 @@ impl Engine {
         }
         let id: [u8; 16] = random_array(&*inner.entropy);
         let private = Key::random(&*inner.entropy);
-        let seed = Key::random(&*inner.entropy);
+        // Its slot in the module is of the move until there is a tenant.
+        let next = module::fresh(
+            &inner.catalog,
+            &*inner.entropy,
+            &TenantId::from_bytes(id),
+            &|| private.duplicate(),
+            inner.settings.signing,
+        )?;
         let recipient = RecipientKey::from_private(Key::from_bytes(*private.expose()))?.recipient();
         let origin = fresh_origin(&*inner.entropy);
-        let vkey = VerifierKey::new(&origin, SigningKey::from_seed(&seed).public());
+        let vkey = VerifierKey::new(&origin, next.key.public());
         let vkey = vkey.map_err(|error| Error::Stopped(error.to_string()))?;
         let invitation = Invitation {
             attestore_move: FORMAT,
@@ -130,8 +139,8 @@ impl Engine {
                     message: format!("{OPEN_MAX} tenants are invited: discard some"),
                 });
             }
-            let recipient = update.put_key(context(&id, RECIPIENT), None, &private)?;
-            let signing = update.put_key(context(&id, SIGNING), None, &seed)?;
+            let recipient = update.put_key(context(&id), None, &private)?;
+            let signing = next.keep(update, &TenantId::from_bytes(id), &private)?;
             row.slots = Some((recipient.0, signing.0));
             put(update, &row)
         })?;
@@ -205,18 +214,55 @@ pub(super) fn destroy_keys(update: &mut Update<'_>, row: &mut InRow) -> Result<(
     Ok(())
 }
 
-/// The recipient's key and the seed of the next signing key.
+/// The key of the next epoch of a log that comes.
+pub(super) enum NextKey {
+    /// Its seed.
+    Seed(Key),
+    /// Its slot, of a key in the security module.
+    Module(Slot),
+}
+
+impl NextKey {
+    /// Gives it to the tenant that came: returns its slot.
+    ///
+    /// # Errors
+    /// As writes.
+    pub(super) fn keep(&self, update: &mut Update<'_>, tenant: &TenantId, tenant_key: &Key) -> Result<Slot> {
+        match self {
+            Self::Seed(seed) => update.put_key(signing_context(tenant), Some(tenant_key), seed),
+            Self::Module(slot) => module::pass_on(update, *slot, tenant, tenant_key),
+        }
+    }
+}
+
+/// The recipient's key and the next signing key.
 ///
 /// # Errors
-/// [`Error::Conflict`] once they are destroyed; as reads.
-pub(super) fn keys(inner: &Inner, row: &InRow) -> Result<(RecipientKey, Key)> {
+/// [`Error::Conflict`] once they are destroyed; damage; as reads.
+pub(super) fn keys(inner: &Inner, row: &InRow) -> Result<(RecipientKey, NextKey)> {
     let (recipient, signing) = row
         .slots
         .ok_or_else(|| super::conflict("move_imported", "the tenant is here already"))?;
     let id = unhex(&row.invitation.id).ok_or(Error::NotFound("move"))?;
-    let of = |slot, what| inner.catalog.key(Slot(slot), &context(&id, what), None);
-    let recipient = RecipientKey::from_private(of(recipient, RECIPIENT)?)?;
-    Ok((recipient, of(signing, SIGNING)?))
+    let private = inner.catalog.key(Slot(recipient), &context(&id), None)?;
+    let in_module = module::load(&inner.catalog, signing)?;
+    let (next, public) = match in_module {
+        Some(key) => (NextKey::Module(Slot(signing)), key.public()),
+        None => {
+            let context = signing_context(&TenantId::from_bytes(id));
+            let seed = inner.catalog.key(Slot(signing), &context, Some(&private))?;
+            let public = SigningKey::from_seed(&seed).public();
+            (NextKey::Seed(seed), public)
+        }
+    };
+    match public == row.invitation.key()?.public() {
+        true => Ok((RecipientKey::from_private(private)?, next)),
+        false => Err(Error::damage(
+            "catalog",
+            0,
+            "the next key of a log that comes is another",
+        )),
+    }
 }
 
 /// Stores the row of a tenant that comes.
@@ -273,18 +319,14 @@ fn info(inner: &Inner, row: InRow) -> Result<ImportInfo> {
     })
 }
 
-/// What the keys of an invitation are bound to in the tree of keys.
-const fn context(id: &[u8; 16], what: u8) -> SlotContext {
-    let mut tenant = [0; 16];
-    tenant[15] = what;
+/// What the recipient's key of an invitation is bound to in the tree of keys.
+const fn context(id: &[u8; 16]) -> SlotContext {
     SlotContext {
         kind: SlotKind::Other,
-        tenant,
+        tenant: [0; 16],
         owner: *id,
     }
 }
 
-const RECIPIENT: u8 = 1;
-const SIGNING: u8 = 2;
 const FORMAT: u32 = 1;
 const OPEN_MAX: usize = 64;

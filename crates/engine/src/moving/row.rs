@@ -118,7 +118,7 @@ pub(crate) struct InRow {
     #[serde(default)]
     pub(super) imported_by: Option<String>,
     pub(super) invited_ms: u64,
-    /// Slots of the recipient's key and of the seed of the next signing key, until it is imported.
+    /// Slots of the recipient's key and of the next signing key, until it is imported.
     #[serde(default)]
     pub(super) slots: Option<(u64, u64)>,
     /// Id of the tenant, hex, from when its import began.
