@@ -61,11 +61,14 @@ pub(super) fn take(inner: &Inner, tenant: &TenantId, manifest: &Manifest) -> Res
     }
 }
 
+/// A file, how many bytes of it are written, and those that wait.
+type Making = (Arc<dyn File>, u64, Vec<u8>);
+
 /// Files of a log in the making.
 struct Log<'a> {
     inner: &'a Inner,
     dir: PathBuf,
-    files: BTreeMap<String, (Arc<dyn File>, u64, Vec<u8>)>,
+    files: BTreeMap<String, Making>,
 }
 
 impl<'a> Log<'a> {

@@ -97,7 +97,7 @@ fn purged_records_stay_gone_and_their_receipt_verifies_with_the_key_of_before() 
     verify_tlog_proof(&proof, &packed.vkey).unwrap();
     // Here as there: what is purged next.
     let order = PurgeOrder {
-        selection: Selection::Ranges(vec![20..22]),
+        selection: Selection::Ranges(std::iter::once(20..22).collect()),
         ..order
     };
     target.purge("acme", &pair.to.by, &order).unwrap();
@@ -224,7 +224,7 @@ fn corrections_restrictions_and_holds_are_in_force_where_a_tenant_goes() {
     assert_eq!((&holds[0].id, &holds[0].sealed), (&placed.id, &placed.sealed));
     let order = PurgeOrder {
         class: Some(CLASS_DEFAULT),
-        selection: Selection::Ranges(vec![2..5]),
+        selection: Selection::Ranges(std::iter::once(2..5).collect()),
         note: "case 7".into(),
         bypass: false,
     };
