@@ -1340,8 +1340,8 @@ pub struct BenchForgetArgs {
     /// How many of them a request names
     #[arg(long, default_value_t = 1000)]
     pub per_request: usize,
-    /// Seconds of appends before
-    #[arg(long, default_value_t = 20)]
+    /// Seconds of appends before; so many that flushes and compaction have their share of them
+    #[arg(long, default_value_t = 60)]
     pub seconds: u64,
     /// Seed of the events
     #[arg(long, default_value_t = 1)]

@@ -384,14 +384,13 @@ pub fn drill(target: &str, env: &[(&str, &str)], away: &std::path::Path) {
     let client = server.client();
     assert_eq!(client.count("default", "actor.id:u_7"), 0);
     assert_eq!(client.count("default", "actor.id:u_8"), 1);
-    // But for what is about who was erased: nobody is to send that again.
-    let again = || (0..next).filter(|n| *n != 7);
+    // What is about who was erased is known, too, and not taken again.
     let mut filled = 0;
-    for n in again() {
+    for n in 0..next {
         filled += u64::from(append(&server, n)["duplicate"] != true);
     }
     assert_eq!(filled, lost, "what clients send again is what was lost");
-    for n in again() {
+    for n in 0..next {
         assert_eq!(append(&server, n)["duplicate"], true, "{n}");
     }
     assert_eq!(server.cli(&["verify"]).status.code(), Some(0));

@@ -113,6 +113,8 @@ pub struct Inner {
     pub(crate) holding: Arc<crate::search::wake::Wake>,
     /// Held for a whole flush round, so that there is one at a time.
     pub(crate) flushing: Mutex<()>,
+    /// Held while the whole log is freed: each time begins a file of it.
+    pub(crate) freeing_log: Mutex<()>,
     /// How many follow logs, of all tenants.
     pub(crate) followers: std::sync::atomic::AtomicUsize,
     pub(crate) turns: crate::follow::Turns,

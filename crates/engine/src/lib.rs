@@ -50,6 +50,7 @@ mod idempotency;
 pub mod instance;
 pub mod keyring;
 pub mod moving;
+mod priority;
 pub mod privacy;
 pub mod quotas;
 pub mod read;

@@ -71,6 +71,11 @@ impl WalFiles {
         self.state.lock().live.keys().next().copied()
     }
 
+    /// Number of the newest live file, the one that is written to.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.state.lock().live.keys().next_back().copied()
+    }
+
     /// Begins the next file.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ impl Plan {
         let stale = request
             .round
             .is_some_and(|round| round + 1 < self.tenant.core.lock().round);
-        if stale {
+        if stale || self.is_for_segments(&request) {
             let _ = request.reply.send(Reply::Again(request.slots));
             return;
         }
@@ -140,7 +140,7 @@ impl Plan {
             Slot::Draft(draft) => draft,
         };
         if let Some(own) = draft.idempotency
-            && let Some(first) = self.known(own.key)
+            && let Some(first) = self.known(&own)
         {
             return match answer(&first, &own) {
                 Slot::Duplicate(receipt) => Ok(receipt),
@@ -203,16 +203,46 @@ impl Plan {
         }
     }
 
-    fn known(&self, key: u64) -> Option<First> {
-        let here = self.keys.get(&key).copied();
-        here.or_else(|| {
+    /// Who came first with a key. What comes now about whoever leaves is about another handle, so that nobody can tell whether it
+    /// is the same event: then the key is taken at its word.
+    fn known(&self, own: &Idempotency) -> Option<First> {
+        let here = self.keys.get(&own.key).copied();
+        let mut first = here.or_else(|| {
             self.tenant
                 .core
                 .lock()
                 .known
-                .get(key, self.known_since_ms)
+                .get(own.key, self.known_since_ms)
                 .copied()
-        })
+        })?;
+        if !may_be_one(&first.digest, &own.digest) && self.is_about_somebody_leaving(first.seq) {
+            first.digest = own.digest;
+        }
+        Some(first)
+    }
+
+    /// Whether a record of the tail is about somebody who is being erased. Those whose keys are gone are in no tail.
+    fn is_about_somebody_leaving(&self, seq: u64) -> bool {
+        let hidden = self.tenant.hidden.load();
+        let record = self.view.tail.get(seq);
+        let mut groups = record.iter().flat_map(|record| &record.groups);
+        !hidden.is_empty() && groups.any(|group| group.handles.iter().any(|handle| hidden.is_leaving(handle)))
+    }
+
+    /// Whether a key seems to be another event's, whose record a flush has taken out of the tail since the segments were asked:
+    /// they know whether somebody whom it is about is gone.
+    fn is_for_segments(&self, request: &Request) -> bool {
+        let asked = |round| round < self.tenant.core.lock().round;
+        let other = |own: &Idempotency| {
+            self.known(own).is_some_and(|first| {
+                first.seq < self.view.tail.start() && !may_be_one(&first.digest, &own.digest)
+            })
+        };
+        request.round.is_some_and(asked)
+            && request.slots.iter().any(|slot| match slot {
+                Slot::Draft(draft) => draft.idempotency.as_ref().is_some_and(other),
+                Slot::Refused(_) | Slot::Duplicate(_) => false,
+            })
     }
 
     /// What an atomic request would be refused for.
@@ -224,7 +254,7 @@ impl Plan {
                 Slot::Refused(error) => Some(error.clone()),
                 Slot::Duplicate(_) => None,
                 Slot::Draft(draft) => draft.idempotency.and_then(|own| {
-                    let first = self.known(own.key).map(|first| first.digest);
+                    let first = self.known(&own).map(|first| first.digest);
                     let first = first.unwrap_or_else(|| *own_keys.entry(own.key).or_insert(own.digest));
                     (!may_be_one(&first, &own.digest)).then(conflict)
                 }),

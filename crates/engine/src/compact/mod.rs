@@ -278,7 +278,8 @@ fn compact(
     }
     leftovers.expect(inner, tenant)?;
     inner.compactor.state.lock().begin(&tenant.name, plan);
-    let result = match rewrite::rewrite(inner, tenant, plan) {
+    let written = crate::priority::in_idle_time(inner, || rewrite::rewrite(inner, tenant, plan));
+    let result = match written {
         Ok(output) => match committing {
             Committing::Here => commit::commit(inner, tenant, plan, output),
             Committing::Handed => handoff::hand_over(inner, tenant, plan, output),

@@ -61,27 +61,37 @@ pub(crate) fn round(inner: &Inner, due: impl Fn(&Tenant) -> bool) -> Result<Flus
 /// Frees every file of the log that there is now: begins the next one and flushes what the others hold. Their keys are destroyed
 /// on return. What comes meanwhile is in newer ones.
 ///
+/// One at a time: whoever waits is served by the next round of somebody else, and no more than one file is begun before its time,
+/// which the budget of the log has room for.
+///
 /// # Errors
 /// As [`round`]; [`Error::Io`] when a tenant's tail could not be taken out of them. A log that does not go on is final.
 pub(crate) fn free_log(inner: &Inner) -> Result<()> {
+    let freed = |newer: u64| -> Result<bool> {
+        let row = inner.catalog.instance()?;
+        Ok(row.is_some_and(|row| row.wal_low >= newer))
+    };
+    let newest = inner.wal.newest();
+    let _one_at_a_time = inner.freeing_log.lock();
+    if let Some(newest) = newest
+        && freed(newest + 1)?
+    {
+        return Ok(());
+    }
     let current = inner.committer.lock().begin_file(inner)?;
     let is_older = |tenant: &Tenant| {
         let core = tenant.core.lock();
         core.wal_runs.front().is_some_and(|(_, wal)| *wal < current)
     };
     round(inner, is_older)?;
-    let freed = || -> Result<bool> {
-        let row = inner.catalog.instance()?;
-        Ok(row.is_some_and(|row| row.wal_low >= current))
-    };
-    if !freed()? {
+    if !freed(current)? {
         // Nothing had to be flushed: then nothing has to be kept either, unless something came meanwhile.
         let _one_at_a_time = inner.flushing.lock();
         inner.check_running()?;
         let unused = commit(inner, &[], None);
         unused.inspect_err(|error| inner.fail_stop(format!("flush: {error}")))?;
     }
-    match freed()? {
+    match freed(current)? {
         true => Ok(()),
         false => Err(Error::Io("files of the log are still needed".into())),
     }

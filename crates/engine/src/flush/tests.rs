@@ -164,3 +164,31 @@ fn keys_of_replaced_parts_are_destroyed_with_them() {
     }
     assert_eq!(engine.get("acme", &world.by, Which::Seq(0)).unwrap().seq, 0);
 }
+
+#[test]
+fn many_that_free_the_log_at_once_begin_one_file_of_it_and_appends_go_on() {
+    let world = World::new(6);
+    let engine = world.open(false);
+    world.tenant(&engine, "acme");
+    world.append(&engine, "acme", &[event(1)]);
+    let inner = &engine.inner;
+    let before = inner.wal.newest().unwrap();
+    let flushing = inner.flushing.lock();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| super::free_log(inner).unwrap()))
+            .collect();
+        while inner.wal.newest() == Some(before) {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(inner.wal.newest(), Some(before + 1));
+        assert!(!inner.wal.over_budget());
+        world.append(&engine, "acme", &[event(2)]);
+        drop(flushing);
+        all.into_iter().for_each(|one| one.join().unwrap());
+    });
+    assert!(inner.wal.newest().unwrap() <= before + 2, "who waited was served");
+    let row = inner.catalog.instance().unwrap().unwrap();
+    assert!(row.wal_low > before, "what there was when they asked is gone");
+}

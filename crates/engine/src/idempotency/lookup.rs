@@ -14,7 +14,7 @@ use super::{First, event_digest};
 use crate::catalog::FileRow;
 use crate::instance::Inner;
 use crate::read::readers::segment_error;
-use crate::read::records::{self, Personal};
+use crate::read::records;
 use crate::read::tree::LogFiles;
 use crate::tenant::{FileSet, Idempotency, Tenant, View};
 use crate::{Error, Result};
@@ -125,19 +125,17 @@ fn first_of(
         Err(Error::Gone { .. }) => return Ok(None),
         record => record?,
     };
-    let erased = record
-        .personal
-        .iter()
-        .any(|group| matches!(group, Personal::Erased));
-    let digest = if erased {
-        // What is left cannot tell a repetition from another event; the key is taken at its word.
-        own.digest
-    } else {
+    let hidden = tenant.hidden.load();
+    let digest = if record.is_whole()? && !record.handles().any(|handle| hidden.is_leaving(handle)) {
         event_digest(
             &tenant.keys.directory,
             &record.public,
             record.personal_bytes().into_iter(),
         )
+    } else {
+        // What is left cannot tell a repetition from another event, nor can what comes now about whoever leaves: it is about
+        // another handle. The key is taken at its word.
+        own.digest
     };
     Ok(Some(First {
         seq,

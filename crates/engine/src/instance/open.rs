@@ -16,6 +16,7 @@ use crate::error::OpenError;
 use crate::guard::Guard;
 use crate::handover;
 use crate::heads::{self, Heads, Register};
+use crate::priority;
 use crate::read::Readers;
 use crate::recovery;
 use crate::search::{self, Search};
@@ -115,6 +116,7 @@ impl Engine {
             backups: crate::backup::Backups::new(settings.backup.clone()),
             holding: Arc::default(),
             flushing: Mutex::new(()),
+            freeing_log: Mutex::new(()),
             followers: std::sync::atomic::AtomicUsize::new(0),
             turns: crate::follow::Turns::default(),
             watches: crate::searches::watch::Changes::default(),
@@ -441,35 +443,35 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     spawn("attestore-index", {
         let (weak, wake) = (Weak::clone(&weak), inner.search.wake());
         Box::new(move || {
-            lower_priority(INDEX_PRIORITY);
+            priority::lower(priority::INDEX);
             search::run(weak, wake);
         })
     })?;
     spawn("attestore-rebuild", {
         let (weak, wake) = (Weak::clone(&weak), inner.search.rebuilds.wake());
         Box::new(move || {
-            lower_priority(REBUILD_PRIORITY);
+            priority::lower(priority::REBUILD);
             search::rebuild::run(&weak, &wake);
         })
     })?;
     spawn("attestore-compact", {
         let weak = Weak::clone(&weak);
         Box::new(move || {
-            lower_priority(COMPACT_PRIORITY);
+            priority::lower(priority::COMPACT);
             crate::compact::run(&weak);
         })
     })?;
     spawn("attestore-export", {
         let weak = Weak::clone(&weak);
         Box::new(move || {
-            lower_priority(REBUILD_PRIORITY);
+            priority::lower(priority::REBUILD);
             crate::exports::run(&weak);
         })
     })?;
     spawn("attestore-scrub", {
         let weak = Weak::clone(&weak);
         Box::new(move || {
-            lower_priority(COMPACT_PRIORITY);
+            priority::lower(priority::COMPACT);
             crate::scrub::run(&weak);
         })
     })?;
@@ -484,7 +486,7 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     spawn("attestore-clean", {
         let weak = Weak::clone(&weak);
         Box::new(move || {
-            lower_priority(REBUILD_PRIORITY);
+            priority::lower(priority::REBUILD);
             crate::forget::erase::run_cleaner(&weak);
         })
     })?;
@@ -495,7 +497,7 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     spawn("attestore-backup", {
         let weak = Weak::clone(&weak);
         Box::new(move || {
-            lower_priority(COMPACT_PRIORITY);
+            priority::lower(priority::COMPACT);
             crate::backup::run(&weak);
         })
     })?;
@@ -521,24 +523,6 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Work that can wait leaves the cores to appends and searches. `priority` is 0 to 99; where threads have a nice value, it
-/// becomes one from 19 to -20.
-fn lower_priority(priority: u8) {
-    use thread_priority::{ThreadPriority, ThreadPriorityValue, set_current_thread_priority};
-    let Ok(value) = ThreadPriorityValue::try_from(priority) else {
-        return;
-    };
-    if let Err(error) = set_current_thread_priority(ThreadPriority::Crossplatform(value)) {
-        tracing::debug!(?error, "a background thread runs at normal priority");
-    }
-}
-
-/// Nice 5: below appends and searches, whose newest records it indexes.
-const INDEX_PRIORITY: u8 = 35;
-/// Nice 14.
-const REBUILD_PRIORITY: u8 = 12;
-/// Nice 19: what is put together a minute later is put together all the same.
-const COMPACT_PRIORITY: u8 = 0;
 const DAY_MS: u64 = 24 * 3_600_000;
 /// A pause between two starts that is longer is mentioned.
 const PAUSE_MS_MAX: u64 = 30 * DAY_MS;

@@ -64,6 +64,21 @@ impl Record {
             .collect()
     }
 
+    /// Whom the personal groups are about that could be opened.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = &Handle> {
+        let opened = self.personal.iter().map(|group| match group {
+            Personal::Opened { handles, .. } => handles.as_slice(),
+            Personal::Erased => &[],
+        });
+        opened.flatten()
+    }
+
+    /// Tells whether all of it can be read: false once somebody whom it is about was erased, before and after the files are written
+    /// anew without them.
+    pub(crate) fn is_whole(&self) -> Result<bool> {
+        view::is_whole(&self.public, &self.personal_bytes()).map_err(|error| malformed(self.seq, &error))
+    }
+
     /// The record's id, from its public bytes.
     pub(crate) fn id(&self) -> Result<RecordId> {
         view::open(&self.public)

@@ -241,7 +241,7 @@ fn look_around(inner: &Inner) -> Result<()> {
 fn rebuild_all(
     inner: &Inner,
     tenant: &Arc<Tenant>,
-    rest: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+    rest: &mut (dyn FnMut(Duration) -> ControlFlow<()> + Send),
 ) -> Result<u64> {
     let mut done = 0;
     let mut failed: BTreeMap<u64, Error> = BTreeMap::new();
@@ -279,7 +279,7 @@ fn rebuild(
     view: &View,
     set: &Arc<FileSet>,
     policy: &Arc<IndexPolicy>,
-    rest: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+    rest: &mut (dyn FnMut(Duration) -> ControlFlow<()> + Send),
 ) -> Result<Option<bool>> {
     let _alone = inner.search.rebuilds.writing.lock();
     if !tenant.view().flushed.iter().any(|other| other == set) {
@@ -288,7 +288,8 @@ fn rebuild(
     }
     // Whoever is erased from here on would come back with the new split.
     let destructions = tenant.destructions.load(Ordering::Acquire);
-    let Some(split) = build(inner, tenant, view, set, policy, rest)? else {
+    let build = || build(inner, tenant, view, set, policy, rest);
+    let Some(split) = crate::priority::in_idle_time(inner, build)? else {
         return Ok(None);
     };
     let bundle = split.bundle().map_err(index_error)?;
@@ -311,7 +312,7 @@ pub(crate) fn build(
     view: &View,
     set: &FileSet,
     policy: &IndexPolicy,
-    rest: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+    rest: &mut (dyn FnMut(Duration) -> ControlFlow<()> + Send),
 ) -> Result<Option<Split>> {
     let mut splits: Vec<Split> = Vec::new();
     let mut batch = Vec::new();

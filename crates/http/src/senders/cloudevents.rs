@@ -39,6 +39,7 @@ use crate::wire;
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 415, body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "overloaded or stopping; see Retry-After", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "out of space for appends", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

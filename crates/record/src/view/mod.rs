@@ -16,7 +16,7 @@ mod skim;
 
 pub use disclose::{About, Disclosed, Part, SHARED_MARKER, THIRD_PARTY_MARKER, disclose};
 pub use fields::{FieldValues, Fields, fields, leaf_strings};
-pub use open::{Body, Opened, handles, open};
+pub use open::{Body, Opened, handles, is_whole, open};
 pub use rebuild::{PERSONAL_MARKER, rebuild};
 
 use crate::event::{ErrorCode, EventError};

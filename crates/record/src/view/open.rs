@@ -132,6 +132,26 @@ pub fn handles(personal: &[u8]) -> Result<Vec<Handle>, ViewError> {
     Ok(handles)
 }
 
+/// Tells whether these personal groups hold every field that the public one withholds: false once one was erased, also where nothing
+/// but the public group tells that it ever was.
+///
+/// # Errors
+/// [`ViewError`] when bytes are not such groups.
+pub fn is_whole(public: &[u8], personal: &[&[u8]]) -> Result<bool, ViewError> {
+    let mut fields = 0;
+    for bytes in personal {
+        each_field(
+            bytes,
+            |_| (),
+            |_, _| {
+                fields += 1;
+                Ok(())
+            },
+        )?;
+    }
+    Ok(fields == open(public)?.withheld.len())
+}
+
 /// Reads a personal group: calls `subject` for each handle and `each` for each pointer and value, in order.
 pub(super) fn each_field<'a>(
     personal: &'a [u8],

@@ -15,6 +15,7 @@ use crate::compact::pace;
 use crate::error::{Error, Result};
 use crate::forget::sweep;
 use crate::instance::{Inner, OpenMode, file_context};
+use crate::priority;
 use crate::read::readers::{self, segment_error};
 use crate::search::rebuild::{self, Idx};
 use crate::tenant::{FileSet, Tenant, View};
@@ -37,8 +38,8 @@ pub(super) fn rewrite(inner: &Inner, tenant: &Arc<Tenant>, set: &Arc<FileSet>) -
     }
     let destructions = tenant.destructions.load(Ordering::Acquire);
     crate::compact::expect_leftovers(inner, tenant)?;
-    let sub = sub(inner, tenant, set)?;
-    let idx = idx(inner, tenant, set)?;
+    let build = || Ok::<_, Error>((sub(inner, tenant, set)?, idx(inner, tenant, set)?));
+    let (sub, idx) = priority::in_idle_time(inner, build)?;
     let new: Vec<&Idx> = [&sub, &idx].into_iter().flatten().collect();
     for file in &new {
         let pace = |bytes: usize| pace(inner, bytes);

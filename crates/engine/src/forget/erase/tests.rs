@@ -284,6 +284,32 @@ fn who_comes_back_is_somebody_new() {
 }
 
 #[test]
+fn an_event_about_somebody_who_was_erased_is_known_by_its_key_when_it_comes_again() {
+    let world = World::new(31);
+    let engine = world.open(false);
+    world.tenant(&engine, "acme");
+    let keyed = about(1).replacen('{', r#"{"idempotency_key":"k1","#, 1);
+    let other = event(1).replacen('{', r#"{"idempotency_key":"k2","#, 1);
+    world.append(&engine, "acme", &[keyed.clone(), other.clone()]);
+    erase(&world, &engine, &[CANARY]);
+    let known = |engine: &Engine| -> Vec<bool> {
+        let again = world.try_append(engine, "acme", &[keyed.clone(), other.clone()]);
+        let items = again.unwrap().items.into_iter();
+        items.map(|item| item.unwrap().duplicate).collect()
+    };
+    assert_eq!(known(&engine), [true, true], "in the tail");
+    engine.flush().unwrap();
+    assert_eq!(known(&engine), [true, true], "in a segment");
+    engine.tick();
+    let done = engine.erasures("acme", &world.by).unwrap();
+    assert_eq!(done[0].state, ErasureState::Done);
+    assert_eq!(known(&engine), [true, true], "nothing of them is left");
+    engine.close().unwrap();
+    drop(engine);
+    assert_eq!(known(&world.open(false)), [true, true], "after a start");
+}
+
+#[test]
 fn an_append_that_was_prepared_before_is_written_about_the_new_handle() {
     let world = World::new(4);
     let (engine, tenant) = filled(&world, false);

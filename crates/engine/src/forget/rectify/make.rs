@@ -170,11 +170,7 @@ fn check(inner: &Inner, record: &Record, corrected: &Value, order: &CorrectionOr
     if order.fields.iter().any(|(_, value)| *value == marker) {
         return Err(invalid("that is what hidden values show as"));
     }
-    if record
-        .personal
-        .iter()
-        .any(|group| matches!(group, Personal::Erased))
-    {
+    if !record.is_whole()? {
         return Ok(());
     }
     let bytes = corrected.to_string();
