@@ -30,7 +30,13 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn curl(store: &Store, arguments: &[&str], path: &str) -> Vec<u8> {
     let url = format!("http://127.0.0.1:{}/audit{path}", store.port);
     let output = Command::new("curl")
-        .arg("-sf")
+        .args([
+            "-sf",
+            "--aws-sigv4",
+            "aws:amz:us-east-1:s3",
+            "--user",
+            "tester:secret-of-tester",
+        ])
         .args(arguments)
         .arg(url)
         .output()
@@ -298,7 +304,8 @@ fn a_bucket_that_is_away_is_told_stops_nobody_and_loses_nothing() {
 fn keys_of_a_backup_that_is_over_are_gone_from_a_bucket_that_keeps_versions() {
     let store = Store::start();
     let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-    curl(&store, &["-X", "PUT", "-d", on], "?versioning");
+    let xml = "content-type: application/xml";
+    curl(&store, &["-X", "PUT", "-H", xml, "-d", on], "?versioning");
     let (away, target) = (Away::new(), target(store.port));
     let more = [
         ("ATTESTORE_BACKUP__SHIP_EVERY_S", "0"),
