@@ -12,6 +12,7 @@
 //!
 //! A file that is overwritten before it is removed ([`Mode::ReadWrite`]) is gone from a bucket that keeps versions, too.
 
+mod answer;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -7,28 +7,19 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use md5::{Digest as _, Md5};
 use rusty_s3::S3Action;
 use rusty_s3::actions::ListObjectsV2;
 use ureq::Body;
-use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::http::{Response, StatusCode, header};
 
 use super::super::{Place, SIGNED_FOR, failed};
+use super::answer::{Answer, Sum, plain};
 
 /// What names of objects begin with, in a bucket.
 pub(super) struct Store {
     pub(super) place: Place,
     /// Before the first request is tried again; twice as long before each further one.
     pub(super) pause: Duration,
-}
-
-/// What a store answered.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
 }
 
 /// What a store says of an object.
@@ -86,7 +77,7 @@ impl Store {
                     &format!("{what} failed {tries} times, the last time with {why}"),
                 ));
             }
-            tracing::debug!(key, what, why, "a bucket is asked again");
+            tracing::debug!(key, what, %why, "a bucket is asked again");
             std::thread::sleep(pause);
             pause *= 2;
         }
@@ -220,11 +211,11 @@ impl Store {
     /// # Errors
     /// [`AWAY`].
     pub(super) fn delete(&self, key: &str, version: Option<&str>) -> io::Result<()> {
-        let (what, expected) = match version {
-            Some(_) => ("removing a version", [StatusCode::OK, StatusCode::NO_CONTENT]),
-            None => ("removing", [StatusCode::OK, StatusCode::NO_CONTENT]),
+        let what = match version {
+            Some(_) => "removing a version",
+            None => "removing",
         };
-        let expected = [expected[0], expected[1], StatusCode::NOT_FOUND];
+        let expected = [StatusCode::OK, StatusCode::NO_CONTENT, StatusCode::NOT_FOUND];
         self.ask(what, key, &expected, &|place| {
             let mut action = place.bucket.delete_object(Some(&place.credentials), key);
             if let Some(version) = version {
@@ -314,94 +305,6 @@ impl Store {
     }
 }
 
-impl Answer {
-    fn read(response: Response<Body>) -> io::Result<Self> {
-        let (parts, mut body) = response.into_parts();
-        let body = body.with_config().limit(ANSWER_BYTES_MAX);
-        let mut answer = Self {
-            body: body.read_to_vec().map_err(failed)?,
-            status: parts.status,
-            headers: parts.headers,
-        };
-        // What takes long is answered with 200 at first, and may fail then.
-        if answer.status == StatusCode::OK && answer.between("<Error>", "</Error>").is_some() {
-            answer.status = StatusCode::INTERNAL_SERVER_ERROR;
-        }
-        Ok(answer)
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// Whether the same request may be answered otherwise soon.
-    fn may_pass(&self) -> bool {
-        let status = self.status;
-        let passing = [
-            StatusCode::REQUEST_TIMEOUT,
-            StatusCode::CONFLICT,
-            StatusCode::TOO_MANY_REQUESTS,
-        ];
-        let damaged = ["BadDigest", "IncompleteBody", "RequestTimeout"];
-        status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
-            || passing.contains(&status)
-            || damaged.contains(&self.code().as_str())
-    }
-
-    /// The store's own code; empty without one.
-    pub(super) fn code(&self) -> String {
-        let code = self.between("<Code>", "</Code>").unwrap_or_default();
-        code.chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(64)
-            .collect()
-    }
-
-    /// Status, code and message.
-    pub(super) fn said(&self) -> String {
-        let message = self.between("<Message>", "</Message>").unwrap_or_default();
-        let message: String = message
-            .chars()
-            .filter(|char| !char.is_control())
-            .take(200)
-            .collect();
-        match self.code() {
-            code if code.is_empty() => self.status.to_string(),
-            code if message.is_empty() => format!("{} ({code})", self.status),
-            code => format!("{} ({code}: {message})", self.status),
-        }
-    }
-
-    fn between(&self, begin: &str, end: &str) -> Option<String> {
-        let bytes = &self.body[..self.body.len().min(ERROR_BYTES_MAX)];
-        let text = String::from_utf8_lossy(bytes);
-        let (_, rest) = text.split_once(begin)?;
-        Some(rest.split_once(end)?.0.to_owned())
-    }
-}
-
-/// What tells damage on the way: MD5, as every store knows it. Not against who means harm; that is what the formats' own hashes are for.
-pub(super) struct Sum(pub(super) [u8; 16]);
-
-impl Sum {
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(Md5::digest(bytes).into())
-    }
-
-    pub(super) fn base64(&self) -> String {
-        STANDARD.encode(self.0)
-    }
-
-    pub(super) fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-/// A tag without its quotation marks.
-pub(super) fn plain(tag: &str) -> &str {
-    tag.trim_matches('"')
-}
-
 /// Says nothing about any object: the store could not be asked, or refused.
 pub(super) const AWAY: io::ErrorKind = io::ErrorKind::NetworkDown;
 pub(super) const CONTENT_MD5: &str = "content-md5";
@@ -409,9 +312,5 @@ pub(super) const CONTENT_MD5: &str = "content-md5";
 const TRIES: u32 = 5;
 /// After this time none is sent again.
 const TRYING: Duration = Duration::from_secs(60);
-/// Longest answer.
-const ANSWER_BYTES_MAX: u64 = 32 << 20;
-/// Where errors are looked for.
-const ERROR_BYTES_MAX: usize = 64 << 10;
 /// More versions than retries leave.
 const VERSIONS_MAX: u32 = 100;

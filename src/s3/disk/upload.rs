@@ -13,7 +13,8 @@ use rusty_s3::actions::CreateMultipartUpload;
 use ureq::http::{StatusCode, header};
 
 use super::super::SIGNED_FOR;
-use super::store::{CONTENT_MD5, Store, Sum, plain};
+use super::answer::{Sum, plain};
+use super::store::{CONTENT_MD5, Store};
 use super::unsupported;
 
 /// An object in the making.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use url::form_urlencoded;
 
-use super::super::store::Sum;
+use super::super::answer::Sum;
 
 /// What goes wrong with a request.
 #[derive(Clone, Copy)]
