@@ -48,7 +48,8 @@ fn curl(store: &Store, arguments: &[&str], path: &str) -> Vec<u8> {
 /// What stands between tags of a name, in a list of the store.
 fn tagged(store: &Store, query: &str, tag: &str) -> Vec<String> {
     let text = String::from_utf8(curl(store, &[], query)).unwrap();
-    let parts = text.split(&format!("<{tag}>")).skip(1);
+    let begin = format!("<{tag}>");
+    let parts = text.split(&begin).skip(1);
     parts
         .map(|part| part.split("</").next().unwrap().to_owned())
         .collect()
