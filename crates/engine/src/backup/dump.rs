@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
     /// What the disk says.
     pub(super) fn finish(mut self) -> Result<Written> {
         self.piece(true)?;
-        Ok(self.file.finish(false).map_err(std::io::Error::from)?)
+        Ok(self.file.finish(false).map_err(io::Error::from)?)
     }
 }
 

@@ -93,7 +93,17 @@ impl Known {
                 continue;
             }
             let path = Path::new(BACKUPS).join(&name);
-            match manifest::decode(&read(disk, &path)?) {
+            let bytes = match read(disk, &path) {
+                // Its backup came to its end since: then nothing lists it any more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if names(disk, Path::new(BACKUPS))?.contains_key(&name) {
+                        return Err(error.into());
+                    }
+                    continue;
+                }
+                bytes => bytes?,
+            };
+            match manifest::decode(&bytes) {
                 Ok(found) if found.manifest.id == name => known.manifests.push(found.manifest),
                 Ok(_) => known.bad.push((path, "it is of another backup".to_owned())),
                 Err(reason) => known.bad.push((path, reason)),

@@ -159,7 +159,9 @@ fn hashes(
         }
     }
     let runs = folder::names_below(disk, Path::new(folder::ENTRIES))?;
-    let bytes = sums.values().map(|(bytes, hash)| bytes.or(runs.get(hash).copied()));
+    let bytes = sums
+        .values()
+        .map(|(bytes, hash)| bytes.or(runs.get(hash).copied()));
     let all = bytes.flatten().sum();
     let mut bad = BTreeSet::new();
     for (path, (bytes, blake3)) in sums {
