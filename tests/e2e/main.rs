@@ -18,6 +18,7 @@ mod paths;
 
 mod access;
 mod bad_input;
+mod bucket;
 mod canaries;
 mod cli;
 mod connections;

@@ -11,6 +11,7 @@
 //! there again; keys and values as the store has them. Rows of exports are left out: their files are
 //! in no backup.
 
+use std::io;
 use std::path::Path;
 
 use attestore_disk::{Disk, Mode};
@@ -179,7 +180,7 @@ impl<'a> Writer<'a> {
     /// What the disk says.
     pub(crate) fn finish(mut self) -> Result<Written> {
         self.piece(true)?;
-        Ok(self.file.finish(false).map_err(std::io::Error::from)?)
+        Ok(self.file.finish(false).map_err(io::Error::from)?)
     }
 }
 
@@ -200,9 +201,13 @@ pub(crate) fn read(
     let file = disk.open(path, Mode::Read)?;
     let end = file.len()?;
     let damage = |at: u64, reason: &str| Error::damage(path, at, reason);
+    let cut = |at: u64, reason: &str, error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damage(at, reason),
+        _ => error.into(),
+    };
     let mut begin = [0; HEAD];
     file.read_exact_at(&mut begin, 0)
-        .map_err(|_| damage(0, "no dump of a catalog"))?;
+        .map_err(|error| cut(0, "no dump of a catalog", error))?;
     if begin != head(id) {
         return Err(damage(0, "no dump of this backup's catalog"));
     }
@@ -210,7 +215,7 @@ pub(crate) fn read(
     loop {
         let mut prefix = [0; 5];
         file.read_exact_at(&mut prefix, at)
-            .map_err(|_| damage(at, "the file ends before its last piece"))?;
+            .map_err(|error| cut(at, "the file ends before its last piece", error))?;
         let [a, b, c, d, last] = prefix;
         let len = u32::from_le_bytes([a, b, c, d]);
         if u64::from(len) > end.saturating_sub(at) || last > 1 {
@@ -218,7 +223,7 @@ pub(crate) fn read(
         }
         let mut sealed = vec![0; usize::try_from(len).unwrap_or(0)];
         file.read_exact_at(&mut sealed, at + 5)
-            .map_err(|_| damage(at, "a piece is cut short"))?;
+            .map_err(|error| cut(at, "a piece is cut short", error))?;
         let rows = aead::open_random(key, &context(id, number, last), &sealed)
             .map_err(|_| damage(at, "a piece is not authentic"))?;
         each_row(&rows, each).map_err(|error| match error {
