@@ -4,6 +4,7 @@ mod access;
 mod backup;
 mod correct;
 mod forget;
+mod moving;
 mod privacy;
 mod witness;
 
@@ -18,6 +19,7 @@ pub use self::forget::{
     ApprovalAction, ApprovalArgs, ExplainArgs, HoldAction, HoldArgs, HoldPlaceArgs, PolicyAction, PolicyArgs,
     PolicySetArgs,
 };
+pub use self::moving::MoveAction;
 pub use self::privacy::{PrivacyAction, PrivacyArgs, PrivacySetArgs};
 pub use self::witness::{Logs, MirrorArgs, WitnessAction, WitnessArgs, WitnessServeArgs};
 
@@ -609,6 +611,11 @@ pub enum TenantAction {
     Destroyed {
         #[command(subcommand)]
         action: DestroyedAction,
+    },
+    /// Move a tenant between servers, whole and verifiable
+    Move {
+        #[command(subcommand)]
+        action: MoveAction,
     },
     /// What of a tenant's records is indexed
     Index {

@@ -8,6 +8,7 @@ mod files;
 mod output;
 mod register;
 mod root;
+mod s3;
 mod serving;
 mod settings;
 mod target;

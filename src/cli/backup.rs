@@ -49,7 +49,7 @@ pub enum BackupAction {
     },
     /// Check every file of a folder of backups, without restoring and without a server
     Verify {
-        /// The folder
+        /// The folder, or s3://bucket/prefix?endpoint=…&region=…&ca_file=…
         folder: PathBuf,
         /// The key, to check also that the backups open with it
         #[arg(long, value_name = "FILE")]
@@ -62,7 +62,7 @@ pub enum BackupAction {
 
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The folder of backups
+    /// The folder of backups, or s3://bucket/prefix?endpoint=…&region=…&ca_file=…
     pub folder: PathBuf,
     /// Directory to restore into, which must be empty
     #[arg(long, value_name = "DIR")]

@@ -181,7 +181,7 @@ pub enum ApprovalAction {
     },
     /// Show or set which acts take two persons
     Policy {
-        /// Kinds of acts: erase, hold_release, tenant_destroy, key_destroy; none for none [default: show]
+        /// Kinds of acts: erase, hold_release, tenant_destroy, tenant_move, key_destroy; none for none [default: show]
         #[arg(long = "kind")]
         kinds: Vec<String>,
         /// For how many seconds a request stands

@@ -41,7 +41,8 @@ pub fn run(args: &BackupArgs) -> Result<(), Failure> {
             Ok(())
         }
         BackupAction::Status { remote, output } => {
-            status(&Client::new(remote)?.get_json("/v1/backups")?, *output)
+            // Answered also while the target is away.
+            status(&Client::new(remote)?.get_json("/v1/status")?, *output)
         }
         BackupAction::Verify {
             folder,

@@ -1,6 +1,7 @@
 //! `attestore tenant`.
 
 mod destroy;
+mod moving;
 mod quota;
 
 use serde_json::{Value, json};
@@ -36,6 +37,7 @@ pub fn run(args: &TenantArgs) -> Result<(), Failure> {
             output,
         } => destroy::run(&client, name, (confirm, reason), *bypass_governance, *output),
         TenantAction::Destroyed { action } => destroy::destroyed(&client, action),
+        TenantAction::Move { action } => moving::run(&client, action),
         TenantAction::Quota { action } => quota::run(&client, action),
     }
 }

@@ -16,13 +16,12 @@ use attestore_engine::heads::{
     Head, HeadStore, HeadWriter, Nonce, RegisterError, RegisteredHeads as Heads, Started,
 };
 use attestore_keys::Key;
-use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
+use rusty_s3::{Bucket, Credentials, S3Action};
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
-use url::Url;
 
-use crate::client::tls;
 use crate::failure::Failure;
+use crate::s3::{Patience, Place, SIGNED_FOR, failed, refused};
 
 /// An object in a bucket.
 #[derive(Clone)]
@@ -47,50 +46,17 @@ impl Object {
     /// # Errors
     /// Usage when the name makes no sense, or there are no credentials.
     pub fn named(name: &str) -> Result<Self, Failure> {
-        let usage = |what: &str| Failure::usage(format!("--head-register {name}: {what}"));
-        let url = Url::parse(name).map_err(|error| usage(&error.to_string()))?;
-        let bucket = url.host_str().ok_or_else(|| usage("no bucket"))?;
-        let key = url.path().trim_start_matches('/');
-        if key.is_empty() {
-            return Err(usage("no key"));
-        }
-        let (mut endpoint, mut region, mut ca_file) = (None, "us-east-1".to_owned(), None);
-        for (option, value) in url.query_pairs() {
-            match &*option {
-                "endpoint" => endpoint = Some(value.into_owned()),
-                "region" => region = value.into_owned(),
-                "ca_file" => ca_file = Some(PathBuf::from(value.into_owned())),
-                other => return Err(usage(&format!("{other}: not endpoint, region or ca_file"))),
-            }
-        }
-        // Whoever names an endpoint has a store of other people's making: those go by path.
-        let (endpoint, style) = match endpoint {
-            Some(endpoint) => (endpoint, UrlStyle::Path),
-            None => (
-                format!("https://s3.{region}.amazonaws.com"),
-                UrlStyle::VirtualHost,
-            ),
-        };
-        let endpoint = Url::parse(&endpoint).map_err(|error| usage(&format!("endpoint: {error}")))?;
-        let loopback = matches!(endpoint.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
-        if endpoint.scheme() != "https" && !loopback {
-            return Err(usage("endpoint: only https, but on this machine"));
-        }
-        let bucket = Bucket::new(endpoint, style, bucket.to_owned(), region)
-            .map_err(|error| usage(&error.to_string()))?;
-        let credentials = Credentials::from_env()
-            .ok_or_else(|| usage("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"))?;
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .timeout_global(Some(Duration::from_secs(15)))
-            .tls_config(tls(ca_file.as_deref(), None)?);
+        let Place {
+            agent,
+            bucket,
+            key,
+            credentials,
+        } = Place::named("--head-register", name, PATIENCE)?;
         Ok(Self {
             name: name.to_owned(),
-            agent: config.build().into(),
-            key: key.to_owned(),
+            agent,
             bucket,
+            key,
             credentials,
         })
     }
@@ -240,20 +206,10 @@ fn tag<T>(response: &Response<T>) -> Result<String, RegisterError> {
     Ok(tag.ok_or_else(missing)?.to_owned())
 }
 
-fn failed(error: ureq::Error) -> io::Error {
-    match error {
-        ureq::Error::Io(error) => error,
-        // Never with the URL, which is signed.
-        other => io::Error::other(format!("object store: {other}")),
-    }
-}
-
-fn refused(what: &str, status: StatusCode) -> io::Error {
-    io::Error::other(format!("the object store answered {what} with {status}"))
-}
-
-/// How long a signed URL is good for.
-const SIGNED_FOR: Duration = Duration::from_secs(60);
+const PATIENCE: Patience = Patience {
+    request: Duration::from_secs(15),
+    silence: Duration::from_secs(15),
+};
 /// Other starts that may come in between.
 const TRIES_MAX: u32 = 5;
 /// Longest register that is read.

@@ -64,6 +64,7 @@ pub fn open(
     create: bool,
     secret: &Secret,
 ) -> Result<Arc<dyn RootProvider>, Refused> {
+    attestore_engine::formats::check(&**disk).map_err(Failure::from)?;
     let dir = Path::new(DIR);
     let fresh = create && !disk.exists(Path::new("catalog")).map_err(Error::from)?;
     let there = FileRoot::exists(&**disk, dir)?;

@@ -12,7 +12,8 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backup {
-    /// Folder that backups go to, on another medium than the data directory; nothing for none.
+    /// Folder that backups go to, on another medium than the data directory, or `s3://bucket/prefix?endpoint=…&region=…&ca_file=…`; nothing
+    /// for none.
     pub to: Option<PathBuf>,
     /// For whom they are sealed: the recipient that `attestore backup key` printed.
     pub recipient: String,

@@ -18,6 +18,7 @@ mod paths;
 
 mod access;
 mod bad_input;
+mod bucket;
 mod canaries;
 mod cli;
 mod connections;
@@ -35,6 +36,7 @@ mod keys;
 mod kill;
 mod limits;
 mod mirror;
+mod moving;
 mod object_store;
 mod oidc;
 mod openapi;

@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 use crate::harness::{Server, binary, copy, event};
 
 const EVENTS: &str = "/v1/tenants/default/events";
-const CREDENTIALS: [(&str, &str); 2] = [
+pub const CREDENTIALS: [(&str, &str); 2] = [
     ("AWS_ACCESS_KEY_ID", "tester"),
     ("AWS_SECRET_ACCESS_KEY", "secret-of-tester"),
 ];
 
-struct Store {
+/// A store of other people's making.
+pub struct Store {
     child: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Store {
     /// A store with an empty bucket.
-    fn start() -> Self {
+    pub fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

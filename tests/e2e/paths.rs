@@ -21,6 +21,7 @@ pub fn path(row: &Row, tenant: &str) -> String {
         ("{restriction}", ID),
         ("{access_request}", ID),
         ("{backup}", ID),
+        ("{move}", ID),
         ("{number}", "1"),
         ("{name}", "manifest.json"),
         ("{id}", "0"),

@@ -68,6 +68,21 @@ pub trait Disk: Send + Sync + 'static {
     /// `NotFound` if it is absent.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
 
+    /// Lists the files in the directories of a directory, sorted by name: the name of the directory with each. What is asked of another
+    /// machine may answer it at once.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    fn list_below(&self, dir: &Path) -> io::Result<Vec<(String, DirEntry)>> {
+        let mut found = Vec::new();
+        for folder in self.list(dir)?.into_iter().filter(|entry| entry.is_dir) {
+            let files = self.list(&dir.join(&folder.name))?.into_iter();
+            let files = files.filter(|entry| !entry.is_dir);
+            found.extend(files.map(|entry| (folder.name.clone(), entry)));
+        }
+        Ok(found)
+    }
+
     /// Returns the length of a file in bytes.
     ///
     /// # Errors

@@ -258,6 +258,23 @@ pub enum OpenError {
     /// A key is missing or wrong. Nothing was changed.
     #[error("key: {0}")]
     Key(String),
+    /// A newer version of this program wrote it. Nothing was changed.
+    #[error(
+        "{}: {what} has version {found}, and this program knows versions up to {known}: a newer Attestore wrote it. Nothing was changed. Start \
+         that version or a newer one, or restore a backup that this version made into an empty directory (docs/operations.md, Upgrading and \
+         going back)",
+        path.display()
+    )]
+    Newer {
+        /// The file, relative to the data directory.
+        path: PathBuf,
+        /// What has a version.
+        what: &'static str,
+        /// The version that was found.
+        found: u64,
+        /// The newest version that is known.
+        known: u64,
+    },
     /// A setting does not fit the data.
     #[error("settings: {0}")]
     Settings(String),
@@ -276,7 +293,7 @@ impl OpenError {
             Self::Damage { .. } => 3,
             Self::Key(_) => 4,
             Self::InUse => 5,
-            Self::Settings(_) | Self::Io(_) | Self::Other(_) => 1,
+            Self::Newer { .. } | Self::Settings(_) | Self::Io(_) | Self::Other(_) => 1,
         }
     }
 

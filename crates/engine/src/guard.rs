@@ -116,6 +116,7 @@ impl Guard {
         if tenant.ending.load(Ordering::Acquire) {
             return Err(crate::forget::destroy::ending().into());
         }
+        tenant.admits(internal)?;
         // What the server does after a restore must be on record too, also in a `_system` that was rolled back with the rest:
         // nothing of it is signed until there is a fork, which takes these records along.
         let own = internal && tenant.name == crate::SYSTEM_TENANT;

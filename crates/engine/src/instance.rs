@@ -107,6 +107,7 @@ pub struct Inner {
     pub(crate) purges: crate::forget::purge::Purges,
     pub(crate) erasures: crate::forget::erase::Erasures,
     pub(crate) destructions: crate::forget::destroy::Destructions,
+    pub(crate) moves: crate::moving::Moves,
     pub(crate) backups: crate::backup::Backups,
     /// What the thread waits on that looks for newer matches of legal holds.
     pub(crate) holding: Arc<crate::search::wake::Wake>,

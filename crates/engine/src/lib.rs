@@ -21,6 +21,8 @@
 //! | `scrub` | hashing stored records again, over and over |
 //! | [`privacy`] | what is personal, and what becomes of values that detectors find |
 //! | [`backup`] | backups, their restore, and the ledger of what was let go of |
+//! | [`formats`] | which versions of files are known |
+//! | [`moving`] | moving tenants between servers |
 //! | [`keyring`] | rotation of keys, their periods, keys that others may have |
 //! | [`quotas`] | what one tenant may use |
 //! | [`audit`] | the server's account of itself, in `_system` |
@@ -40,12 +42,14 @@ pub mod exports;
 mod flush;
 pub mod follow;
 pub mod forget;
+pub mod formats;
 mod guard;
 pub mod handover;
 pub mod heads;
 mod idempotency;
 pub mod instance;
 pub mod keyring;
+pub mod moving;
 mod priority;
 pub mod privacy;
 pub mod quotas;

@@ -105,8 +105,9 @@ fn reach(reach: Reach) -> &'static str {
 }
 
 /// Operations that take an empty body for an empty object.
-const NEEDS_NO_BODY: [(&str, &str); 11] = [
+const NEEDS_NO_BODY: [(&str, &str); 12] = [
     ("PUT", "/v1/tenants/{tenant}"),
+    ("POST", "/v1/moves"),
     ("PUT", "/v1/tenants/{tenant}/quota"),
     ("POST", "/v1/tenants/{tenant}/purges"),
     ("PUT", "/v1/tenants/{tenant}/index"),

@@ -26,8 +26,8 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::routes::{
     access_log, access_requests, append, approvals, backups, clock, corrections, credentials, destroyed,
-    erasures, events, exports, heads, holds, index, keys, log, log_keys, operations, privacy, purges, quota,
-    restrictions, retention, scrub, search, searches, tail, tenants, unseal, watch,
+    erasures, events, exports, heads, holds, index, keys, log, log_keys, moves, operations, privacy, purges,
+    quota, restrictions, retention, scrub, search, searches, tail, tenants, unseal, watch,
 };
 use crate::senders::{bulk, cloudevents, otlp};
 use crate::slots::Slots;
@@ -180,6 +180,8 @@ fn routes() -> Routes {
     const ERASE: Entry = Entry::tenant(P::Erase, C::Admin);
     const ACCESS: Entry = Entry::tenant(P::AccessRequests, C::Admin);
     const RESTRICT: Entry = Entry::tenant(P::Restrict, C::Admin);
+    const MOVE: Entry = Entry::tenant(P::MoveTenants, C::Admin);
+    const MOVES: Entry = Entry::instance(P::MoveTenants, C::Admin);
     const EXPORT: Entry = Entry::tenant(P::Export, C::Export);
     const EXPORTS: Entry = Entry::tenant(P::SeeExports, C::Export);
     const CREDENTIALS: Entry = Entry::tenant(P::ManageCredentials, C::Admin);
@@ -351,6 +353,18 @@ fn routes() -> Routes {
             Entry::instance(P::ConfirmClock, C::Admin).recorded(Recorded::Told),
             routes!(clock::confirm),
         )
+        .route(MOVE.recorded(Recorded::Told), routes!(moves::start))
+        .route(MOVE.recorded(Recorded::Along), routes!(moves::show))
+        .route(MOVE.recorded(Recorded::First), routes!(moves::close))
+        .route(MOVE.recorded(Recorded::First), routes!(moves::confirm))
+        .route(MOVE.recorded(Recorded::Told), routes!(moves::abort))
+        .route(MOVES.recorded(Recorded::First), routes!(moves::invite))
+        .route(MOVES.recorded(Recorded::Along), routes!(moves::list))
+        .route(MOVES.recorded(Recorded::Along), routes!(moves::get))
+        .route(MOVES.recorded(Recorded::First), routes!(moves::import))
+        .route(MOVES.recorded(Recorded::Along), routes!(moves::receipt))
+        .route(MOVES.recorded(Recorded::Along), routes!(moves::check))
+        .route(MOVES.recorded(Recorded::First), routes!(moves::discard))
         .route(
             Entry::instance(P::ManageBackups, C::Admin).recorded(Recorded::First),
             routes!(backups::create),

@@ -38,6 +38,14 @@ impl RecipientKey {
         Self::of(Key::random(entropy))
     }
 
+    /// The key whose 32 bytes are `private`, as [`RecipientKey::generate`] draws them.
+    ///
+    /// # Errors
+    /// Never in practice: every 32 bytes are a key.
+    pub fn from_private(private: Key) -> Result<Self> {
+        Self::of(private)
+    }
+
     /// Reads the text of a key file; white space around it does not count.
     ///
     /// # Errors

@@ -54,6 +54,37 @@ pub(crate) fn append_control(
     receipt(answer)
 }
 
+/// A control record that is to be committed.
+pub(crate) struct Waiting(oneshot::Receiver<Reply>);
+
+impl Waiting {
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`append_control`].
+    pub(crate) fn wait(self, inner: &Inner) -> Result<Receipt> {
+        if inner.mode == OpenMode::Inline {
+            inner.commit_all();
+        } else {
+            inner.queue.wake();
+        }
+        receipt(self.0)
+    }
+}
+
+/// Puts a control record into the queue. Nobody may wait for it but by [`Waiting::wait`].
+///
+/// # Errors
+/// As [`append_control`].
+pub(crate) fn enqueue_control(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    kind: Kind,
+    control: &impl Serialize,
+) -> Result<Waiting> {
+    enqueue(inner, tenant, INTERNAL, kind, control).map(Waiting)
+}
+
 fn enqueue(
     inner: &Inner,
     tenant: &Arc<Tenant>,

@@ -19,7 +19,7 @@ mod submit;
 mod testing;
 
 pub(crate) use commit::{Committer, run as run_committer};
-pub(crate) use control::{append_control, commit_control};
+pub(crate) use control::{append_control, commit_control, enqueue_control};
 pub(crate) use lead::Lead;
 pub(crate) use queue::Queue;
 pub use receipt::{Appended, Item, Mode, Receipt, Tree};

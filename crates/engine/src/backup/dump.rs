@@ -11,6 +11,7 @@
 //! there again; keys and values as the store has them. Rows of exports are left out: their files are
 //! in no backup.
 
+use std::io;
 use std::path::Path;
 
 use attestore_disk::{Disk, Mode};
@@ -55,6 +56,8 @@ macro_rules! every_table {
         $each!(ERASURES);
         $each!(RESTRICTIONS);
         $each!(DESTROYED);
+        $each!(MOVES_OUT);
+        $each!(MOVES_IN);
         $each!(LEDGER);
     };
 }
@@ -63,7 +66,7 @@ macro_rules! every_table {
 const LEFT_OUT: [&str; 3] = ["exports", "export_parts", "export_manifests"];
 
 /// Writes rows out.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     file: FileWriter<'a>,
     key: &'a Key,
     entropy: &'a dyn Entropy,
@@ -77,7 +80,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn new(
+    pub(crate) fn new(
         mut file: FileWriter<'a>,
         key: &'a Key,
         entropy: &'a dyn Entropy,
@@ -98,7 +101,7 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// As reads; a table that is not known here; what the disk says.
-    pub(super) fn catalog(&mut self, txn: &ReadTransaction) -> Result<()> {
+    pub(crate) fn catalog(&mut self, txn: &ReadTransaction) -> Result<()> {
         let mut known: Vec<String> = LEFT_OUT.map(str::to_owned).into();
         macro_rules! take {
             ($table:ident) => {
@@ -140,7 +143,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// What the disk says; a row that is too long.
+    pub(crate) fn row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
         let too_long = |_| Error::Io("a row is too long for a backup".to_owned());
         self.rows.push(u8::try_from(table.len()).map_err(too_long)?);
         self.rows.extend_from_slice(table.as_bytes());
@@ -171,20 +178,20 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// What the disk says.
-    pub(super) fn finish(mut self) -> Result<Written> {
+    pub(crate) fn finish(mut self) -> Result<Written> {
         self.piece(true)?;
-        Ok(self.file.finish(false).map_err(std::io::Error::from)?)
+        Ok(self.file.finish(false).map_err(io::Error::from)?)
     }
 }
 
 /// Is called with table, key and value of a row.
-pub(super) type EachRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + 'a;
+pub(crate) type EachRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + 'a;
 
 /// Reads a dump: calls `each` with table, key and value of each row, in order.
 ///
 /// # Errors
 /// Damage, with the place in the file; what `each` returns.
-pub(super) fn read(
+pub(crate) fn read(
     disk: &dyn Disk,
     path: &Path,
     key: &Key,
@@ -194,9 +201,13 @@ pub(super) fn read(
     let file = disk.open(path, Mode::Read)?;
     let end = file.len()?;
     let damage = |at: u64, reason: &str| Error::damage(path, at, reason);
+    let cut = |at: u64, reason: &str, error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damage(at, reason),
+        _ => error.into(),
+    };
     let mut begin = [0; HEAD];
     file.read_exact_at(&mut begin, 0)
-        .map_err(|_| damage(0, "no dump of a catalog"))?;
+        .map_err(|error| cut(0, "no dump of a catalog", error))?;
     if begin != head(id) {
         return Err(damage(0, "no dump of this backup's catalog"));
     }
@@ -204,7 +215,7 @@ pub(super) fn read(
     loop {
         let mut prefix = [0; 5];
         file.read_exact_at(&mut prefix, at)
-            .map_err(|_| damage(at, "the file ends before its last piece"))?;
+            .map_err(|error| cut(at, "the file ends before its last piece", error))?;
         let [a, b, c, d, last] = prefix;
         let len = u32::from_le_bytes([a, b, c, d]);
         if u64::from(len) > end.saturating_sub(at) || last > 1 {
@@ -212,7 +223,7 @@ pub(super) fn read(
         }
         let mut sealed = vec![0; usize::try_from(len).unwrap_or(0)];
         file.read_exact_at(&mut sealed, at + 5)
-            .map_err(|_| damage(at, "a piece is cut short"))?;
+            .map_err(|error| cut(at, "a piece is cut short", error))?;
         let rows = aead::open_random(key, &context(id, number, last), &sealed)
             .map_err(|_| damage(at, "a piece is not authentic"))?;
         each_row(&rows, each).map_err(|error| match error {
@@ -255,7 +266,7 @@ fn each_row(mut rows: &[u8], each: &mut EachRow<'_>) -> std::result::Result<(), 
 ///
 /// # Errors
 /// Damage for a table that no backup has; as writes.
-pub(super) fn put(txn: &WriteTransaction, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
+pub(crate) fn put(txn: &WriteTransaction, table: &str, key: &[u8], value: &[u8]) -> Result<()> {
     macro_rules! put {
         ($table:ident) => {
             if table == tables::$table.name() {

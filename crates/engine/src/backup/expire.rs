@@ -78,33 +78,27 @@ pub(super) fn sweep(disk: &dyn Disk, known: &Known, spared: &BTreeSet<PathBuf>) 
     }
     chunks(disk, known)?;
     let named: BTreeSet<PathBuf> = known.manifests.iter().flat_map(files).collect();
-    let flat = [folder::CATALOGS, folder::LOGS].map(|dir| (PathBuf::from(dir), false));
-    let mut dirs: Vec<(PathBuf, bool)> = flat.into();
-    dirs.push((PathBuf::from(folder::ESCROW), true));
-    for below in [folder::BLOBS, folder::ENTRIES] {
-        let folders = disk
-            .list(Path::new(below))?
-            .into_iter()
-            .filter(|entry| entry.is_dir);
-        dirs.extend(folders.map(|entry| (Path::new(below).join(entry.name), false)));
+    let mut there = Vec::new();
+    for dir in [folder::CATALOGS, folder::LOGS, folder::ESCROW].map(Path::new) {
+        let names = folder::names(disk, dir)?.into_keys();
+        there.extend(names.map(|name| dir.join(name)));
     }
-    for (dir, secret) in dirs {
-        let names = folder::names(disk, &dir)?;
-        let unnamed = names
-            .into_keys()
-            .map(|name| dir.join(name))
-            .filter(|path| !named.contains(path) && !spared.contains(path));
-        let mut removed = false;
-        for path in unnamed {
-            removed = true;
-            match secret {
-                true => folder::erase(disk, &path)?,
-                false => folder::remove(disk, &path)?,
-            }
+    for dir in [folder::BLOBS, folder::ENTRIES].map(Path::new) {
+        there.extend(folder::paths_below(disk, dir)?);
+    }
+    let mut changed = BTreeSet::new();
+    for path in there {
+        if named.contains(&path) || spared.contains(&path) {
+            continue;
         }
-        if removed {
-            disk.sync_dir(&dir)?;
+        match path.starts_with(folder::ESCROW) {
+            true => folder::erase(disk, &path)?,
+            false => folder::remove(disk, &path)?,
         }
+        changed.extend(path.parent().map(Path::to_path_buf));
+    }
+    for dir in changed {
+        disk.sync_dir(&dir)?;
     }
     Ok(())
 }

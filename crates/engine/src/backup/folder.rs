@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use attestore_disk::{Disk, Mode};
+use attestore_disk::{DirEntry, Disk, Mode};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{self, Manifest};
@@ -93,7 +93,17 @@ impl Known {
                 continue;
             }
             let path = Path::new(BACKUPS).join(&name);
-            match manifest::decode(&read(disk, &path)?) {
+            let bytes = match read(disk, &path) {
+                // Its backup came to its end since: then nothing lists it any more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if names(disk, Path::new(BACKUPS))?.contains_key(&name) {
+                        return Err(error.into());
+                    }
+                    continue;
+                }
+                bytes => bytes?,
+            };
+            match manifest::decode(&bytes) {
                 Ok(found) if found.manifest.id == name => known.manifests.push(found.manifest),
                 Ok(_) => known.bad.push((path, "it is of another backup".to_owned())),
                 Err(reason) => known.bad.push((path, reason)),
@@ -148,7 +158,7 @@ pub(super) fn is_unfinished(name: &str) -> bool {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn names(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, u64>> {
+pub(crate) fn names(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, u64>> {
     match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         entries => {
@@ -188,22 +198,38 @@ pub(super) fn remove_folder(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub(super) fn names_below(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let entries = match disk.list(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        entries => entries?,
-    };
-    let mut found = BTreeMap::new();
-    for entry in entries.into_iter().filter(|entry| entry.is_dir) {
-        found.extend(names(disk, &dir.join(entry.name))?);
+    let files = below(disk, dir)?.into_iter();
+    Ok(files.map(|(_, entry)| (entry.name, entry.len)).collect())
+}
+
+/// Paths of the files in the folders of a folder; none if it is not there.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn paths_below(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let files = below(disk, dir)?.into_iter();
+    Ok(files
+        .map(|(folder, entry)| dir.join(folder).join(entry.name))
+        .collect())
+}
+
+fn below(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<(String, DirEntry)>> {
+    match disk.list_below(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries,
     }
-    Ok(found)
+}
+
+/// Whether an error says nothing about a file: its target is another machine that could not be asked.
+pub(super) fn is_away(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NetworkDown
 }
 
 /// Reads a whole file.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let file = disk.open(path, Mode::Read)?;
     let len = usize::try_from(file.len()?).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     let mut bytes = vec![0; len];
@@ -215,7 +241,7 @@ pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     attestore_segment::write_file(disk, path, &[bytes])?;
     disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
     Ok(())
@@ -225,7 +251,7 @@ pub(super) fn write(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     match disk.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

@@ -2,6 +2,7 @@
 //! they should. Changes nothing.
 
 mod chunks;
+mod roots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,15 +10,13 @@ use std::path::{Path, PathBuf};
 
 use attestore_disk::{Disk, Mode};
 use attestore_keys::{Key, RecipientKey};
-use attestore_record::entry::ENTRY_BYTES;
-use attestore_tlog::{Frontier, leaf_hash};
 use serde::Serialize;
 
 use super::escrow::Escrow;
 use super::folder::{self, is_unfinished};
 use super::manifest::{self, Manifest, Sum};
 use super::{dump, expire, ledger};
-use crate::catalog::{InstanceRow, hex, json, tables, unhex};
+use crate::catalog::{InstanceRow, json, tables, unhex};
 use crate::check::{Problem, exit_code};
 use crate::error::{Error, Result};
 
@@ -89,10 +88,11 @@ pub fn verify(
                 .problems
                 .push(Problem::damage(path, 0, "it is of another backup")),
             Ok(Err(reason)) => report.problems.push(Problem::damage(path, 0, reason)),
+            Err(error) if folder::is_away(&error) => return Err(error.into()),
             Err(error) => report.problems.push(Problem::damage(path, 0, error.to_string())),
         }
     }
-    let bad = hashes(disk, &found, &mut report, progress);
+    let bad = hashes(disk, &found, &mut report, progress)?;
     let chain = ledger::chain(disk)?;
     report.ledger = chain.count;
     let broken = chain.problems.into_iter();
@@ -103,7 +103,7 @@ pub fn verify(
         let manifest = &read.manifest;
         let before = report.problems.len();
         for tenant in &manifest.tenants {
-            roots(disk, tenant, &bad, &mut report.problems);
+            roots::check(disk, tenant, &bad, &mut report.problems)?;
         }
         if manifest.ledger > report.ledger {
             let reason = format!("the backup covers {} entries of the ledger", manifest.ledger);
@@ -134,12 +134,15 @@ pub fn verify(
 }
 
 /// Hashes every file that a manifest names; returns those that do not hold.
+///
+/// # Errors
+/// A target that could not be asked.
 fn hashes(
     disk: &dyn Disk,
     found: &[manifest::Found],
     report: &mut BackupReport,
     progress: &mut dyn FnMut(u64, u64),
-) -> BTreeSet<PathBuf> {
+) -> Result<BTreeSet<PathBuf>> {
     let mut sums: BTreeMap<PathBuf, (Option<u64>, String)> = BTreeMap::new();
     for manifest in found.iter().map(|found| &found.manifest) {
         let mut add = |path, sum: &Sum| sums.insert(path, (Some(sum.bytes), sum.blake3.clone()));
@@ -155,7 +158,11 @@ fn hashes(
             sums.insert(folder::entries_path(hash), (None, hash.clone()));
         }
     }
-    let all = sums.keys().filter_map(|path| disk.len(path).ok()).sum();
+    let runs = folder::names_below(disk, Path::new(folder::ENTRIES))?;
+    let bytes = sums
+        .values()
+        .map(|(bytes, hash)| bytes.or(runs.get(hash).copied()));
+    let all = bytes.flatten().sum();
     let mut bad = BTreeSet::new();
     for (path, (bytes, blake3)) in sums {
         report.files += 1;
@@ -170,12 +177,13 @@ fn hashes(
             }
             Ok(_) => "it has another hash than its manifest says".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => "it is missing".to_owned(),
+            Err(error) if folder::is_away(&error) => return Err(error.into()),
             Err(error) => error.to_string(),
         };
         report.problems.push(Problem::damage(&path, 0, reason));
         bad.insert(path);
     }
-    bad
+    Ok(bad)
 }
 
 /// Length and hash of a file.
@@ -191,38 +199,6 @@ pub(super) fn hash(disk: &dyn Disk, path: &Path, each: &mut dyn FnMut(u64)) -> i
         hasher.update(&piece[..len]);
         at += len as u64;
         each(len as u64);
-    }
-}
-
-/// Computes the root of a log's entries anew. Entries are read without any key.
-fn roots(
-    disk: &dyn Disk,
-    tenant: &manifest::TenantSum,
-    bad: &BTreeSet<PathBuf>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut frontier = Frontier::new();
-    for run in &tenant.entries {
-        let path = folder::entries_path(run);
-        if bad.contains(&path) {
-            return;
-        }
-        match folder::read(disk, &path) {
-            Ok(bytes) if bytes.len().is_multiple_of(ENTRY_BYTES) => {
-                bytes
-                    .chunks_exact(ENTRY_BYTES)
-                    .for_each(|entry| frontier.push(leaf_hash(entry)));
-            }
-            Ok(_) => return problems.push(Problem::damage(path, 0, "half an entry")),
-            Err(error) => return problems.push(Problem::damage(path, 0, error.to_string())),
-        }
-    }
-    if frontier.size() != tenant.flushed || hex(frontier.root().as_bytes()) != tenant.flushed_root {
-        let reason = format!(
-            "the entries of tenant {} have another root than the backup says",
-            tenant.id
-        );
-        problems.push(Problem::damage(folder::ENTRIES, 0, reason));
     }
 }
 

@@ -81,6 +81,10 @@ pub(crate) const ERASURES: OfTenant = TableDefinition::new("erasures");
 pub(crate) const RESTRICTIONS: OfTenant = TableDefinition::new("restrictions");
 /// Tenant id to a tenant that was destroyed. JSON; owned by `forget::destroy`, which gets along without the table. The rows stay.
 pub(crate) const DESTROYED: ByTenant = TableDefinition::new("destroyed");
+/// Tenant id to its move to another server. JSON; owned by `moving`, which gets along without the table.
+pub(crate) const MOVES_OUT: ByTenant = TableDefinition::new("moves_out");
+/// Id of a move to the tenant that comes by it, or has come. JSON; owned by `moving`, which gets along without the table.
+pub(crate) const MOVES_IN: ByTenant = TableDefinition::new("moves_in");
 /// Number of an entry, from 1, to what was let go of for good. JSON; owned by `backup::ledger`, which gets along without the table.
 pub(crate) const LEDGER: TableDefinition<u64, &[u8]> = TableDefinition::new("ledger");
 /// A table of rows that each belong to a tenant and have an id of their own.

@@ -6,7 +6,7 @@ use std::ops::{Bound, RangeBounds};
 
 use attestore_keys::Slot;
 use attestore_record::{Handle, TenantId};
-use redb::{ReadTransaction, ReadableTable, TableError, TableHandle};
+use redb::{AccessGuard, ReadTransaction, ReadableTable, TableDefinition, TableError, TableHandle};
 
 use super::directory::{DirectoryRow, HandleRow, HandleState};
 use super::rows::FileRow;
@@ -55,6 +55,7 @@ macro_rules! each_table {
         $each!(WATCH_LETTERS, ($id, &ZERO, 0), ($id, &LAST, u64::MAX));
         $each!(ERASURES, ($id, &ZERO), ($id, &LAST));
         $each!(RESTRICTIONS, ($id, &ZERO), ($id, &LAST));
+        $each!(MOVES_OUT, $id, $id);
     };
 }
 
@@ -128,6 +129,125 @@ pub(crate) fn count(txn: &ReadTransaction, tenant: &TenantId) -> Result<Vec<(Str
     Ok(found)
 }
 
+/// Is called with the name of a table, a key and a value.
+pub(crate) type EachRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<()> + 'a;
+
+/// Calls `each` with every row of a tenant, as the store has them, table by table.
+///
+/// # Errors
+/// As reads; what `each` returns.
+pub(crate) fn each(txn: &ReadTransaction, tenant: &TenantId, each: &mut EachRow<'_>) -> Result<()> {
+    let id = tenant.as_bytes();
+    macro_rules! show {
+        ($table:ident, $low:expr, $high:expr) => {
+            match txn.open_table(tables::$table) {
+                Err(TableError::TableDoesNotExist(_)) => {}
+                table => {
+                    let table = table.map_err(storage)?;
+                    for row in table.range(Between($low, $high)).map_err(storage)? {
+                        let (key, value) = row.map_err(storage)?;
+                        show(tables::$table.name(), &key, &value, each)?;
+                    }
+                }
+            }
+        };
+    }
+    each_table!(show, id);
+    Ok(())
+}
+
+fn show<K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &str,
+    key: &AccessGuard<'_, K>,
+    value: &AccessGuard<'_, V>,
+    each: &mut EachRow<'_>,
+) -> Result<()> {
+    let (key, value) = (key.value(), value.value());
+    each(table, K::as_bytes(&key).as_ref(), V::as_bytes(&value).as_ref())
+}
+
+/// Whether bytes are a key of a row of that tenant in a table of rows of tenants.
+pub(crate) fn is_key(tenant: &TenantId, table: &str, key: &[u8]) -> bool {
+    macro_rules! look {
+        ($table:ident, $low:expr, $high:expr) => {
+            if table == tables::$table.name() {
+                return key.get(..16) == Some(tenant.as_bytes().as_slice())
+                    && key_width(tables::$table).is_none_or(|width| key.len() == width);
+            }
+        };
+    }
+    each_table!(look, ());
+    false
+}
+
+fn key_width<K: redb::Key + 'static, V: redb::Value + 'static>(
+    _: TableDefinition<'_, K, V>,
+) -> Option<usize> {
+    K::fixed_width()
+}
+
+/// Stores a row of a tenant as [`each`] showed it.
+///
+/// # Errors
+/// Damage for a table that has no rows of bytes of tenants, and for a row of another tenant; as writes.
+pub(crate) fn put(
+    update: &Update<'_>,
+    tenant: &TenantId,
+    table: &str,
+    key: &[u8],
+    value: &[u8],
+) -> Result<()> {
+    let damage = |what: &str| Error::damage("catalog", 0, format!("a row of {table}: {what}"));
+    if key.get(..16) != Some(tenant.as_bytes().as_slice()) {
+        return Err(damage("it is of another tenant"));
+    }
+    macro_rules! put {
+        ($table:ident, $low:expr, $high:expr) => {
+            if table == tables::$table.name() {
+                return insert(update, tables::$table, key, value)?
+                    .ok_or_else(|| damage("its key or value has another shape"));
+            }
+        };
+    }
+    each_table!(put, tenant);
+    Err(damage("there is no such table of tenants"))
+}
+
+/// The names of the tables whose rows are of tenants.
+#[cfg(test)]
+pub(crate) fn table_names() -> Vec<String> {
+    let mut names = Vec::new();
+    macro_rules! name {
+        ($table:ident, $low:expr, $high:expr) => {
+            names.push(tables::$table.name().to_owned());
+        };
+    }
+    each_table!(name, ());
+    names
+}
+
+/// `None` where the bytes are none of that table.
+fn insert<K: redb::Key + 'static, V: redb::Value + 'static>(
+    update: &Update<'_>,
+    definition: TableDefinition<'_, K, V>,
+    key: &[u8],
+    value: &[u8],
+) -> Result<Option<()>> {
+    let fits = |width: Option<usize>, bytes: &[u8]| width.is_none_or(|width| bytes.len() == width);
+    let text = V::type_name() == <&str as redb::Value>::type_name();
+    if !fits(K::fixed_width(), key)
+        || !fits(V::fixed_width(), value)
+        || text && std::str::from_utf8(value).is_err()
+    {
+        return Ok(None);
+    }
+    let mut table = update.txn().open_table(definition).map_err(storage)?;
+    table
+        .insert(K::from_bytes(key), V::from_bytes(value))
+        .map_err(storage)?;
+    Ok(Some(()))
+}
+
 /// Reads what a tenant's rows name.
 fn named(update: &Update<'_>, tenant: &TenantId) -> Result<Named> {
     let id = tenant.as_bytes();
@@ -190,7 +310,7 @@ mod tests {
     use super::tables;
 
     /// Tables whose rows are not of one tenant, or outlive it.
-    const OTHERS: [&str; 9] = [
+    const OTHERS: [&str; 10] = [
         "meta",
         "pages",
         "tenant_names",
@@ -198,6 +318,7 @@ mod tests {
         "wal",
         "credentials",
         "destroyed",
+        "moves_in",
         "ledger",
         // By slot; a row goes once the module has let go of the key.
         "module_keys",

@@ -105,6 +105,7 @@ pub fn fsck(parts: &Parts, progress: &mut dyn FnMut(&Path, u64, u64)) -> Result<
             "there is no catalog here",
         )));
     }
+    crate::formats::check(&*parts.disk)?;
     let _lock = parts
         .disk
         .try_lock(Path::new("attestore.lock"))?
@@ -172,6 +173,7 @@ impl Fsck<'_> {
                 return Ok(());
             }
         };
+        crate::formats::check_directory(row.format)?;
         match catalog.verify_keys() {
             Ok(tree) => {
                 self.report.counts.key_pages = tree.pages;

@@ -85,11 +85,13 @@ pub enum Permission {
     DestroyTenants,
     /// Making backups, and seeing them.
     ManageBackups,
+    /// Moving tenants to another server, and taking those of others.
+    MoveTenants,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Append,
         Self::Read,
         Self::Search,
@@ -128,6 +130,7 @@ impl Permission {
         Self::ManagePrivacy,
         Self::DestroyTenants,
         Self::ManageBackups,
+        Self::MoveTenants,
     ];
 
     /// Returns the name in documents and records.
@@ -171,6 +174,7 @@ impl Permission {
             Self::ManagePrivacy => "manage_privacy",
             Self::DestroyTenants => "destroy_tenants",
             Self::ManageBackups => "manage_backups",
+            Self::MoveTenants => "move_tenants",
         }
     }
 
@@ -271,6 +275,7 @@ pub const TABLE: [(Role, Permissions); 11] = {
                 P::ReadSystem,
                 P::ManageKeys,
                 P::DestroyTenants,
+                P::MoveTenants,
             ])),
         ),
         (

@@ -18,6 +18,7 @@ mod store;
 mod tree;
 
 pub(crate) use round::{free_log, l0_number, round, run, tick};
+pub(crate) use store::adopt_subjects;
 pub(crate) use tree::tree_files;
 
 /// Name of an `l0` file.

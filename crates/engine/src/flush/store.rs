@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use attestore_keys::{Entropy, Key, NewKey, Slot, random_array};
 use attestore_record::TenantId;
+use redb::ReadableTable;
 
 use super::build::Sealed;
 use super::cut::Cut;
@@ -98,20 +99,7 @@ fn tenant(inner: &Inner, update: &mut Update<'_>, flushed: &Flushed) -> Result<(
         keys.push(sealed.new_key(&cut.tenant, &ring));
         update.put_file(id, &sealed.row)?;
     }
-    for place in &places {
-        keys.push(NewKey {
-            slot: place.slot,
-            context: subject_context(id, &place.subject.handle),
-            wrap: Some(ring.current()),
-            value: &place.subject.key,
-        });
-        keys.push(NewKey {
-            slot: place.lookup_slot,
-            context: lookup_context(id, &place.subject.blind),
-            wrap: Some(ring.current()),
-            value: &place.lookup_key,
-        });
-    }
+    keys.extend(subject_keys(id, ring.current(), &places));
     update.put_keys(&keys)?;
     directory_rows(&*inner.entropy, update, id, &places)?;
     row.salt_generation = row.salt_generation.max(cut.next_generation);
@@ -134,6 +122,56 @@ struct Place<'a> {
     slot: Slot,
     lookup_slot: Slot,
     lookup_key: Key,
+}
+
+/// Hangs the keys of subjects that another server had, under fresh lookup keys, and stores the rows of their handles; those of the
+/// directory only if they are `listed`. Returns the latter either way.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn adopt_subjects(
+    entropy: &dyn Entropy,
+    update: &mut Update<'_>,
+    (id, row): (&TenantId, &mut TenantRow),
+    tenant_key: &Key,
+    subjects: &[Arc<Subject>],
+    listed: bool,
+) -> Result<Vec<DirectoryRow>> {
+    let places = places(entropy, update, row, subjects);
+    update.put_keys(&subject_keys(id, tenant_key, &places))?;
+    directory_rows(entropy, update, id, &places)?;
+    let mut rows = Vec::with_capacity(places.len());
+    let mut directory = update.txn().open_table(tables::DIRECTORY).map_err(storage)?;
+    for place in &places {
+        let key = (id.as_bytes(), &place.subject.blind);
+        let stored = match listed {
+            true => directory.get(key).map_err(storage)?,
+            false => directory.remove(key).map_err(storage)?,
+        };
+        let parsed = stored.and_then(|row| DirectoryRow::parse(row.value()));
+        rows.push(parsed.ok_or_else(|| Error::damage("catalog", 0, "a row of the directory"))?);
+    }
+    Ok(rows)
+}
+
+/// The keys of subjects as they are hung into the tree.
+fn subject_keys<'a>(id: &TenantId, tenant_key: &'a Key, places: &'a [Place<'_>]) -> Vec<NewKey<'a>> {
+    let of = |place: &'a Place<'_>| {
+        let own = NewKey {
+            slot: place.slot,
+            context: subject_context(id, &place.subject.handle),
+            wrap: Some(tenant_key),
+            value: &place.subject.key,
+        };
+        let lookup = NewKey {
+            slot: place.lookup_slot,
+            context: lookup_context(id, &place.subject.blind),
+            wrap: Some(tenant_key),
+            value: &place.lookup_key,
+        };
+        [own, lookup]
+    };
+    places.iter().flat_map(of).collect()
 }
 
 /// Takes slots from the tenant's buckets: pages that hold no other tenant's keys.

@@ -122,6 +122,7 @@ impl Follower {
     /// Whether the credential that it was made with still works, and the tenant is there.
     pub fn is_allowed(&self) -> bool {
         !self.tenant.is_ended()
+            && !self.tenant.stale.load(Ordering::Acquire)
             && self
                 .engine
                 .credential_works(&self.credential.0, self.credential.1)

@@ -60,7 +60,7 @@ pub(crate) struct GoneRange {
 
 /// A row of the table, under (tenant, class, first seq).
 #[derive(Serialize, Deserialize)]
-struct GoneRow {
+pub(crate) struct GoneRow {
     end: u64,
     why: Why,
     by: u64,

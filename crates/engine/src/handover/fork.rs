@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use attestore_keys::{Provider, Slot};
-use attestore_record::Kind;
+use attestore_record::{Kind, TenantId};
 use attestore_tlog::{HandoverReason, Hash, VerifierKey};
 use serde::{Deserialize, Serialize};
 
 use super::rotate::stored;
 use super::row::{FormerRow, HandoverRow};
 use super::{Next, module, sign};
-use crate::append::commit_control;
-use crate::catalog::{by_tenant, hex, tables, unhex};
+use crate::append::{commit_control, enqueue_control};
+use crate::catalog::{Update, by_tenant, hex, tables, unhex};
 use crate::heads::{Head, contradiction};
 use crate::instance::Inner;
 use crate::read::tree;
@@ -57,6 +57,23 @@ pub(crate) struct PendingFork {
     handover: String,
 }
 
+impl PendingFork {
+    /// The step to the epoch that a log has on the server that it moved to: nothing is lost.
+    pub(super) fn of_move(former: &str, (size, root): (u64, &str), handover: &str, reason: String) -> Self {
+        Self {
+            former: former.to_owned(),
+            survived: size,
+            entries: size,
+            known: Some(LastKnown {
+                size,
+                root: root.to_owned(),
+            }),
+            reason,
+            handover: handover.to_owned(),
+        }
+    }
+}
+
 /// The record of a fork.
 #[derive(Serialize)]
 struct ForkControl<'a> {
@@ -77,6 +94,18 @@ impl Engine {
     /// [`Error::UnknownTenant`]; [`Error::Invalid`] with the code `invalid_checkpoint`, or `nothing_to_fork` if the log contradicts
     /// nothing; or as changes of the catalog.
     pub fn fork(&self, tenant: &str, reason: &str, checkpoint: Option<&str>, forced: bool) -> Result<Forked> {
+        self.fork_with(tenant, reason, checkpoint, forced, |_, _| Ok(()))
+    }
+
+    /// As [`Engine::fork`], with something else in the same commit.
+    pub(crate) fn fork_with(
+        &self,
+        tenant: &str,
+        reason: &str,
+        checkpoint: Option<&str>,
+        forced: bool,
+        also: impl FnOnce(&mut Update<'_>, &TenantId) -> Result<()>,
+    ) -> Result<Forked> {
         let inner = &self.inner;
         inner.check_running()?;
         let tenant = inner.tenant(tenant)?;
@@ -185,7 +214,8 @@ impl Engine {
             witnessed
                 .remove(tenant.id.as_bytes())
                 .map_err(crate::catalog::storage)?;
-            Ok(())
+            drop(witnessed);
+            also(update, &tenant.id)
         })?;
         *tenant.rolled_back.write() = Some("the log was forked; start again".to_owned());
         due.remove(&tenant.id);
@@ -291,6 +321,32 @@ pub(crate) fn write(inner: &Inner) -> Result<Vec<Pending>> {
         }
     }
     Ok(pending)
+}
+
+/// Writes the record of the epoch that a log begins here which another server had, as the first of what is appended to it; `show` has
+/// the tenant found, once that record is the next in the queue. The caller holds the locks of flushes and of loading tenants.
+///
+/// # Errors
+/// As appends; then the next start writes it.
+pub(crate) fn begin_here(inner: &Inner, tenant: &Arc<Tenant>, show: impl FnOnce()) -> Result<Pending> {
+    let row = by_tenant::get::<HandoverRow>(&inner.catalog.read()?, tables::HANDOVERS, &tenant.id)?;
+    let fork = row.and_then(|row| row.fork);
+    let fork =
+        fork.ok_or_else(|| Error::damage("catalog", 0, "a log that came without an epoch of its own"))?;
+    let record = ForkControl {
+        ty: "fork",
+        fork: &fork,
+    };
+    let waiting = enqueue_control(inner, tenant, Kind::Fork, &record);
+    show();
+    waiting.and_then(|waiting| waiting.wait(inner)).inspect_err(|_| {
+        // Nothing comes before that record.
+        tenant
+            .rolled_back
+            .write()
+            .get_or_insert_with(|| "its epoch is not on record yet; start again".to_owned());
+    })?;
+    Ok((Arc::clone(tenant), fork))
 }
 
 /// Tells `_system` of forks, and says what they came to.

@@ -15,11 +15,11 @@ mod row;
 mod signing;
 
 pub use fork::{Forked, LastKnown};
-pub(crate) use fork::{finish as finish_forks, refuse, write as write_forks};
+pub(crate) use fork::{begin_here, finish as finish_forks, refuse, write as write_forks};
 pub(crate) use module::ModuleKeys;
 pub use rotate::Rotated;
 pub(crate) use rotate::{Retiring, retire_due, rotate};
-pub(crate) use row::HandoverRow;
+pub(crate) use row::{FormerRow, HandoverRow};
 pub(crate) use signing::Signing;
 
 use attestore_keys::{SigningKey, Slot, SlotContext, SlotKind};
@@ -101,6 +101,22 @@ struct Next<'a> {
     root: Hash,
 }
 
+/// Has the current key of a log name the key that the log goes on under on another server.
+///
+/// # Errors
+/// When the key is of the same log; [`Error::SigningUnavailable`].
+pub(crate) fn hand_over_to(tenant: &Tenant, next: &VerifierKey, size: u64, root: Hash) -> Result<String> {
+    let handover = Handover {
+        reason: HandoverReason::Fork,
+        origin: tenant.origin.clone(),
+        size,
+        root,
+        next: next.clone(),
+    };
+    let _unchanged = tenant.keys.changing.read();
+    signed(tenant, &tenant.keys.signing.load(), &handover)
+}
+
 /// Has the current key of a log name the next.
 fn sign(tenant: &Tenant, signing: &Signing, next: Next<'_>) -> Result<String> {
     let invalid = |error: &dyn std::fmt::Display| Error::Stopped(format!("handover: {error}"));
@@ -111,13 +127,17 @@ fn sign(tenant: &Tenant, signing: &Signing, next: Next<'_>) -> Result<String> {
         root: next.root,
         next: VerifierKey::new(next.origin, next.key.public()).map_err(|error| invalid(&error))?,
     };
+    signed(tenant, signing, &handover)
+}
+
+fn signed(tenant: &Tenant, signing: &Signing, handover: &Handover) -> Result<String> {
     let signer = Signer {
         name: &tenant.origin,
         key: &signing.current,
     };
     handover.sign(&signer).map_err(|error| match error {
         HandoverError::Note(NoteError::Signer) => tenant.catalog.modules().unavailable(),
-        error => invalid(&error),
+        error => Error::Stopped(format!("handover: {error}")),
     })
 }
 

@@ -11,6 +11,8 @@
 //! slot of a key, in whatever commit, has decided that the key goes: the sweep finds the slot empty, destroys the key in the module, which
 //! has to be looked for in vain there, and removes the row last. While the module is away the row waits.
 
+mod pass_on;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +21,8 @@ use attestore_record::TenantId;
 use parking_lot::{Mutex, MutexGuard};
 use redb::{ReadTransaction, ReadableTable, TableError};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use pass_on::pass_on;
 
 use super::signing_context;
 use crate::catalog::{Catalog, Update, encode, hex, json, storage, tables, unhex, unhex_vec};
@@ -255,7 +259,7 @@ pub(crate) fn fresh<'a>(
 ///
 /// # Errors
 /// As reads; damage.
-pub(super) fn load(catalog: &Catalog, slot: u64) -> Result<Option<SigningKey>> {
+pub(crate) fn load(catalog: &Catalog, slot: u64) -> Result<Option<SigningKey>> {
     let table = match catalog.read()?.open_table(tables::MODULE_KEYS) {
         Err(TableError::TableDoesNotExist(_)) => return Ok(None),
         table => table.map_err(storage)?,

@@ -41,7 +41,7 @@ pub(crate) struct Retiring(Mutex<BTreeMap<TenantId, u64>>);
 
 impl Retiring {
     /// Keeps everybody else from changing the keys of logs.
-    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, u64>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantId, u64>> {
         self.0.lock()
     }
 
@@ -100,6 +100,7 @@ pub(crate) fn rotate(inner: &Inner, tenant: &Arc<Tenant>, by: &str, overlap_ms: 
         return Err(Error::Stopped(format!("no key is handed over: {reason}")));
     }
     let mut due = inner.retiring.0.lock();
+    tenant.check_open()?;
     let next = next_key(inner, tenant)?;
     let receipt = append_control(
         inner,

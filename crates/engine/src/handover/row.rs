@@ -20,10 +20,44 @@ pub(crate) struct HandoverRow {
     pub(super) fork: Option<PendingFork>,
 }
 
+impl FormerRow {
+    /// Its vkey.
+    pub(crate) fn vkey(&self) -> &str {
+        &self.vkey
+    }
+}
+
 impl HandoverRow {
     /// Whether the log was forked and the record of that is still to be written.
     pub(crate) fn is_forked(&self) -> bool {
         self.fork.is_some()
+    }
+
+    /// Whether nothing is under way: no rotation, no key that still signs, no fork, nothing lost.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.next.is_none() && self.retiring.is_none() && self.fork.is_none() && self.lost.is_none()
+    }
+
+    /// Of a log that another server had until `head`, which `handover` names: it goes on here in a new epoch, whose record is still to be
+    /// written.
+    pub(crate) fn moved_here(
+        former: Vec<FormerRow>,
+        (vkey, origin): (&str, &str),
+        (size, root): (u64, &str),
+        handover: &str,
+        reason: String,
+    ) -> Self {
+        let mut row = Self {
+            former,
+            fork: Some(PendingFork::of_move(origin, (size, root), handover, reason)),
+            ..Self::default()
+        };
+        row.former.push(FormerRow {
+            vkey: vkey.to_owned(),
+            until: size,
+            handover: handover.to_owned(),
+        });
+        row
     }
 
     /// The vkey of the newest key that is not current any more.

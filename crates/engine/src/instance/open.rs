@@ -59,6 +59,7 @@ impl Engine {
         settings: Settings,
         mode: OpenMode,
     ) -> Result<(Self, Opened), OpenError> {
+        crate::formats::check(&*parts.disk)?;
         let settings = settings.clamped();
         let disk = Arc::clone(&parts.disk);
         let lock = disk.try_lock(Path::new(LOCK))?.ok_or(OpenError::InUse)?;
@@ -68,12 +69,7 @@ impl Engine {
         }
         let (catalog, created) = open_catalog(&parts, free_bytes, settings.signing)?;
         let row = catalog.load()?;
-        if row.format != FORMAT {
-            return Err(OpenError::Settings(format!(
-                "data directory of format {}",
-                row.format
-            )));
-        }
+        crate::formats::check_directory(row.format)?;
         let tenants = Registry::default();
         let replayed = recovery::replay(&disk, &catalog, &parts.entropy, &tenants, &row)?;
         let mut report = replayed.report;
@@ -116,6 +112,7 @@ impl Engine {
             purges: crate::forget::purge::Purges::load(&catalog)?,
             erasures: crate::forget::erase::Erasures::load(&catalog)?,
             destructions: crate::forget::destroy::Destructions::load(&catalog)?,
+            moves: crate::moving::Moves::default(),
             backups: crate::backup::Backups::new(settings.backup.clone()),
             holding: Arc::default(),
             flushing: Mutex::new(()),
@@ -140,6 +137,7 @@ impl Engine {
         });
         recovery::relog(&inner, replayed.end, &hex(&nonce), capacity_bytes)?;
         inner.resume_rotation()?;
+        crate::moving::clean(&inner)?;
         let low = inner.catalog.instance()?.map_or(0, |row| row.wal_low);
         let mut forgetting = inner.purges.tenants();
         forgetting.extend(inner.erasures.tenants());
@@ -312,7 +310,7 @@ fn open_catalog(
     let now_ms = parts.clock.now_ms();
     let row = InstanceRow {
         id: hex(&random_array::<16>(&*parts.entropy)),
-        format: FORMAT,
+        format: crate::formats::DATA_DIRECTORY,
         created_ms: now_ms,
         tree_height: 0,
         tree_next_slot: 0,
@@ -529,7 +527,6 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// A pause between two starts that is longer is mentioned.
 const PAUSE_MS_MAX: u64 = 30 * DAY_MS;
 pub(crate) const LOCK: &str = "attestore.lock";
-const FORMAT: u32 = 1;
 
 #[cfg(test)]
 mod tests {

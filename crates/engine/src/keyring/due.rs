@@ -28,6 +28,13 @@ pub(super) fn look(inner: &Inner) -> Result<()> {
             if !over || is_under_way(row, key) {
                 continue;
             }
+            // A log that ended here has its keys replaced where it goes on.
+            if inner
+                .tenant_of(id)
+                .is_ok_and(|tenant| tenant.check_open().is_err())
+            {
+                continue;
+            }
             if trusted && row.policy.automatic {
                 match rotate(inner, id, key) {
                     Ok(()) => continue,

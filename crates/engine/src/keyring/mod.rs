@@ -169,6 +169,25 @@ pub(crate) fn signing_rotated(
     by_tenant::put(update, tables::KEYS, tenant, &row)
 }
 
+/// Notes, in the change that takes up a tenant of another server, that the log has another signing key here and that its pages have
+/// others: the tenant key and the policy are what came.
+///
+/// # Errors
+/// As writes.
+pub(crate) fn moved_here(
+    update: &Update<'_>,
+    tenant: &TenantId,
+    handed: &HandoverRow,
+    now_ms: u64,
+) -> Result<()> {
+    signing_rotated(update, tenant, handed, now_ms)?;
+    let mut row = stored(update, tenant)?;
+    row.replace(KeyKind::Buckets, now_ms);
+    row.destroyed(KeyKind::Buckets, now_ms);
+    row.job = None;
+    by_tenant::put(update, tables::KEYS, tenant, &row)
+}
+
 /// Notes, in the change that destroys former signing keys, that they are.
 ///
 /// # Errors

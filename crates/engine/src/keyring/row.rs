@@ -157,6 +157,11 @@ pub(super) struct JobRow {
 }
 
 impl KeysRow {
+    /// Whether a rotation has not come to its end.
+    pub(crate) const fn is_under_way(&self) -> bool {
+        self.job.is_some()
+    }
+
     /// Notes that a key protects nothing new, and which one does from now on.
     pub(super) fn replace(&mut self, key: KeyKind, now_ms: u64) {
         let current = match key {

@@ -316,6 +316,7 @@ pub(super) fn check_tenant(tenant: &Tenant) -> Result<()> {
     if tenant.ending.load(Ordering::Acquire) {
         return Err(destroy::ending());
     }
+    tenant.check_open()?;
     match tenant.rolled_back() {
         Some(reason) => Err(Error::Conflict {
             code: "rolled_back",

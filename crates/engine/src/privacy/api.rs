@@ -120,6 +120,7 @@ impl Engine {
         }
         check(&change)?;
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let former = tenant.privacy_policy();
         if change.based_on.is_some_and(|version| version != former.version()) {
             return Err(Error::Changed("privacy policy"));

@@ -25,3 +25,4 @@ pub use attestore_record::PrivacyPolicy;
 pub use attestore_record::detect::{Confidence, Detector};
 pub use attestore_record::policy::{Action, BySureness, Detection, Rule, Setting, SubjectRule};
 pub use propose::{Proposal, Proposals, SAMPLE_DEFAULT, SAMPLE_MAX, Suggestion};
+pub(crate) use row::PrivacyRow;

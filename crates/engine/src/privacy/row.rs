@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, Update, json, storage, tables};
 
 /// A version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct PrivacyRow {
+pub(crate) struct PrivacyRow {
     /// The policy.
     pub(super) policy: PrivacyPolicy,
     /// Id of the credential that set it; empty for what the tenant started with.

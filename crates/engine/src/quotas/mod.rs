@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use attestore_record::TenantId;
 use parking_lot::RwLock;
 
-use crate::catalog::{Catalog, by_tenant, tables};
+use crate::catalog::{Catalog, by_tenant, json, tables};
 use crate::error::Result;
 
 pub use api::QuotaStatus;
@@ -53,6 +53,25 @@ impl Quotas {
             quotas.put(tenant, State::new(row)?);
         }
         Ok(quotas)
+    }
+
+    /// Takes up that of a tenant that came from another server.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(crate) fn take_up(&self, catalog: &Catalog, tenant: &TenantId) -> Result<()> {
+        if let Some(row) = by_tenant::get(&catalog.read()?, tables::QUOTAS, tenant)? {
+            self.put(*tenant, State::new(row)?);
+        }
+        Ok(())
+    }
+
+    /// Whether bytes are a row of the table.
+    ///
+    /// # Errors
+    /// Damage.
+    pub(crate) fn check_row(bytes: &[u8]) -> Result<()> {
+        State::new(json(bytes)?).map(drop)
     }
 
     /// The quota of a tenant; `None` if it has none.

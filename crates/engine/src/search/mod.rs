@@ -142,6 +142,7 @@ impl Search {
 
     /// Forgets what is held in memory of a tenant that is unloaded.
     pub(crate) fn forget(&self, tenant: &TenantId) {
+        self.dirty.lock().remove(tenant);
         self.tails.lock().remove(tenant);
         self.loose.remove(tenant);
     }
@@ -149,7 +150,6 @@ impl Search {
     /// Forgets everything of a tenant that was destroyed.
     pub(crate) fn ended(&self, tenant: &TenantId, name: &str) {
         self.forget(tenant);
-        self.dirty.lock().remove(tenant);
         self.sealed.retain(|(of, _, _), _| of != tenant);
         self.rebuilds.forget(tenant, name);
     }

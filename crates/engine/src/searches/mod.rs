@@ -16,6 +16,7 @@ mod spec;
 pub mod watch;
 
 pub use api::{SavedSearch, Saving};
+pub(crate) use row::SearchRow;
 pub use spec::{SearchSpec, When};
 
 /// Saved searches of one tenant, at most.

@@ -52,7 +52,9 @@ impl TenantInfo {
             purged: gone.count(Why::Purged),
             erased: gone.count(Why::Erased),
             root: hex(view.root.as_bytes()),
-            refuses_appends: tenant.rolled_back(),
+            refuses_appends: tenant
+                .rolled_back()
+                .or_else(|| tenant.check_open().err().map(|moved| moved.to_string())),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use attestore_disk::{Disk, Mode};
 use attestore_keys::{Entropy, Slot, SlotContext, SlotKind};
 use attestore_record::{HashVersion, TenantId};
@@ -57,6 +57,7 @@ impl Tenant {
         let generation = Arc::new(Generation::fresh(row.salt_generation, entropy));
         let keys = keys(catalog, &txn, &id, &row)?;
         let ending = crate::forget::destroy::is_decided(&txn, &id)?;
+        let moved = crate::moving::closed(&txn, &id)?;
         let hidden = crate::forget::load_hidden(catalog, &txn, &id, &keys.ring())?;
         Ok(Self {
             id,
@@ -96,6 +97,8 @@ impl Tenant {
             deciding: Mutex::default(),
             corrected: AtomicBool::new(row.corrected),
             ending: AtomicBool::new(ending),
+            moved: ArcSwapOption::from_pointee(moved),
+            stale: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             gone: ArcSwap::from_pointee(crate::forget::gone::Gone::load(&txn, &id)?),
         })

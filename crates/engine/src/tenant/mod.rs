@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use attestore_index::IndexPolicy;
 use attestore_record::{HashVersion, PrivacyPolicy, RecordId, TenantId};
 use attestore_tlog::Frontier;
@@ -29,7 +29,7 @@ pub(crate) use directory::{
 };
 pub use keys::{Generation, Ring, TenantKeys, open_group};
 pub(crate) use keys::{class_key, seal_group};
-pub(crate) use load::{file_sets, own_context, ring};
+pub(crate) use load::{file_sets, group, own_context, ring};
 pub(crate) use registry::Registry;
 pub use tail::{Idempotency, Tail, TailGroup, TailRecord};
 pub use view::{FileSet, View};
@@ -95,6 +95,10 @@ pub struct Tenant {
     pub(crate) corrected: AtomicBool,
     /// Whether it is being destroyed: its log takes nothing more. Set under the committer's lock.
     pub(crate) ending: AtomicBool,
+    /// Where its log goes on, if it ended here. Set under the committer's lock.
+    pub(crate) moved: ArcSwapOption<crate::moving::Moved>,
+    /// Whether it is to be loaded anew: who follows it lets go of it.
+    pub(crate) stale: AtomicBool,
     /// Whether it was destroyed: nobody finds it any more, and who had it before finds no keys.
     pub(crate) ended: AtomicBool,
 }
@@ -136,6 +140,30 @@ impl Tenant {
     /// Whether it was destroyed since it was loaded.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    /// Whether its log ended here, since it moves to another server.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.moved.load().is_some()
+    }
+
+    /// Refuses what would have to be in its log where that ended, since it moves to another server.
+    ///
+    /// # Errors
+    /// [`crate::Error::Conflict`] `tenant_moved`, with where it goes on.
+    pub(crate) fn check_open(&self) -> crate::Result<()> {
+        self.moved
+            .load()
+            .as_ref()
+            .map_or(Ok(()), |moved| Err(moved.error()))
+    }
+
+    /// As [`Self::check_open`], for records: the server's own last ones come while it is being closed.
+    pub(crate) fn admits(&self, internal: bool) -> crate::Result<()> {
+        match &*self.moved.load() {
+            Some(moved) if !(internal && moved.closing) => Err(moved.error()),
+            _ => Ok(()),
+        }
     }
 
     /// Whether its log was forked since the start.

@@ -57,6 +57,19 @@ impl Registry {
         all
     }
 
+    /// Takes a tenant out, so that it is loaded anew, if nobody else uses it and `idle` says that it may go.
+    pub(crate) fn take_alone(&self, id: &TenantId, idle: impl Fn(&Tenant) -> bool) -> Option<Arc<Tenant>> {
+        let mut loaded = self.loaded.write();
+        // As in `unload`.
+        loaded
+            .by_id
+            .get(id)
+            .filter(|tenant| Arc::strong_count(tenant) == 2 && idle(tenant))?;
+        let tenant = loaded.by_id.remove(id)?;
+        loaded.by_name.remove(&tenant.name);
+        Some(tenant)
+    }
+
     /// Unloads tenants that nobody uses and that `idle` says may go.
     pub(crate) fn unload(&self, idle: impl Fn(&Tenant) -> bool) -> Vec<TenantId> {
         let mut loaded = self.loaded.write();

@@ -335,7 +335,7 @@ fn say(tongue: Tongue, headers: &HeaderMap, problem: Problem) -> Response {
 /// Says for what restricted data is read.
 const PURPOSE: &str = "attestore-purpose";
 /// Names of path parameters that are ids of ours.
-const TARGETS: [&str; 14] = [
+const TARGETS: [&str; 15] = [
     "access_request",
     "backup",
     "id",
@@ -346,6 +346,7 @@ const TARGETS: [&str; 14] = [
     "letter",
     "hold",
     "approval",
+    "move",
     "number",
     "erasure",
     "restriction",

@@ -19,7 +19,7 @@ use crate::wire;
 pub struct ApprovalBody {
     /// Its id, 32 hex digits.
     id: String,
-    /// Kind of act: `erase`, `purge_override`, `hold_release`, `retention_bypass`, `tenant_destroy`, `key_destroy`, `one_person`.
+    /// Kind of act: `erase`, `purge_override`, `hold_release`, `retention_bypass`, `tenant_destroy`, `tenant_move`, `key_destroy`, `one_person`.
     kind: &'static str,
     /// SHA-256 of the act with a salt, hex. Who approves, approves this.
     operation: String,
@@ -53,7 +53,7 @@ pub struct ApprovalsBody {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalPolicyBody {
-    /// Kinds of acts: `erase`, `hold_release`, `tenant_destroy`, `key_destroy`; others take two always.
+    /// Kinds of acts: `erase`, `hold_release`, `tenant_destroy`, `tenant_move`, `key_destroy`; others take two always.
     kinds: Vec<String>,
     /// For how many seconds a request stands, approved or not; a day if it is not given.
     #[serde(default = "day")]

@@ -18,6 +18,7 @@ pub mod index;
 pub mod keys;
 pub mod log;
 pub mod log_keys;
+pub mod moves;
 pub mod operations;
 pub mod privacy;
 pub mod purges;

@@ -30,7 +30,7 @@ mod tests;
 
 pub use header::{ContainerMeta, ContainerType, FileId, HEADER_BYTES, Header, parse_header};
 pub use open::Container;
-pub use seal::{seal, seal_to, sealed_len};
+pub use seal::{reseal, seal, seal_to, sealed_len};
 
 /// Bytes of plaintext in every chunk but the last.
 pub const CHUNK_BYTES: usize = 1 << CHUNK_LOG2;

@@ -6,7 +6,7 @@ use attestore_keys::aead::{NONCE, Sealer, TAG};
 use attestore_keys::{Key, derive};
 
 use super::header::{ContainerMeta, FileId, HEADER_BYTES, Header};
-use super::{CHUNK_BYTES, SEALED_CHUNK_BYTES};
+use super::{CHUNK_BYTES, Container, SEALED_CHUNK_BYTES};
 
 /// Seals `plaintext` under `key`, a fresh random key of this container only, and returns the whole container.
 ///
@@ -49,6 +49,29 @@ pub fn seal_to<E>(
         buf.clear();
         buf.extend_from_slice(&plaintext[from..to]);
         let tag = cipher.seal(number as u64, number + 1 == chunks, &mut buf);
+        buf.extend_from_slice(&tag);
+        sink(&buf)?;
+    }
+    Ok(())
+}
+
+/// Seals what a container holds once more, chunk by chunk, under a fresh `key`: bytes of the same plaintext and of the same length, whose
+/// header says `meta`. For a container that is to hang at another place in a tree of keys. `meta.id` may be the same, since the key is not.
+///
+/// # Errors
+/// As reads of the container, or what `sink` returns, which ends the sealing.
+pub fn reseal<E: From<crate::Error>>(
+    from: &Container,
+    meta: &ContainerMeta,
+    key: &Key,
+    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let header = Header::new(meta, key, from.len()).to_bytes();
+    let cipher = ChunkCipher::new(key, &meta.id, &header);
+    sink(&header)?;
+    for number in 0..from.chunks() {
+        let mut buf = from.chunk(number)?;
+        let tag = cipher.seal(number, number + 1 == from.chunks(), &mut buf);
         buf.extend_from_slice(&tag);
         sink(&buf)?;
     }

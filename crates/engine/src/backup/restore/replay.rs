@@ -172,7 +172,9 @@ fn fork(engine: &Engine, manifest: &Manifest, facts: &[Entry]) -> Result<()> {
         let txn = inner.catalog.read()?;
         let pending =
             by_tenant::get::<HandoverRow>(&txn, tables::HANDOVERS, &id)?.is_some_and(|row| row.is_forked());
-        let ends = destroy::is_decided(&txn, &id)? || ended.contains(id.to_string().as_str());
+        // One that had moved away takes nothing more here, so there is nothing that could be said twice.
+        let moved = crate::moving::closed(&txn, &id)?.is_some();
+        let ends = moved || destroy::is_decided(&txn, &id)? || ended.contains(id.to_string().as_str());
         drop(txn);
         let tenant = inner.tenant(&name)?;
         let epoch = epochs.get(id.to_string().as_str()).copied();

@@ -217,7 +217,9 @@ fn counts(txn: &ReadTransaction) -> Result<Vec<u64>> {
         SEARCHES,
         WATCHES,
         ERASURES,
-        DESTROYED
+        DESTROYED,
+        MOVES_OUT,
+        MOVES_IN
     );
     Ok(counts)
 }

@@ -24,7 +24,7 @@ pub use api::{Approval, ApprovalState, Decision};
 pub use operation::{Operation, OperationKind};
 pub use policy::ApprovalPolicy;
 pub(crate) use require::{forget_ended, require, require_two};
-pub(crate) use row::seal_again;
+pub(crate) use row::{ApprovalRow, seal_again};
 
 /// Who stands for an act.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub enum OperationKind {
     RetentionBypass,
     /// Destroying a tenant.
     TenantDestroy,
+    /// Ending the log of a tenant here, since it moves to another server.
+    TenantMove,
     /// Destroying a key.
     KeyDestroy,
     /// Letting one person alone do what took two. Always takes two.
@@ -34,12 +36,13 @@ pub enum OperationKind {
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Erase,
         Self::PurgeOverride,
         Self::HoldRelease,
         Self::RetentionBypass,
         Self::TenantDestroy,
+        Self::TenantMove,
         Self::KeyDestroy,
         Self::OnePerson,
     ];
@@ -57,6 +60,7 @@ impl OperationKind {
             Self::HoldRelease => "hold_release",
             Self::RetentionBypass => "retention_bypass",
             Self::TenantDestroy => "tenant_destroy",
+            Self::TenantMove => "tenant_move",
             Self::KeyDestroy => "key_destroy",
             Self::OnePerson => "one_person",
         }

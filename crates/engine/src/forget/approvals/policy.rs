@@ -76,6 +76,7 @@ impl Engine {
             approved_by = require(inner, &tenant, by, &operation)?.by;
         }
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         if load(&inner.catalog.read()?, &tenant.id)? != before {
             return Err(Error::Changed("approval policy"));
         }

@@ -14,7 +14,7 @@ use crate::tenant::Tenant;
 
 /// A request for approval.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct ApprovalRow {
+pub(crate) struct ApprovalRow {
     pub(super) kind: OperationKind,
     /// SHA-256 over a salt and the act, hex.
     pub(super) operation: String,

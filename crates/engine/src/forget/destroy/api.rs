@@ -1,16 +1,21 @@
 //! Ordering the destruction of a tenant, and showing those that were destroyed.
 
+use std::sync::Arc;
+
 use attestore_record::TenantId;
 
+use super::decide::Keeps;
 use super::row::{self, DestroyedRow, DestroyedState};
 use super::{decide, work};
 use crate::Engine;
 use crate::catalog::unhex;
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
+use crate::forget::approvals::Approved;
 use crate::forget::purge::check_clock;
 use crate::heads::HEADS_TENANT;
-use crate::instance::SYSTEM_TENANT;
+use crate::instance::{Inner, SYSTEM_TENANT};
+use crate::tenant::Tenant;
 
 /// What somebody wants destroyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,17 +132,24 @@ impl Engine {
             }
             let approved = decide::approved(inner, &tenant, by, &order.reason, order.bypass)?;
             let _working = inner.destructions.working.lock();
-            decide::decide(inner, &tenant, by, approved, &order.reason, order.bypass)?;
+            let keeps = Keeps::Rules { bypass: order.bypass };
+            decide::decide(inner, &tenant, by, approved, &order.reason, keeps)?;
             tenant.id
         };
+        self.destroyed_now(&id)
+    }
+
+    /// Goes on with the destruction of a tenant as far as it gets now, and shows it.
+    pub(crate) fn destroyed_now(&self, id: &TenantId) -> Result<DestroyedTenant> {
+        let inner = &self.inner;
         {
             let _working = inner.destructions.working.lock();
-            if let Err(error) = work::all_steps(inner, &id) {
+            if let Err(error) = work::all_steps(inner, id) {
                 tracing::warn!(tenant = %id, %error, "the destruction of a tenant does not go on; it is tried again");
             }
         }
         inner.purges.notify();
-        self.destroyed(&id)
+        self.destroyed(id)
     }
 
     /// Lists the tenants that were destroyed, ascending by id, from where an earlier page ended.
@@ -199,6 +211,22 @@ impl Engine {
         let row = row::get(&self.inner.catalog.read()?, id)?;
         Ok(DestroyedTenant::of(id, row))
     }
+}
+
+/// Destroys a tenant that another server has by now: on return nobody finds it here.
+///
+/// # Errors
+/// As [`Engine::destroy_tenant`], but for what keeps a tenant.
+pub(crate) fn of_moved(
+    inner: &Inner,
+    tenant: &Arc<Tenant>,
+    by: &Principal,
+    approved: Approved,
+    reason: &str,
+) -> Result<()> {
+    check_clock(inner)?;
+    let _working = inner.destructions.working.lock();
+    decide::decide(inner, tenant, by, approved, reason, Keeps::Elsewhere)
 }
 
 impl DestroyedTenant {

@@ -23,6 +23,25 @@ use crate::heads::checkpoint;
 use crate::instance::{Inner, SYSTEM_TENANT};
 use crate::tenant::Tenant;
 
+/// What forbids it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// Holds and locks, but for those of mode `governance` if they may be bypassed.
+    Rules { bypass: bool },
+    /// Nothing: another server has signed that it has the tenant, with what keeps it.
+    Elsewhere,
+}
+
+impl Keeps {
+    /// As [`keeps::check`].
+    fn check(self, inner: &Inner, tenant: &Arc<Tenant>) -> Result<Vec<u16>> {
+        match self {
+            Self::Rules { bypass } => keeps::check(inner, tenant, bypass),
+            Self::Elsewhere => Ok(Vec::new()),
+        }
+    }
+}
+
 /// Who stands for it.
 ///
 /// # Errors
@@ -58,12 +77,12 @@ pub(super) fn decide(
     by: &Principal,
     approved: Approved,
     reason: &str,
-    bypass: bool,
+    keeps: Keeps,
 ) -> Result<()> {
     let _deciding = tenant.deciding.lock();
     let mut closing = Closing::begin(inner, tenant)?;
     // What came until the log closed counts.
-    let bypassed = keeps::check(inner, tenant, bypass)?;
+    let bypassed = keeps.check(inner, tenant)?;
     if !bypassed.is_empty() && approved.by.len() < 2 {
         return Err(Error::Changed("tenant"));
     }

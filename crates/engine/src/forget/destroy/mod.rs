@@ -47,6 +47,7 @@ use crate::error::{Error, Result};
 use crate::tenant::Tenant;
 
 pub(crate) use again::again;
+pub(crate) use api::of_moved;
 pub use api::{DestroyOrder, DestroyedPage, DestroyedTenant};
 pub(crate) use check::contradictions;
 pub use row::DestroyedState;

@@ -25,6 +25,9 @@ use crate::tenant::Tenant;
 /// As reads, appends and changes of the catalog.
 pub(super) fn decide(inner: &Inner, tenant: &Arc<Tenant>, key: &RowKey) -> Result<Option<ErasureRow>> {
     let _deciding = tenant.deciding.lock();
+    if tenant.is_moved() {
+        return Ok(None);
+    }
     let Some(mut row) = of_tenant::get::<ErasureRow>(&inner.catalog.read()?, tables::ERASURES, key)? else {
         return Ok(None);
     };

@@ -46,6 +46,7 @@ impl Engine {
             |error| tracing::warn!(%error, "it is not known who was shown what is to be erased"),
         );
         let deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let known = subjects::known(inner, &tenant, &people)?;
         if known.is_empty() {
             return Err(Error::NotFound("data subject"));
@@ -111,6 +112,7 @@ impl Engine {
         let missing = Error::NotFound("erasure");
         let key = (tenant.id, unhex(id).ok_or_else(|| missing.clone())?);
         let deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let stored: Option<ErasureRow> = of_tenant::get(&inner.catalog.read()?, tables::ERASURES, &key)?;
         let mut row = stored.ok_or(missing)?;
         let in_time = match row.state {

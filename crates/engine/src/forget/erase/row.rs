@@ -50,6 +50,11 @@ impl ErasureState {
         }
     }
 
+    /// Whether it can go on on another server.
+    pub(crate) const fn travels(self) -> bool {
+        self.is_over() || matches!(self, Self::Received | Self::Deferred)
+    }
+
     /// Whether nothing is left to do.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Cancelled)

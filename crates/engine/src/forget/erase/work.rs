@@ -57,6 +57,17 @@ impl Erasures {
         Ok(erasures)
     }
 
+    /// Takes up those of a tenant that came from another server.
+    ///
+    /// # Errors
+    /// As reads.
+    pub(crate) fn take_up(&self, catalog: &Catalog, tenant: &TenantId) -> Result<()> {
+        for (id, row) in of_tenant::of::<ErasureRow>(&catalog.read()?, tables::ERASURES, tenant)? {
+            self.note((*tenant, id), &row);
+        }
+        Ok(())
+    }
+
     /// Whose erasures are not over.
     pub(crate) fn tenants(&self) -> BTreeSet<TenantId> {
         self.open.lock().keys().map(|(tenant, _)| *tenant).collect()

@@ -94,6 +94,9 @@ pub(crate) fn tick(inner: &Inner) {
 }
 
 fn tick_one(inner: &Inner, tenant: &Arc<Tenant>) -> Result<()> {
+    if tenant.is_moved() {
+        return Ok(());
+    }
     let holds = tenant.holds.load_full();
     let unfinished = |hold: &&Arc<Hold>| hold.row.state != RowState::Active;
     let behind = holds

@@ -50,8 +50,8 @@ use redb::ReadTransaction;
 use crate::catalog::of_tenant::{self, ThingId};
 use crate::catalog::tables;
 use crate::error::Result;
-pub(crate) use row::seal_again;
-use row::{HoldRow, RowState};
+use row::RowState;
+pub(crate) use row::{HoldRow, seal_again};
 
 /// A hold that is in force.
 #[derive(Clone, Debug)]

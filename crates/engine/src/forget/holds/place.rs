@@ -36,6 +36,7 @@ impl Engine {
         spec.check(tenant.view().size)?;
         // Nothing is decided to go while it is looked for what stays.
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         if tenant.holds.load().len() >= HOLDS_MAX {
             return Err(Error::TooMany {
                 code: "too_many_holds",

@@ -47,6 +47,7 @@ impl Engine {
         };
         let approved_by = require(inner, &tenant, by, &operation)?.by;
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let before = stored(inner, &tenant, &id)?;
         if before.state != RowState::Active {
             place::finish_one(inner, &tenant, &id, &before)?;

@@ -13,7 +13,7 @@ use crate::tenant::Tenant;
 
 /// A hold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct HoldRow {
+pub(crate) struct HoldRow {
     pub(super) state: RowState,
     /// What it is about, as the log says.
     pub(super) matter: String,

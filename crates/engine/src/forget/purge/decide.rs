@@ -79,6 +79,7 @@ pub(in crate::forget) fn decide(
     inner.check_running()?;
     check_clock(inner)?;
     let _deciding = tenant.deciding.lock();
+    tenant.check_open()?;
     let Some(plan) = plan(inner, tenant, class, what, wanted.aim())? else {
         return Ok(None);
     };

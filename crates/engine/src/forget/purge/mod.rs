@@ -55,6 +55,7 @@ pub(super) use decide::{By, Ground};
 pub(crate) use decide::{check_clock, settle};
 pub use plan::Plan;
 use row::JobKey;
+pub(crate) use row::PurgeRow;
 pub use row::{PurgeState, PurgeStatus};
 pub(super) use row::{put_receipt as put_statement, receipt as statement_of};
 

@@ -37,7 +37,7 @@ pub enum PurgeState {
 
 /// A job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct PurgeRow {
+pub(crate) struct PurgeRow {
     pub(super) state: PurgeState,
     pub(super) class: u16,
     /// Seq of the policy that was in force.
@@ -222,6 +222,13 @@ impl PurgeStatus {
             receipt: row.receipt,
             done_ms: row.done_ms,
         }
+    }
+}
+
+impl PurgeRow {
+    /// Whether nothing is left to do.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == PurgeState::Done
     }
 }
 

@@ -98,6 +98,9 @@ fn of_tenant(inner: &Inner, name: &str, id: &TenantId, looked: &mut Looked) -> R
             continue;
         }
         let tenant = inner.tenant(name)?;
+        if tenant.is_moved() {
+            return Ok(());
+        }
         let begun = decide(inner, &tenant, policy.class, &what, Wanted::Schedule)?;
         looked.begun += u64::from(begun.is_some());
     }

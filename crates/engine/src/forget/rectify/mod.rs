@@ -72,6 +72,7 @@ impl Engine {
         let tenant = inner.tenant(tenant)?;
         // Nobody whom the record is about is erased meanwhile: what is appended then would be about a new handle.
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let events = snapshot(&tenant, |view| {
             let seq = find::seq(inner, &tenant, view, which)?;
             make::events(inner, &tenant, view, seq, by, order)

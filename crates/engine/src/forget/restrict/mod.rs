@@ -20,7 +20,7 @@ use crate::catalog::{Update, hex, of_tenant, tables, unhex};
 use crate::credentials::{Permission, Principal};
 use crate::error::{Error, Result};
 use crate::forget::subjects::{self, Person};
-use row::RestrictionRow;
+pub(crate) use row::RestrictionRow;
 
 /// A restriction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,6 +68,7 @@ impl Engine {
         inner.check_running()?;
         let tenant = inner.tenant(tenant)?;
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let known = subjects::known(inner, &tenant, &people)?;
         if known.is_empty() {
             return Err(Error::NotFound("data subject"));
@@ -107,6 +108,7 @@ impl Engine {
         let missing = Error::NotFound("restriction");
         let key = (tenant.id, unhex(id).ok_or_else(|| missing.clone())?);
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         let row: Option<RestrictionRow> = of_tenant::get(&inner.catalog.read()?, tables::RESTRICTIONS, &key)?;
         let row = row.ok_or(missing)?;
         let control = RestrictionControl {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// A restriction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct RestrictionRow {
+pub(crate) struct RestrictionRow {
     /// Hex.
     pub(super) handles: Vec<String>,
     pub(super) reason: String,
@@ -19,7 +19,7 @@ pub(super) struct RestrictionRow {
 }
 
 impl RestrictionRow {
-    pub(super) fn handles(&self) -> Result<Vec<Handle>> {
+    pub(crate) fn handles(&self) -> Result<Vec<Handle>> {
         let handle = |text: &String| {
             let bytes =
                 unhex(text).ok_or_else(|| Error::damage("catalog", 0, "a handle of a restriction"))?;

@@ -35,7 +35,7 @@ use crate::error::Result;
 pub(crate) use super::holds::held;
 pub(crate) use again::again;
 pub use preview::{ClassPreview, Preview};
-use row::RulesRow;
+pub(crate) use row::RulesRow;
 pub use selector::Selector;
 pub use set::ClassInfo;
 pub(crate) use set::finish;

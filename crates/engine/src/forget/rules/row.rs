@@ -9,7 +9,7 @@ use super::Selector;
 
 /// A tenant's retention rules.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct RulesRow {
+pub(crate) struct RulesRow {
     #[serde(default)]
     pub(super) classes: BTreeMap<u16, ClassRow>,
     /// What is being set: the log may have it already.

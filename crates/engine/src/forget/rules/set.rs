@@ -86,6 +86,7 @@ impl Engine {
             Takes::Nobody => return Err(locked(COMPLIANCE)),
         };
         let _deciding = tenant.deciding.lock();
+        tenant.check_open()?;
         // What others set meanwhile may lock it.
         match takes_now(&tenant, spec) {
             Takes::Nobody => return Err(locked(COMPLIANCE)),

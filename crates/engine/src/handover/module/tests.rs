@@ -1,10 +1,12 @@
 //! A module that is no part of the simulated disk: what was made in it stays through crashes, what was destroyed stays destroyed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use attestore_disk::sim::Fault;
+use attestore_disk::{Disk, Mode as FileMode};
 use attestore_keys::{
     Entropy, Error as KeyError, Key, Provider, RootProvider, SigningKey, SigningModule, random_array,
 };
@@ -280,6 +282,104 @@ fn while_the_module_is_away_appends_go_on_and_nothing_is_signed() {
     engine.tick();
     signed(&engine, "acme").unwrap();
     assert!(engine.status().unwrap().root.signing_failure.is_none());
+}
+
+#[test]
+fn a_log_whose_key_is_in_a_module_ends_for_a_move_once_the_module_is_there() {
+    let (world, module) = (World::new(41), Module::default());
+    let engine = open(&world, &module, SigningKeys::Module);
+    world.tenant(&engine, "acme");
+    world.append(&engine, "acme", &[event(1), event(2)]);
+    let vkey = engine.vkey("acme").unwrap();
+    let elsewhere = World::new(42);
+    let (target, _) = elsewhere.start_with(settings());
+    let invited = target.invite_tenant(&elsewhere.by, "").unwrap().invitation;
+    engine
+        .start_move("acme", &world.by, &invited.to_text(), "why")
+        .unwrap();
+    module.away.store(true, Ordering::Relaxed);
+    let refused = engine.close_move("acme", &world.by).unwrap_err();
+    assert_eq!(refused.code(), "signing_unavailable");
+    assert_eq!(engine.inner.stopped(), None);
+    module.away.store(false, Ordering::Relaxed);
+    let packed = engine.close_move("acme", &world.by).unwrap();
+    assert_eq!(packed.vkey, vkey);
+    let report = engine.check_package(&world.by, &invited.id, Some(&vkey)).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(
+        module.references().len(),
+        2,
+        "it stays until the tenant is let go of"
+    );
+}
+
+/// Copies the files of a folder, and of those in it.
+fn carry(from: &World, to: &World, dir: &Path) {
+    to.disk.create_dir_all(dir).unwrap();
+    for entry in from.disk.list(dir).unwrap() {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            carry(from, to, &path);
+            continue;
+        }
+        let bytes = crate::backup::folder::read(&from.disk, &path).unwrap();
+        let file = to.disk.open(&path, FileMode::Create).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        file.sync_data().unwrap();
+    }
+    to.disk.sync_dir(dir).unwrap();
+}
+
+#[test]
+fn the_next_key_of_a_log_that_comes_is_made_in_the_module_and_stays_there() {
+    let (elsewhere, (world, module)) = (World::new(43), (World::new(44), Module::default()));
+    let (source, _) = elsewhere.start_with(settings());
+    elsewhere.tenant(&source, "acme");
+    elsewhere.append(&source, "acme", &[event(1), event(2)]);
+    let engine = open(&world, &module, SigningKeys::Module);
+    let invite = |note: &str| engine.invite_tenant(&world.by, note).unwrap().invitation;
+    let (invited, other) = (invite("acme"), invite("nobody comes"));
+    module.away.store(true, Ordering::Relaxed);
+    assert_eq!(
+        engine.invite_tenant(&world.by, "").unwrap_err().code(),
+        "root_unavailable"
+    );
+    module.away.store(false, Ordering::Relaxed);
+    engine.tick();
+    // That of `_system`, and of each who is invited.
+    assert_eq!(module.references().len(), 3);
+    engine.discard_move_in(&world.by, &other.id).unwrap();
+    crate::handover::module::sweep(&engine.inner);
+    assert_eq!(module.references().len(), 2);
+    source
+        .start_move("acme", &elsewhere.by, &invited.to_text(), "why")
+        .unwrap();
+    let packed = source.close_move("acme", &elsewhere.by).unwrap();
+    carry(&elsewhere, &world, Path::new("moves"));
+    engine
+        .import_move(&world.by, &invited.id, &packed.vkey, None)
+        .unwrap();
+    engine.move_receipt(&world.by, &invited.id).unwrap();
+    assert_eq!(engine.vkey("acme").unwrap(), invited.vkey);
+    crate::handover::module::sweep(&engine.inner);
+    engine.tick();
+    assert_eq!(module.references(), named(&engine));
+    assert_eq!(module.references().len(), 2);
+    world.append(&engine, "acme", &[event(3)]);
+    signed(&engine, "acme").unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&world, &module, SigningKeys::Module);
+    signed(&engine, "acme").unwrap();
+    assert_eq!(module.references().len(), 2);
+    let order = crate::forget::destroy::DestroyOrder {
+        confirm: "acme".into(),
+        reason: "over".into(),
+        bypass: false,
+    };
+    engine.destroy_tenant("acme", &world.by, &order).unwrap();
+    crate::handover::module::sweep(&engine.inner);
+    assert_eq!(module.references().len(), 1);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub use api::{DeadLetter, WatchInfo, WatchSecret, WatchSpec, WatchState};
 pub use retry::Retry;
 pub use watcher::{Delivery, Message, Recipient, WatchRef, Watcher};
 
-pub(crate) use row::seal_again;
+pub(crate) use row::{LetterRow, WatchRow, seal_again};
 pub(super) use row::{forget, put, watch, watch_in};
 
 /// One change of saved searches and watches at a time: what is checked, logged and then stored is one and the same. Who sends is
