@@ -38,6 +38,36 @@ fn check(bytes: &[u8], log: &Log) -> Result<BundleReport, BundleError> {
 }
 
 #[test]
+fn on_any_number_of_threads_the_first_fault_is_told() {
+    let mut log = log(1);
+    let text = "lorem ipsum ".repeat(300);
+    for n in 0..600 {
+        log.event(3, START_MS + n, None, &format!("\"{n} {text}\""));
+    }
+    let mut bundle = log.bundle(Scope::Set, 0..600).unwrap().out;
+    let check = |bundle: &[u8]| {
+        let results = [1, 2, 3, 64].map(|threads| {
+            let options = BundleOptions {
+                threads,
+                extract: None,
+            };
+            verify_bundle(bundle, &trust(&log), options).map_err(|error| error.to_string())
+        });
+        assert!(results.iter().all(|result| *result == results[0]), "{results:?}");
+        results[0].clone()
+    };
+    assert_eq!(check(&bundle).unwrap().records, 600);
+    let length = bundle.len();
+    let mut errors = vec![];
+    for part in [5, 3, 1] {
+        bundle[length * part / 6] ^= 1;
+        errors.push(check(&bundle).unwrap_err());
+    }
+    errors.dedup();
+    assert_eq!(errors.len(), 3, "{errors:?}");
+}
+
+#[test]
 fn a_set_verifies_and_each_record_comes_out_with_a_proof() {
     let log = log(100);
     let made = log.bundle(Scope::Set, [3, 4, 50, 99]).unwrap();

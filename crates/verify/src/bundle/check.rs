@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::iter::Peekable;
+use std::thread;
 
 use attestore_export::{ClaimKind, FileEntry, FileHash, Manifest, parse_note_text, sha256_hex};
 use attestore_record::Entry;
@@ -223,55 +224,50 @@ where
 
     let mut wanted = Wanted(proofs.iter().map(|(seq, _)| *seq).collect());
     wanted.0.extend(options.extract);
-    let mut leaves = Leaves {
-        records: Records::new(
-            &archive,
-            archive.find(RECORDS)?,
-            options.threads,
-            &wanted,
-            manifest.records,
-        ),
-        runs: Runs::new(
-            &archive,
-            archive.members().iter().find(|member| member.name == ENTRIES),
-        ),
-        record: None,
-        entry: None,
-        ledger: range.clone().map(Ledger::new),
-        openings: BTreeMap::new(),
-        kept: 0,
-        tally: Tally::default(),
-    };
     let checkpoint = &believed.checkpoint;
-    let path = prove(
-        &archive,
-        checkpoint.size(),
-        checkpoint.root(),
-        &mut leaves,
-        options.extract,
-    )?;
-    if leaves.records.count == 0 {
-        return Err(BundleError::Empty);
-    }
-    let Leaves {
-        records,
-        runs,
-        ledger,
-        openings,
-        tally,
-        ..
-    } = leaves;
-    records.check_crc()?;
-    if records.hash.finish() != claim.records_sha256 || records.count != manifest.records {
-        return Err(BundleError::OtherRecords);
-    }
+    let read = thread::scope(|scope| -> Result<Read, BundleError> {
+        let entries = archive.members().iter().find(|member| member.name == ENTRIES);
+        let records = archive.find(RECORDS)?;
+        let mut leaves = Leaves {
+            records: Records::new(
+                scope,
+                &archive,
+                records,
+                options.threads,
+                &wanted,
+                manifest.records,
+            ),
+            runs: Runs::new(&archive, entries),
+            record: None,
+            entry: None,
+            ledger: range.clone().map(Ledger::new),
+            openings: BTreeMap::new(),
+            kept: 0,
+            tally: Tally::default(),
+        };
+        let path = prove(
+            &archive,
+            checkpoint.size(),
+            checkpoint.root(),
+            &mut leaves,
+            options.extract,
+        )?;
+        leaves.finish(path, manifest.records, &claim.records_sha256)
+    })?;
     if let Some(range) = &range {
         let covers = |run: &std::ops::Range<u64>| run.start <= range.start && range.end <= run.end;
-        runs.runs
+        read.runs
             .iter()
             .find(|run| covers(run))
             .ok_or(BundleError::Entries)?;
     }
+    let Read {
+        path,
+        runs,
+        ledger,
+        openings,
+        tally,
+    } = read;
     single_proofs(&archive, &proofs, trust, &openings)?;
     let note = archive.read(archive.find(CHECKPOINT)?, NOTE_MAX)?;
     let extracted = options.extract.map(|seq| {
@@ -297,7 +293,7 @@ where
         groups_opened: tally.groups_opened,
         groups_withheld: tally.groups_withheld,
         proofs: u64::try_from(proofs.len()).unwrap_or(u64::MAX),
-        range: ledger.map(|ledger| ledger.judge(&runs.runs)).transpose()?,
+        range: ledger.map(|ledger| ledger.judge(&runs)).transpose()?,
         extracted: extracted.transpose()?,
     })
 }
@@ -521,7 +517,36 @@ struct Leaves<'a, R: ?Sized> {
     tally: Tally,
 }
 
+/// What records and entries told.
+struct Read {
+    /// Of the record that is to be taken out.
+    path: Vec<Hash>,
+    /// The runs of entries.
+    runs: Vec<std::ops::Range<u64>>,
+    ledger: Option<Ledger>,
+    openings: BTreeMap<u64, Vec<u8>>,
+    tally: Tally,
+}
+
 impl<R: ReadAt + ?Sized> Leaves<'_, R> {
+    /// Checks that the records were those, all of them.
+    fn finish(self, path: Vec<Hash>, count: u64, hash: &str) -> Result<Read, BundleError> {
+        if self.records.count == 0 {
+            return Err(BundleError::Empty);
+        }
+        self.records.check_crc()?;
+        if self.records.hash.finish() != hash || self.records.count != count {
+            return Err(BundleError::OtherRecords);
+        }
+        Ok(Read {
+            path,
+            runs: self.runs.runs,
+            ledger: self.ledger,
+            openings: self.openings,
+            tally: self.tally,
+        })
+    }
+
     fn next(&mut self) -> Result<Option<(u64, Hash)>, BundleError> {
         if self.record.is_none() {
             self.record = self.records.next()?;

@@ -1,8 +1,11 @@
 //! Reads the records of a bundle in batches, and checks each record's opening, on as many threads as wanted.
+//!
+//! The batches go to the threads in turn, and their records come back in that turn, while the caller uses those of earlier ones.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::thread;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
 
 use attestore_export::FileHash;
 use attestore_record::control::Control;
@@ -38,10 +41,14 @@ pub(super) struct Records<'a, R: ?Sized> {
     member: &'a Member,
     /// Where the next batch starts.
     offset: u64,
-    threads: usize,
     wanted: &'a Wanted,
-    /// Batches that were read and not checked yet.
-    read: Vec<Vec<u8>>,
+    /// None: batches are checked where they are read.
+    threads: Vec<Checker>,
+    /// Batches that were read, and those of them that came back.
+    sent: usize,
+    received: usize,
+    /// Why no further batch can be read.
+    failed: Option<BundleError>,
     /// Buffers of batches that were checked: memory that is fresh for each batch costs more than hashing it.
     spare: Vec<Vec<u8>>,
     checked: VecDeque<Checked>,
@@ -54,21 +61,53 @@ pub(super) struct Records<'a, R: ?Sized> {
     crc: crc32fast::Hasher,
 }
 
+/// A thread that checks batches.
+struct Checker {
+    batches: SyncSender<Vec<u8>>,
+    checked: Receiver<Answer>,
+}
+
+/// A batch, and what is in it.
+type Answer = (Vec<u8>, Result<Vec<Checked>, BundleError>);
+
+impl Checker {
+    fn start<'scope>(scope: &'scope Scope<'scope, '_>, wanted: &'scope Wanted) -> Self {
+        let (batches, to_check) = sync_channel::<Vec<u8>>(AHEAD);
+        let (done, checked) = sync_channel(AHEAD);
+        scope.spawn(move || {
+            for batch in to_check {
+                let records = check(&batch, wanted);
+                if done.send((batch, records)).is_err() {
+                    break; // nobody wants them any more
+                }
+            }
+        });
+        Self { batches, checked }
+    }
+}
+
 impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
     pub(super) fn new(
+        scope: &'a Scope<'a, '_>,
         archive: &'a Archive<'a, R>,
         member: &'a Member,
         threads: usize,
         wanted: &'a Wanted,
         most: u64,
     ) -> Self {
+        let threads = match threads {
+            0 | 1 => 0,
+            threads => threads.min(THREADS_MAX),
+        };
         Self {
             archive,
             member,
             offset: 0,
-            threads: threads.clamp(1, THREADS_MAX),
             wanted,
-            read: Vec::new(),
+            threads: (0..threads).map(|_| Checker::start(scope, wanted)).collect(),
+            sent: 0,
+            received: 0,
+            failed: None,
             spare: Vec::new(),
             checked: VecDeque::new(),
             last: None,
@@ -85,13 +124,10 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
     /// [`BundleError`] at the first record that does not hold.
     pub(super) fn next(&mut self) -> Result<Option<Checked>, BundleError> {
         while self.checked.is_empty() {
-            if self.read.is_empty() {
-                self.read = self.read_ahead()?;
-                if self.read.is_empty() {
-                    return Ok(None);
-                }
-            }
-            self.check()?;
+            let Some(records) = self.checked_batch()? else {
+                return Ok(None);
+            };
+            self.checked.extend(records);
         }
         let Some(record) = self.checked.pop_front() else {
             return Ok(None);
@@ -121,42 +157,44 @@ impl<'a, R: ReadAt + ?Sized> Records<'a, R> {
         }
     }
 
-    /// Checks what was read, and reads on meanwhile.
-    fn check(&mut self) -> Result<(), BundleError> {
-        let batches = std::mem::take(&mut self.read);
-        let wanted = self.wanted;
-        if self.threads == 1 {
-            for batch in &batches {
-                self.checked.extend(check(batch, wanted)?);
+    /// The records of the next batch; none behind the last.
+    fn checked_batch(&mut self) -> Result<Option<Vec<Checked>>, BundleError> {
+        if self.threads.is_empty() {
+            if self.offset == self.member.bytes {
+                return Ok(None);
             }
-            self.spare.extend(batches);
-            return Ok(());
+            let batch = self.batch()?;
+            let records = check(&batch, self.wanted);
+            self.spare.push(batch);
+            return records.map(Some);
         }
-        let (results, read) = thread::scope(|scope| {
-            let workers: Vec<_> = batches
-                .iter()
-                .map(|batch| scope.spawn(move || check(batch, wanted)))
-                .collect();
-            let read = self.read_ahead();
-            let results = workers.into_iter().map(thread::ScopedJoinHandle::join);
-            (results.collect::<Vec<_>>(), read)
-        });
-        for result in results {
-            let records = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            self.checked.extend(records?);
+        self.read_ahead();
+        if self.received == self.sent {
+            return self.failed.take().map_or(Ok(None), Err);
         }
-        self.spare.extend(batches);
-        self.read = read?;
-        Ok(())
+        let thread = self.threads.get(self.received % self.threads.len());
+        let answer = thread.and_then(|thread| thread.checked.recv().ok());
+        // Without an answer the thread has panicked, which the end of its scope passes on.
+        let (batch, records) = answer.ok_or(BundleError::Records)?;
+        self.received += 1;
+        self.spare.push(batch);
+        records.map(Some)
     }
 
-    /// Reads a batch for each thread.
-    fn read_ahead(&mut self) -> Result<Vec<Vec<u8>>, BundleError> {
-        let mut batches = Vec::new();
-        while batches.len() < self.threads && self.offset < self.member.bytes {
-            batches.push(self.batch()?);
+    /// Gives each thread so many batches that it need not wait for the caller.
+    fn read_ahead(&mut self) {
+        let most = self.threads.len() * AHEAD;
+        while self.failed.is_none() && self.sent - self.received < most && self.offset < self.member.bytes {
+            match self.batch() {
+                Ok(batch) => {
+                    let thread = self.threads.get(self.sent % self.threads.len());
+                    // One that has panicked takes none, and gives none back either.
+                    let _ = thread.map(|thread| thread.batches.send(batch));
+                    self.sent += 1;
+                }
+                Err(error) => self.failed = Some(error),
+            }
         }
-        Ok(batches)
     }
 
     /// Reads whole records: as many as fit a batch, at least one.
@@ -296,8 +334,10 @@ fn spelled(control: &Control, public: &[u8]) -> Result<(), String> {
 const APPROVALS_MAX: usize = 1024;
 /// Most classes that a hold names.
 const CLASSES_MAX: usize = 1024;
-/// About so many bytes are checked by a thread at once.
-const BATCH_BYTES: usize = 1 << 20;
+/// About so many bytes are checked by a thread at once: they stay in its core's cache.
+const BATCH_BYTES: usize = 256 << 10;
+/// Batches that a thread has before it.
+const AHEAD: usize = 4;
 const THREADS_MAX: usize = 256;
 /// Seq and length.
 const HEAD_BYTES: usize = 8 + 4;

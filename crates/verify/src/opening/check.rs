@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{OpenedRecord, Part, Parts, names::check_names, shorten::shorten};
+use super::{OpenedRecord, Part, Parts, json};
 use crate::as_text;
 
 /// Tells what a verified opening holds.
@@ -139,11 +139,10 @@ struct PublicParts {
 }
 
 fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<PublicParts, String> {
-    let short = shorten(bytes);
-    let bytes = short.as_deref().unwrap_or(bytes);
-    let public: Public<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let text = str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let envelope = json::envelope(text, json::check(text)?);
+    let public: Public<'_> = serde_json::from_str(&envelope).map_err(|error| error.to_string())?;
     check_version(public.v)?;
-    check_names(bytes)?;
     let id: RecordId = public.id.parse().map_err(|error| format!("{error}"))?;
     let [_, _, _, _, _, _, version, _, variant, ..] = id.as_bytes();
     if version >> 4 != UUID_VERSION || variant >> 6 != UUID_VARIANT {
@@ -176,9 +175,10 @@ fn check_public(bytes: &[u8], kind: Kind, groups: usize) -> Result<PublicParts, 
 
 /// Checks a personal group and takes its pointers out of `withheld`.
 fn check_personal(bytes: &[u8], withheld: &mut BTreeSet<String>) -> Result<(), String> {
-    let personal: Personal<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let text = str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    json::check(text)?;
+    let personal: Personal<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     check_version(personal.v)?;
-    check_names(bytes)?;
     let handles = personal.subjects.iter().map(|handle| handle.parse::<Handle>());
     let handles: Vec<Handle> = handles
         .collect::<Result<_, _>>()

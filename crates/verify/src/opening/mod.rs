@@ -2,8 +2,7 @@
 
 mod check;
 mod codec;
-mod names;
-mod shorten;
+mod json;
 #[cfg(test)]
 pub(crate) mod tests;
 
