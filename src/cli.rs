@@ -1312,9 +1312,6 @@ pub struct BenchBackupArgs {
     /// Events in one append
     #[arg(long, default_value_t = 100)]
     pub batch: usize,
-    /// Bytes per second that backups and compactions may write together; 0 for as many as they can
-    #[arg(long, default_value_t = 0)]
-    pub background_bytes_per_s: u64,
     /// Seconds of appends before
     #[arg(long, default_value_t = 20)]
     pub seconds: u64,
@@ -1341,7 +1338,7 @@ pub struct BenchForgetArgs {
     #[arg(long, default_value_t = 1000)]
     pub per_request: usize,
     /// Seconds of appends before; so many that flushes and compaction have their share of them
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 300)]
     pub seconds: u64,
     /// Seed of the events
     #[arg(long, default_value_t = 1)]

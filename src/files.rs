@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attestore_verify::bundle::ReadAt;
 
@@ -171,9 +172,11 @@ impl TemporaryDir {
     }
 }
 
-/// Makes a directory of our own in `parent`.
+/// Makes a directory of our own in `parent`, a new one each time.
 pub fn temporary_dir(parent: &Path) -> Result<TemporaryDir, Failure> {
-    let path = parent.join(format!("attestore-bench-{}", std::process::id()));
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let path = parent.join(format!("attestore-bench-{}-{number}", std::process::id()));
     std::fs::create_dir(&path).map_err(|e| named(&path, &e))?;
     Ok(TemporaryDir(path))
 }

@@ -23,6 +23,8 @@ pub struct Backup {
     pub ship_every_s: u32,
     /// How many are kept, 1 to 1000.
     pub keep: u32,
+    /// Bytes per second that backups write at most; 0 for as many as the target takes.
+    pub bytes_per_s: u64,
     /// Days after which the keys of a backup are destroyed, and the backup with them, 1 to 30. For as long an erasure does not reach who
     /// holds the backup key.
     pub window_days: u32,
@@ -36,6 +38,7 @@ impl Default for Backup {
             every_minutes: 1440,
             ship_every_s: 10,
             keep: 7,
+            bytes_per_s: 0,
             window_days: 7,
         }
     }
@@ -77,6 +80,7 @@ impl Backup {
             window_ms: u64::from(self.window_days) * DAY_MS,
             every_ms: u64::from(self.every_minutes) * MINUTE_MS,
             ship_ms: u64::from(self.ship_every_s) * 1000,
+            bytes_per_s: self.bytes_per_s,
         }))
     }
 }

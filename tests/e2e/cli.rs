@@ -208,3 +208,38 @@ fn completions_and_manual_pages_name_every_command() {
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
 }
+
+#[test]
+fn the_measurements_of_backups_and_of_forgetting_run_and_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let measured = |arguments: &[&str]| -> serde_json::Value {
+        let output = binary()
+            .args([
+                "bench",
+                arguments[0],
+                "--seconds",
+                "1",
+                "--output",
+                "json",
+                "--dir",
+            ])
+            .arg(dir.path())
+            .args(&arguments[1..])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let backup = measured(&["backup", "-n", "3000"]);
+    assert!(backup["backup_bytes"].as_u64().unwrap() > 100_000, "{backup}");
+    let forget = measured(&["forget", "-n", "3000", "--subjects", "2"]);
+    assert!(
+        forget["erasure"]["bytes_rewritten"].as_u64().unwrap() > 0,
+        "{forget}"
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -74,7 +74,6 @@ fn measure(args: &BenchBackupArgs, place: &Place, to: &Path) -> Result<Report, F
     let key = RecipientKey::generate(&SystemEntropy).map_err(|error| Failure::failed(error.to_string()))?;
     let target: Arc<dyn Disk> = Arc::new(RealDisk::new(to)?);
     let settings = Settings {
-        background_bytes_per_s: args.background_bytes_per_s,
         backup: Some(Target {
             disk: Arc::clone(&target),
             recipient: key.recipient(),
@@ -82,6 +81,7 @@ fn measure(args: &BenchBackupArgs, place: &Place, to: &Path) -> Result<Report, F
             window_ms: 7 * 24 * 3_600_000,
             every_ms: 0,
             ship_ms: 0,
+            bytes_per_s: 0,
         }),
         ..Settings::default()
     };

@@ -154,7 +154,8 @@ impl Store {
             let (span, total) = said.strip_prefix("bytes ")?.split_once('/')?;
             let (first, last) = span.split_once('-')?;
             let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-            let is_whole = first == from && answer.body.len() as u64 == (last + 1).checked_sub(first)?;
+            let is_whole =
+                first == from && answer.body.len() as u64 == last.checked_add(1)?.checked_sub(first)?;
             (is_whole && answer.body.len() as u64 <= len).then_some(total.parse().ok()?)
         });
         Ok(Piece {

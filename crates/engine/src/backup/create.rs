@@ -11,12 +11,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use attestore_disk::Disk;
 use attestore_keys::{Key, random_array};
 use attestore_record::TenantId;
 use attestore_segment::FileWriter;
+use parking_lot::Mutex;
 use redb::ReadableTable;
 
 use super::api::Job;
@@ -27,7 +28,7 @@ use super::manifest::{BlobSum, FORMAT, Manifest, RUN, Sum, TenantSum, short};
 use super::{Target, dump, expire, ledger, manifest, ship};
 use crate::catalog::{FileRow, Snapshot, TenantRow, hex, json, storage, tables};
 use crate::error::{Error, Result};
-use crate::instance::Inner;
+use crate::instance::{Inner, OpenMode};
 
 /// Why there is no backup of a snapshot.
 enum Missed {
@@ -72,6 +73,7 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
             target,
             id,
             job,
+            ahead: false,
             known: &known,
             key: &key,
         }
@@ -97,6 +99,8 @@ struct Copying<'a> {
     target: &'a Target,
     id: [u8; 16],
     job: &'a Job,
+    /// Whether it is done ahead of a backup, and nobody waits for it.
+    ahead: bool,
     known: &'a Known,
     /// The key of the dump.
     key: &'a Key,
@@ -109,11 +113,12 @@ impl Copying<'_> {
 
     fn pace(&self) -> impl Fn(usize) -> io::Result<()> + '_ {
         |bytes| {
-            if self.inner.backups.wake.is_stopped() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
+            self.inner.backups.pace(self.inner, bytes)?;
             self.job.done.fetch_add(bytes as u64, Ordering::Relaxed);
-            crate::compact::pace(self.inner, bytes)
+            match self.ahead {
+                true => crate::compact::pace(self.inner, bytes),
+                false => Ok(()),
+            }
         }
     }
 
@@ -172,38 +177,58 @@ impl Copying<'_> {
             rows.push((TenantId::from_bytes(*key.value().0), json(row.value())?));
         }
         let lacks = |row: &FileRow| there.get(&row.id) != Some(&row.length);
-        let lacking = rows.iter().filter(|(_, row)| lacks(row));
-        let all: u64 = lacking.map(|(_, row)| row.length).sum();
+        let lacking: Vec<_> = rows.iter().filter(|(_, row)| lacks(row)).collect();
+        let copied: u64 = lacking.iter().map(|(_, row)| row.length).sum();
         self.job
             .all
-            .store(self.job.done.load(Ordering::Relaxed) + all, Ordering::Relaxed);
+            .store(self.job.done.load(Ordering::Relaxed) + copied, Ordering::Relaxed);
         let mut folders = BTreeSet::new();
-        let (mut sums, mut copied) = (Vec::with_capacity(rows.len()), 0);
-        for (tenant, row) in &rows {
-            if lacks(row) {
-                self.blob(tenant, row, &mut folders)?;
-                copied += row.length;
-            }
-            sums.push(BlobSum {
-                id: row.id.clone(),
-                sum: Sum {
-                    bytes: row.length,
-                    blake3: row.checksum.clone(),
-                },
-            });
+        for (_, row) in &lacking {
+            self.make_folder(&folder::blob_path(&row.id), &mut folders)?;
         }
+        self.copy(&lacking)?;
+        let sums = rows.iter().map(|(_, row)| BlobSum {
+            id: row.id.clone(),
+            sum: Sum {
+                bytes: row.length,
+                blake3: row.checksum.clone(),
+            },
+        });
+        let mut sums: Vec<BlobSum> = sums.collect();
         sums.sort_by(|a, b| a.id.cmp(&b.id));
         Ok((sums, copied))
     }
 
-    fn blob(
-        &self,
-        tenant: &TenantId,
-        row: &FileRow,
-        folders: &mut BTreeSet<PathBuf>,
-    ) -> std::result::Result<(), Missed> {
+    /// Copies sealed files and parts, a few at once if the instance has threads: while one is read and hashed, another is written.
+    fn copy(&self, rows: &[&(TenantId, FileRow)]) -> std::result::Result<(), Missed> {
+        let (next, missed) = (AtomicUsize::new(0), Mutex::new(None));
+        let work = || {
+            while let Some((tenant, row)) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(why) = self.blob(tenant, row) {
+                    next.store(rows.len(), Ordering::Relaxed);
+                    let mut missed = missed.lock();
+                    // Damage is not undone by a newer snapshot.
+                    if missed.is_none() || matches!(why, Missed::Failed(_)) {
+                        *missed = Some(why);
+                    }
+                }
+            }
+        };
+        let others = match self.inner.mode {
+            OpenMode::Threads if !self.ahead => rows.len().min(AT_ONCE).saturating_sub(1),
+            _ => 0,
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..others {
+                scope.spawn(work);
+            }
+            work();
+        });
+        missed.into_inner().map_or(Ok(()), Err)
+    }
+
+    fn blob(&self, tenant: &TenantId, row: &FileRow) -> std::result::Result<(), Missed> {
         let path = folder::blob_path(&row.id);
-        self.make_folder(&path, folders)?;
         let pace = self.pace();
         let mut to = FileWriter::create(self.disk(), &path, &pace)?;
         let read = read(
@@ -344,6 +369,7 @@ pub(super) fn ahead(inner: &Inner, target: &Target) -> Result<()> {
         target,
         id: [0; 16],
         job: &Job::ahead(inner),
+        ahead: true,
         known: &known,
         key: &key,
     };
@@ -369,6 +395,8 @@ pub(super) fn fresh_id(inner: &Inner) -> [u8; 16] {
     id
 }
 
+/// Files that are copied at once.
+const AT_ONCE: usize = 4;
 /// Snapshots that a backup goes on with at most.
 const ATTEMPTS: usize = 8;
 /// Bytes of an entry.

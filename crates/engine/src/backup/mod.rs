@@ -39,6 +39,7 @@ mod tests;
 pub mod verify;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -47,6 +48,7 @@ use attestore_disk::Disk;
 use attestore_keys::Recipient;
 use parking_lot::Mutex;
 
+use crate::compact::throttle::Throttle;
 use crate::instance::Inner;
 use crate::search::wake::Wake;
 
@@ -70,6 +72,8 @@ pub struct Target {
     pub every_ms: u64,
     /// How often what was appended since the newest one is shipped, milliseconds; 0 for never.
     pub ship_ms: u64,
+    /// Bytes per second that backups write at most; 0 for as many as the target takes.
+    pub bytes_per_s: u64,
 }
 
 impl std::fmt::Debug for Target {
@@ -85,6 +89,7 @@ impl std::fmt::Debug for Target {
 #[derive(Default)]
 pub(crate) struct Backups {
     target: Option<Arc<Target>>,
+    throttle: Throttle,
     /// Held while one is made, and while some are removed.
     making: Mutex<()>,
     shipped: Mutex<ledger::Shipped>,
@@ -108,6 +113,7 @@ impl Backups {
     /// Those of an instance that makes them there.
     pub(crate) fn new(target: Option<Target>) -> Self {
         Self {
+            throttle: Throttle::new(target.as_ref().map_or(0, |target| target.bytes_per_s)),
             target: target.map(Arc::new),
             ..Self::default()
         }
@@ -116,6 +122,18 @@ impl Backups {
     /// Where they go; `None` if nowhere.
     pub(crate) fn target(&self) -> Option<Arc<Target>> {
         self.target.clone()
+    }
+
+    /// Waits until a backup may write; fails once the instance is being closed.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Interrupted`].
+    fn pace(&self, inner: &Inner, bytes: usize) -> io::Result<()> {
+        let wait = self.throttle.take(inner.clock.boot_ms(), bytes);
+        match self.wake.pause(wait) {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false => Ok(()),
+        }
     }
 
     /// Why backups are not as they should be.

@@ -51,6 +51,7 @@ impl Site {
                 window_ms: 7 * DAY_MS,
                 every_ms: 0,
                 ship_ms: self.ship_ms,
+                bytes_per_s: 0,
             }),
             purge_grace_hours: 0,
             ..settings()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 /// The bucket.
+#[derive(Default)]
 pub(crate) struct Throttle {
     /// 0 for no limit.
     bytes_per_s: u64,

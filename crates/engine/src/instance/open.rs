@@ -496,10 +496,8 @@ fn start(inner: &Arc<Inner>) -> Result<(), OpenError> {
     })?;
     spawn("attestore-backup", {
         let weak = Weak::clone(&weak);
-        Box::new(move || {
-            priority::lower(priority::COMPACT);
-            crate::backup::run(&weak);
-        })
+        // Copying takes a second of a core for a gigabyte. With less of one it would take for ever beside full ingest.
+        Box::new(move || crate::backup::run(&weak))
     })?;
     spawn("attestore-keys", {
         let weak = Weak::clone(&weak);
