@@ -102,7 +102,7 @@ impl Disk for S3Disk {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
         let key = self.key(path)?;
         match mode {
-            Mode::Read | Mode::ReadWrite => self.read(key),
+            Mode::Read | Mode::ReadDirect | Mode::ReadWrite => self.read(key),
             Mode::Create | Mode::CreateDirect => self.begin(key),
             Mode::ReadWriteCreate | Mode::DirectSync => Err(unsupported()),
         }

@@ -152,8 +152,9 @@ impl std::io::Write for AlignedBuf {
     }
 }
 
-/// Tells whether a direct write of `buf` at `offset` is allowed.
-pub(crate) fn is_aligned(buf: &[u8], offset: u64) -> bool {
+/// Tells whether direct IO between `buf` and `offset` is allowed.
+#[must_use]
+pub fn is_aligned(buf: &[u8], offset: u64) -> bool {
     buf.as_ptr().align_offset(BLOCK) == 0
         && buf.len().is_multiple_of(BLOCK)
         && offset.is_multiple_of(BLOCK as u64)

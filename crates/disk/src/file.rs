@@ -14,6 +14,12 @@ use std::{io, path::Path, sync::Arc};
 pub enum Mode {
     /// Reads an existing file.
     Read,
+    /// Reads an existing file past the page cache, for large files that are read once: what they would take of the cache is needed
+    /// by others, and filling it costs more than the read.
+    ///
+    /// Buffers and offsets should be multiples of [`BLOCK`](crate::BLOCK); a read that is not, or that the file system refuses, makes
+    /// the handle fall back to buffered reads.
+    ReadDirect,
     /// Creates a new file for reading and writing; fails with `AlreadyExists` if there is one.
     Create,
     /// Reads and writes an existing file.
@@ -205,6 +211,6 @@ pub trait File: Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Tells whether writes go past the page cache; `false` when the buffered fallback is in use.
+    /// Tells whether reads or writes go past the page cache; `false` when the buffered fallback is in use.
     fn is_direct(&self) -> bool;
 }

@@ -17,7 +17,7 @@ mod path;
 mod real;
 pub mod sim;
 
-pub use aligned::{AlignedBuf, BLOCK};
+pub use aligned::{AlignedBuf, BLOCK, is_aligned};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use file::{DirEntry, Disk, File, LockGuard, Mode};
 pub use path::check_path;

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestore_disk::{AlignedBuf, Disk, File, Mode};
+use attestore_disk::{AlignedBuf, Disk, File, Mode, is_aligned};
 
 /// The most bytes handed to the disk by one write, so that a large file does not hold up the log's writes.
 pub const PIECE_BYTES: usize = 256 * 1024;
@@ -90,13 +90,22 @@ impl<'a> FileWriter<'a> {
         })
     }
 
-    /// Appends bytes; they reach the disk in pieces of [`PIECE_BYTES`].
+    /// Appends bytes; they reach the disk in pieces of [`PIECE_BYTES`], which are not copied first if they are aligned.
     ///
     /// # Errors
     /// What the disk or the pace says.
     pub fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.hash.update(bytes);
         while !bytes.is_empty() {
+            if self.piece.is_empty()
+                && bytes.len() >= PIECE_BYTES
+                && is_aligned(&bytes[..PIECE_BYTES], self.written)
+            {
+                let (now, later) = bytes.split_at(PIECE_BYTES);
+                self.write_now(now)?;
+                bytes = later;
+                continue;
+            }
             let room = PIECE_BYTES - self.piece.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             self.piece.extend_from_slice(now);
@@ -139,10 +148,17 @@ impl<'a> FileWriter<'a> {
     }
 
     fn write_piece(&mut self) -> io::Result<()> {
-        (self.pace)(self.piece.len())?;
-        self.file.write_all_at(&self.piece, self.written)?;
-        self.written += self.piece.len() as u64;
+        let piece = std::mem::take(&mut self.piece);
+        let written = self.write_now(&piece);
+        self.piece = piece;
         self.piece.clear();
+        written
+    }
+
+    fn write_now(&mut self, piece: &[u8]) -> io::Result<()> {
+        (self.pace)(piece.len())?;
+        self.file.write_all_at(piece, self.written)?;
+        self.written += piece.len() as u64;
         Ok(())
     }
 }

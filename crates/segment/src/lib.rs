@@ -29,7 +29,7 @@ mod testing;
 pub use container::{CHUNK_BYTES, Container, ContainerMeta, ContainerType, FileId, sealed_len};
 pub use cursor::Malformed;
 pub use error::{Damage, Error, Result};
-pub use file::{FileWriter, Pace, WriteError, Written, unpaced, write_file, write_file_paced};
+pub use file::{FileWriter, PIECE_BYTES, Pace, WriteError, Written, unpaced, write_file, write_file_paced};
 pub use seg::{
     BlockRecord, OwnedSegRecord, ResolvedSalt, Salt, SegBlock, SegBuilder, SegMeta, SegOptions, SegReader,
     SegRecord,

@@ -1,13 +1,15 @@
 //! `attestore bench backup`: a full backup beside full ingest, what it costs who appends, and how fast it is beside the bare disk.
 //!
-//! The floor is measured in the same run: as many bytes, written to the same target in the same pieces, one after the other, and synced.
+//! The floors are measured in the same run, beside nothing else: as many bytes, written to the same target in the same pieces, one after
+//! the other, and synced; and as many bytes copied so from the disk of the data.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use attestore_disk::{AlignedBuf, Disk, Mode as FileMode, RealDisk};
+use attestore_disk::{AlignedBuf, Disk, File, Mode as FileMode, RealDisk};
 use attestore_engine::backup::{BackupInfo, BackupState, Target};
 use attestore_engine::{AppendError, Engine, Item, Mode, Principal, Settings};
 use attestore_keys::{RecipientKey, SystemEntropy};
@@ -48,6 +50,10 @@ struct Report {
     floor_bytes_per_s: f64,
     /// Of the backup's speed by the floor's.
     ratio_speed: f64,
+    /// A bare copy and a sync, from the disk of the data into the same target, beside nothing else; no hash.
+    copy_bytes_per_s: f64,
+    /// Of the backup's speed by the bare copy's.
+    ratio_copy: f64,
     appends: Vec<Row>,
 }
 
@@ -125,7 +131,7 @@ fn measure(args: &BenchBackupArgs, place: &Place, to: &Path) -> Result<Report, F
     });
     engine.close()?;
     let (made, times, spent) = measured?;
-    let floor = floor(&*target, made.bytes_copied)?;
+    let [floor, copy] = floors(&RealDisk::new(place.data())?, &*target, made.bytes_copied)?;
     let speed = per_second(made.bytes_copied, spent[1]);
     let p99_before = us(&times[0], 0.99).max(f64::MIN_POSITIVE);
     let rows = PHASES
@@ -149,6 +155,8 @@ fn measure(args: &BenchBackupArgs, place: &Place, to: &Path) -> Result<Report, F
         backup_bytes_per_s: speed,
         floor_bytes_per_s: floor,
         ratio_speed: speed / floor,
+        copy_bytes_per_s: copy,
+        ratio_copy: speed / copy,
         appends: rows.collect(),
     })
 }
@@ -165,21 +173,41 @@ fn backup(engine: &Engine, by: &Principal) -> Result<BackupInfo, Failure> {
     }
 }
 
-/// Bytes per second of bare writes, and a sync of the file system behind them, as a backup ends with.
-fn floor(target: &dyn Disk, bytes: u64) -> Result<f64, Failure> {
-    let begin = Instant::now();
-    let to = target.open(Path::new("bare"), FileMode::CreateDirect)?;
+/// Bytes per second of bare writes, and of a bare copy of them; each with a sync of the file system behind it, as a backup ends with.
+fn floors(from: &dyn Disk, target: &dyn Disk, bytes: u64) -> Result<[f64; 2], Failure> {
+    let path = Path::new("bare");
+    let bytes = bytes.next_multiple_of(PIECE as u64).max(PIECE as u64);
     let mut piece = AlignedBuf::new();
     piece.resize(PIECE, 0x5a);
-    let bytes = bytes.next_multiple_of(PIECE as u64).max(PIECE as u64);
+    let written = timed(target, path, bytes, |to, offset| to.write_all_at(&piece, offset))?;
+    target.remove(path)?;
+    timed(from, path, bytes, |to, offset| to.write_all_at(&piece, offset))?;
+    let source = from.open(path, FileMode::ReadDirect)?;
+    let to = Path::new("copy");
+    let copied = timed(target, to, bytes, |to, offset| {
+        source.read_exact_at(&mut piece, offset)?;
+        to.write_all_at(&piece, offset)
+    })?;
+    from.remove(path)?;
+    target.remove(to)?;
+    Ok([written, copied])
+}
+
+/// Bytes per second of a new file that `each` writes a piece of at an offset.
+fn timed(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: u64,
+    mut each: impl FnMut(&dyn File, u64) -> io::Result<()>,
+) -> Result<f64, Failure> {
+    let begin = Instant::now();
+    let file = disk.open(path, FileMode::CreateDirect)?;
     for offset in (0..bytes).step_by(PIECE) {
-        to.write_all_at(&piece, offset)?;
+        each(&*file, offset)?;
     }
-    to.sync_data()?;
-    target.sync_all()?;
-    let speed = per_second(bytes, begin.elapsed());
-    target.remove(Path::new("bare"))?;
-    Ok(speed)
+    file.sync_data()?;
+    disk.sync_all()?;
+    Ok(per_second(bytes, begin.elapsed()))
 }
 
 fn pool(seed: u64) -> Result<Vec<Bytes>, Failure> {
@@ -231,6 +259,8 @@ fn print(report: &Report) -> Result<(), Failure> {
         ("speed", mb(report.backup_bytes_per_s)),
         ("bare disk", mb(report.floor_bytes_per_s)),
         ("ratio", format!("{:.2}", report.ratio_speed)),
+        ("bare copy", mb(report.copy_bytes_per_s)),
+        ("ratio", format!("{:.2}", report.ratio_copy)),
     ];
     output::table(
         ["", ""],

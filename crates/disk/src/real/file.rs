@@ -1,4 +1,4 @@
-//! One open file of the machine, with the fallback from direct to buffered writes.
+//! One open file of the machine, with the fallback from direct to buffered IO.
 
 use std::{
     fs, io,
@@ -17,7 +17,7 @@ use crate::{File, aligned::is_aligned};
 #[derive(Debug)]
 pub(super) struct RealFile {
     file: fs::File,
-    write: AtomicU8,
+    state: AtomicU8,
 }
 
 /// Plain writes; the caller syncs.
@@ -30,33 +30,42 @@ const DIRECT_UNTRIED: u8 = 2;
 const DIRECT: u8 = 3;
 /// `O_DIRECT`, no write done yet; the caller syncs.
 const DIRECT_ALONE_UNTRIED: u8 = 4;
+/// `O_DIRECT`, for reading only.
+const DIRECT_READ: u8 = 5;
 
 impl RealFile {
     pub(super) fn buffered(file: fs::File) -> Self {
         Self {
             file,
-            write: AtomicU8::new(BUFFERED),
+            state: AtomicU8::new(BUFFERED),
         }
     }
 
     pub(super) fn buffered_sync(file: fs::File) -> Self {
         Self {
             file,
-            write: AtomicU8::new(BUFFERED_SYNC),
+            state: AtomicU8::new(BUFFERED_SYNC),
         }
     }
 
     pub(super) fn direct_sync(file: fs::File) -> Self {
         Self {
             file,
-            write: AtomicU8::new(DIRECT_UNTRIED),
+            state: AtomicU8::new(DIRECT_UNTRIED),
         }
     }
 
     pub(super) fn direct(file: fs::File) -> Self {
         Self {
             file,
-            write: AtomicU8::new(DIRECT_ALONE_UNTRIED),
+            state: AtomicU8::new(DIRECT_ALONE_UNTRIED),
+        }
+    }
+
+    pub(super) fn direct_read(file: fs::File) -> Self {
+        Self {
+            file,
+            state: AtomicU8::new(DIRECT_READ),
         }
     }
 
@@ -64,17 +73,22 @@ impl RealFile {
     fn write_first_direct(&self, buf: &[u8], offset: u64, fallback: u8) -> io::Result<()> {
         match self.file.write_all_at(buf, offset) {
             Ok(()) => {
-                self.write.store(DIRECT, Ordering::Release);
+                self.state.store(DIRECT, Ordering::Release);
                 Ok(())
             }
             Err(e) if refuses_direct(&e) => {
                 // Some file systems accept the flag and refuse the write. O_DSYNC cannot be taken off, and does no harm.
-                fcntl_setfl(&self.file, fcntl_getfl(&self.file)? - OFlags::DIRECT)?;
-                self.write.store(fallback, Ordering::Release);
+                self.give_up_direct(fallback)?;
                 self.write_fallback(buf, offset, fallback)
             }
             Err(e) => Err(e),
         }
+    }
+
+    fn give_up_direct(&self, fallback: u8) -> io::Result<()> {
+        fcntl_setfl(&self.file, fcntl_getfl(&self.file)? - OFlags::DIRECT)?;
+        self.state.store(fallback, Ordering::Release);
+        Ok(())
     }
 
     fn write_fallback(&self, buf: &[u8], offset: u64, fallback: u8) -> io::Result<()> {
@@ -92,18 +106,24 @@ impl RealFile {
 
 impl File for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
+        match self.file.read_at(buf, offset) {
+            Err(e) if self.state.load(Ordering::Acquire) == DIRECT_READ && refuses_direct(&e) => {
+                self.give_up_direct(BUFFERED)?;
+                self.file.read_at(buf, offset)
+            }
+            read => read,
+        }
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        let write = self.write.load(Ordering::Acquire);
-        if write != BUFFERED && !is_aligned(buf, offset) {
+        let state = self.state.load(Ordering::Acquire);
+        if state != BUFFERED && !is_aligned(buf, offset) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "direct writes need aligned memory, offset and length",
             ));
         }
-        match write {
+        match state {
             DIRECT_UNTRIED => self.write_first_direct(buf, offset, BUFFERED_SYNC),
             DIRECT_ALONE_UNTRIED => self.write_first_direct(buf, offset, BUFFERED),
             other => self.write_fallback(buf, offset, other),
@@ -123,7 +143,7 @@ impl File for RealFile {
     }
 
     fn is_direct(&self) -> bool {
-        self.write.load(Ordering::Acquire) >= DIRECT_UNTRIED
+        self.state.load(Ordering::Acquire) >= DIRECT_UNTRIED
     }
 }
 

@@ -150,6 +150,7 @@ fn open_file(path: &Path, mode: Mode) -> io::Result<RealFile> {
             RealFile::buffered_sync,
         ),
         Mode::CreateDirect => (OFlags::DIRECT, RealFile::direct, RealFile::buffered),
+        Mode::ReadDirect => (OFlags::DIRECT, RealFile::direct_read, RealFile::buffered),
         _ => return Ok(RealFile::buffered(options(mode, OFlags::empty(), path)?)),
     };
     match options(mode, flags, path) {
@@ -175,7 +176,7 @@ fn options(mode: Mode, flags: OFlags, path: &Path) -> io::Result<fs::File> {
         .mode(FILE_MODE)
         .custom_flags(flags.bits().cast_signed());
     match mode {
-        Mode::Read => &mut options,
+        Mode::Read | Mode::ReadDirect => &mut options,
         Mode::Create | Mode::CreateDirect => options.write(true).create_new(true),
         Mode::ReadWrite | Mode::DirectSync => options.write(true),
         Mode::ReadWriteCreate => options.write(true).create(true).truncate(false),

@@ -101,6 +101,32 @@ fn a_new_file_is_written_directly_and_cut_to_its_length() {
 }
 
 #[test]
+fn direct_reads_find_what_was_written_wherever_they_begin_and_refuse_writes() {
+    for dir in [tempfile::tempdir(), tempfile::tempdir_in("/dev/shm")] {
+        let Ok(dir) = dir else { continue };
+        let disk = RealDisk::new(dir.path()).unwrap();
+        let path = Path::new("f");
+        let bytes: Vec<u8> = (0..10_000u32).map(|n| n.to_le_bytes()[0]).collect();
+        // Not synced: what is in the page cache only counts too.
+        disk.open(path, Mode::Create)
+            .unwrap()
+            .write_all_at(&bytes, 0)
+            .unwrap();
+        let file = disk.open(path, Mode::ReadDirect).unwrap();
+        let mut buf = AlignedBuf::zeroed(8192);
+        assert_eq!(file.read_at(&mut buf, 4096).unwrap(), 10_000 - 4096);
+        assert_eq!(buf[..10_000 - 4096], bytes[4096..]);
+        assert_eq!(file.read_at(&mut buf, 12_288).unwrap(), 0);
+        let mut odd = [0; 100];
+        file.read_exact_at(&mut odd, 4097).unwrap();
+        assert_eq!(odd, bytes[4097..4197]);
+        file.read_exact_at(&mut buf[..4096], 0).unwrap();
+        assert_eq!(buf[..4096], bytes[..4096]);
+        assert!(file.write_all_at(&buf, 0).is_err());
+    }
+}
+
+#[test]
 fn a_refused_first_direct_write_falls_back_to_buffered() {
     // Memory files accept neither the flag nor need it: the handle is buffered from the start there.
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {

@@ -26,7 +26,7 @@ impl SimFile {
     }
 
     fn check_writable(&self) -> io::Result<()> {
-        if self.mode == Mode::Read {
+        if matches!(self.mode, Mode::Read | Mode::ReadDirect) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "the file is open for reading only",

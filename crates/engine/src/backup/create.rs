@@ -1,6 +1,7 @@
 //! Making a backup.
 //!
-//! 1. The ledger is shipped, what no manifest names is removed, every tail is flushed.
+//! 1. The ledger is shipped, what no manifest names is removed, every tail is flushed. Meanwhile sealed files are copied that there
+//!    are already: step 3 finds them in the target.
 //! 2. Under the lock of flushes: a snapshot of the catalog; then the sizes of all logs and the end of the log's file, of one moment;
 //!    what the log's files hold up to there is copied. They are freed by flushes only.
 //! 3. Sealed files that the target does not have are copied and compared with their checksums. A file that was replaced meanwhile
@@ -60,7 +61,7 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
     folder::prepare(disk, &ledger::instance(inner)?)?;
     let known = Known::read(disk)?;
     expire::sweep(disk, &known, &named(inner)?)?;
-    crate::flush::round(inner, |_| true)?;
+    let sealed = flush_and_copy(inner, target, job)?;
     for attempt in 1..=ATTEMPTS {
         let flushing = inner.flushing.lock();
         inner.check_running()?;
@@ -77,7 +78,7 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
             known: &known,
             key: &key,
         }
-        .all(cut);
+        .all(cut, sealed);
         drop(held);
         match &made {
             Ok(manifest) => ship::follow(inner, id, manifest),
@@ -92,6 +93,21 @@ pub(super) fn run(inner: &Inner, target: &Target, id: [u8; 16], job: &Job) -> Re
     Err(Error::Io(
         "files were replaced faster than they were copied".into(),
     ))
+}
+
+/// Flushes every tail, and copies sealed files meanwhile if the instance has threads; returns how many bytes of them were copied.
+fn flush_and_copy(inner: &Inner, target: &Target, job: &Job) -> Result<u64> {
+    if inner.mode != OpenMode::Threads {
+        crate::flush::round(inner, |_| true)?;
+        return Ok(0);
+    }
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| crate::flush::round(inner, |_| true));
+        let copied = copy_sealed(inner, target, job, false);
+        let flushed = flushing.join();
+        flushed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        copied
+    })
 }
 
 struct Copying<'a> {
@@ -122,12 +138,13 @@ impl Copying<'_> {
         }
     }
 
-    fn all(&self, cut: Cut) -> std::result::Result<Manifest, Missed> {
+    /// `sealed` bytes of sealed files were copied already.
+    fn all(&self, cut: Cut, sealed: u64) -> std::result::Result<Manifest, Missed> {
         let id = hex(&self.id);
         let logs: u64 = cut.logs.iter().map(|log| log.sum.bytes).sum();
-        let (blobs, mut copied) = self.blobs(&cut.snapshot)?;
+        let (blobs, blobs_copied) = self.blobs(&cut.snapshot)?;
         let (tenants, entries, entries_copied) = self.tenants(&cut)?;
-        copied += entries_copied + logs;
+        let copied = sealed + blobs_copied + entries_copied + logs;
         let escrow = Escrow {
             dump: self.key.duplicate(),
             root_page: cut.snapshot.root_page_key.duplicate(),
@@ -362,19 +379,23 @@ fn named(inner: &Inner) -> Result<BTreeSet<PathBuf>> {
 /// # Errors
 /// What the data directory or the target says.
 pub(super) fn ahead(inner: &Inner, target: &Target) -> Result<()> {
-    let known = Known::default();
-    let key = Key::random(&*inner.entropy);
+    copy_sealed(inner, target, &Job::ahead(inner), true).map(drop)
+}
+
+/// Copies sealed files that the target lacks; returns their bytes, as far as they were not replaced meanwhile.
+fn copy_sealed(inner: &Inner, target: &Target, job: &Job, ahead: bool) -> Result<u64> {
     let copying = Copying {
         inner,
         target,
         id: [0; 16],
-        job: &Job::ahead(inner),
-        ahead: true,
-        known: &known,
-        key: &key,
+        job,
+        ahead,
+        known: &Known::default(),
+        key: &Key::random(&*inner.entropy),
     };
     match copying.blobs(&inner.catalog.snapshot()?) {
-        Ok(_) | Err(Missed::Replaced) => Ok(()),
+        Ok((_, copied)) => Ok(copied),
+        Err(Missed::Replaced) => Ok(0),
         Err(Missed::Failed(error)) => Err(error),
     }
 }

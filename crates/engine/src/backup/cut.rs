@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use attestore_disk::{Disk, Mode};
+use attestore_disk::{AlignedBuf, BLOCK, Disk, Mode};
 use attestore_record::TenantId;
-use attestore_segment::FileWriter;
+use attestore_segment::{FileWriter, PIECE_BYTES};
 use attestore_tlog::Frontier;
 use attestore_wal::{Position, file_path};
 
@@ -107,10 +107,10 @@ fn logs(
     Ok(copied)
 }
 
-/// Reads a range of a file in pieces.
+/// Reads a range of a file in pieces, past the page cache: each file is read once.
 ///
 /// # Errors
-/// What the system and `each` say.
+/// What the system and `each` say; `UnexpectedEof` for a file that ends before.
 pub(super) fn read(
     disk: &dyn Disk,
     path: &Path,
@@ -118,20 +118,77 @@ pub(super) fn read(
     bytes: u64,
     each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let file = disk.open(path, Mode::Read)?;
-    let mut piece = vec![0; attestore_segment::CHUNK_BYTES.max(256 << 10)];
-    let mut done = 0;
-    while done < bytes {
-        let len = usize::try_from(bytes - done)
-            .unwrap_or(usize::MAX)
-            .min(piece.len());
-        let piece = &mut piece[..len];
-        file.read_exact_at(piece, from + done)?;
-        each(piece)?;
-        done += len as u64;
+    let file = disk.open(path, Mode::ReadDirect)?;
+    let mut piece = AlignedBuf::zeroed(PIECE_BYTES);
+    let end = from + bytes;
+    let mut done = from;
+    while done < end {
+        let at = done - done % BLOCK as u64;
+        let len = usize::try_from(end - at).map_or(PIECE_BYTES, |len| len.min(PIECE_BYTES));
+        // Whole blocks are asked for, and the last block of a file is read as far as it goes.
+        let mut there = 0;
+        while there < len {
+            match file.read_at(&mut piece[there..len.next_multiple_of(BLOCK)], at + there as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => there += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let skipped = usize::try_from(done - at).map_err(io::Error::other)?;
+        each(&piece[skipped..len])?;
+        done = at + len as u64;
     }
     Ok(())
 }
 
 /// Snapshots that are taken until one knows the file that the log is in.
 const SNAPSHOTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use attestore_disk::sim::SimDisk;
+
+    use super::*;
+
+    #[test]
+    fn a_range_is_read_wherever_it_begins_and_a_file_that_ends_before_is_told() {
+        let disk = SimDisk::new(1);
+        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 4099).map(|n| (n % 251) as u8).collect();
+        let path = Path::new("f");
+        let file = disk.open(path, Mode::Create).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        let begins = [
+            0,
+            1,
+            BLOCK - 1,
+            BLOCK,
+            BLOCK + 1,
+            PIECE_BYTES - 1,
+            PIECE_BYTES + BLOCK,
+        ];
+        let lengths = [
+            0,
+            1,
+            BLOCK,
+            BLOCK + 1,
+            PIECE_BYTES - 1,
+            PIECE_BYTES,
+            PIECE_BYTES + 1,
+        ];
+        for (begin, length) in begins
+            .into_iter()
+            .flat_map(|begin| lengths.map(|length| (begin, length)))
+        {
+            let mut found = Vec::new();
+            read(&disk, path, begin as u64, length as u64, &mut |piece| {
+                found.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(found, bytes[begin..begin + length], "{begin}+{length}");
+        }
+        let beyond = read(&disk, path, 4096, bytes.len() as u64 - 4095, &mut |_| Ok(()));
+        assert_eq!(beyond.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

@@ -65,8 +65,8 @@ impl Disk for Overlay {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
         let path = plain(path)?;
         let mut state = self.state.lock();
-        if mode == Mode::Read && !state.files.contains_key(&path) {
-            return self.base.open(&path, Mode::Read);
+        if matches!(mode, Mode::Read | Mode::ReadDirect) && !state.files.contains_key(&path) {
+            return self.base.open(&path, mode);
         }
         match (self.copy(&mut state, &path), mode) {
             (Ok(_), Mode::Create) => Err(io::ErrorKind::AlreadyExists.into()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use attestore_disk::sim::{Fault, SimDisk};
-use attestore_disk::{Disk, Mode};
+use attestore_disk::{AlignedBuf, Disk, Mode};
 
 use super::{FileWriter, PIECE_BYTES, WriteError, temporary_name, unpaced, write_file, write_file_paced};
 use crate::testing::noise;
@@ -107,6 +107,29 @@ fn a_pace_is_asked_before_each_piece_and_may_give_up() {
     assert!(write_file_paced(&disk, Path::new("dir/1.seg"), &[&bytes], &pace, true).is_err());
     assert_eq!(disk.op_count() - before, 2, "one file made, one piece written");
     assert!(!disk.exists(Path::new("dir/1.seg")).unwrap());
+}
+
+#[test]
+fn aligned_pieces_and_others_follow_one_another() {
+    let disk = fresh(7);
+    let bytes = noise(6, 6 * PIECE_BYTES + 5);
+    let mut aligned = AlignedBuf::new();
+    aligned.extend_from_slice(&bytes);
+    // An aligned piece goes as it is; the next begins inside a piece, and ends one; the last is aligned again.
+    let ends = [
+        0,
+        2 * PIECE_BYTES,
+        2 * PIECE_BYTES + 3,
+        4 * PIECE_BYTES,
+        bytes.len(),
+    ];
+    let mut writer = FileWriter::create(&disk, Path::new(NAME), &unpaced).unwrap();
+    for ends in ends.windows(2) {
+        writer.write(&aligned[ends[0]..ends[1]]).unwrap();
+    }
+    let written = writer.finish(true).unwrap();
+    assert_eq!(read(&disk, Path::new(NAME)), bytes);
+    assert_eq!(written.checksum, blake3::hash(&bytes).as_bytes()[..16]);
 }
 
 #[test]
