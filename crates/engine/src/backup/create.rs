@@ -9,12 +9,13 @@
 //! 4. Runs of entries, the rows of the catalog, the escrow. The target's file system is synced.
 //! 5. The manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use attestore_disk::Disk;
+use attestore_disk::{AlignedBuf, Disk, Mode};
 use attestore_keys::{Key, random_array};
 use attestore_record::TenantId;
 use attestore_segment::FileWriter;
@@ -22,7 +23,7 @@ use parking_lot::Mutex;
 use redb::ReadableTable;
 
 use super::api::Job;
-use super::cut::{Cut, cut, read};
+use super::cut::{Cut, cut, fill, read};
 use super::escrow::Escrow;
 use super::folder::{self, Known};
 use super::manifest::{BlobSum, FORMAT, Manifest, RUN, Sum, TenantSum, short};
@@ -199,11 +200,7 @@ impl Copying<'_> {
         self.job
             .all
             .store(self.job.done.load(Ordering::Relaxed) + copied, Ordering::Relaxed);
-        let mut folders = BTreeSet::new();
-        for (_, row) in &lacking {
-            self.make_folder(&folder::blob_path(&row.id), &mut folders)?;
-        }
-        self.copy(&lacking)?;
+        self.at_once(&lacking, |(tenant, row), memory| self.blob(tenant, row, memory))?;
         let sums = rows.iter().map(|(_, row)| BlobSum {
             id: row.id.clone(),
             sum: Sum {
@@ -216,13 +213,19 @@ impl Copying<'_> {
         Ok((sums, copied))
     }
 
-    /// Copies sealed files and parts, a few at once if the instance has threads: while one is read and hashed, another is written.
-    fn copy(&self, rows: &[&(TenantId, FileRow)]) -> std::result::Result<(), Missed> {
+    /// Does `each` for all, some at once if the instance has threads: while one is read and hashed, another is written.
+    fn at_once<T: Sync>(
+        &self,
+        all: &[T],
+        each: impl Fn(&T, &mut AlignedBuf) -> std::result::Result<(), Missed> + Sync,
+    ) -> std::result::Result<(), Missed> {
         let (next, missed) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {
-            while let Some((tenant, row)) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(why) = self.blob(tenant, row) {
-                    next.store(rows.len(), Ordering::Relaxed);
+            // Memory is taken once for all: the first use of a page costs more than what is done with it here.
+            let mut memory = AlignedBuf::new();
+            while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(why) = each(one, &mut memory) {
+                    next.store(all.len(), Ordering::Relaxed);
                     let mut missed = missed.lock();
                     // Damage is not undone by a newer snapshot.
                     if missed.is_none() || matches!(why, Missed::Failed(_)) {
@@ -232,7 +235,7 @@ impl Copying<'_> {
             }
         };
         let others = match self.inner.mode {
-            OpenMode::Threads if !self.ahead => rows.len().min(AT_ONCE).saturating_sub(1),
+            OpenMode::Threads if !self.ahead => all.len().min(AT_ONCE).saturating_sub(1),
             _ => 0,
         };
         std::thread::scope(|scope| {
@@ -244,8 +247,14 @@ impl Copying<'_> {
         missed.into_inner().map_or(Ok(()), Err)
     }
 
-    fn blob(&self, tenant: &TenantId, row: &FileRow) -> std::result::Result<(), Missed> {
+    fn blob(
+        &self,
+        tenant: &TenantId,
+        row: &FileRow,
+        memory: &mut AlignedBuf,
+    ) -> std::result::Result<(), Missed> {
         let path = folder::blob_path(&row.id);
+        self.make_folder_of(&path)?;
         let pace = self.pace();
         let mut to = FileWriter::create(self.disk(), &path, &pace)?;
         let read = read(
@@ -253,6 +262,7 @@ impl Copying<'_> {
             &row.path,
             row.offset,
             row.length,
+            memory,
             &mut |piece| to.write(piece),
         );
         let reason = match read {
@@ -277,33 +287,22 @@ impl Copying<'_> {
     fn tenants(&self, cut: &Cut) -> std::result::Result<(Vec<TenantSum>, u64, u64), Missed> {
         let there = folder::names_below(self.disk(), Path::new(folder::ENTRIES))?;
         let table = cut.snapshot.txn.open_table(tables::TENANTS).map_err(storage)?;
-        let mut folders = BTreeSet::new();
-        let (mut sums, mut bytes, mut copied) = (Vec::new(), 0, 0);
+        let (mut sums, mut runs, mut bytes) = (Vec::new(), Vec::new(), 0);
         for row in table.iter().map_err(storage)? {
             let (id, row) = row.map_err(storage)?;
             let id = TenantId::from_bytes(*id.value());
             let row: TenantRow = json(row.value())?;
             let before = self.before(&id, &row);
-            let mut runs = Vec::new();
-            for first in (0..row.flushed).step_by(usize::try_from(RUN).unwrap_or(usize::MAX)) {
+            for (nth, first) in (0..row.flushed)
+                .step_by(usize::try_from(RUN).unwrap_or(usize::MAX))
+                .enumerate()
+            {
                 let len = RUN.min(row.flushed - first);
-                let held = before.and_then(|before| before.entries.get(runs.len()));
+                let held = before.and_then(|before| before.entries.get(nth));
                 // Entries below a count never change, so a whole run is what it was.
                 let held = held.filter(|hash| len == RUN && there.get(*hash) == Some(&(RUN * ENTRY)));
-                if let Some(hash) = held {
-                    runs.push(hash.clone());
-                    continue;
-                }
-                let run = self.run(&id, first, len)?;
-                let hash = short(&blake3::hash(&run));
-                if there.get(&hash) != Some(&(run.len() as u64)) {
-                    let path = folder::entries_path(&hash);
-                    self.make_folder(&path, &mut folders)?;
-                    attestore_segment::write_file_paced(self.disk(), &path, &[&run], &self.pace(), false)
-                        .map_err(io::Error::from)?;
-                    copied += run.len() as u64;
-                }
-                runs.push(hash);
+                let hash = held.map_or_else(OnceLock::new, |hash| hash.clone().into());
+                runs.push(Run { id, first, len, hash });
             }
             bytes += row.flushed * ENTRY;
             let flushed = (row.flushed, row.root.clone());
@@ -316,10 +315,26 @@ impl Copying<'_> {
                 root,
                 flushed: row.flushed,
                 flushed_root: row.root,
-                entries: runs,
+                entries: Vec::new(),
             });
         }
-        Ok((sums, bytes, copied))
+        let (copied, there) = (AtomicU64::new(0), Mutex::new(there));
+        let lacking: Vec<&Run> = runs.iter().filter(|run| run.hash.get().is_none()).collect();
+        self.at_once(&lacking, |run, memory| {
+            let (hash, bytes) = self.run(run, &there, memory)?;
+            copied.fetch_add(bytes, Ordering::Relaxed);
+            run.hash.set(hash).expect("a run is copied once");
+            Ok(())
+        })?;
+        let mut runs = runs.into_iter().filter_map(|run| run.hash.into_inner());
+        for sum in &mut sums {
+            let count = sum.flushed.div_ceil(RUN);
+            sum.entries = runs
+                .by_ref()
+                .take(usize::try_from(count).unwrap_or(usize::MAX))
+                .collect();
+        }
+        Ok((sums, bytes, copied.into_inner()))
     }
 
     /// What the newest backup has of the same epoch of a log.
@@ -330,37 +345,53 @@ impl Copying<'_> {
         (found.origin == row.origin).then_some(found)
     }
 
-    fn run(&self, id: &TenantId, first: u64, len: u64) -> std::result::Result<Vec<u8>, Missed> {
-        let path = Path::new("tenants").join(id.to_string()).join("entries");
-        let mut run = Vec::new();
-        let read = read(
-            &*self.inner.disk,
-            &path,
-            first * ENTRY,
-            len * ENTRY,
-            &mut |piece| {
-                run.extend_from_slice(piece);
-                Ok(())
-            },
-        );
-        match read {
-            Ok(()) => Ok(run),
-            Err(error) if is_cut(&error) => match self.inner.tenant_of(id) {
-                Err(Error::UnknownTenant) => Err(Missed::Replaced),
-                _ => Err(Error::damage(&path, first * ENTRY, "fewer entries than the catalog counts").into()),
-            },
-            Err(error) => Err(error.into()),
+    /// Sees to it that a run of entries is in the target; returns its hash, and how many bytes were copied.
+    fn run(
+        &self,
+        run: &Run,
+        there: &Mutex<BTreeMap<String, u64>>,
+        memory: &mut AlignedBuf,
+    ) -> std::result::Result<(String, u64), Missed> {
+        let path = Path::new("tenants").join(run.id.to_string()).join("entries");
+        let (offset, len) = (run.first * ENTRY, run.len * ENTRY);
+        let disk = &*self.inner.disk;
+        let read = disk
+            .open(&path, Mode::ReadDirect)
+            .and_then(|file| fill(&*file, offset, len, memory));
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) if is_cut(&error) => {
+                return Err(match self.inner.tenant_of(&run.id) {
+                    Err(Error::UnknownTenant) => Missed::Replaced,
+                    _ => Error::damage(&path, offset, "fewer entries than the catalog counts").into(),
+                });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let hash = short(&blake3::hash(bytes));
+        // Two that are equal are written once.
+        if there.lock().insert(hash.clone(), len) == Some(len) {
+            return Ok((hash, 0));
         }
+        let path = folder::entries_path(&hash);
+        self.make_folder_of(&path)?;
+        attestore_segment::write_file_paced(self.disk(), &path, &[bytes], &self.pace(), false)
+            .map_err(io::Error::from)?;
+        Ok((hash, len))
     }
 
-    fn make_folder(&self, path: &Path, made: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        if !made.contains(&folder) {
-            self.disk().create_dir_all(&folder)?;
-            made.insert(folder);
-        }
-        Ok(())
+    fn make_folder_of(&self, path: &Path) -> io::Result<()> {
+        self.disk().create_dir_all(path.parent().unwrap_or(Path::new("")))
     }
+}
+
+/// A run of entries of a log.
+struct Run {
+    id: TenantId,
+    first: u64,
+    len: u64,
+    /// As it is in the target, once it is there.
+    hash: OnceLock<String>,
 }
 
 /// Where the sealed files that the catalog names are in a target.
@@ -416,8 +447,8 @@ pub(super) fn fresh_id(inner: &Inner) -> [u8; 16] {
     id
 }
 
-/// Files that are copied at once.
-const AT_ONCE: usize = 4;
+/// Files that are copied at once. More are no faster on two cores that appends keep busy, and who appends waits for them.
+const AT_ONCE: usize = 2;
 /// Snapshots that a backup goes on with at most.
 const ATTEMPTS: usize = 8;
 /// Bytes of an entry.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use attestore_disk::{AlignedBuf, BLOCK, Disk, Mode};
+use attestore_disk::{AlignedBuf, BLOCK, Disk, File, Mode};
 use attestore_record::TenantId;
 use attestore_segment::{FileWriter, PIECE_BYTES};
 use attestore_tlog::Frontier;
@@ -82,7 +82,7 @@ fn logs(
     files: &BTreeMap<u64, WalRow>,
     end: Position,
 ) -> Result<Vec<LogSum>> {
-    let mut copied = Vec::new();
+    let (mut copied, mut memory) = (Vec::new(), AlignedBuf::new());
     for (&number, row) in files.range(..=end.wal) {
         let from = file_path(number);
         // A number that was given out and not used.
@@ -93,7 +93,9 @@ fn logs(
         let path = folder::log_path(id, number);
         let unhindered = |_| Ok(());
         let mut to = FileWriter::create(disk, &path, &unhindered)?;
-        read(&*inner.disk, &from, 0, bytes, &mut |piece| to.write(piece))?;
+        read(&*inner.disk, &from, 0, bytes, &mut memory, &mut |piece| {
+            to.write(piece)
+        })?;
         let written = to.finish(false).map_err(io::Error::from)?;
         copied.push(LogSum {
             number,
@@ -116,32 +118,50 @@ pub(super) fn read(
     path: &Path,
     from: u64,
     bytes: u64,
+    memory: &mut AlignedBuf,
     each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let file = disk.open(path, Mode::ReadDirect)?;
-    let mut piece = AlignedBuf::zeroed(PIECE_BYTES);
     let end = from + bytes;
     let mut done = from;
     while done < end {
-        let at = done - done % BLOCK as u64;
-        let len = usize::try_from(end - at).map_or(PIECE_BYTES, |len| len.min(PIECE_BYTES));
-        // Whole blocks are asked for, and the last block of a file is read as far as it goes.
-        let mut there = 0;
-        while there < len {
-            match file.read_at(&mut piece[there..len.next_multiple_of(BLOCK)], at + there as u64) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => there += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let skipped = usize::try_from(done - at).map_err(io::Error::other)?;
-        each(&piece[skipped..len])?;
-        done = at + len as u64;
+        // Up to where a piece ends, so that all but the first begin with a block.
+        let len = (PIECE - done % PIECE).min(end - done);
+        each(fill(&*file, done, len, memory)?)?;
+        done += len;
     }
     Ok(())
 }
 
+/// Reads a range of a file into memory, whole blocks of it where it goes past the page cache.
+///
+/// # Errors
+/// What the system says; `UnexpectedEof` for a file that ends before.
+pub(super) fn fill<'a>(
+    file: &dyn File,
+    from: u64,
+    len: u64,
+    memory: &'a mut AlignedBuf,
+) -> io::Result<&'a [u8]> {
+    let begin = from - from % BLOCK as u64;
+    let before = usize::try_from(from - begin).map_err(io::Error::other)?;
+    let wanted = before + usize::try_from(len).map_err(io::Error::other)?;
+    memory.resize(wanted.next_multiple_of(BLOCK), 0);
+    let mut there = 0;
+    // A file ends anywhere in its last block.
+    while there < wanted {
+        let piece = memory.len().min(there + PIECE_BYTES);
+        match file.read_at(&mut memory[there..piece], begin + there as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => there += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(&memory[before..wanted])
+}
+
+const PIECE: u64 = PIECE_BYTES as u64;
 /// Snapshots that are taken until one knows the file that the log is in.
 const SNAPSHOTS: usize = 16;
 
@@ -154,10 +174,11 @@ mod tests {
     #[test]
     fn a_range_is_read_wherever_it_begins_and_a_file_that_ends_before_is_told() {
         let disk = SimDisk::new(1);
-        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 4099).map(|n| (n % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(2 * PIECE_BYTES + 4099).collect();
         let path = Path::new("f");
         let file = disk.open(path, Mode::Create).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
+        let mut memory = AlignedBuf::new();
         let begins = [
             0,
             1,
@@ -181,14 +202,28 @@ mod tests {
             .flat_map(|begin| lengths.map(|length| (begin, length)))
         {
             let mut found = Vec::new();
-            read(&disk, path, begin as u64, length as u64, &mut |piece| {
-                found.extend_from_slice(piece);
-                Ok(())
-            })
+            read(
+                &disk,
+                path,
+                begin as u64,
+                length as u64,
+                &mut memory,
+                &mut |piece| {
+                    found.extend_from_slice(piece);
+                    Ok(())
+                },
+            )
             .unwrap();
             assert_eq!(found, bytes[begin..begin + length], "{begin}+{length}");
         }
-        let beyond = read(&disk, path, 4096, bytes.len() as u64 - 4095, &mut |_| Ok(()));
+        let beyond = read(
+            &disk,
+            path,
+            4096,
+            bytes.len() as u64 - 4095,
+            &mut memory,
+            &mut |_| Ok(()),
+        );
         assert_eq!(beyond.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }
