@@ -286,6 +286,15 @@ fn a_bucket_that_is_away_is_told_stops_nobody_and_loses_nothing() {
     assert!(lag.unwrap().parse::<f64>().unwrap() >= 50.0);
     let ready = server.client().get("/readyz");
     assert_eq!(ready.status, 200, "{}", ready.text());
+    let listed = server.client().get("/v1/backups");
+    let said = listed.problem(503, "backup_target_unavailable");
+    assert!(
+        said["detail"]
+            .as_str()
+            .unwrap()
+            .contains("s3://audit/backups/one"),
+        "{said}"
+    );
     let (code, _, said) = away.verify(&target);
     assert_eq!(code, Some(1), "what cannot be asked is not damaged: {said}");
     assert!(said.contains("s3://audit/backups/one"), "{said}");

@@ -100,6 +100,9 @@ pub enum Error {
     /// The key that signs for a log is in a security module that does not sign now. What is durable is durable.
     #[error("signing: {0}")]
     SigningUnavailable(String),
+    /// The folder or bucket of the backups cannot be read now. What they hold is not in doubt.
+    #[error("the target of the backups: {0}")]
+    TargetUnavailable(String),
     /// The system refused a read or write.
     #[error("input/output: {0}")]
     Io(String),
@@ -169,6 +172,7 @@ impl Error {
             Self::Key(_) => "key",
             Self::RootUnavailable(_) => "root_unavailable",
             Self::SigningUnavailable(_) => "signing_unavailable",
+            Self::TargetUnavailable(_) => "backup_target_unavailable",
             Self::Io(_) => "io",
             Self::Stopped(_) => "stopped",
             Self::Append(error) => error.code(),
@@ -199,6 +203,7 @@ impl Error {
             Self::Stopped(_)
             | Self::RootUnavailable(_)
             | Self::SigningUnavailable(_)
+            | Self::TargetUnavailable(_)
             | Self::Deadline
             | Self::Cancelled => 503,
             Self::Append(error) => error.status(),

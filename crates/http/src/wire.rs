@@ -106,7 +106,7 @@ pub fn problem(error: Error) -> Problem {
             }));
             problem
         }
-        Error::RootUnavailable(_) => {
+        Error::RootUnavailable(_) | Error::TargetUnavailable(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
                 .retry_after_ms(5000)
         }

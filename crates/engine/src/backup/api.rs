@@ -94,11 +94,11 @@ impl Engine {
     /// Lists backups, the newest first, with those that are waiting, under way, or failed since the start.
     ///
     /// # Errors
-    /// [`Error::Forbidden`]; [`Error::Conflict`] with the code `no_backup_target`; what the target says.
+    /// [`Error::Forbidden`]; [`Error::Conflict`] with the code `no_backup_target`; [`Error::TargetUnavailable`].
     pub fn backups(&self, by: &Principal) -> Result<Vec<BackupInfo>> {
         by.check_instance(Permission::ManageBackups)?;
         let target = target(&self.inner)?;
-        let known = Known::read(&*target.disk)?;
+        let known = Known::read(&*target.disk).map_err(unavailable)?;
         let mut all: Vec<BackupInfo> = known.manifests.iter().map(|found| info(found, &target)).collect();
         let jobs = self.inner.backups.jobs.lock();
         all.extend(jobs.values().map(|job| job.info(&target)));
@@ -131,10 +131,19 @@ impl Engine {
         let path = folder::manifest_path(id);
         let bytes = match folder::read(&*target.disk, &path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
-            bytes => bytes?,
+            Err(error) => return Err(unavailable(error.into())),
+            Ok(bytes) => bytes,
         };
         let found = manifest::decode(&bytes).map_err(|reason| Error::damage(&path, 0, reason))?;
         Ok(info(&found.manifest, &target))
+    }
+}
+
+/// Who asks what is in the target is told that it cannot be read, and not that the instance failed.
+fn unavailable(error: Error) -> Error {
+    match error {
+        Error::Io(why) => Error::TargetUnavailable(why),
+        other => other,
     }
 }
 

@@ -141,6 +141,7 @@ pub async fn create(
     responses(
         (status = 200, body = BackupsBody),
         (status = 409, description = "`no_backup_target`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`backup_target_unavailable`: the folder or bucket cannot be read now", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]
@@ -166,6 +167,7 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Backups
         (status = 200, body = BackupBody),
         (status = 404, description = "there is none of that id", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "`no_backup_target`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`backup_target_unavailable`: the folder or bucket cannot be read now", body = Problem, content_type = "application/problem+json"),
     ),
     security(("bearer" = []))
 )]

@@ -1,4 +1,4 @@
-//! Crashes at every operation of a backup on its folder, and of a restore.
+//! Crashes at every operation of a backup, on its folder and on the data, and of a restore.
 
 use attestore_disk::sim::{Fault, Snapshot};
 
@@ -71,6 +71,48 @@ fn a_crash_at_any_operation_on_the_folder_leaves_the_earlier_backup_and_no_half_
             let report = site.verify();
             assert_eq!((report.problems.len(), report.leftovers), (0, 0), "{context}");
             assert!(has(&report, &next.id), "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_operation_on_the_data_during_a_backup_loses_nothing_and_the_next_backup_is_whole() {
+    let prepared = Prepared::new(32);
+    let (total, wanted) = {
+        let site = prepared.site(32);
+        let engine = site.open();
+        let wanted = events(&site, &engine, "acme");
+        let begin = site.world.disk.op_count();
+        site.backup(&engine);
+        (site.world.disk.op_count() - begin, wanted)
+    };
+    assert!(total > 20, "{total} operations");
+    for fault in [Fault::CrashBefore, Fault::CrashTorn, Fault::CrashAfter] {
+        for op in 0..total {
+            let context = format!("{fault:?} at operation {op} of {total}");
+            let mut site = prepared.site(32);
+            let engine = site.open();
+            assert_eq!(events(&site, &engine, "acme"), wanted, "{context}");
+            let data = &site.world.disk;
+            data.fail_at(data.op_count() + op, fault);
+            let made = engine.start_backup(&site.world.by).ok();
+            drop(engine);
+            site.world.disk = site.world.disk.crash();
+            site.folder = site.folder.crash();
+            let report = site.verify();
+            assert_eq!(report.problems, [], "{context}");
+            let has = |report: &BackupReport, id: &str| report.backups.iter().any(|found| found.id == id);
+            assert!(has(&report, &prepared.first.id), "{context}");
+            assert!(made.is_none_or(|made| has(&report, &made.id)), "{context}");
+            let engine = site.open();
+            assert_eq!(events(&site, &engine, "acme"), wanted, "{context}");
+            sound(&engine, "acme");
+            let next = site.backup(&engine);
+            let report = site.verify();
+            assert_eq!((report.problems.len(), report.leftovers), (0, 0), "{context}");
+            assert!(has(&report, &next.id), "{context}");
+            drop(engine);
+            assert_eq!(fsck(&site, &site.world.disk), Vec::<String>::new(), "{context}");
         }
     }
 }
