@@ -225,7 +225,7 @@ fn backups_in_a_bucket_are_made_checked_and_restored() {
     assert_eq!(code, Some(0), "{said}");
     let (code, _, said) = run(&["fsck", "--data", &data, "--head-register", &register]);
     assert_eq!(code, Some(0), "{said}");
-    server.run();
+    server.run_restored();
     assert_eq!(server.client().count("default", "action:invoice.export"), 1230);
     assert_eq!(server.cli(&["verify"]).status.code(), Some(0));
     assert!(

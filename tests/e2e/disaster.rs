@@ -99,7 +99,7 @@ fn a_wiped_server_comes_back_from_its_backup_and_clients_fill_what_was_lost() {
     let (code, _, said) = run(&["fsck", "--data", &data, "--head-register", &register]);
     assert_eq!(code, Some(0), "{said}");
 
-    server.run();
+    server.run_restored();
     let client = server.client();
     assert_eq!(client.count("default", "action:invoice.export"), 201);
     // What was lost is exactly what came behind the backup; whoever sends everything again fills it.
@@ -221,7 +221,7 @@ fn who_was_erased_behind_a_backup_is_not_served_again() {
     assert_eq!(code, Some(0), "{said}");
     let restored: Value = serde_json::from_str(&restored).unwrap();
     assert_eq!(restored["again"]["subjects"], 1);
-    server.run();
+    server.run_restored();
     let client = server.client();
     assert_eq!(client.count("default", "actor.id:u_7"), 0);
     assert_eq!(client.count("default", "actor.id:u_8"), 1);
@@ -380,7 +380,7 @@ pub fn drill(target: &str, env: &[(&str, &str)], away: &std::path::Path) {
     let (code, _, said) = run(&["fsck", "--data", &data, "--head-register", &register]);
     assert_eq!(code, Some(0), "{said}");
 
-    server.run();
+    server.run_restored();
     let client = server.client();
     assert_eq!(client.count("default", "actor.id:u_7"), 0);
     assert_eq!(client.count("default", "actor.id:u_8"), 1);

@@ -112,6 +112,20 @@ impl Server {
             .unwrap_or_else(|status| panic!("the server ended with {status}: {}", self.log_text()))
     }
 
+    /// Starts the server on a directory that was restored: its root is in the open, and goes where the tests have it first.
+    pub fn run_restored(&mut self) -> Duration {
+        if std::env::var_os("ATTESTORE_TEST_ROOT").is_some() {
+            let mut moving = binary();
+            moving
+                .args(["key", "move-root", "--to", "pkcs11", "--data"])
+                .arg(self.data());
+            moving.args(["--module", token::MODULE, "--label", token::LABEL]);
+            let moved = moving.output().unwrap();
+            assert!(moved.status.success(), "{moved:?}");
+        }
+        self.run()
+    }
+
     /// As [`Server::run`], but a server that ends instead is an `Err`.
     pub fn try_run(&mut self) -> Result<Duration, ExitStatus> {
         let started = Instant::now();

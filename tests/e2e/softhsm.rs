@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::exports::attestore_verify;
 use crate::harness::{Client, Server, binary, event, token};
 
 const EVENTS: &str = "/v1/tenants/default/events";
@@ -384,4 +385,127 @@ fn appends_go_on_through_tokens_that_come_and_go_and_nothing_is_damaged() {
     server.stop();
     let sound = fsck(server.data(), &token::variables(token.path()));
     assert!(sound.status.success(), "{sound:?}");
+}
+
+/// A restore with the token at hand, and one without it.
+#[test]
+fn keys_in_the_token_vouch_for_those_of_a_restored_directory_if_the_token_is_there() {
+    let away = tempfile::tempdir().unwrap();
+    let path = |name: &str| away.path().join(name).to_str().unwrap().to_owned();
+    let (key, folder, register) = (path("backup.key"), path("folder"), path("heads"));
+    let made = binary().args(["backup", "key", "--out", &key]).output().unwrap();
+    let recipient = String::from_utf8(made.stdout).unwrap();
+    let token = token::make(away.path());
+    let mut env: Vec<(&str, &str)> = token
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    env.extend([
+        ("ATTESTORE_ROOT__SIGNING", "module"),
+        ("ATTESTORE_BACKUP__TO", folder.as_str()),
+        ("ATTESTORE_BACKUP__RECIPIENT", recipient.trim()),
+        ("ATTESTORE_BACKUP__EVERY_MINUTES", "0"),
+        ("ATTESTORE_BACKUP__SHIP_EVERY_S", "0"),
+    ]);
+    let mut server = Server::start_with(&["--head-register", &register], &env);
+    let headers = [("content-type", "application/json"), ("prefer", "receipt=signed")];
+    let body = event(1).to_string();
+    let old_receipt = server.client().request("POST", EVENTS, &headers, body.as_bytes());
+    assert_eq!(
+        old_receipt.json()["durability"],
+        "signed",
+        "{}",
+        old_receipt.text()
+    );
+    let old_key = server.vkey();
+    server.cli_ok(&["backup", "create"]);
+    server.kill();
+    let restore = |to: &str, more: &[&str]| {
+        let mut command = binary();
+        command.args([
+            "restore",
+            &folder,
+            "--to",
+            to,
+            "--key-file",
+            &key,
+            "--output",
+            "json",
+        ]);
+        command.args(more).stdin(Stdio::null());
+        command.envs(
+            token
+                .iter()
+                .filter(|(name, _)| !name.starts_with("ATTESTORE_ROOT__"))
+                .cloned(),
+        );
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let module = token
+        .iter()
+        .find(|(name, _)| *name == "ATTESTORE_ROOT__MODULE")
+        .unwrap();
+    let at = ["--module", module.1.as_str(), "--label", "audit"];
+    let (code, said) = restore(
+        &path("other"),
+        &["--module", module.1.as_str(), "--label", "another"],
+    );
+    assert_eq!(
+        code,
+        Some(4),
+        "a token that is not there is a key problem: {said}"
+    );
+
+    // Nobody vouches: said, and no key is named by another.
+    let (code, said) = restore(&path("alone"), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let named = said.lines().find(|line| line.contains("no former key vouches"));
+    assert!(named.is_some_and(|line| line.contains("default")), "{said}");
+
+    std::fs::remove_dir_all(server.data()).unwrap();
+    let data = server.data().to_str().unwrap().to_owned();
+    let (code, said) = restore(&data, &[&at[..], &["--head-register", &register]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("no former key vouches"), "{said}");
+    let mut command = binary();
+    command
+        .args(["key", "move-root", "--to", "pkcs11", "--data", &data])
+        .args(at);
+    let moved = command
+        .envs(token.iter().cloned())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(moved.status.success(), "{moved:?}");
+    server.run();
+    assert_eq!(server.client().count("default", "action:invoice.export"), 1);
+    let keys = server.client().get("/v1/tenants/default/log/keys").json()["items"].clone();
+    assert_eq!(keys[0]["vkey"], old_key.as_str(), "{keys}");
+    let write = |name: &str, text: &str| {
+        std::fs::write(path(name), text).unwrap();
+        path(name)
+    };
+    let old = write("old.json", &old_receipt.text());
+    let handover = write("handover", keys[0]["handover"].as_str().unwrap());
+    for arguments in [
+        ["receipt", &old, "--vkey", &old_key].as_slice(),
+        &["handover", "--vkey", &old_key, "--handover", &handover],
+    ] {
+        let verified = attestore_verify(arguments);
+        assert!(verified.status.success(), "{arguments:?}: {verified:?}");
+    }
+    let new_receipt = server
+        .client()
+        .request("POST", EVENTS, &headers, event(2).to_string().as_bytes());
+    assert_eq!(
+        new_receipt.json()["durability"],
+        "signed",
+        "{}",
+        new_receipt.text()
+    );
+    let new = write("new.json", &new_receipt.text());
+    let verified = attestore_verify(&["receipt", &new, "--vkey", &old_key, "--handover", &handover]);
+    assert!(verified.status.success(), "{verified:?}");
 }

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub const LABEL: &str = "audit";
 const PIN: &str = "8765";
 
 /// Makes a token in a folder, and says what a server needs to know of it.
@@ -23,7 +24,7 @@ pub fn make(folder: &Path) -> Vec<(&'static str, String)> {
             "--init-token",
             "--free",
             "--label",
-            "audit",
+            LABEL,
             "--pin",
             PIN,
             "--so-pin",
@@ -56,7 +57,7 @@ pub fn variables(folder: &Path) -> Vec<(&'static str, String)> {
         ),
         ("ATTESTORE_ROOT__PROVIDER", "pkcs11".to_owned()),
         ("ATTESTORE_ROOT__MODULE", MODULE.to_owned()),
-        ("ATTESTORE_ROOT__LABEL", "audit".to_owned()),
+        ("ATTESTORE_ROOT__LABEL", LABEL.to_owned()),
         ("ATTESTORE_PIN", PIN.to_owned()),
     ]
 }

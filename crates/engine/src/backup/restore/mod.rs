@@ -81,6 +81,8 @@ pub struct RestoredTenant {
     pub lost: Option<u64>,
     /// The origin of its new epoch.
     pub origin: String,
+    /// Whether the key of the former epoch vouches for that of the new one.
+    pub vouched: bool,
 }
 
 /// What was done again.

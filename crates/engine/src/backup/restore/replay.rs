@@ -14,7 +14,7 @@ use super::{Again, Restored, RestoredTenant, not_the_newest};
 use crate::catalog::{by_tenant, directory, encode, json as row, storage, tables, unhex};
 use crate::error::{Error, OpenError, Result};
 use crate::forget::{destroy, erase, purge};
-use crate::handover::HandoverRow;
+use crate::handover::{HandoverRow, LogKeyState};
 use crate::instance::{Engine, Inner, OpenMode};
 use crate::tenant::Tenant;
 use crate::{Parts, SYSTEM_TENANT, Settings};
@@ -93,6 +93,18 @@ pub(super) fn run(
     warnings.extend(behind.bad.as_ref().map(|bad| {
         format!("chunks behind the backup were left out, from the first on that does not hold: {bad}")
     }));
+    let alone: Vec<&str> = tenants
+        .iter()
+        .filter(|tenant| !tenant.vouched)
+        .map(|tenant| tenant.name.as_str())
+        .collect();
+    if !alone.is_empty() {
+        warnings.push(format!(
+            "no former key vouches for the new ones of {}: it is in a security module that was not given or does not have it; hand the new \
+             keys out by another way",
+            alone.join(", ")
+        ));
+    }
     close(engine)?;
     Ok(Restored {
         backup: manifest.id.clone(),
@@ -298,6 +310,8 @@ fn restored(
         if let Some(tenant) = tenant(inner, &was.id)? {
             let end = behind.ends.get(&was.id).copied().unwrap_or(0).max(was.size);
             let known = known.get(&was.origin).copied();
+            let keys = engine.log_keys(&tenant.name)?;
+            let former = keys.iter().rev().find(|key| key.state == LogKeyState::Retired);
             restored.push(RestoredTenant {
                 name: tenant.name.clone(),
                 entries: was.size,
@@ -305,6 +319,7 @@ fn restored(
                 known,
                 lost: known.map(|known| known.saturating_sub(end)),
                 origin: tenant.origin.clone(),
+                vouched: former.is_none_or(|key| key.handover.is_some()),
             });
         }
     }
