@@ -32,6 +32,19 @@ impl Prepared {
         site.world.clock.advance_ms(60_000);
         site
     }
+
+    /// What the target holds is sound, the first backup among it and the one that was made; returns how many files nothing names.
+    fn are_there(&self, site: &Site, made: Option<&BackupInfo>, context: &str) -> u64 {
+        let report = site.verify();
+        assert_eq!(report.problems, [], "{context}");
+        for backup in [Some(&self.first), made].into_iter().flatten() {
+            assert!(
+                report.backups.iter().any(|found| found.id == backup.id),
+                "{context}"
+            );
+        }
+        report.leftovers
+    }
 }
 
 #[test]
@@ -61,16 +74,10 @@ fn a_crash_at_any_operation_on_the_folder_leaves_the_earlier_backup_and_no_half_
             engine.close().unwrap();
             drop(engine);
             site.folder = site.folder.crash();
-            let report = site.verify();
-            assert_eq!(report.problems, [], "{context}");
-            let has = |report: &BackupReport, id: &str| report.backups.iter().any(|found| found.id == id);
-            assert!(has(&report, &prepared.first.id), "{context}");
-            assert!(made.is_none_or(|made| has(&report, &made.id)), "{context}");
+            prepared.are_there(&site, made.as_ref(), &context);
             let engine = site.open();
             let next = site.backup(&engine);
-            let report = site.verify();
-            assert_eq!((report.problems.len(), report.leftovers), (0, 0), "{context}");
-            assert!(has(&report, &next.id), "{context}");
+            assert_eq!(prepared.are_there(&site, Some(&next), &context), 0, "{context}");
         }
     }
 }
@@ -99,18 +106,12 @@ fn a_crash_at_any_operation_on_the_data_during_a_backup_loses_nothing_and_the_ne
             drop(engine);
             site.world.disk = site.world.disk.crash();
             site.folder = site.folder.crash();
-            let report = site.verify();
-            assert_eq!(report.problems, [], "{context}");
-            let has = |report: &BackupReport, id: &str| report.backups.iter().any(|found| found.id == id);
-            assert!(has(&report, &prepared.first.id), "{context}");
-            assert!(made.is_none_or(|made| has(&report, &made.id)), "{context}");
+            prepared.are_there(&site, made.as_ref(), &context);
             let engine = site.open();
             assert_eq!(events(&site, &engine, "acme"), wanted, "{context}");
             sound(&engine, "acme");
             let next = site.backup(&engine);
-            let report = site.verify();
-            assert_eq!((report.problems.len(), report.leftovers), (0, 0), "{context}");
-            assert!(has(&report, &next.id), "{context}");
+            assert_eq!(prepared.are_there(&site, Some(&next), &context), 0, "{context}");
             drop(engine);
             assert_eq!(fsck(&site, &site.world.disk), Vec::<String>::new(), "{context}");
         }
